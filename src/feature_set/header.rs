@@ -1,0 +1,424 @@
+//! The header: YAML in the first comment of a feature set, from a closed list of keys.
+//!
+//! It knows the keys and the shape of their values. Whether a label or an audited column exists
+//! is known only once the query is planned, so that is not decided here; [`Header::place_of_key`]
+//! and [`Header::place_of_entry`] say where such an error belongs.
+
+use std::collections::BTreeMap;
+
+use minijinja::Value;
+
+use super::place_in;
+use crate::config::yaml::{self, Key, Node};
+use crate::error::{Error, Kind, Place, Result, did_you_mean, nearest};
+
+/// What a feature set declares about itself.
+#[derive(Clone, Debug)]
+pub struct Header {
+    /// What the set is for.
+    pub description: Option<String>,
+    /// The column that tells symbols apart.
+    pub entity: String,
+    /// The column that orders the bars of a symbol.
+    pub time: String,
+    /// The template's parameters and their defaults.
+    pub params: BTreeMap<String, Value>,
+    /// The outputs that may look ahead.
+    pub labels: Vec<String>,
+    /// What the outputs mean, in the order of the file.
+    pub outputs: Vec<(String, String)>,
+    /// The columns that the sources must offer.
+    pub requires: Vec<String>,
+    /// The columns that the template may ask for with `has('column')`.
+    pub optional: Vec<String>,
+    /// The column that says when a row of a table was known. No file can set it yet.
+    pub available: BTreeMap<String, String>,
+    /// The columns whose values become directories of a target.
+    pub partition_by: Vec<String>,
+    /// The conditions that the output must meet.
+    pub audits: Vec<Audit>,
+    keys: BTreeMap<String, Place>,
+    entries: BTreeMap<(String, String), Place>,
+}
+
+/// A condition on the output rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audit {
+    /// An SQL condition that must not be false in any row.
+    Condition {
+        /// The condition as written.
+        text: String,
+        /// Where it stands.
+        place: Place,
+    },
+    /// No two rows are equal in these columns.
+    Unique {
+        /// The columns.
+        columns: Vec<String>,
+        /// Where the audit stands.
+        place: Place,
+    },
+    /// No row has NULL in these columns.
+    NotNull {
+        /// The columns.
+        columns: Vec<String>,
+        /// Where the audit stands.
+        place: Place,
+    },
+}
+
+/// Takes the value of one key.
+type Take = fn(&mut Header, &Node) -> Result<()>;
+
+/// Every key of a header, and what it does with its value.
+const KEYS: [(&str, Take); 11] = [
+    ("description", |header, node| {
+        header.description = Some(node.text("description")?.trim().to_owned());
+        Ok(())
+    }),
+    ("entity", |header, node| {
+        header.entity = node.text("entity")?.to_owned();
+        Ok(())
+    }),
+    ("time", |header, node| {
+        header.time = node.text("time")?.to_owned();
+        Ok(())
+    }),
+    ("params", take_params),
+    ("labels", |header, node| {
+        header.labels = header.columns("labels", node)?;
+        Ok(())
+    }),
+    ("outputs", take_outputs),
+    ("requires", |header, node| {
+        header.requires = header.columns("requires", node)?;
+        Ok(())
+    }),
+    ("optional", |header, node| {
+        header.optional = header.columns("optional", node)?;
+        Ok(())
+    }),
+    ("available", |_, node| {
+        Err(node.error("available is not supported yet").hint("remove the key"))
+    }),
+    ("partition_by", |header, node| {
+        header.partition_by = header.columns("partition_by", node)?;
+        Ok(())
+    }),
+    ("audits", take_audits),
+];
+
+/// What starts and what ends a comment.
+const OPEN: &str = "/*";
+const CLOSE: &str = "*/";
+
+impl Default for Header {
+    fn default() -> Self {
+        Self {
+            description: None,
+            entity: "symbol".to_owned(),
+            time: "ts".to_owned(),
+            params: BTreeMap::new(),
+            labels: Vec::new(),
+            outputs: Vec::new(),
+            requires: Vec::new(),
+            optional: Vec::new(),
+            available: BTreeMap::new(),
+            partition_by: Vec::new(),
+            audits: Vec::new(),
+            keys: BTreeMap::new(),
+            entries: BTreeMap::new(),
+        }
+    }
+}
+
+impl Header {
+    /// Where a key of the header stands, if the file has it.
+    pub fn place_of_key(&self, key: &str) -> Option<Place> {
+        self.keys.get(key).cloned()
+    }
+
+    /// Where an entry of a key stands: a label, a column, an output, a parameter.
+    pub fn place_of_entry(&self, key: &str, entry: &str) -> Option<Place> {
+        self.entries.get(&(key.to_owned(), entry.to_owned())).cloned()
+    }
+
+    /// The parameters' values: the defaults, overridden by `set`.
+    pub(super) fn values(&self, set: &BTreeMap<String, String>) -> Result<BTreeMap<String, Value>> {
+        let mut values = self.params.clone();
+        for (name, text) in set {
+            let Some(default) = self.params.get(name) else {
+                return Err(Error::usage(format!("--set {name}={text}: unknown parameter {name}"))
+                    .hint(did_you_mean(
+                        name,
+                        "parameters",
+                        self.params.keys().map(String::as_str),
+                    )));
+            };
+            values.insert(name.clone(), read_value(name, text, default)?);
+        }
+        Ok(values)
+    }
+
+    /// A list of columns, each with its place.
+    fn columns(&mut self, key: &str, node: &Node) -> Result<Vec<String>> {
+        let columns = node.texts(key)?;
+        if let yaml::Value::List(items) = &node.value {
+            for (column, item) in columns.iter().zip(items) {
+                self.entries.insert((key.to_owned(), column.clone()), item.place.clone());
+            }
+        }
+        Ok(columns)
+    }
+}
+
+/// The header of a text, and the offset at which the template starts.
+pub(super) fn parse(path: &str, text: &str) -> Result<(Header, usize)> {
+    let open = start(text);
+    if !text[open..].starts_with(OPEN) {
+        return Ok((
+            Header::default(),
+            if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 },
+        ));
+    }
+    let place = place_in(path, text, open);
+    let inside = open + OPEN.len();
+    let Some(length) = text[inside..].find(CLOSE) else {
+        return Err(Error::query("the header's comment is not closed")
+            .at(place)
+            .hint("end the comment with */ above the SELECT"));
+    };
+    // Blanks stand in for what is left of the comment's text, so that columns are the file's own.
+    let blanks = " ".repeat(place.column - 1 + OPEN.len());
+    let yaml = format!("{blanks}{}", &text[inside..inside + length]);
+    let header = read(path, &place, &yaml)?;
+    Ok((header, inside + length + CLOSE.len()))
+}
+
+/// Where the first thing that is neither blank nor a `--` comment starts.
+fn start(text: &str) -> usize {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+        if !rest.starts_with("--") {
+            return text.len() - rest.len();
+        }
+        rest = rest.find('\n').map_or("", |end| &rest[end..]);
+    }
+}
+
+fn read(path: &str, comment: &Place, text: &str) -> Result<Header> {
+    let not_a_header = || {
+        Error::query("the first comment is the header, and this one is not `key: value` lines")
+            .at(comment.clone())
+            .hint("start other comments with --, or put them below a header")
+    };
+    let root = match yaml::read(Kind::Query, path, comment.line, text) {
+        Ok(root) => root,
+        Err(error) if mentions_a_key(text) => return Err(error),
+        Err(_) => return Err(not_a_header()),
+    };
+    let entries = match &root.value {
+        yaml::Value::Map(entries) => entries.as_slice(),
+        yaml::Value::Null => &[],
+        _ => return Err(not_a_header()),
+    };
+    if !entries.is_empty() && entries.iter().all(|(key, _)| nearest(&key.text, names()).is_none()) {
+        return Err(not_a_header());
+    }
+    let mut header = Header::default();
+    for (key, node) in entries {
+        let Some((_, take)) = KEYS.iter().find(|(name, _)| *name == key.text) else {
+            return Err(unknown(key));
+        };
+        header.keys.insert(key.text.clone(), key.place.clone());
+        take(&mut header, node).map_err(|error| error.at(key.place.clone()))?;
+    }
+    check(&header)?;
+    Ok(header)
+}
+
+/// The names of the keys.
+fn names() -> impl Iterator<Item = &'static str> + Clone {
+    KEYS.iter().map(|(name, _)| *name)
+}
+
+fn unknown(key: &Key) -> Error {
+    key.error(format!("unknown key {} in the header", key.text)).hint(did_you_mean(
+        &key.text,
+        "keys",
+        names(),
+    ))
+}
+
+/// Whether a text that is not YAML was meant to be a header: a line starts with one of its keys.
+fn mentions_a_key(text: &str) -> bool {
+    text.lines().any(|line| {
+        line.split_once(':').is_some_and(|(word, _)| names().any(|name| name == word.trim()))
+    })
+}
+
+/// What no single key can see.
+fn check(header: &Header) -> Result<()> {
+    match header.optional.iter().find(|column| header.requires.contains(column)) {
+        Some(column) => {
+            let mut error = Error::query(format!("{column} is in requires and in optional"));
+            if let Some(place) = header.place_of_entry("optional", column) {
+                error = error.at(place);
+            }
+            Err(error.hint("remove it from one of them"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn take_params(header: &mut Header, node: &Node) -> Result<()> {
+    for (key, value) in node.entries("params")? {
+        if !is_name(&key.text) {
+            return Err(key
+                .error(format!("parameter {} is not a name", key.text))
+                .hint("use letters, digits and _, and start with a letter"));
+        }
+        if RESERVED.contains(&key.text.as_str()) {
+            return Err(key
+                .error(format!("{} is a word of the template language", key.text))
+                .hint("choose another name for the parameter"));
+        }
+        header.entries.insert(("params".to_owned(), key.text.clone()), key.place.clone());
+        header.params.insert(key.text.clone(), template_value(value));
+    }
+    Ok(())
+}
+
+/// Words that mean something in a template and so cannot name a parameter.
+const RESERVED: [&str; 24] = [
+    "has",
+    "range",
+    "dict",
+    "debug",
+    "namespace",
+    "loop",
+    "caller",
+    "varargs",
+    "kwargs",
+    "self",
+    "true",
+    "false",
+    "none",
+    "True",
+    "False",
+    "None",
+    "and",
+    "or",
+    "not",
+    "in",
+    "is",
+    "if",
+    "else",
+    "recursive",
+];
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn take_outputs(header: &mut Header, node: &Node) -> Result<()> {
+    for (key, value) in node.entries("outputs")? {
+        let text = value.text(&format!("the text of output {}", key.text))?.trim().to_owned();
+        header.entries.insert(("outputs".to_owned(), key.text.clone()), key.place.clone());
+        header.outputs.push((key.text.clone(), text));
+    }
+    Ok(())
+}
+
+fn take_audits(header: &mut Header, node: &Node) -> Result<()> {
+    let yaml::Value::List(items) = &node.value else {
+        return Err(node
+            .error(format!("audits is {}, expected a list", node.describe()))
+            .hint("start each audit with `- `"));
+    };
+    for item in items {
+        header.audits.push(audit(item)?);
+    }
+    Ok(())
+}
+
+fn audit(node: &Node) -> Result<Audit> {
+    let place = node.place.clone();
+    let entries = match &node.value {
+        yaml::Value::Text(text) if !text.trim().is_empty() => {
+            return Ok(Audit::Condition { text: text.trim().to_owned(), place });
+        }
+        yaml::Value::Map(entries) => entries,
+        _ => {
+            return Err(node
+                .error(format!("an audit is {}, expected a condition", node.describe()))
+                .hint("write it as `- rsi BETWEEN 0 AND 100` or `- unique: [symbol, ts]`"));
+        }
+    };
+    let [(key, value)] = entries.as_slice() else {
+        return Err(node
+            .error("an audit has two keys, expected one")
+            .hint("start each audit with `- `"));
+    };
+    match key.text.as_str() {
+        "unique" => Ok(Audit::Unique { columns: some(value, "unique")?, place }),
+        "not_null" => Ok(Audit::NotNull { columns: some(value, "not_null")?, place }),
+        other => Err(match nearest(other, ["unique", "not_null"]) {
+            Some(near) => {
+                key.error(format!("unknown audit {other}")).hint(format!("did you mean {near}?"))
+            }
+            None => key
+                .error(format!("unknown audit {other}, expected unique, not_null or a condition"))
+                .hint("put a condition that contains `: ` in double quotes"),
+        }),
+    }
+}
+
+/// The columns of an audit: at least one.
+fn some(node: &Node, what: &str) -> Result<Vec<String>> {
+    let columns = node.texts(what)?;
+    if columns.is_empty() {
+        return Err(node.error(format!("{what} names no column")));
+    }
+    Ok(columns)
+}
+
+/// A YAML value as the template sees it.
+fn template_value(node: &Node) -> Value {
+    match &node.value {
+        yaml::Value::Null => Value::from(()),
+        yaml::Value::Bool(value) => Value::from(*value),
+        yaml::Value::Int(value) => Value::from(*value),
+        yaml::Value::Float(value) => Value::from(*value),
+        yaml::Value::Text(value) => Value::from(value.as_str()),
+        yaml::Value::List(items) => items.iter().map(template_value).collect(),
+        yaml::Value::Map(entries) => {
+            entries.iter().map(|(key, value)| (key.text.as_str(), template_value(value))).collect()
+        }
+    }
+}
+
+/// The value that `--set name=text` gives: of the kind of the default, where there is one.
+fn read_value(name: &str, text: &str, default: &Value) -> Result<Value> {
+    use minijinja::value::ValueKind;
+    if default.kind() == ValueKind::String {
+        return Ok(Value::from(text));
+    }
+    let origin = format!("--set {name}={text}");
+    let value = yaml::read(Kind::Usage, &origin, 1, text)
+        .map(|node| template_value(&node))
+        .map_err(|error| Error::usage(format!("{origin}: {}", error.message())))?;
+    if default.is_none() || default.kind() == value.kind() {
+        return Ok(value);
+    }
+    let expected = match default.kind() {
+        ValueKind::Bool => "true or false",
+        ValueKind::Number => "a number",
+        ValueKind::Seq => "a list such as [5, 20]",
+        _ => "a mapping such as {a: 1}",
+    };
+    Err(Error::usage(format!("{origin}: {name} is {text}, expected {expected}"))
+        .hint(format!("its default is {default}")))
+}
