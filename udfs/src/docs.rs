@@ -1,0 +1,158 @@
+//! The words that users read about the functions, rendered from the tables and from nowhere else.
+
+use crate::indicator::{EXAMPLE_BARS, Example, Group, Kind, Param, ParamKind, Spec, number};
+use crate::kernel::MaType;
+use crate::udwf::Entry;
+use datafusion_doc::{DocSection, Documentation};
+use std::fmt::Write;
+
+/// The whole of `docs/functions.md`.
+pub fn functions_markdown() -> String {
+    let mut text = String::from(INTRODUCTION);
+    let _ = writeln!(text, "\n{}\n", averages());
+    text.push_str(&example_bars());
+    let mut group = None;
+    for entry in crate::all() {
+        if group != Some(entry.spec.group) {
+            group = Some(entry.spec.group);
+            let _ = writeln!(text, "\n## {}", entry.spec.group);
+        }
+        let _ = write!(text, "\n### {}\n\n{}", entry.spec.name, section(entry, "`"));
+    }
+    text
+}
+
+const INTRODUCTION: &str = "\
+# Functions
+
+This file is rendered from the tables in `udfs/src`; `UPDATE_DOCS=1 cargo test -p windrow-udfs` writes it anew.
+
+Indicators are window functions: `rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts)`. Inputs come first, then \
+parameters by position or by name; what is left out has its default. A function with several outputs gives a struct: \
+`macd(close) OVER w['macdsignal']`. Names, defaults and values are those of TA-Lib 0.8.1, to 1e-9 relative.
+
+A row in which any input is NULL, NaN or infinite gives NULL and is skipped: the state does not move. The first \
+`lookback` valid rows give NULL, and so does a result that is not finite. Where a quotient is 0/0 and TA-Lib defines \
+a value, it is that value.
+
+`max`, `min`, `sum`, `stddev` and `var` belong to SQL. Given a period they are TA-Lib's (`max(close, 30) OVER w`), without \
+one they are SQL's. `stddev(x, n)` and `var(x, n)` divide by n, as TA-Lib does; SQL's `stddev(x)` and `var(x)` divide \
+by n - 1.
+
+Warm-up is the number of rows after which a value practically no longer depends on where the series starts. For \
+recursions it is an estimate, for windows it is the lookback, and what is cumulative never forgets.
+";
+
+fn averages() -> String {
+    format!(
+        "A moving average is chosen by number or by name, `1` or `'ema'`: {}.",
+        MaType::ALL.map(|ma| format!("{} {}", ma.code(), ma.name())).join(", ")
+    )
+}
+
+fn example_bars() -> String {
+    let mut text = String::from("The examples read these bars:\n\n");
+    for (name, values) in EXAMPLE_BARS {
+        let _ = writeln!(text, "    {name:<7}{}", row(&values));
+    }
+    text
+}
+
+fn row(values: &[f64]) -> String {
+    values.iter().map(|value| format!("{:>10}", short(*value))).collect()
+}
+
+/// At most five decimals, and NULL for NaN.
+fn short(value: f64) -> String {
+    if value.is_nan() { "NULL".to_string() } else { number((value * 1e5).round() / 1e5) }
+}
+
+/// One function in plain text, for terminals.
+pub fn describe(entry: &Entry) -> String {
+    section(entry, "")
+}
+
+/// One function; `code` stands around what is typed.
+fn section(entry: &Entry, code: &str) -> String {
+    let spec = &entry.spec;
+    let mut text = format!("{}. {}\n\n", spec.title, spec.doc);
+    let _ = writeln!(text, "    {}\n", spec.signature());
+    for param in spec.params {
+        let _ = writeln!(text, "- {code}{}{code}: {}", param.name, meaning(param));
+    }
+    let _ = writeln!(text, "- memory: {}", reach(spec));
+    let _ = writeln!(text, "- source: {}", spec.source);
+    if let Some(example) = &spec.example {
+        let _ = write!(text, "\n{}", example_rows(spec, example));
+    }
+    text
+}
+
+fn meaning(param: &Param) -> String {
+    let default = number(param.default);
+    match param.kind {
+        ParamKind::Bars => {
+            let range = format!("{} to {}", number(param.min), number(param.max));
+            format!("bars, {range}, default {default}")
+        }
+        ParamKind::Real if param.max >= 3e37 => format!("a number, default {default}"),
+        ParamKind::Real => {
+            format!("{} to {}, default {default}", number(param.min), number(param.max))
+        }
+        ParamKind::MaType => {
+            let name = MaType::from_code(param.default).map_or("", MaType::name);
+            format!("moving average by number or name, default {default} {name}")
+        }
+    }
+}
+
+fn reach(spec: &Spec) -> String {
+    let Some(bound) = crate::find(spec.name).and_then(|entry| entry.bind(&spec.defaults()).ok())
+    else {
+        return spec.memory.to_string();
+    };
+    match (spec.kind(), bound.warmup()) {
+        (Kind::CrossSection, _) => spec.memory.to_string(),
+        (_, usize::MAX) => format!("{}; lookback {}", spec.memory, bound.lookback()),
+        (_, warmup) if warmup == bound.lookback() => {
+            format!("{}; lookback {} at the defaults", spec.memory, bound.lookback())
+        }
+        (_, warmup) => format!(
+            "{}; lookback {}, warm-up about {warmup} at the defaults",
+            spec.memory,
+            bound.lookback()
+        ),
+    }
+}
+
+fn example_rows(spec: &Spec, example: &Example) -> String {
+    let params = example.params.iter().map(|value| number(*value));
+    let args = spec.inputs.iter().map(|input| (*input).to_string()).chain(params);
+    let call = format!("{}({})", spec.name, args.collect::<Vec<_>>().join(", "));
+    let mut text = format!("    {call}\n");
+    for (name, values) in spec.outputs.iter().zip(example.outputs) {
+        let _ = writeln!(text, "    {name:<13}{}", row(values));
+    }
+    text
+}
+
+/// What DataFusion's own `SHOW FUNCTIONS` and documentation read.
+pub(crate) fn documentation(spec: &Spec) -> Documentation {
+    let section = DocSection { include: true, label: label(spec.group), description: None };
+    let description = format!("{}. {}", spec.title, spec.doc);
+    let mut builder = Documentation::builder(section, description, spec.signature());
+    for input in spec.inputs {
+        builder = builder.with_argument(*input, "a numeric column or expression");
+    }
+    for param in spec.params {
+        builder = builder.with_argument(param.name, meaning(param));
+    }
+    builder.build()
+}
+
+fn label(group: Group) -> &'static str {
+    match group {
+        Group::CrossSection => "Cross-sectional Functions",
+        _ => "Indicators",
+    }
+}

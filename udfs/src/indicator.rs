@@ -1,0 +1,378 @@
+//! What an indicator is: its description ([`Spec`]) and its step over rows ([`Indicator`]).
+//! This room knows numbers only; it must not know Arrow, DataFusion or NULL.
+
+use crate::kernel::MaType;
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::{self, Debug, Display};
+
+/// The chapter of the documentation that a function stands in; the names are TA-Lib's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// Moving averages and bands on the scale of the price.
+    Overlap,
+    /// Oscillators and rates of change.
+    Momentum,
+    /// True range and what is built on it.
+    Volatility,
+    /// What weighs price by traded volume.
+    Volume,
+    /// Moments, regression and dependence over a window.
+    Statistic,
+    /// Extremes and sums over a window.
+    Operators,
+    /// Functions over all rows of one time stamp.
+    CrossSection,
+}
+
+impl Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Group::Overlap => "Overlap studies",
+            Group::Momentum => "Momentum indicators",
+            Group::Volatility => "Volatility indicators",
+            Group::Volume => "Volume indicators",
+            Group::Statistic => "Statistic functions",
+            Group::Operators => "Math operators",
+            Group::CrossSection => "Cross-sectional functions",
+        })
+    }
+}
+
+/// Which of the two kinds of function a [`Spec`] describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Steps over the rows of one symbol in order: `OVER (PARTITION BY symbol ORDER BY ts)`.
+    Indicator,
+    /// Sees all rows of one time stamp at once: `OVER (PARTITION BY ts)`.
+    CrossSection,
+}
+
+/// How much of the past one value depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Memory {
+    /// On its own row (for cross-sectional functions: on its own group).
+    Pointwise,
+    /// On the last `lookback + 1` valid rows, and on nothing else: the same window gives the same bits.
+    Window,
+    /// On all rows before it, with weights that fade: it forgets where the series starts.
+    Recursive,
+    /// On all rows before it, for ever.
+    Cumulative,
+}
+
+impl Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Memory::Pointwise => "pointwise: depends on its own row only",
+            Memory::Window => "window: depends on the last lookback + 1 rows only",
+            Memory::Recursive => "recursive: depends on all earlier rows, with fading weight",
+            Memory::Cumulative => "cumulative: depends on all earlier rows for ever",
+        })
+    }
+}
+
+/// What the number of a parameter means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParamKind {
+    /// A count of rows: a whole number.
+    Bars,
+    /// Any number in the range.
+    Real,
+    /// A moving average: TA-Lib's number of it or its name.
+    MaType,
+}
+
+/// One parameter: its TA-Lib name, default and allowed range (both ends included).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Param {
+    /// TA-Lib's name in lower case.
+    pub name: &'static str,
+    /// TA-Lib's default.
+    pub default: f64,
+    /// Smallest allowed value.
+    pub min: f64,
+    /// Largest allowed value.
+    pub max: f64,
+    /// What the number means.
+    pub kind: ParamKind,
+}
+
+impl Param {
+    /// The number that a text stands for: `'ema'` is 1 for a moving average. Other kinds have no names.
+    pub fn parse_name(&self, text: &str) -> Option<f64> {
+        match self.kind {
+            ParamKind::MaType => MaType::from_name(text).map(|ma| f64::from(ma.code())),
+            ParamKind::Bars | ParamKind::Real => None,
+        }
+    }
+
+    /// Says why `value` is not allowed, as the end of a sentence that begins with its function's name.
+    pub(crate) fn check(&self, value: f64) -> Result<(), String> {
+        let allowed = match self.kind {
+            ParamKind::MaType => MaType::from_code(value).is_some(),
+            ParamKind::Bars => value.fract() == 0.0 && (self.min..=self.max).contains(&value),
+            ParamKind::Real => (self.min..=self.max).contains(&value),
+        };
+        let text = number(value);
+        if allowed {
+            Ok(())
+        } else {
+            Err(format!("{} is {text}, {}", self.name, self.expected(&text)))
+        }
+    }
+
+    /// What is expected in place of `text`.
+    pub(crate) fn expected(&self, text: &str) -> String {
+        let range = format!("{} to {}", number(self.min), number(self.max));
+        match self.kind {
+            ParamKind::MaType if text == "7" || text.eq_ignore_ascii_case("mama") => {
+                format!("which is not built yet; expected one of {}", MaType::list())
+            }
+            ParamKind::MaType => format!("expected one of {}", MaType::list()),
+            ParamKind::Bars => format!("expected {range}"),
+            ParamKind::Real => format!("expected {range}"),
+        }
+    }
+}
+
+/// A count of rows from `min` to 100,000, TA-Lib's limit.
+pub(crate) const fn bars(name: &'static str, default: u32, min: u32) -> Param {
+    Param { name, default: default as f64, min: min as f64, max: 100_000.0, kind: ParamKind::Bars }
+}
+
+/// A number in TA-Lib's range for reals.
+pub(crate) const fn real(name: &'static str, default: f64) -> Param {
+    real_in(name, default, -3e37, 3e37)
+}
+
+/// A number from `min` to `max`.
+pub(crate) const fn real_in(name: &'static str, default: f64, min: f64, max: f64) -> Param {
+    Param { name, default, min, max, kind: ParamKind::Real }
+}
+
+/// The choice of a moving average.
+pub(crate) const fn average(name: &'static str, default: MaType) -> Param {
+    Param { name, default: default.code() as f64, min: 0.0, max: 13.0, kind: ParamKind::MaType }
+}
+
+/// A number as people write it: `14`, `0.7`, `3e37`.
+pub(crate) fn number(value: f64) -> String {
+    if value.abs() >= 1e15 { format!("{value:e}") } else { value.to_string() }
+}
+
+/// What a function gives for the eight rows of [`EXAMPLE_BARS`]: one slice per output, NaN for NULL.
+#[derive(Clone, Copy, Debug)]
+pub struct Example {
+    /// The full list of parameters.
+    pub params: &'static [f64],
+    /// One value per row and output; NaN stands for NULL.
+    pub outputs: &'static [&'static [f64]],
+}
+
+/// The rows of every [`Example`]: eight bars, a column each. Cross-sectional functions read them as
+/// eight symbols at one time.
+pub const EXAMPLE_BARS: [(&str, [f64; 8]); 5] = [
+    ("open", [10.0, 10.5, 11.5, 11.0, 12.0, 12.5, 11.5, 12.0]),
+    ("high", [11.0, 12.0, 12.5, 12.0, 13.0, 13.5, 12.5, 13.5]),
+    ("low", [9.5, 10.0, 11.0, 10.5, 11.5, 11.0, 10.5, 11.5]),
+    ("close", [10.5, 11.5, 11.0, 11.5, 12.5, 11.5, 12.0, 13.0]),
+    ("volume", [100.0, 120.0, 90.0, 110.0, 150.0, 130.0, 80.0, 140.0]),
+];
+
+/// The description of one function: everything that users, planners and documentation read.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// The name in SQL: TA-Lib's in lower case.
+    pub name: &'static str,
+    /// The name in words.
+    pub title: &'static str,
+    /// One or two sentences and the formula.
+    pub doc: &'static str,
+    /// The chapter of the documentation.
+    pub group: Group,
+    /// The columns it reads, by their usual names; any expression may stand in their place.
+    pub inputs: &'static [&'static str],
+    /// The parameters, which follow the inputs.
+    pub params: &'static [Param],
+    /// The outputs: one gives a number, several give a struct with these fields.
+    pub outputs: &'static [&'static str],
+    /// How much of the past a value depends on, at the defaults ([`crate::Bound::memory`] knows one call).
+    pub memory: Memory,
+    /// Rises whenever a bit of any output changes, so that stored values can be told apart.
+    pub version: u32,
+    /// Who defined it, and what ours was compared with.
+    pub source: &'static str,
+    /// What it gives for [`EXAMPLE_BARS`].
+    pub example: Option<Example>,
+    /// Why no reference values are held against it, if none are.
+    pub unreferenced: Option<&'static str>,
+}
+
+impl Spec {
+    /// One close in, one `real` out, no parameters, a window: what most rows of the tables share.
+    pub(crate) const fn new(name: &'static str, title: &'static str, group: Group) -> Self {
+        Spec {
+            name,
+            title,
+            doc: "",
+            group,
+            inputs: &["close"],
+            params: &[],
+            outputs: &["real"],
+            memory: Memory::Window,
+            version: 1,
+            source: "",
+            example: None,
+            unreferenced: None,
+        }
+    }
+
+    pub(crate) const fn doc(mut self, doc: &'static str, source: &'static str) -> Self {
+        self.doc = doc;
+        self.source = source;
+        self
+    }
+
+    pub(crate) const fn inputs(mut self, inputs: &'static [&'static str]) -> Self {
+        self.inputs = inputs;
+        self
+    }
+
+    pub(crate) const fn params(mut self, params: &'static [Param]) -> Self {
+        self.params = params;
+        self
+    }
+
+    pub(crate) const fn outputs(mut self, outputs: &'static [&'static str]) -> Self {
+        self.outputs = outputs;
+        self
+    }
+
+    pub(crate) const fn memory(mut self, memory: Memory) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    pub(crate) const fn example(
+        mut self,
+        params: &'static [f64],
+        outputs: &'static [&'static [f64]],
+    ) -> Self {
+        self.example = Some(Example { params, outputs });
+        self
+    }
+
+    pub(crate) const fn unreferenced(mut self, why: &'static str) -> Self {
+        self.unreferenced = Some(why);
+        self
+    }
+
+    /// Whether it steps over one symbol or looks across symbols.
+    pub fn kind(&self) -> Kind {
+        match self.group {
+            Group::CrossSection => Kind::CrossSection,
+            _ => Kind::Indicator,
+        }
+    }
+
+    /// The defaults of all parameters, in order.
+    pub fn defaults(&self) -> Vec<f64> {
+        self.params.iter().map(|param| param.default).collect()
+    }
+
+    /// The call with its defaults, and what it gives: `rsi(close, timeperiod => 14) -> double`.
+    pub fn signature(&self) -> String {
+        let params = self.params.iter().map(|p| format!("{} => {}", p.name, number(p.default)));
+        let arguments: Vec<String> =
+            self.inputs.iter().map(|input| (*input).to_string()).chain(params).collect();
+        let result = match self.outputs {
+            [_] => "double".to_string(),
+            many => format!("struct({})", many.join(", ")),
+        };
+        format!("{}({}) -> {result}", self.name, arguments.join(", "))
+    }
+
+    /// The columns of [`EXAMPLE_BARS`] that the example reads, in the order of the inputs.
+    pub fn example_inputs(&self) -> Vec<&'static [f64]> {
+        let column = |name: &&str| EXAMPLE_BARS.iter().find(|(bar, _)| bar == name);
+        self.inputs.iter().filter_map(column).map(|(_, values)| values.as_slice()).collect()
+    }
+}
+
+/// The numbers of one call, checked against the [`Spec`] and complete.
+#[derive(Clone, Copy, Debug)]
+pub struct Params<'a>(pub(crate) &'a [f64]);
+
+impl Params<'_> {
+    /// The parameter at `index` as a count of rows.
+    pub fn bars(&self, index: usize) -> usize {
+        self.real(index) as usize
+    }
+
+    /// The parameter at `index` as a number.
+    pub fn real(&self, index: usize) -> f64 {
+        self.0.get(index).copied().unwrap_or(f64::NAN)
+    }
+
+    /// The parameter at `index` as a choice of moving average.
+    pub fn average(&self, index: usize) -> MaType {
+        MaType::from_code(self.real(index)).unwrap_or(MaType::Sma)
+    }
+}
+
+/// An indicator: a state that takes one valid row and gives one row of outputs.
+///
+/// Written as a step over rows it cannot look ahead. It never sees NULL, NaN or infinity; what it returns
+/// before `lookback` rows have passed is ignored, and whatever is not finite becomes NULL.
+/// All memory is taken in `new`, so that the size of a state depends on its parameters only.
+pub trait Indicator<const I: usize, const O: usize>:
+    Debug + Send + Serialize + DeserializeOwned + Sized + 'static
+{
+    /// What users read about it.
+    const SPEC: Spec;
+
+    /// Rows consumed before the first value.
+    fn lookback(params: &Params) -> usize;
+
+    /// Rows after which the start of the series practically no longer shows: an estimate for recursions.
+    fn warmup(params: &Params) -> usize {
+        Self::lookback(params)
+    }
+
+    /// How much of the past a value depends on with these parameters.
+    fn memory(_: &Params) -> Memory {
+        Self::SPEC.memory
+    }
+
+    /// The state before the first row.
+    fn new(params: &Params) -> Self;
+
+    /// One row.
+    fn next(&mut self, row: [f64; I]) -> [f64; O];
+
+    /// Many rows at once. An indicator overrides this only where whole slices are faster, and then gives
+    /// the bits that `next` gives.
+    fn run(&mut self, inputs: [&[f64]; I], mut outputs: [&mut [f64]; O]) {
+        let rows = outputs.first().map_or(0, |output| output.len());
+        let inputs = inputs.map(|input| &input[..rows]);
+        for output in &mut outputs {
+            debug_assert_eq!(output.len(), rows);
+        }
+        for row in 0..rows {
+            let values = self.next(std::array::from_fn(|i| inputs[i][row]));
+            for (output, value) in outputs.iter_mut().zip(values) {
+                output[row] = value;
+            }
+        }
+    }
+}
+
+/// A cross-sectional function: all valid values of one group at once, in any order.
+pub trait CrossSection: 'static {
+    /// What users read about it.
+    const SPEC: Spec;
+
+    /// Writes one result per value; whatever is not finite becomes NULL. The result of a value depends on
+    /// the set of values only, not on their order.
+    fn group(params: &Params, values: &[f64], results: &mut [f64]);
+}

@@ -1,0 +1,80 @@
+//! Arithmetic of one bar and of two neighbouring ones.
+
+use super::Smooth;
+use serde::{Deserialize, Serialize};
+
+/// The mean of high, low and close.
+#[inline]
+pub fn typical(high: f64, low: f64, close: f64) -> f64 {
+    (high + low + close) / 3.0
+}
+
+/// Chaikin's money flow: volume, weighted from -1 (close at the low) to 1 (close at the high).
+#[inline]
+pub fn flow(high: f64, low: f64, close: f64, volume: f64) -> f64 {
+    let range = high - low;
+    if range > 0.0 { ((close - low) - (high - close)) / range * volume } else { 0.0 }
+}
+
+/// The range of a bar widened to the close before it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrueRange {
+    close: f64,
+}
+
+impl TrueRange {
+    /// Before the first bar.
+    pub fn new() -> Self {
+        TrueRange { close: f64::NAN }
+    }
+
+    /// The true range of a bar, NaN for the first.
+    #[inline]
+    pub fn next(&mut self, high: f64, low: f64, close: f64) -> f64 {
+        let previous = std::mem::replace(&mut self.close, close);
+        if previous.is_nan() {
+            return f64::NAN;
+        }
+        (high - low).max((high - previous).abs()).max((low - previous).abs())
+    }
+}
+
+/// Wilder's directional movement and true range, smoothed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Directional {
+    high: f64,
+    low: f64,
+    range: TrueRange,
+    plus: Smooth,
+    minus: Smooth,
+    total: Smooth,
+}
+
+impl Directional {
+    /// Smoothed over `length` bars.
+    pub fn new(length: usize) -> Self {
+        let smooth = Smooth::wilder_sum(length);
+        Directional {
+            high: f64::NAN,
+            low: f64::NAN,
+            range: TrueRange::new(),
+            plus: smooth.clone(),
+            minus: smooth.clone(),
+            total: smooth,
+        }
+    }
+
+    /// Movement up, movement down and true range after a bar.
+    #[inline]
+    pub fn next(&mut self, high: f64, low: f64, close: f64) -> [f64; 3] {
+        let up = high - std::mem::replace(&mut self.high, high);
+        let down = std::mem::replace(&mut self.low, low) - low;
+        let range = self.range.next(high, low, close);
+        if range.is_nan() {
+            return [f64::NAN; 3];
+        }
+        let plus = if up > 0.0 && up > down { up } else { 0.0 };
+        let minus = if down > 0.0 && down > up { down } else { 0.0 };
+        [self.plus.next(plus), self.minus.next(minus), self.total.next(range)]
+    }
+}

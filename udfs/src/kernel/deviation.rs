@@ -1,0 +1,34 @@
+//! The mean absolute deviation of a window.
+
+use super::{Fold, Sum};
+use serde::{Deserialize, Serialize};
+
+/// The distance of a window's newest value from its mean, and the mean distance of all its values.
+///
+/// There is no summary of half a window from which this could be joined: every row looks at the whole
+/// window again, in the order from the oldest to the newest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AbsoluteDeviation {
+    ring: Vec<f64>,
+    at: usize,
+    sum: Fold<Sum>,
+}
+
+impl AbsoluteDeviation {
+    /// A window of `length` rows.
+    pub fn new(length: usize) -> Self {
+        AbsoluteDeviation { ring: vec![f64::NAN; length], at: 0, sum: Fold::new(length) }
+    }
+
+    /// `(value - mean, mean absolute deviation)` of the window that ends with `value`.
+    #[inline]
+    pub fn next(&mut self, value: f64) -> (f64, f64) {
+        let length = self.ring.len();
+        self.ring[self.at] = value;
+        self.at = if self.at + 1 == length { 0 } else { self.at + 1 };
+        let mean = self.sum.push(Sum(value)).0 / length as f64;
+        let (newer, older) = self.ring.split_at(self.at);
+        let distances = older.iter().chain(newer).map(|other| (other - mean).abs());
+        (value - mean, distances.sum::<f64>() / length as f64)
+    }
+}

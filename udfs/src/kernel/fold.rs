@@ -1,0 +1,287 @@
+//! The window brick: a summary of the last n rows that depends on those rows only.
+//!
+//! A running sum carries its history in its rounding error, and a fresh sum costs n per row. [`Fold`] does
+//! neither. It joins summaries of 1, 2, 5, 10, 20 rows (the leading binary digits of n): the summary of a long
+//! window is joined from two of half the length that were computed before. Which row is joined with which
+//! is fixed by its distance from the newest row, so the same window gives the same bits wherever the series
+//! starts; a row costs about log2(n) joins, the error grows with log2(n) and not with n, and NaN or an
+//! overflow leaves the result with the row that brought it.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+
+/// A summary of consecutive rows that can be joined with the summary of the rows after them.
+pub trait Block: Copy + Debug + Send + Serialize + DeserializeOwned + 'static {
+    /// What stands for rows that do not exist yet: joined with anything it gives NaN.
+    const NONE: Self;
+
+    /// The summary of both. The lengths are in `joint`, since they are the same on every row.
+    fn join(older: Self, newer: Self, joint: &Joint) -> Self;
+}
+
+/// The lengths of two neighbouring blocks, and what is computed from them once.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Joint {
+    /// Rows in the newer block.
+    pub newer: f64,
+    /// Rows in the older block.
+    pub older: f64,
+    /// The newer block's share of all rows.
+    pub share: f64,
+    /// `older * newer / (older + newer)`: the weight of the squared distance between two means.
+    pub cross: f64,
+}
+
+impl Joint {
+    fn new(older: usize, newer: usize) -> Self {
+        let (older, newer) = (older as f64, newer as f64);
+        let both = older + newer;
+        Joint { older, newer, share: newer / both, cross: older * newer / both }
+    }
+}
+
+/// One doubling: a ring of the summaries of `half` rows, and how two of them are joined.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Level<B> {
+    ring: Vec<B>,
+    at: usize,
+    /// The doubled window leaves out the newest row, which is then joined by itself.
+    odd: bool,
+    double: Joint,
+    single: Joint,
+}
+
+/// The summary of the last n blocks, in about log2(n) joins per row.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Fold<B: Block> {
+    levels: Vec<Level<B>>,
+}
+
+impl<B: Block> Fold<B> {
+    /// A window of `length` rows (at least 1).
+    pub fn new(length: usize) -> Self {
+        let digits = usize::BITS - length.max(1).leading_zeros() - 1;
+        let mut half = 1;
+        let levels = (0..digits).rev().map(|digit| {
+            let odd = (length >> digit) & 1 == 1;
+            let level = Level {
+                ring: vec![B::NONE; half + usize::from(odd)],
+                at: 0,
+                odd,
+                double: Joint::new(half, half),
+                single: Joint::new(2 * half, 1),
+            };
+            half = 2 * half + usize::from(odd);
+            level
+        });
+        Fold { levels: levels.collect() }
+    }
+
+    /// Takes the newest row and gives the summary of the window that ends with it.
+    #[inline]
+    pub fn push(&mut self, row: B) -> B {
+        let mut window = row;
+        for level in &mut self.levels {
+            let at = level.at;
+            let previous = if at == 0 { level.ring.len() } else { at } - 1;
+            level.at = if at + 1 == level.ring.len() { 0 } else { at + 1 };
+            let older = std::mem::replace(&mut level.ring[at], window);
+            window = if level.odd {
+                let doubled = B::join(older, level.ring[previous], &level.double);
+                B::join(doubled, row, &level.single)
+            } else {
+                B::join(older, window, &level.double)
+            };
+        }
+        window
+    }
+}
+
+/// The sum of a window.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Sum(pub f64);
+
+impl Block for Sum {
+    const NONE: Self = Sum(f64::NAN);
+
+    #[inline]
+    fn join(older: Self, newer: Self, _: &Joint) -> Self {
+        Sum(older.0 + newer.0)
+    }
+}
+
+/// Sums of several columns over one window.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Pair(pub f64, pub f64);
+
+impl Block for Pair {
+    const NONE: Self = Pair(f64::NAN, f64::NAN);
+
+    #[inline]
+    fn join(older: Self, newer: Self, _: &Joint) -> Self {
+        Pair(older.0 + newer.0, older.1 + newer.1)
+    }
+}
+
+/// The largest value of a window.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Highest(pub f64);
+
+impl Block for Highest {
+    const NONE: Self = Highest(f64::NAN);
+
+    #[inline]
+    fn join(older: Self, newer: Self, _: &Joint) -> Self {
+        // A row that does not exist compares as false and stays, which the lookback hides.
+        Highest(if newer.0 >= older.0 { newer.0 } else { older.0 })
+    }
+}
+
+/// The smallest value of a window.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Lowest(pub f64);
+
+impl Block for Lowest {
+    const NONE: Self = Lowest(f64::NAN);
+
+    #[inline]
+    fn join(older: Self, newer: Self, _: &Joint) -> Self {
+        Lowest(if newer.0 <= older.0 { newer.0 } else { older.0 })
+    }
+}
+
+/// The largest value of a window and how many rows ago it was; of equal ones the newest.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Peak {
+    /// The largest value.
+    pub value: f64,
+    /// Rows since it.
+    pub age: f64,
+}
+
+impl Block for Peak {
+    const NONE: Self = Peak { value: f64::NAN, age: f64::NAN };
+
+    #[inline]
+    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+        if newer.value >= older.value {
+            newer
+        } else {
+            Peak { value: older.value, age: older.age + joint.newer }
+        }
+    }
+}
+
+/// The sum of a window and its sum weighted 1, 2, 3, ... from the oldest row.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Weighted {
+    /// The plain sum.
+    pub sum: f64,
+    /// The weighted sum.
+    pub weighted: f64,
+}
+
+impl Block for Weighted {
+    const NONE: Self = Weighted { sum: f64::NAN, weighted: f64::NAN };
+
+    #[inline]
+    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+        Weighted {
+            sum: older.sum + newer.sum,
+            weighted: older.weighted + newer.weighted + joint.older * newer.sum,
+        }
+    }
+}
+
+/// Mean and sum of squared distances from it: exact zeros for a flat window, and no cancellation.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Moments {
+    /// The mean.
+    pub mean: f64,
+    /// The sum of squared distances from the mean.
+    pub squares: f64,
+}
+
+impl Moments {
+    /// The summary of one row.
+    pub fn of(value: f64) -> Self {
+        Moments { mean: value, squares: 0.0 }
+    }
+}
+
+impl Block for Moments {
+    const NONE: Self = Moments { mean: f64::NAN, squares: f64::NAN };
+
+    #[inline]
+    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+        let step = newer.mean - older.mean;
+        Moments {
+            mean: older.mean + step * joint.share,
+            squares: older.squares + newer.squares + step * step * joint.cross,
+        }
+    }
+}
+
+/// Means of two columns, their sums of squared distances and of the products of distances.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Comoments {
+    /// The first column.
+    pub x: Moments,
+    /// The second column.
+    pub y: Moments,
+    /// The sum of products of the distances from both means.
+    pub products: f64,
+}
+
+impl Comoments {
+    /// The summary of one row.
+    pub fn of(x: f64, y: f64) -> Self {
+        Comoments { x: Moments::of(x), y: Moments::of(y), products: 0.0 }
+    }
+}
+
+impl Block for Comoments {
+    const NONE: Self = Comoments { x: Moments::NONE, y: Moments::NONE, products: f64::NAN };
+
+    #[inline]
+    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+        let step = (newer.x.mean - older.x.mean) * (newer.y.mean - older.y.mean);
+        Comoments {
+            x: Moments::join(older.x, newer.x, joint),
+            y: Moments::join(older.y, newer.y, joint),
+            products: older.products + newer.products + step * joint.cross,
+        }
+    }
+}
+
+/// Mean of a window and the sum of products of its distances from it with the row numbers' distances.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Trend {
+    /// The mean.
+    pub mean: f64,
+    /// The sum of products with the centred row numbers.
+    pub products: f64,
+}
+
+impl Trend {
+    /// The summary of one row.
+    pub fn of(value: f64) -> Self {
+        Trend { mean: value, products: 0.0 }
+    }
+}
+
+impl Block for Trend {
+    const NONE: Self = Trend { mean: f64::NAN, products: f64::NAN };
+
+    #[inline]
+    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+        let step = newer.mean - older.mean;
+        // The mean row numbers of the two blocks are half of all rows apart.
+        let apart = (joint.older + joint.newer) / 2.0;
+        Trend {
+            mean: older.mean + step * joint.share,
+            products: older.products + newer.products + step * apart * joint.cross,
+        }
+    }
+}

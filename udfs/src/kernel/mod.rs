@@ -1,0 +1,75 @@
+//! Bricks that indicators hold by value: windows, smoothing, averages and the arithmetic of one bar.
+//! Numerical care lives here once. Bricks know nothing of functions, parameters or NULL; a brick that has
+//! not seen enough rows gives NaN, and NaN passes through chains of bricks until all have seen enough.
+
+mod average;
+mod bar;
+mod deviation;
+mod fold;
+mod smooth;
+
+pub use average::{Average, Ema, Hma, Kama, MaType, Mean, T3, Tema, Trima, Wma, Zlema};
+pub use bar::{Directional, TrueRange, flow, typical};
+pub use deviation::AbsoluteDeviation;
+pub use fold::{
+    Block, Comoments, Fold, Highest, Joint, Lowest, Moments, Pair, Peak, Sum, Trend, Weighted,
+};
+pub use smooth::Smooth;
+
+use serde::{Deserialize, Serialize};
+
+/// The value of `length` rows ago; NaN until there is one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Delay {
+    ring: Vec<f64>,
+    at: usize,
+}
+
+impl Delay {
+    /// A delay of `length` rows; a delay of 0 gives the value itself.
+    pub fn new(length: usize) -> Self {
+        Delay { ring: vec![f64::NAN; length], at: 0 }
+    }
+
+    /// Takes the newest value and gives the one that left.
+    #[inline]
+    pub fn push(&mut self, value: f64) -> f64 {
+        let at = self.at;
+        if self.ring.is_empty() {
+            return value;
+        }
+        self.at = if at + 1 == self.ring.len() { 0 } else { at + 1 };
+        std::mem::replace(&mut self.ring[at], value)
+    }
+}
+
+/// A running total that nothing leaves; an overflow gives NaN and is not taken.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Total(f64);
+
+impl Total {
+    /// The total after `value`.
+    #[inline]
+    pub fn add(&mut self, value: f64) -> f64 {
+        let next = self.0 + value;
+        if next.is_finite() {
+            self.0 = next;
+        }
+        next
+    }
+}
+
+/// Below this TA-Lib takes a divisor for zero.
+pub const EPSILON: f64 = 1e-14;
+
+/// `part / whole`, and 0 where TA-Lib takes `whole` for zero.
+#[inline]
+pub fn ratio(part: f64, whole: f64) -> f64 {
+    if whole.abs() < EPSILON { 0.0 } else { part / whole }
+}
+
+/// `part / whole`, and 0 where `whole` is exactly zero.
+#[inline]
+pub fn share(part: f64, whole: f64) -> f64 {
+    if whole == 0.0 { 0.0 } else { part / whole }
+}

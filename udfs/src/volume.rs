@@ -1,0 +1,5 @@
+//! To be filled.
+
+use crate::udwf::Entry;
+
+pub(crate) static INDICATORS: &[Entry] = &[];
