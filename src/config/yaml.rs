@@ -86,10 +86,11 @@ impl Document<'_> {
         if let Some(end) = message.rfind(" at line ") {
             message = &message[..end];
         }
+        let (message, hint) = explain(message);
         let place = fault.location().map_or_else(|| (1, 1), |at| (at.line(), at.column()));
-        Error::new(self.kind, format!("not valid YAML: {}", plain(message)))
+        Error::new(self.kind, format!("not valid YAML: {message}"))
             .at(self.place(place.0, place.1))
-            .hint("put text that contains `: `, ` #`, quotes or brackets in double quotes")
+            .hint(hint)
     }
 
     fn node(&self, raw: Spanned<Raw>) -> Result<Node> {
@@ -125,17 +126,27 @@ impl Document<'_> {
     }
 }
 
-/// The parser's words, where ours are clearer.
-fn plain(message: &str) -> &str {
-    const WORDS: [(&str, &str); 6] = [
-        ("mapping values are not allowed", "a second `: ` in one value, or a wrong indentation"),
-        ("did not find expected key", "wrong indentation"),
-        ("multiple YAML documents", "a second document starts here"),
-        ("expected string scalar", "a key must be a word"),
-        ("cannot deserialize null into string", "a key must be a word"),
-        ("scanning an anchor or alias", "a value cannot start with * or &"),
-    ];
-    WORDS.iter().find(|(theirs, _)| message.contains(theirs)).map_or(message, |(_, ours)| ours)
+/// The way out of most errors: YAML reads such text as its own signs.
+const QUOTE: &str = "put text that contains `: `, ` #`, quotes or brackets in double quotes";
+const INDENT: &str = "indent with blanks, and all entries of one list or mapping alike";
+
+/// A part of the parser's words, our words for it, and the way out.
+const WORDS: [(&str, &str, &str); 7] = [
+    ("mapping values are not allowed", "a second `: ` in one value, or a wrong indentation", QUOTE),
+    ("did not find expected key", "wrong indentation", INDENT),
+    ("in multiline quoted scalar", "a quoted value is not closed", "close the quotes"),
+    ("multiple YAML documents", "a second document starts here", "remove the line `---`"),
+    ("expected string scalar", "a key is not a word", QUOTE),
+    ("null into string", "a key is empty", QUOTE),
+    ("scanning an anchor or alias", "a value cannot start with * or &", QUOTE),
+];
+
+/// Our words and the way out for what the parser says.
+fn explain(message: &str) -> (&str, &'static str) {
+    WORDS
+        .iter()
+        .find(|(theirs, ..)| message.contains(theirs))
+        .map_or((message, QUOTE), |(_, ours, hint)| (*ours, *hint))
 }
 
 impl Node {

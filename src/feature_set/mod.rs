@@ -5,6 +5,8 @@
 //! written.
 
 mod header;
+mod marks;
+mod scan;
 mod template;
 
 use std::collections::BTreeMap;
@@ -46,7 +48,7 @@ impl FeatureSet {
     /// Reads the text of a file that is called `path` in messages.
     pub fn parse(name: &str, path: &str, text: &str) -> Result<Self> {
         let (header, body) = header::parse(path, text)?;
-        if text[body..].trim().is_empty() {
+        if header::start(&text[body..]) == text.len() - body {
             return Err(Error::query("the file has no SELECT")
                 .at(place_in(path, text, text.trim_end().len()))
                 .hint("write the query below the header"));
@@ -102,4 +104,97 @@ fn place_in(file: &str, text: &str, offset: usize) -> Place {
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let column = before[start..].chars().filter(|c| *c != '\u{feff}').count() + 1;
     Place { file: file.to_owned(), line: before.matches('\n').count() + 1, column }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(text: &str, set: &[(&str, &str)]) -> Result<Rendered> {
+        let set = set.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        FeatureSet::parse("momentum", "momentum.sql", text)?.render(&set, &|_| false)
+    }
+
+    #[test]
+    fn reads_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("momentum.sql");
+        std::fs::write(&path, "\u{feff}/* time: day */\r\nSELECT 1 AS one").unwrap();
+        let set = FeatureSet::read(&path).unwrap();
+        assert_eq!((set.name.as_str(), set.header.time.as_str()), ("momentum", "day"));
+        assert_eq!(set.path, path.display().to_string());
+        let rendered = set.render(&BTreeMap::new(), &|_| false).unwrap();
+        assert_eq!(rendered.sql, "\r\nSELECT 1 AS one");
+        assert_eq!(rendered.place(2).line, 2);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("latin.sql"), b"SELECT 1,\n  'caf\xe9'").unwrap();
+        let cases = [
+            (
+                at("none.sql"),
+                ": no such file; give the path of a .sql file, or the name of a shipped feature set",
+            ),
+            (directory.path().to_owned(), " is a directory; give the path of one .sql file"),
+            (at("latin.sql"), ":2:7: not UTF-8 text; save the file as UTF-8"),
+        ];
+        for (path, expected) in cases {
+            let error = FeatureSet::read(&path).unwrap_err();
+            assert_eq!(error.to_string(), format!("{}{expected}", path.display()));
+            assert_eq!(error.exit_code(), 1);
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_query() {
+        let cases = [
+            ("", "1:1"),
+            ("/* time: t */", "1:14"),
+            ("/*\n*/\n\n -- nothing\n", "4:12"),
+            ("SELECT 1 AS one", ""),
+        ];
+        for (text, expected) in cases {
+            let shown = FeatureSet::parse("m", "m.sql", text).err().map(|error| error.to_string());
+            let expected = (!expected.is_empty()).then(|| {
+                format!(
+                    "m.sql:{expected}: the file has no SELECT; write the query below the header"
+                )
+            });
+            assert_eq!(shown, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_set_from_text() {
+        let text = "/* params: {fast: 12, name: a, up: true, lags: [1], any: } */\
+                    {{ fast }} {{ name }} {{ up }} {{ lags }} {{ any or '-' }}";
+        let cases: [(&[(&str, &str)], &str); 8] = [
+            (&[], "12 a True [1] -"),
+            (&[("fast", "3")], "3 a True [1] -"),
+            (&[("fast", "2.5"), ("name", "7")], "2.5 7 True [1] -"),
+            (&[("up", "false"), ("lags", "[5, 9]"), ("any", "x")], "12 a False [5, 9] x"),
+            (&[("fats", "3")], "--set fats=3: unknown parameter fats; did you mean fast?"),
+            (
+                &[("window", "3")],
+                "--set window=3: unknown parameter window; parameters: any, fast, lags, name, up",
+            ),
+            (
+                &[("fast", "abc")],
+                "--set fast=abc: fast is abc, expected a number; its default is 12",
+            ),
+            (&[("lags", "[1")], "--set lags=[1: not valid YAML: unclosed bracket '['"),
+        ];
+        for (set, expected) in cases {
+            match render(text, set) {
+                Ok(rendered) => assert_eq!(rendered.sql, expected),
+                Err(error) => {
+                    assert_eq!(error.to_string(), expected);
+                    assert_eq!(error.exit_code(), 2);
+                }
+            }
+        }
+    }
 }
