@@ -60,6 +60,13 @@ pub enum Memory {
     Cumulative,
 }
 
+impl Memory {
+    /// The memory of a value that is computed from values of both kinds.
+    pub(crate) fn and(self, other: Memory) -> Memory {
+        if self as u8 >= other as u8 { self } else { other }
+    }
+}
+
 impl Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,28 +1,79 @@
 //! Oscillators and rates of change.
 
-use crate::indicator::{Group, Indicator, Memory, Params, Spec, bars};
-use crate::kernel::{Delay, Smooth, ratio};
+use crate::indicator::{Group, Indicator, Memory, Params, Spec, average, bars};
+use crate::kernel::{
+    AbsoluteDeviation, Average, Chain, Delay, Directional, Fold, Highest, Lowest, MaType, Pair,
+    Peak, Smooth, TrueRange, ratio, typical,
+};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
 
-pub(crate) static INDICATORS: &[Entry] = &[entry::<Rsi, 1, 1>(), entry::<Macd, 1, 3>()];
+pub(crate) static INDICATORS: &[Entry] = &[
+    entry::<Rsi, 1, 1>(),
+    entry::<Macd, 1, 3>(),
+    entry::<Stoch, 3, 2>(),
+    entry::<Stochf, 3, 2>(),
+    entry::<Stochrsi, 1, 2>(),
+    entry::<Adx, 3, 1>(),
+    entry::<PlusDi, 3, 1>(),
+    entry::<MinusDi, 3, 1>(),
+    entry::<Dx, 3, 1>(),
+    entry::<Cci, 3, 1>(),
+    entry::<Willr, 3, 1>(),
+    entry::<Roc, 1, 1>(),
+    entry::<Mom, 1, 1>(),
+    entry::<Mfi, 4, 1>(),
+    entry::<Ppo, 1, 1>(),
+    entry::<Apo, 1, 1>(),
+    entry::<Trix, 1, 1>(),
+    entry::<Aroon, 2, 2>(),
+    entry::<Aroonosc, 2, 1>(),
+    entry::<Ultosc, 3, 1>(),
+    entry::<Cmo, 1, 1>(),
+    entry::<Bop, 4, 1>(),
+];
 
 const fn spec(name: &'static str, title: &'static str) -> Spec {
     Spec::new(name, title, Group::Momentum)
 }
 
+/// The smaller period first: TA-Lib exchanges them when they are given the wrong way round.
+fn ordered(params: &Params) -> (usize, usize) {
+    let (one, other) = (params.bars(0), params.bars(1));
+    (one.min(other), one.max(other))
+}
+
+/// The average rise and the average fall, smoothed by Wilder.
 #[derive(Debug, Serialize, Deserialize)]
-struct Rsi {
+struct Moves {
     previous: f64,
     gain: Smooth,
     loss: Smooth,
 }
 
+impl Moves {
+    fn new(length: usize) -> Self {
+        let smooth = Smooth::wilder(length);
+        Moves { previous: f64::NAN, gain: smooth.clone(), loss: smooth }
+    }
+
+    fn next(&mut self, value: f64) -> [f64; 2] {
+        let change = value - std::mem::replace(&mut self.previous, value);
+        if change.is_nan() {
+            return [f64::NAN; 2]; // The first row has no change.
+        }
+        [self.gain.next(change.max(0.0)), self.loss.next((-change).max(0.0))]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Rsi(Moves);
+
 impl Indicator<1, 1> for Rsi {
     const SPEC: Spec = spec("rsi", "Relative strength index")
         .doc(
             "The share of the average gain in the average move, from 0 to 100: 100 * gain / (gain + loss), both \
-             smoothed by Wilder. A flat market gives 0.",
+             smoothed by Wilder. A market that never moved gives 0.",
             "Wilder 1978; TA-Lib RSI",
         )
         .params(&[bars("timeperiod", 14, 2)])
@@ -33,26 +84,20 @@ impl Indicator<1, 1> for Rsi {
     }
 
     fn warmup(params: &Params) -> usize {
-        Smooth::wilder_forgets(params.bars(0))
+        params.bars(0) + Smooth::wilder_forgets(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
-        let smooth = Smooth::wilder(params.bars(0));
-        Rsi { previous: f64::NAN, gain: smooth.clone(), loss: smooth }
+        Rsi(Moves::new(params.bars(0)))
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
-        let change = value - std::mem::replace(&mut self.previous, value);
-        if change.is_nan() {
-            return [f64::NAN]; // The first row has no change.
-        }
-        let gain = self.gain.next(change.max(0.0));
-        let loss = self.loss.next((-change).max(0.0));
+        let [gain, loss] = self.0.next(value);
         [100.0 * ratio(gain, gain + loss)]
     }
 }
 
-/// The slow and the fast average give their first value on one row, as in TA-Lib: the fast one starts late.
+/// Both averages give their first value on one row, as in TA-Lib: the fast one starts late.
 #[derive(Debug, Serialize, Deserialize)]
 struct Macd {
     wait: usize,
@@ -73,16 +118,16 @@ impl Indicator<1, 3> for Macd {
         .memory(Memory::Recursive);
 
     fn lookback(params: &Params) -> usize {
-        params.bars(0).max(params.bars(1)) + params.bars(2) - 2
+        ordered(params).1 + params.bars(2) - 2
     }
 
     fn warmup(params: &Params) -> usize {
-        Smooth::ema_forgets(params.bars(0).max(params.bars(1))) * 6 / 5
-            + Smooth::ema_forgets(params.bars(2))
+        let (slow, signal) = (ordered(params).1, params.bars(2));
+        slow + Smooth::ema_forgets(slow) * 6 / 5 + Smooth::ema_forgets(signal)
     }
 
     fn new(params: &Params) -> Self {
-        let (fast, slow) = ordered(params.bars(0), params.bars(1));
+        let (fast, slow) = ordered(params);
         Macd {
             wait: slow - fast,
             fast: Smooth::ema(fast),
@@ -103,7 +148,702 @@ impl Indicator<1, 3> for Macd {
     }
 }
 
-/// The smaller period first: TA-Lib exchanges them when they are given the wrong way round.
-fn ordered(one: usize, other: usize) -> (usize, usize) {
-    (one.min(other), one.max(other))
+#[derive(Debug, Serialize, Deserialize)]
+struct Stoch {
+    raw: Position,
+    k: Average,
+    d: Average,
+}
+
+/// Where a value stands in the range of a window, from 0 at the lowest to 1 at the highest.
+#[derive(Debug, Serialize, Deserialize)]
+struct Position {
+    highest: Fold<Highest>,
+    lowest: Fold<Lowest>,
+}
+
+impl Position {
+    fn new(length: usize) -> Self {
+        Position { highest: Fold::new(length), lowest: Fold::new(length) }
+    }
+
+    fn next(&mut self, high: f64, low: f64, close: f64) -> f64 {
+        let (highest, lowest) =
+            (self.highest.push(Highest(high)).0, self.lowest.push(Lowest(low)).0);
+        ratio(close - lowest, highest - lowest)
+    }
+}
+
+impl Indicator<3, 2> for Stoch {
+    const SPEC: Spec = spec("stoch", "Stochastic oscillator")
+        .doc(
+            "Where the close stands in the range of the last fastk_period bars, 100 * (close - lowest) / (highest \
+             - lowest), averaged (slowk) and averaged again (slowd). Without a range it is 0.",
+            "Lane 1957; TA-Lib STOCH",
+        )
+        .inputs(&["high", "low", "close"])
+        .params(&[
+            bars("fastk_period", 5, 1),
+            bars("slowk_period", 3, 1),
+            average("slowk_matype", MaType::Sma),
+            bars("slowd_period", 3, 1),
+            average("slowd_matype", MaType::Sma),
+        ])
+        .outputs(&["slowk", "slowd"]);
+
+    fn lookback(params: &Params) -> usize {
+        let k = params.average(2).lookback(params.bars(1));
+        params.bars(0) - 1 + k + params.average(4).lookback(params.bars(3))
+    }
+
+    fn warmup(params: &Params) -> usize {
+        let k = params.average(2).warmup(params.bars(1));
+        params.bars(0) - 1 + k + params.average(4).warmup(params.bars(3))
+    }
+
+    fn memory(params: &Params) -> Memory {
+        params.average(2).memory().and(params.average(4).memory())
+    }
+
+    fn new(params: &Params) -> Self {
+        Stoch {
+            raw: Position::new(params.bars(0)),
+            k: Average::new(params.average(2), params.bars(1)),
+            d: Average::new(params.average(4), params.bars(3)),
+        }
+    }
+
+    fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 2] {
+        let k = self.k.next(100.0 * self.raw.next(high, low, close));
+        [k, self.d.next(k)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Stochf {
+    raw: Position,
+    d: Average,
+}
+
+impl Indicator<3, 2> for Stochf {
+    const SPEC: Spec = spec("stochf", "Fast stochastic oscillator")
+        .doc(
+            "Where the close stands in the range of the last fastk_period bars, 100 * (close - lowest) / (highest \
+             - lowest) (fastk), and its average (fastd). Without a range it is 0.",
+            "Lane 1957; TA-Lib STOCHF",
+        )
+        .inputs(&["high", "low", "close"])
+        .params(&[
+            bars("fastk_period", 5, 1),
+            bars("fastd_period", 3, 1),
+            average("fastd_matype", MaType::Sma),
+        ])
+        .outputs(&["fastk", "fastd"]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0) - 1 + params.average(2).lookback(params.bars(1))
+    }
+
+    fn warmup(params: &Params) -> usize {
+        params.bars(0) - 1 + params.average(2).warmup(params.bars(1))
+    }
+
+    fn memory(params: &Params) -> Memory {
+        params.average(2).memory()
+    }
+
+    fn new(params: &Params) -> Self {
+        Stochf {
+            raw: Position::new(params.bars(0)),
+            d: Average::new(params.average(2), params.bars(1)),
+        }
+    }
+
+    fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 2] {
+        let k = 100.0 * self.raw.next(high, low, close);
+        [k, self.d.next(k)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Stochrsi {
+    rsi: Rsi,
+    raw: Position,
+    d: Average,
+}
+
+impl Indicator<1, 2> for Stochrsi {
+    const SPEC: Spec = spec("stochrsi", "Stochastic relative strength index")
+        .doc(
+            "The fast stochastic oscillator of the relative strength index: where the index stands in its own \
+             range (fastk), and the average of that (fastd).",
+            "Chande and Kroll 1994; TA-Lib STOCHRSI",
+        )
+        .params(&[
+            bars("timeperiod", 14, 2),
+            bars("fastk_period", 5, 1),
+            bars("fastd_period", 3, 1),
+            average("fastd_matype", MaType::Sma),
+        ])
+        .outputs(&["fastk", "fastd"])
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        let d = params.average(3).lookback(params.bars(2));
+        params.bars(0) + params.bars(1) - 1 + d
+    }
+
+    fn warmup(params: &Params) -> usize {
+        let d = params.average(3).warmup(params.bars(2));
+        Rsi::warmup(params) * 6 / 5 + params.bars(1) + d
+    }
+
+    fn new(params: &Params) -> Self {
+        Stochrsi {
+            rsi: Rsi::new(params),
+            raw: Position::new(params.bars(1)),
+            d: Average::new(params.average(3), params.bars(2)),
+        }
+    }
+
+    fn next(&mut self, row: [f64; 1]) -> [f64; 2] {
+        let [rsi] = self.rsi.next(row);
+        let k = 100.0 * self.raw.next(rsi, rsi, rsi);
+        [k, self.d.next(k)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Adx {
+    dx: Dx,
+    average: Smooth,
+}
+
+impl Indicator<3, 1> for Adx {
+    const SPEC: Spec = spec("adx", "Average directional movement index")
+        .doc(
+            "Wilder's average of the directional movement index: how strong a trend is, from 0 to 100, whichever \
+             way it goes.",
+            "Wilder 1978; TA-Lib ADX",
+        )
+        .inputs(&["high", "low", "close"])
+        .params(&[bars("timeperiod", 14, 2)])
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        2 * params.bars(0) - 1
+    }
+
+    fn warmup(params: &Params) -> usize {
+        Dx::warmup(params) * 6 / 5
+    }
+
+    fn new(params: &Params) -> Self {
+        Adx { dx: Dx::new(params), average: Smooth::wilder(params.bars(0)) }
+    }
+
+    fn next(&mut self, row: [f64; 3]) -> [f64; 1] {
+        let [dx] = self.dx.next(row);
+        [self.average.next(dx)]
+    }
+}
+
+/// Over one bar TA-Lib gives the share itself and no percentage, and so do we.
+#[derive(Debug, Serialize, Deserialize)]
+struct PlusDi {
+    movement: Directional,
+    scale: f64,
+}
+
+impl Indicator<3, 1> for PlusDi {
+    const SPEC: Spec = spec("plus_di", "Plus directional indicator")
+        .doc(
+            "The share of upward movement in the true range, both smoothed by Wilder, in percent. Over one bar it \
+             is no percentage, as in TA-Lib.",
+            "Wilder 1978; TA-Lib PLUS_DI",
+        )
+        .inputs(&["high", "low", "close"])
+        .params(&[bars("timeperiod", 14, 1)])
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0)
+    }
+
+    fn warmup(params: &Params) -> usize {
+        params.bars(0) + Smooth::wilder_forgets(params.bars(0))
+    }
+
+    fn new(params: &Params) -> Self {
+        let scale = if params.bars(0) == 1 { 1.0 } else { 100.0 };
+        PlusDi { movement: Directional::new(params.bars(0)), scale }
+    }
+
+    fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
+        let [plus, _] = self.movement.next(high, low, close);
+        [self.scale * plus]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct MinusDi(PlusDi);
+
+impl Indicator<3, 1> for MinusDi {
+    const SPEC: Spec = spec("minus_di", "Minus directional indicator")
+        .doc(
+            "The share of downward movement in the true range, both smoothed by Wilder, in percent. Over one bar \
+             it is no percentage, as in TA-Lib.",
+            "Wilder 1978; TA-Lib MINUS_DI",
+        )
+        .inputs(&["high", "low", "close"])
+        .params(&[bars("timeperiod", 14, 1)])
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        PlusDi::lookback(params)
+    }
+
+    fn warmup(params: &Params) -> usize {
+        PlusDi::warmup(params)
+    }
+
+    fn new(params: &Params) -> Self {
+        MinusDi(PlusDi::new(params))
+    }
+
+    fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
+        let [_, minus] = self.0.movement.next(high, low, close);
+        [self.0.scale * minus]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Dx(Directional);
+
+impl Indicator<3, 1> for Dx {
+    const SPEC: Spec = spec("dx", "Directional movement index")
+        .doc(
+            "How far upward and downward movement are apart: 100 * abs(plus_di - minus_di) / (plus_di + \
+             minus_di).",
+            "Wilder 1978; TA-Lib DX",
+        )
+        .inputs(&["high", "low", "close"])
+        .params(&[bars("timeperiod", 14, 2)])
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0)
+    }
+
+    fn warmup(params: &Params) -> usize {
+        PlusDi::warmup(params)
+    }
+
+    fn new(params: &Params) -> Self {
+        Dx(Directional::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
+        let [plus, minus] = self.0.next(high, low, close);
+        [100.0 * ratio((plus - minus).abs(), plus + minus)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Cci(AbsoluteDeviation);
+
+impl Indicator<3, 1> for Cci {
+    const SPEC: Spec = spec("cci", "Commodity channel index")
+        .doc(
+            "The distance of the typical price (high + low + close) / 3 from its mean, in units of 0.015 mean \
+             absolute deviations.",
+            "Lambert 1980; TA-Lib CCI",
+        )
+        .inputs(&["high", "low", "close"])
+        .params(&[bars("timeperiod", 14, 2)]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0) - 1
+    }
+
+    fn new(params: &Params) -> Self {
+        Cci(AbsoluteDeviation::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
+        let (distance, deviation) = self.0.next(typical(high, low, close));
+        [ratio(distance, 0.015 * deviation)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Willr {
+    highest: Fold<Highest>,
+    lowest: Fold<Lowest>,
+}
+
+impl Indicator<3, 1> for Willr {
+    const SPEC: Spec = spec("willr", "Williams' %R")
+        .doc(
+            "How far the close is below the highest high of the last n bars, in percent of their range, from -100 \
+             to 0: -100 * (highest - close) / (highest - lowest).",
+            "Williams; TA-Lib WILLR",
+        )
+        .inputs(&["high", "low", "close"])
+        .params(&[bars("timeperiod", 14, 2)]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0) - 1
+    }
+
+    fn new(params: &Params) -> Self {
+        Willr { highest: Fold::new(params.bars(0)), lowest: Fold::new(params.bars(0)) }
+    }
+
+    fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
+        let highest = self.highest.push(Highest(high)).0;
+        let lowest = self.lowest.push(Lowest(low)).0;
+        [-100.0 * ratio(highest - close, highest - lowest)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Roc(Delay);
+
+impl Indicator<1, 1> for Roc {
+    const SPEC: Spec = spec("roc", "Rate of change")
+        .doc("The change over n rows in percent: 100 * (x / x[n] - 1).", "TA-Lib ROC")
+        .params(&[bars("timeperiod", 10, 1)]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0)
+    }
+
+    fn new(params: &Params) -> Self {
+        Roc(Delay::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        let before = self.0.push(value);
+        [100.0 * ratio(value - before, before)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Mom(Delay);
+
+impl Indicator<1, 1> for Mom {
+    const SPEC: Spec = spec("mom", "Momentum")
+        .doc("The change over n rows: x - x[n].", "TA-Lib MOM")
+        .params(&[bars("timeperiod", 10, 1)]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0)
+    }
+
+    fn new(params: &Params) -> Self {
+        Mom(Delay::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [value - self.0.push(value)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Mfi {
+    previous: f64,
+    window: Fold<Pair>,
+}
+
+impl Indicator<4, 1> for Mfi {
+    const SPEC: Spec = spec("mfi", "Money flow index")
+        .doc(
+            "The share of rising bars in the money traded over n bars, from 0 to 100, where money is typical price \
+             times volume and a bar rises if its typical price does.",
+            "Quong and Soudack; TA-Lib MFI",
+        )
+        .inputs(&["high", "low", "close", "volume"])
+        .params(&[bars("timeperiod", 14, 2)]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0)
+    }
+
+    fn new(params: &Params) -> Self {
+        Mfi { previous: f64::NAN, window: Fold::new(params.bars(0)) }
+    }
+
+    fn next(&mut self, [high, low, close, volume]: [f64; 4]) -> [f64; 1] {
+        let price = typical(high, low, close);
+        let previous = std::mem::replace(&mut self.previous, price);
+        let money = price * volume;
+        let up = if price > previous { money } else { 0.0 };
+        let down = if price < previous { money } else { 0.0 };
+        let Pair(up, down) = self.window.push(Pair(up, down));
+        [100.0 * ratio(up, up + down)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Ppo(Apo);
+
+impl Indicator<1, 1> for Ppo {
+    const SPEC: Spec = spec("ppo", "Percentage price oscillator")
+        .doc(
+            "The fast moving average less the slow one, in percent of the slow one.",
+            "Appel; TA-Lib PPO",
+        )
+        .params(Apo::SPEC.params)
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        Apo::lookback(params)
+    }
+
+    fn warmup(params: &Params) -> usize {
+        Apo::warmup(params)
+    }
+
+    fn memory(params: &Params) -> Memory {
+        Apo::memory(params)
+    }
+
+    fn new(params: &Params) -> Self {
+        Ppo(Apo::new(params))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        let (fast, slow) = (self.0.fast.next(value), self.0.slow.next(value));
+        [100.0 * ratio(fast - slow, slow)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Apo {
+    fast: Average,
+    slow: Average,
+}
+
+impl Indicator<1, 1> for Apo {
+    const SPEC: Spec = spec("apo", "Absolute price oscillator")
+        .doc("The fast moving average less the slow one.", "Appel; TA-Lib APO")
+        .params(&[
+            bars("fastperiod", 12, 2),
+            bars("slowperiod", 26, 2),
+            average("matype", MaType::Ema),
+        ])
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        params.average(2).lookback(ordered(params).1)
+    }
+
+    fn warmup(params: &Params) -> usize {
+        params.average(2).warmup(ordered(params).1)
+    }
+
+    fn memory(params: &Params) -> Memory {
+        params.average(2).memory()
+    }
+
+    fn new(params: &Params) -> Self {
+        let (fast, slow) = ordered(params);
+        Apo {
+            fast: Average::new(params.average(2), fast),
+            slow: Average::new(params.average(2), slow),
+        }
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.fast.next(value) - self.slow.next(value)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Trix {
+    chain: Chain,
+    previous: f64,
+}
+
+impl Indicator<1, 1> for Trix {
+    const SPEC: Spec = spec("trix", "Rate of change of a triple exponential average")
+        .doc("The change of ema(ema(ema(x))) over one row in percent.", "Hutson; TA-Lib TRIX")
+        .params(&[bars("timeperiod", 30, 1)])
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        3 * (params.bars(0) - 1) + 1
+    }
+
+    fn warmup(params: &Params) -> usize {
+        MaType::Tema.warmup(params.bars(0))
+    }
+
+    fn new(params: &Params) -> Self {
+        Trix { chain: Chain::new(params.bars(0), 3), previous: f64::NAN }
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        let [_, _, average] = self.chain.next(value);
+        if !average.is_finite() {
+            return [f64::NAN];
+        }
+        let previous = std::mem::replace(&mut self.previous, average);
+        [100.0 * ratio(average - previous, previous)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Aroon {
+    high: Fold<Peak>,
+    low: Fold<Peak>,
+    period: f64,
+}
+
+impl Indicator<2, 2> for Aroon {
+    const SPEC: Spec = spec("aroon", "Aroon")
+        .doc(
+            "How recent the lowest low (aroondown) and the highest high (aroonup) of the last n + 1 bars are: 100 \
+             for this bar, 0 for n bars ago. Of equal bars the newest counts.",
+            "Chande 1995; TA-Lib AROON",
+        )
+        .inputs(&["high", "low"])
+        .params(&[bars("timeperiod", 14, 2)])
+        .outputs(&["aroondown", "aroonup"]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0)
+    }
+
+    fn new(params: &Params) -> Self {
+        let window = Fold::new(params.bars(0) + 1);
+        Aroon { high: window.clone(), low: window, period: params.real(0) }
+    }
+
+    fn next(&mut self, [high, low]: [f64; 2]) -> [f64; 2] {
+        let recent = |peak: Peak| 100.0 * (self.period - peak.age) / self.period;
+        [recent(self.low.push(Peak::of(-low))), recent(self.high.push(Peak::of(high)))]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Aroonosc(Aroon);
+
+impl Indicator<2, 1> for Aroonosc {
+    const SPEC: Spec = spec("aroonosc", "Aroon oscillator")
+        .doc("aroonup - aroondown, from -100 to 100.", "Chande 1995; TA-Lib AROONOSC")
+        .inputs(&["high", "low"])
+        .params(&[bars("timeperiod", 14, 2)]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0)
+    }
+
+    fn new(params: &Params) -> Self {
+        Aroonosc(Aroon::new(params))
+    }
+
+    fn next(&mut self, row: [f64; 2]) -> [f64; 1] {
+        let [down, up] = self.0.next(row);
+        [up - down]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Ultosc {
+    close: f64,
+    range: TrueRange,
+    windows: [Fold<Pair>; 3],
+}
+
+impl Indicator<3, 1> for Ultosc {
+    const SPEC: Spec = spec("ultosc", "Ultimate oscillator")
+        .doc(
+            "Buying pressure, close - min(low, previous close), as a share of the true range over three windows, \
+             weighted 4, 2, 1 from the shortest to the longest, from 0 to 100.",
+            "Williams 1976; TA-Lib ULTOSC",
+        )
+        .inputs(&["high", "low", "close"])
+        .params(&[
+            bars("timeperiod1", 7, 1),
+            bars("timeperiod2", 14, 1),
+            bars("timeperiod3", 28, 1),
+        ]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0).max(params.bars(1)).max(params.bars(2))
+    }
+
+    fn new(params: &Params) -> Self {
+        let mut lengths = [params.bars(0), params.bars(1), params.bars(2)];
+        lengths.sort_unstable();
+        Ultosc { close: f64::NAN, range: TrueRange::new(), windows: lengths.map(Fold::new) }
+    }
+
+    fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
+        let pressure = close - low.min(std::mem::replace(&mut self.close, close));
+        let bar = Pair(pressure, self.range.next(high, low, close));
+        let [short, middle, long] = self.windows.each_mut().map(|window| {
+            let Pair(pressure, range) = window.push(bar);
+            ratio(pressure, range)
+        });
+        [100.0 * (4.0 * short + 2.0 * middle + long) / 7.0]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Cmo(Moves);
+
+impl Indicator<1, 1> for Cmo {
+    const SPEC: Spec = spec("cmo", "Chande momentum oscillator")
+        .doc(
+            "The average gain less the average loss as a share of the average move, from -100 to 100: 100 * (gain - \
+             loss) / (gain + loss), both smoothed by Wilder as TA-Lib does.",
+            "Chande 1994; TA-Lib CMO",
+        )
+        .params(&[bars("timeperiod", 14, 2)])
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        Rsi::lookback(params)
+    }
+
+    fn warmup(params: &Params) -> usize {
+        Rsi::warmup(params)
+    }
+
+    fn new(params: &Params) -> Self {
+        Cmo(Moves::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        let [gain, loss] = self.0.next(value);
+        [100.0 * ratio(gain - loss, gain + loss)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Bop;
+
+impl Indicator<4, 1> for Bop {
+    const SPEC: Spec = spec("bop", "Balance of power")
+        .doc(
+            "(close - open) / (high - low), from -1 to 1; 0 for a bar without range.",
+            "Livshin 2001; TA-Lib BOP",
+        )
+        .inputs(&["open", "high", "low", "close"])
+        .memory(Memory::Pointwise);
+
+    fn lookback(_: &Params) -> usize {
+        0
+    }
+
+    fn new(_: &Params) -> Self {
+        Bop
+    }
+
+    fn next(&mut self, [open, high, low, close]: [f64; 4]) -> [f64; 1] {
+        [if high > low { (close - open) / (high - low) } else { 0.0 }]
+    }
 }

@@ -1,19 +1,27 @@
 //! Extremes and sums over a window.
 
-use crate::indicator::{Group, Indicator, Params, Spec, bars};
-use crate::kernel::{Fold, Highest};
+use crate::indicator::{Group, Indicator, Param, Params, Spec, bars};
+use crate::kernel::{Fold, Highest, Lowest, Sum as Total};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
 
-pub(crate) static INDICATORS: &[Entry] = &[entry::<Max, 1, 1>()];
+pub(crate) static INDICATORS: &[Entry] =
+    &[entry::<Max, 1, 1>(), entry::<Min, 1, 1>(), entry::<Sum, 1, 1>()];
+
+const PERIOD: &[Param] = &[bars("timeperiod", 30, 2)];
+
+const fn spec(name: &'static str, title: &'static str) -> Spec {
+    Spec::new(name, title, Group::Operators).params(PERIOD)
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Max(Fold<Highest>);
 
 impl Indicator<1, 1> for Max {
-    const SPEC: Spec = Spec::new("max", "Highest value", Group::Operators)
-        .doc("The highest of the last n values.", "TA-Lib MAX")
-        .params(&[bars("timeperiod", 30, 2)]);
+    const SPEC: Spec = spec("max", "Highest value").doc(
+        "The highest of the last n values. Without a period max(x) is SQL's own.",
+        "TA-Lib MAX",
+    );
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -25,5 +33,47 @@ impl Indicator<1, 1> for Max {
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         [self.0.push(Highest(value)).0]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Min(Fold<Lowest>);
+
+impl Indicator<1, 1> for Min {
+    const SPEC: Spec = spec("min", "Lowest value").doc(
+        "The lowest of the last n values. Without a period min(x) is SQL's own.",
+        "TA-Lib MIN",
+    );
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0) - 1
+    }
+
+    fn new(params: &Params) -> Self {
+        Min(Fold::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.push(Lowest(value)).0]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Sum(Fold<Total>);
+
+impl Indicator<1, 1> for Sum {
+    const SPEC: Spec = spec("sum", "Sum")
+        .doc("The sum of the last n values. Without a period sum(x) is SQL's own.", "TA-Lib SUM");
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0) - 1
+    }
+
+    fn new(params: &Params) -> Self {
+        Sum(Fold::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.push(Total(value)).0]
     }
 }

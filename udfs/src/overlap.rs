@@ -1,17 +1,34 @@
 //! Moving averages and bands: indicators on the scale of the price.
 
-use crate::indicator::{Group, Indicator, Memory, Params, Spec, average, bars, real, real_in};
+use crate::indicator::{
+    Group, Indicator, Memory, Param, Params, Spec, average, bars, real, real_in,
+};
 use crate::kernel::{
-    Average, Ema as Chain, Fold, Highest, Hma as Hull, Kama as Kaufman, Lowest, MaType, Mean,
-    Moments, Smooth, T3 as Tillson, Trima as Triangular, Wma as Linear,
+    Average, Dema as Double, Fold, Highest, Hma as Hull, Kama as Kaufman, Lowest, MaType, Mean,
+    Moments, Smooth, T3 as Tillson, Tema as Triple, Trima as Triangular, Wma as Linear,
 };
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
 
-pub(crate) static INDICATORS: &[Entry] = &[entry::<Sma, 1, 1>(), entry::<Ema, 1, 1>()];
+pub(crate) static INDICATORS: &[Entry] = &[
+    entry::<Sma, 1, 1>(),
+    entry::<Ema, 1, 1>(),
+    entry::<Wma, 1, 1>(),
+    entry::<Dema, 1, 1>(),
+    entry::<Tema, 1, 1>(),
+    entry::<Trima, 1, 1>(),
+    entry::<Kama, 1, 1>(),
+    entry::<T3, 1, 1>(),
+    entry::<Rma, 1, 1>(),
+    entry::<Hma, 1, 1>(),
+    entry::<Bbands, 1, 3>(),
+    entry::<Donchian, 2, 3>(),
+];
+
+const PERIOD: &[Param] = &[bars("timeperiod", 30, 1)];
 
 const fn spec(name: &'static str, title: &'static str) -> Spec {
-    Spec::new(name, title, Group::Overlap)
+    Spec::new(name, title, Group::Overlap).params(PERIOD)
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,8 +36,7 @@ struct Sma(Mean);
 
 impl Indicator<1, 1> for Sma {
     const SPEC: Spec = spec("sma", "Simple moving average")
-        .doc("The mean of the last n values: sum(x) / n.", "TA-Lib SMA")
-        .params(&[bars("timeperiod", 30, 1)]);
+        .doc("The mean of the last n values: sum(x) / n.", "TA-Lib SMA");
 
     fn lookback(params: &Params) -> usize {
         MaType::Sma.lookback(params.bars(0))
@@ -39,14 +55,7 @@ impl Indicator<1, 1> for Sma {
 struct Ema(Smooth);
 
 impl Indicator<1, 1> for Ema {
-    const SPEC: Spec = spec("ema", "Exponential moving average")
-        .doc(
-            "Each value moves the average by 2 / (n + 1) of its distance; seeded with the mean of the \
-             first n values.",
-            "TA-Lib EMA",
-        )
-        .params(&[bars("timeperiod", 30, 1)])
-        .memory(Memory::Recursive);
+    const SPEC: Spec = spec("ema", "Exponential moving average").doc("Each value moves the average by 2 / (n + 1) of its distance: ema + (x - ema) * 2 / (n + 1), seeded with the mean of the first n values.", "TA-Lib EMA").memory(Memory::Recursive);
 
     fn lookback(params: &Params) -> usize {
         MaType::Ema.lookback(params.bars(0))
@@ -62,5 +71,274 @@ impl Indicator<1, 1> for Ema {
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         [self.0.next(value)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Wma(Linear);
+
+impl Indicator<1, 1> for Wma {
+    const SPEC: Spec = spec("wma", "Weighted moving average").doc(
+        "The mean of the last n values with weights 1, 2, ..., n, the newest weighing most.",
+        "TA-Lib WMA",
+    );
+
+    fn lookback(params: &Params) -> usize {
+        MaType::Wma.lookback(params.bars(0))
+    }
+
+    fn new(params: &Params) -> Self {
+        Wma(Linear::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.next(value)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Dema(Double);
+
+impl Indicator<1, 1> for Dema {
+    const SPEC: Spec = spec("dema", "Double exponential moving average")
+        .doc(
+            "2 * ema(x) - ema(ema(x)), which takes away most of the lag.",
+            "Mulloy 1994; TA-Lib DEMA",
+        )
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        MaType::Dema.lookback(params.bars(0))
+    }
+
+    fn warmup(params: &Params) -> usize {
+        MaType::Dema.warmup(params.bars(0))
+    }
+
+    fn new(params: &Params) -> Self {
+        Dema(Double::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.next(value)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Tema(Triple);
+
+impl Indicator<1, 1> for Tema {
+    const SPEC: Spec = spec("tema", "Triple exponential moving average")
+        .doc("3 * ema(x) - 3 * ema(ema(x)) + ema(ema(ema(x))).", "Mulloy 1994; TA-Lib TEMA")
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        MaType::Tema.lookback(params.bars(0))
+    }
+
+    fn warmup(params: &Params) -> usize {
+        MaType::Tema.warmup(params.bars(0))
+    }
+
+    fn new(params: &Params) -> Self {
+        Tema(Triple::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.next(value)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Trima(Triangular);
+
+impl Indicator<1, 1> for Trima {
+    const SPEC: Spec = spec("trima", "Triangular moving average").doc("The mean of the last n values with weights that rise to the middle of the window and fall again.", "TA-Lib TRIMA");
+
+    fn lookback(params: &Params) -> usize {
+        MaType::Trima.lookback(params.bars(0))
+    }
+
+    fn new(params: &Params) -> Self {
+        Trima(Triangular::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.next(value)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Kama(Kaufman);
+
+impl Indicator<1, 1> for Kama {
+    const SPEC: Spec = spec("kama", "Kaufman's adaptive moving average").doc("An exponential average whose weight goes from that of 30 rows to that of 2 as the price goes straight: abs(x - x[n]) / sum(abs(x - x[1])).", "Kaufman 1998; TA-Lib KAMA").memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        MaType::Kama.lookback(params.bars(0))
+    }
+
+    fn warmup(params: &Params) -> usize {
+        MaType::Kama.warmup(params.bars(0))
+    }
+
+    fn new(params: &Params) -> Self {
+        Kama(Kaufman::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.next(value)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct T3(Tillson);
+
+impl Indicator<1, 1> for T3 {
+    const SPEC: Spec = spec("t3", "Tillson's T3").doc("Three double averages in a chain, each ema * (1 + v) - ema(ema) * v with the factor v, multiplied out over six exponential averages.", "Tillson 1998; TA-Lib T3").params(&[bars("timeperiod", 5, 1), real_in("vfactor", 0.7, 0.0, 1.0)]).memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        MaType::T3.lookback(params.bars(0))
+    }
+
+    fn warmup(params: &Params) -> usize {
+        MaType::T3.warmup(params.bars(0))
+    }
+
+    fn new(params: &Params) -> Self {
+        T3(Tillson::new(params.bars(0), params.real(1)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.next(value)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Rma(Smooth);
+
+impl Indicator<1, 1> for Rma {
+    const SPEC: Spec = spec("rma", "Wilder's moving average").doc("Each value moves the average by 1 / n of its distance: rma + (x - rma) / n, seeded with the mean of the first n values.", "Wilder 1978; TA-Lib RMA").memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        MaType::Rma.lookback(params.bars(0))
+    }
+
+    fn warmup(params: &Params) -> usize {
+        MaType::Rma.warmup(params.bars(0))
+    }
+
+    fn new(params: &Params) -> Self {
+        Rma(Smooth::wilder(params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.next(value)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Hma(Hull);
+
+impl Indicator<1, 1> for Hma {
+    const SPEC: Spec = spec("hma", "Hull's moving average")
+        .doc(
+            "wma(2 * wma(x, n / 2) - wma(x, n), sqrt(n)), both rounded down.",
+            "Hull 2005; TA-Lib HMA",
+        )
+        .params(&[bars("timeperiod", 20, 1)]);
+
+    fn lookback(params: &Params) -> usize {
+        MaType::Hma.lookback(params.bars(0))
+    }
+
+    fn new(params: &Params) -> Self {
+        Hma(Hull::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.next(value)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Bbands {
+    middle: Average,
+    window: Fold<Moments>,
+    count: f64,
+    up: f64,
+    down: f64,
+}
+
+impl Indicator<1, 3> for Bbands {
+    const SPEC: Spec = spec("bbands", "Bollinger bands")
+        .doc(
+            "A moving average, and bands nbdevup and nbdevdn population standard deviations above and below it.",
+            "Bollinger; TA-Lib BBANDS",
+        )
+        .params(&[
+            bars("timeperiod", 20, 2),
+            real("nbdevup", 2.0),
+            real("nbdevdn", 2.0),
+            average("matype", MaType::Sma),
+        ])
+        .outputs(&["upperband", "middleband", "lowerband"]);
+
+    fn lookback(params: &Params) -> usize {
+        params.average(3).lookback(params.bars(0)).max(params.bars(0) - 1)
+    }
+
+    fn warmup(params: &Params) -> usize {
+        params.average(3).warmup(params.bars(0))
+    }
+
+    fn memory(params: &Params) -> Memory {
+        params.average(3).memory()
+    }
+
+    fn new(params: &Params) -> Self {
+        Bbands {
+            middle: Average::new(params.average(3), params.bars(0)),
+            window: Fold::new(params.bars(0)),
+            count: params.real(0),
+            up: params.real(1),
+            down: params.real(2),
+        }
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 3] {
+        let middle = self.middle.next(value);
+        let deviation = (self.window.push(Moments::of(value)).squares / self.count).sqrt();
+        [middle + deviation * self.up, middle, middle - deviation * self.down]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Donchian {
+    upper: Fold<Highest>,
+    lower: Fold<Lowest>,
+}
+
+impl Indicator<2, 3> for Donchian {
+    const SPEC: Spec = spec("donchian", "Donchian channel")
+        .doc(
+            "The highest high and the lowest low of the last n bars, and the middle between them.",
+            "Donchian; TA-Lib DONCHIAN",
+        )
+        .inputs(&["high", "low"])
+        .params(&[bars("timeperiod", 20, 2)])
+        .outputs(&["upperband", "middleband", "lowerband"]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0) - 1
+    }
+
+    fn new(params: &Params) -> Self {
+        Donchian { upper: Fold::new(params.bars(0)), lower: Fold::new(params.bars(0)) }
+    }
+
+    fn next(&mut self, [high, low]: [f64; 2]) -> [f64; 3] {
+        let (upper, lower) = (self.upper.push(Highest(high)).0, self.lower.push(Lowest(low)).0);
+        [upper, (upper + lower) / 2.0, lower]
     }
 }

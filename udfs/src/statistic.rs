@@ -1,5 +1,162 @@
-//! To be filled.
+//! Moments, regression and dependence over a window.
 
-use crate::udwf::Entry;
+use crate::indicator::{Group, Indicator, Params, Spec, bars, real};
+use crate::kernel::{Comoments, Fold, Moments, Trend, ratio};
+use crate::udwf::{Entry, entry};
+use serde::{Deserialize, Serialize};
 
-pub(crate) static INDICATORS: &[Entry] = &[];
+pub(crate) static INDICATORS: &[Entry] = &[
+    entry::<Stddev, 1, 1>(),
+    entry::<Var, 1, 1>(),
+    entry::<LinearregSlope, 1, 1>(),
+    entry::<Correl, 2, 1>(),
+    entry::<Beta, 2, 1>(),
+];
+
+const fn spec(name: &'static str, title: &'static str) -> Spec {
+    Spec::new(name, title, Group::Statistic)
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Stddev {
+    var: Var,
+    times: f64,
+}
+
+impl Indicator<1, 1> for Stddev {
+    const SPEC: Spec = spec("stddev", "Standard deviation")
+        .doc(
+            "nbdev times the square root of the population variance, which divides by n. SQL's own stddev(x), \
+             without a period, divides by n - 1.",
+            "TA-Lib STDDEV",
+        )
+        .params(&[bars("timeperiod", 5, 2), real("nbdev", 1.0)]);
+
+    fn lookback(params: &Params) -> usize {
+        Var::lookback(params)
+    }
+
+    fn new(params: &Params) -> Self {
+        Stddev { var: Var::new(params), times: params.real(1) }
+    }
+
+    fn next(&mut self, row: [f64; 1]) -> [f64; 1] {
+        let [variance] = self.var.next(row);
+        [variance.sqrt() * self.times]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Var {
+    window: Fold<Moments>,
+    count: f64,
+}
+
+impl Indicator<1, 1> for Var {
+    const SPEC: Spec = spec("var", "Variance")
+        .doc(
+            "The population variance: sum((x - mean)^2) / n. nbdev has no effect, as in TA-Lib. SQL's own \
+             var(x), without a period, divides by n - 1.",
+            "TA-Lib VAR",
+        )
+        .params(&[bars("timeperiod", 5, 1), real("nbdev", 1.0)]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0) - 1
+    }
+
+    fn new(params: &Params) -> Self {
+        Var { window: Fold::new(params.bars(0)), count: params.real(0) }
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.window.push(Moments::of(value)).squares / self.count]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct LinearregSlope {
+    window: Fold<Trend>,
+    spread: f64,
+}
+
+impl Indicator<1, 1> for LinearregSlope {
+    const SPEC: Spec = spec("linearreg_slope", "Slope of the regression line")
+        .doc(
+            "The change per row of the straight line through the last n values with the least squared error.",
+            "TA-Lib LINEARREG_SLOPE",
+        )
+        .params(&[bars("timeperiod", 14, 2)]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0) - 1
+    }
+
+    fn new(params: &Params) -> Self {
+        let n = params.real(0);
+        LinearregSlope { window: Fold::new(params.bars(0)), spread: n * (n * n - 1.0) / 12.0 }
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.window.push(Trend::of(value)).products / self.spread]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Correl(Fold<Comoments>);
+
+impl Indicator<2, 1> for Correl {
+    const SPEC: Spec = spec("correl", "Pearson's correlation")
+        .doc(
+            "The correlation of any two series over the last n rows, from -1 to 1; 0 where one of them is flat.",
+            "TA-Lib CORREL",
+        )
+        .inputs(&["high", "low"])
+        .params(&[bars("timeperiod", 30, 1)]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0) - 1
+    }
+
+    fn new(params: &Params) -> Self {
+        Correl(Fold::new(params.bars(0)))
+    }
+
+    fn next(&mut self, [x, y]: [f64; 2]) -> [f64; 1] {
+        let window = self.0.push(Comoments::of(x, y));
+        let spread = window.x.squares.sqrt() * window.y.squares.sqrt();
+        [ratio(window.products, spread).clamp(-1.0, 1.0)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Beta {
+    before: [f64; 2],
+    window: Fold<Comoments>,
+}
+
+impl Indicator<2, 1> for Beta {
+    const SPEC: Spec = spec("beta", "Beta")
+        .doc(
+            "The slope of the second series' returns over the first one's (the market's): covariance / variance \
+             of the first, over n returns x / previous x - 1.",
+            "TA-Lib BETA",
+        )
+        .inputs(&["high", "low"])
+        .params(&[bars("timeperiod", 5, 1)]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0)
+    }
+
+    fn new(params: &Params) -> Self {
+        Beta { before: [f64::NAN; 2], window: Fold::new(params.bars(0)) }
+    }
+
+    fn next(&mut self, [x, y]: [f64; 2]) -> [f64; 1] {
+        let [before_x, before_y] = std::mem::replace(&mut self.before, [x, y]);
+        let returns = Comoments::of(ratio(x - before_x, before_x), ratio(y - before_y, before_y));
+        let window = self.window.push(returns);
+        [ratio(window.products, window.x.squares)]
+    }
+}

@@ -1,5 +1,103 @@
-//! To be filled.
+//! True range and what is built on it.
 
-use crate::udwf::Entry;
+use crate::indicator::{Group, Indicator, Memory, Params, Spec, bars};
+use crate::kernel::{Smooth, TrueRange, ratio};
+use crate::udwf::{Entry, entry};
+use serde::{Deserialize, Serialize};
 
-pub(crate) static INDICATORS: &[Entry] = &[];
+pub(crate) static INDICATORS: &[Entry] =
+    &[entry::<Atr, 3, 1>(), entry::<Natr, 3, 1>(), entry::<Trange, 3, 1>()];
+
+const fn spec(name: &'static str, title: &'static str) -> Spec {
+    Spec::new(name, title, Group::Volatility).inputs(&["high", "low", "close"])
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Atr {
+    range: TrueRange,
+    average: Smooth,
+}
+
+impl Indicator<3, 1> for Atr {
+    const SPEC: Spec = spec("atr", "Average true range")
+        .doc(
+            "Wilder's average of the true range: max(high, previous close) - min(low, previous close).",
+            "Wilder 1978; TA-Lib ATR",
+        )
+        .params(&[bars("timeperiod", 14, 1)])
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0)
+    }
+
+    fn warmup(params: &Params) -> usize {
+        params.bars(0) + Smooth::wilder_forgets(params.bars(0))
+    }
+
+    fn new(params: &Params) -> Self {
+        Atr { range: TrueRange::new(), average: Smooth::wilder(params.bars(0)) }
+    }
+
+    fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
+        [self.average.next(self.range.next(high, low, close))]
+    }
+}
+
+/// Over one bar TA-Lib gives the true range itself and no percentage, and so do we.
+#[derive(Debug, Serialize, Deserialize)]
+struct Natr {
+    atr: Atr,
+    plain: bool,
+}
+
+impl Indicator<3, 1> for Natr {
+    const SPEC: Spec = spec("natr", "Normalized average true range")
+        .doc(
+            "The average true range in percent of the close: 100 * atr / close. Over one bar it is the true \
+             range itself, as in TA-Lib.",
+            "Forman 2006; TA-Lib NATR",
+        )
+        .params(&[bars("timeperiod", 14, 1)])
+        .memory(Memory::Recursive);
+
+    fn lookback(params: &Params) -> usize {
+        Atr::lookback(params)
+    }
+
+    fn warmup(params: &Params) -> usize {
+        Atr::warmup(params)
+    }
+
+    fn new(params: &Params) -> Self {
+        Natr { atr: Atr::new(params), plain: params.bars(0) == 1 }
+    }
+
+    fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
+        let [atr] = self.atr.next([high, low, close]);
+        [if self.plain { atr } else { 100.0 * ratio(atr, close) }]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Trange(TrueRange);
+
+impl Indicator<3, 1> for Trange {
+    const SPEC: Spec = spec("trange", "True range").doc(
+        "The range of a bar widened to the close before it: max(high, previous close) - min(low, previous \
+         close).",
+        "Wilder 1978; TA-Lib TRANGE",
+    );
+
+    fn lookback(_: &Params) -> usize {
+        1
+    }
+
+    fn new(_: &Params) -> Self {
+        Trange(TrueRange::new())
+    }
+
+    fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
+        [self.0.next(high, low, close)]
+    }
+}

@@ -1,5 +1,140 @@
-//! To be filled.
+//! Price weighed by traded volume. What is cumulative counts from the first row of its group: use
+//! `PARTITION BY symbol, session` to begin anew with every session.
 
-use crate::udwf::Entry;
+use crate::indicator::{Group, Indicator, Memory, Params, Spec, bars};
+use crate::kernel::{Smooth, Total, flow, ratio, typical};
+use crate::udwf::{Entry, entry};
+use serde::{Deserialize, Serialize};
 
-pub(crate) static INDICATORS: &[Entry] = &[];
+pub(crate) static INDICATORS: &[Entry] =
+    &[entry::<Obv, 2, 1>(), entry::<Ad, 4, 1>(), entry::<Adosc, 4, 1>(), entry::<Vwap, 4, 1>()];
+
+const fn spec(name: &'static str, title: &'static str) -> Spec {
+    Spec::new(name, title, Group::Volume)
+        .inputs(&["high", "low", "close", "volume"])
+        .memory(Memory::Cumulative)
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Obv {
+    previous: f64,
+    total: Total,
+}
+
+impl Indicator<2, 1> for Obv {
+    const SPEC: Spec = spec("obv", "On balance volume")
+        .doc(
+            "The running total of volume, added when the close rises and taken away when it falls; it begins with \
+             the first row's volume.",
+            "Granville 1963; TA-Lib OBV",
+        )
+        .inputs(&["close", "volume"]);
+
+    fn lookback(_: &Params) -> usize {
+        0
+    }
+
+    fn new(_: &Params) -> Self {
+        Obv { previous: f64::NEG_INFINITY, total: Total::default() }
+    }
+
+    fn next(&mut self, [close, volume]: [f64; 2]) -> [f64; 1] {
+        let previous = std::mem::replace(&mut self.previous, close);
+        let signed = if close > previous {
+            volume
+        } else if close < previous {
+            -volume
+        } else {
+            0.0
+        };
+        [self.total.add(signed)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Ad(Total);
+
+impl Indicator<4, 1> for Ad {
+    const SPEC: Spec = spec("ad", "Chaikin accumulation/distribution line").doc(
+        "The running total of ((close - low) - (high - close)) / (high - low) * volume; a bar without range \
+         adds nothing.",
+        "Chaikin; TA-Lib AD",
+    );
+
+    fn lookback(_: &Params) -> usize {
+        0
+    }
+
+    fn new(_: &Params) -> Self {
+        Ad(Total::default())
+    }
+
+    fn next(&mut self, [high, low, close, volume]: [f64; 4]) -> [f64; 1] {
+        [self.0.add(flow(high, low, close, volume))]
+    }
+}
+
+/// Both averages are seeded with the first row, which they forget; the line below them is cumulative.
+#[derive(Debug, Serialize, Deserialize)]
+struct Adosc {
+    line: Ad,
+    fast: Smooth,
+    slow: Smooth,
+}
+
+impl Indicator<4, 1> for Adosc {
+    const SPEC: Spec = spec("adosc", "Chaikin oscillator")
+        .doc(
+            "The fast exponential average of the accumulation/distribution line less the slow one, both seeded \
+             with its first value.",
+            "Chaikin; TA-Lib ADOSC",
+        )
+        .params(&[bars("fastperiod", 3, 2), bars("slowperiod", 10, 2)]);
+
+    fn lookback(params: &Params) -> usize {
+        params.bars(0).max(params.bars(1)) - 1
+    }
+
+    fn new(params: &Params) -> Self {
+        Adosc {
+            line: Ad::new(params),
+            fast: Smooth::from_first(params.bars(0)),
+            slow: Smooth::from_first(params.bars(1)),
+        }
+    }
+
+    fn next(&mut self, row: [f64; 4]) -> [f64; 1] {
+        let [line] = self.line.next(row);
+        [self.fast.next(line) - self.slow.next(line)]
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Vwap {
+    traded: Total,
+    volume: Total,
+}
+
+impl Indicator<4, 1> for Vwap {
+    const SPEC: Spec = spec("vwap", "Volume weighted average price").doc(
+        "sum(typical * volume) / sum(volume) since the first row, with typical = (high + low + close) / 3; 0 \
+         before anything is traded.",
+        "TA-Lib VWAP",
+    );
+
+    fn lookback(_: &Params) -> usize {
+        0
+    }
+
+    fn new(_: &Params) -> Self {
+        Vwap { traded: Total::default(), volume: Total::default() }
+    }
+
+    fn next(&mut self, [high, low, close, volume]: [f64; 4]) -> [f64; 1] {
+        let traded = self.traded.add(typical(high, low, close) * volume);
+        if !traded.is_finite() {
+            return [f64::NAN]; // Neither sum takes a row that the other cannot take.
+        }
+        [ratio(traded, self.volume.add(volume))]
+    }
+}

@@ -32,14 +32,24 @@ pub enum MaType {
     Rma = 13,
 }
 
-use MaType::*;
-
 /// T3's volume factor where nothing chooses one.
 const VFACTOR: f64 = 0.7;
 
 impl MaType {
     /// Every choice, in the order of the numbers.
-    pub const ALL: [MaType; 11] = [Sma, Ema, Wma, Dema, Tema, Trima, Kama, T3, Hma, Zlema, Rma];
+    pub const ALL: [MaType; 11] = [
+        MaType::Sma,
+        MaType::Ema,
+        MaType::Wma,
+        MaType::Dema,
+        MaType::Tema,
+        MaType::Trima,
+        MaType::Kama,
+        MaType::T3,
+        MaType::Hma,
+        MaType::Zlema,
+        MaType::Rma,
+    ];
 
     /// TA-Lib's number.
     pub const fn code(self) -> u8 {
@@ -49,17 +59,17 @@ impl MaType {
     /// TA-Lib's name in lower case.
     pub const fn name(self) -> &'static str {
         match self {
-            Sma => "sma",
-            Ema => "ema",
-            Wma => "wma",
-            Dema => "dema",
-            Tema => "tema",
-            Trima => "trima",
-            Kama => "kama",
-            T3 => "t3",
-            Hma => "hma",
-            Zlema => "zlema",
-            Rma => "rma",
+            MaType::Sma => "sma",
+            MaType::Ema => "ema",
+            MaType::Wma => "wma",
+            MaType::Dema => "dema",
+            MaType::Tema => "tema",
+            MaType::Trima => "trima",
+            MaType::Kama => "kama",
+            MaType::T3 => "t3",
+            MaType::Hma => "hma",
+            MaType::Zlema => "zlema",
+            MaType::Rma => "rma",
         }
     }
 
@@ -82,13 +92,13 @@ impl MaType {
     pub fn lookback(self, length: usize) -> usize {
         match self {
             _ if length <= 1 => 0,
-            Sma | Ema | Wma | Trima | Rma => length - 1,
-            Dema => 2 * (length - 1),
-            Tema => 3 * (length - 1),
-            T3 => 6 * (length - 1),
-            Kama => length,
-            Hma => length - 1 + Hma::last(length) - 1,
-            Zlema => length - 1 + Zlema::lag(length),
+            MaType::Sma | MaType::Ema | MaType::Wma | MaType::Trima | MaType::Rma => length - 1,
+            MaType::Dema => 2 * (length - 1),
+            MaType::Tema => 3 * (length - 1),
+            MaType::T3 => 6 * (length - 1),
+            MaType::Kama => length,
+            MaType::Hma => length - 1 + Hma::last(length) - 1,
+            MaType::Zlema => length - 1 + Zlema::lag(length),
         }
     }
 
@@ -96,14 +106,14 @@ impl MaType {
     pub fn warmup(self, length: usize) -> usize {
         let stages = match self {
             _ if length <= 1 => 0,
-            Sma | Wma | Trima | Hma => 0,
-            Ema | Zlema => Smooth::ema_forgets(length),
-            Rma => Smooth::wilder_forgets(length),
-            Dema => Smooth::ema_forgets(length) * 6 / 5,
-            Tema => Smooth::ema_forgets(length) * 7 / 5,
-            T3 => Smooth::ema_forgets(length) * 2,
+            MaType::Sma | MaType::Wma | MaType::Trima | MaType::Hma => 0,
+            MaType::Ema | MaType::Zlema => Smooth::ema_forgets(length),
+            MaType::Rma => Smooth::wilder_forgets(length),
+            MaType::Dema => Smooth::ema_forgets(length) * 6 / 5,
+            MaType::Tema => Smooth::ema_forgets(length) * 7 / 5,
+            MaType::T3 => Smooth::ema_forgets(length) * 2,
             // The weight depends on the data; its mean is near an ema's of 10 rows in a noisy market.
-            Kama => Smooth::ema_forgets(length.max(60)),
+            MaType::Kama => Smooth::ema_forgets(length.max(60)),
         };
         self.lookback(length) + stages
     }
@@ -111,7 +121,7 @@ impl MaType {
     /// Whether it forgets, and how.
     pub fn memory(self) -> Memory {
         match self {
-            Sma | Wma | Trima | Hma => Memory::Window,
+            MaType::Sma | MaType::Wma | MaType::Trima | MaType::Hma => Memory::Window,
             _ => Memory::Recursive,
         }
     }
@@ -129,7 +139,7 @@ pub enum Average {
     /// [`MaType::Wma`]
     Wma(Wma),
     /// [`MaType::Dema`]
-    Dema(Ema<2>),
+    Dema(Dema),
     /// [`MaType::Tema`]
     Tema(Tema),
     /// [`MaType::Trima`]
@@ -149,17 +159,17 @@ impl Average {
     pub fn new(ma: MaType, length: usize) -> Self {
         match ma {
             _ if length <= 1 => Average::Same,
-            Sma => Average::Sma(Mean::new(length)),
-            Ema => Average::Smooth(Smooth::ema(length)),
-            Rma => Average::Smooth(Smooth::wilder(length)),
-            Wma => Average::Wma(Wma::new(length)),
-            Dema => Average::Dema(Ema::new(length)),
-            Tema => Average::Tema(Tema::new(length)),
-            Trima => Average::Trima(Trima::new(length)),
-            Kama => Average::Kama(Kama::new(length)),
-            T3 => Average::T3(T3::new(length, VFACTOR)),
-            Hma => Average::Hma(Hma::new(length)),
-            Zlema => Average::Zlema(Zlema::new(length)),
+            MaType::Sma => Average::Sma(Mean::new(length)),
+            MaType::Ema => Average::Smooth(Smooth::ema(length)),
+            MaType::Rma => Average::Smooth(Smooth::wilder(length)),
+            MaType::Wma => Average::Wma(Wma::new(length)),
+            MaType::Dema => Average::Dema(Dema::new(length)),
+            MaType::Tema => Average::Tema(Tema::new(length)),
+            MaType::Trima => Average::Trima(Trima::new(length)),
+            MaType::Kama => Average::Kama(Kama::new(length)),
+            MaType::T3 => Average::T3(T3::new(length, VFACTOR)),
+            MaType::Hma => Average::Hma(Hma::new(length)),
+            MaType::Zlema => Average::Zlema(Zlema::new(length)),
         }
     }
 
@@ -171,8 +181,8 @@ impl Average {
             Average::Sma(average) => average.next(value),
             Average::Smooth(average) => average.next(value),
             Average::Wma(average) => average.next(value),
-            Average::Dema(average) => average.dema(value),
-            Average::Tema(average) => average.tema(value),
+            Average::Dema(average) => average.next(value),
+            Average::Tema(average) => average.next(value),
             Average::Trima(average) => average.next(value),
             Average::Kama(average) => average.next(value),
             Average::T3(average) => average.next(value),
@@ -275,22 +285,19 @@ impl Hma {
 
 /// A chain of exponential averages, each smoothing the one before it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Ema<const STAGES: usize> {
+pub struct Chain {
     stages: Vec<Smooth>,
 }
 
-/// Three exponential averages in a chain.
-pub type Tema = Ema<3>;
-
-impl<const STAGES: usize> Ema<STAGES> {
-    /// Averages over `length` rows each.
-    pub fn new(length: usize) -> Self {
-        Ema { stages: vec![Smooth::ema(length); STAGES] }
+impl Chain {
+    /// `stages` averages over `length` rows each.
+    pub fn new(length: usize, stages: usize) -> Self {
+        Chain { stages: vec![Smooth::ema(length); stages] }
     }
 
     /// What every stage gives after `value`, the first stage first.
     #[inline]
-    pub fn next(&mut self, value: f64) -> [f64; STAGES] {
+    pub fn next<const STAGES: usize>(&mut self, value: f64) -> [f64; STAGES] {
         let mut results = [f64::NAN; STAGES];
         let mut value = value;
         for (stage, result) in self.stages.iter_mut().zip(&mut results) {
@@ -301,20 +308,38 @@ impl<const STAGES: usize> Ema<STAGES> {
     }
 }
 
-impl Ema<2> {
-    /// Mulloy's double exponential average.
+/// Mulloy's double exponential average.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Dema(Chain);
+
+impl Dema {
+    /// Averages over `length` rows each.
+    pub fn new(length: usize) -> Self {
+        Dema(Chain::new(length, 2))
+    }
+
+    /// The average after `value`.
     #[inline]
-    pub fn dema(&mut self, value: f64) -> f64 {
-        let [one, two] = self.next(value);
+    pub fn next(&mut self, value: f64) -> f64 {
+        let [one, two] = self.0.next(value);
         2.0 * one - two
     }
 }
 
-impl Ema<3> {
-    /// Mulloy's triple exponential average.
+/// Mulloy's triple exponential average.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Tema(Chain);
+
+impl Tema {
+    /// Averages over `length` rows each.
+    pub fn new(length: usize) -> Self {
+        Tema(Chain::new(length, 3))
+    }
+
+    /// The average after `value`.
     #[inline]
-    pub fn tema(&mut self, value: f64) -> f64 {
-        let [one, two, three] = self.next(value);
+    pub fn next(&mut self, value: f64) -> f64 {
+        let [one, two, three] = self.0.next(value);
         3.0 * one - 3.0 * two + three
     }
 }
@@ -322,7 +347,7 @@ impl Ema<3> {
 /// Tillson's T3: three double averages of factor v in a chain, multiplied out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct T3 {
-    chain: Ema<6>,
+    chain: Chain,
     weights: [f64; 4],
 }
 
@@ -331,7 +356,7 @@ impl T3 {
     pub fn new(length: usize, v: f64) -> Self {
         let (square, cube) = (v * v, v * v * v);
         T3 {
-            chain: Ema::new(length),
+            chain: Chain::new(length, 6),
             weights: [
                 1.0 + 3.0 * v + cube + 3.0 * square,
                 -6.0 * square - 3.0 * (v + cube),

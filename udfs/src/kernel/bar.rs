@@ -1,6 +1,6 @@
 //! Arithmetic of one bar and of two neighbouring ones.
 
-use super::Smooth;
+use super::{Smooth, ratio};
 use serde::{Deserialize, Serialize};
 
 /// The mean of high, low and close.
@@ -48,6 +48,7 @@ pub struct Directional {
     plus: Smooth,
     minus: Smooth,
     total: Smooth,
+    missing: usize,
 }
 
 impl Directional {
@@ -61,20 +62,25 @@ impl Directional {
             plus: smooth.clone(),
             minus: smooth.clone(),
             total: smooth,
+            missing: length + 1,
         }
     }
 
-    /// Movement up, movement down and true range after a bar.
+    /// Movement up and movement down as shares of the true range; NaN for the first `length` bars.
     #[inline]
-    pub fn next(&mut self, high: f64, low: f64, close: f64) -> [f64; 3] {
+    pub fn next(&mut self, high: f64, low: f64, close: f64) -> [f64; 2] {
         let up = high - std::mem::replace(&mut self.high, high);
         let down = std::mem::replace(&mut self.low, low) - low;
         let range = self.range.next(high, low, close);
-        if range.is_nan() {
-            return [f64::NAN; 3];
+        if self.missing > 0 {
+            self.missing -= 1;
+            if range.is_nan() {
+                return [f64::NAN; 2];
+            }
         }
-        let plus = if up > 0.0 && up > down { up } else { 0.0 };
-        let minus = if down > 0.0 && down > up { down } else { 0.0 };
-        [self.plus.next(plus), self.minus.next(minus), self.total.next(range)]
+        let plus = self.plus.next(if up > down { up.max(0.0) } else { 0.0 });
+        let minus = self.minus.next(if down > up { down.max(0.0) } else { 0.0 });
+        let total = self.total.next(range);
+        if self.missing > 0 { [f64::NAN; 2] } else { [ratio(plus, total), ratio(minus, total)] }
     }
 }

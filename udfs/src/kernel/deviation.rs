@@ -1,6 +1,6 @@
 //! The mean absolute deviation of a window.
 
-use super::{Fold, Sum};
+use super::{Fold, Moments};
 use serde::{Deserialize, Serialize};
 
 /// The distance of a window's newest value from its mean, and the mean distance of all its values.
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 pub struct AbsoluteDeviation {
     ring: Vec<f64>,
     at: usize,
-    sum: Fold<Sum>,
+    mean: Fold<Moments>,
 }
 
 impl AbsoluteDeviation {
     /// A window of `length` rows.
     pub fn new(length: usize) -> Self {
-        AbsoluteDeviation { ring: vec![f64::NAN; length], at: 0, sum: Fold::new(length) }
+        AbsoluteDeviation { ring: vec![f64::NAN; length], at: 0, mean: Fold::new(length) }
     }
 
     /// `(value - mean, mean absolute deviation)` of the window that ends with `value`.
@@ -26,7 +26,8 @@ impl AbsoluteDeviation {
         let length = self.ring.len();
         self.ring[self.at] = value;
         self.at = if self.at + 1 == length { 0 } else { self.at + 1 };
-        let mean = self.sum.push(Sum(value)).0 / length as f64;
+        // This mean of equal values is that value exactly, so that a flat window deviates by nothing.
+        let mean = self.mean.push(Moments::of(value)).mean;
         let (newer, older) = self.ring.split_at(self.at);
         let distances = older.iter().chain(newer).map(|other| (other - mean).abs());
         (value - mean, distances.sum::<f64>() / length as f64)

@@ -160,6 +160,13 @@ pub struct Peak {
     pub age: f64,
 }
 
+impl Peak {
+    /// The newest row.
+    pub fn of(value: f64) -> Self {
+        Peak { value, age: 0.0 }
+    }
+}
+
 impl Block for Peak {
     const NONE: Self = Peak { value: f64::NAN, age: f64::NAN };
 

@@ -8,7 +8,7 @@ mod deviation;
 mod fold;
 mod smooth;
 
-pub use average::{Average, Ema, Hma, Kama, MaType, Mean, T3, Tema, Trima, Wma, Zlema};
+pub use average::{Average, Chain, Dema, Hma, Kama, MaType, Mean, T3, Tema, Trima, Wma, Zlema};
 pub use bar::{Directional, TrueRange, flow, typical};
 pub use deviation::AbsoluteDeviation;
 pub use fold::{
@@ -59,17 +59,8 @@ impl Total {
     }
 }
 
-/// Below this TA-Lib takes a divisor for zero.
-pub const EPSILON: f64 = 1e-14;
-
-/// `part / whole`, and 0 where TA-Lib takes `whole` for zero.
+/// `part / whole`, and 0 where `whole` is 0, as TA-Lib has it.
 #[inline]
 pub fn ratio(part: f64, whole: f64) -> f64 {
-    if whole.abs() < EPSILON { 0.0 } else { part / whole }
-}
-
-/// `part / whole`, and 0 where `whole` is exactly zero.
-#[inline]
-pub fn share(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }

@@ -11,7 +11,7 @@ pub struct Smooth {
     alpha: f64,
     value: f64,
     seed: f64,
-    length: usize,
+    divisor: f64,
     missing: usize,
 }
 
@@ -26,32 +26,39 @@ impl Smooth {
         Smooth::new(length, 1.0 / length as f64)
     }
 
-    /// Wilder's weight 1 / n, seeded as his directional movement is: with the mean of n values, the
-    /// first of which is 0, so that the first result comes one row before n values have come.
+    /// Wilder's weight 1 / n, seeded as his directional movement is: with n values, the first of which is
+    /// taken for 0, so that it is ready one row earlier.
     pub fn wilder_sum(length: usize) -> Self {
         Smooth { missing: (length - 1).max(1), ..Smooth::wilder(length) }
     }
 
-    fn new(length: usize, alpha: f64) -> Self {
-        Smooth { alpha, value: f64::NAN, seed: 0.0, length, missing: length }
+    /// Weight 2 / (n + 1), seeded with the first value alone.
+    pub fn from_first(length: usize) -> Self {
+        Smooth { missing: 1, divisor: 1.0, ..Smooth::ema(length) }
     }
 
-    /// The average after `value`, NaN until n values have come.
+    fn new(length: usize, alpha: f64) -> Self {
+        let divisor = length as f64;
+        Smooth { alpha, value: f64::NAN, seed: 0.0, divisor, missing: length }
+    }
+
+    /// The average after `value`, NaN until it is seeded.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         if self.missing > 0 {
             return self.start(value);
         }
         let next = self.value + (value - self.value) * self.alpha;
-        if next.is_finite() {
-            self.value = next;
+        if !next.is_normal() {
+            return self.settle(next);
         }
+        self.value = next;
         next
     }
 
     #[cold]
     fn start(&mut self, value: f64) -> f64 {
-        if self.length == 1 {
+        if self.alpha == 1.0 {
             return value; // Exactly, which `value + (next - value) * 1` is not.
         }
         let seed = self.seed + value;
@@ -61,9 +68,20 @@ impl Smooth {
         self.seed = seed;
         self.missing -= 1;
         if self.missing == 0 {
-            self.value = self.seed / self.length as f64;
+            self.value = self.seed / self.divisor;
         }
         self.value
+    }
+
+    /// What is not finite is not taken; what is too small for a full mantissa is 0, since arithmetic on
+    /// such numbers is slow and never reaches 0 by itself.
+    #[cold]
+    fn settle(&mut self, next: f64) -> f64 {
+        if next.is_finite() {
+            self.value = 0.0;
+            return 0.0;
+        }
+        f64::NAN
     }
 
     /// Rows until the seed weighs less than the last bit of an average with this weight.
