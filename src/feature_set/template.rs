@@ -276,6 +276,24 @@ mod tests {
             ("{% set x %}a{% endset %}{{ x == 'a' }}{{ x|length }}", "True1"),
             ("{% macro m(a, b=fast) %} ({{ a }}-{{ b }}) {% endmacro %}{{ m(1)|trim }}", "(1-12)"),
             ("{% with z = slow %}{{ z }}{% endwith %}", "26"),
+            (
+                "{% set ns = namespace(x=1) %}{% for n in lags %}{% set ns.x = n %}{{ loop.index }}\
+                 {% endfor %}{{ ns.x }}",
+                "125",
+            ),
+            (
+                "{% macro m(a) %}{{ caller(a) }}{% endmacro %}{% call(b) m(7) %}b{{ b }}{% endcall %}",
+                "b7",
+            ),
+            (
+                "{% for k, v in {'a': 1}|items if v > 0 %}{{ k }}{{ v }}{% else %}-{% endfor %}",
+                "a1",
+            ),
+            ("{{ lags|map('abs')|join('+') }} {{ [1, 2][0] }} {{ fast in lags }}", "1+5 1 False"),
+            (
+                "{% set a, b = lags %}{{ a + b }} {{ 'y' if up else 'n' }} {{ lags is sequence }}",
+                "6 y True",
+            ),
             ("{{ 'a' ~ fast }}{{ lags|join(', ') }}", "a121, 5"),
         ];
         for (body, expected) in cases {
@@ -414,5 +432,50 @@ mod tests {
         let plain = Rendered::plain("SQL", "SELECT\n  clos");
         assert_eq!(plain.place_of(2, 3).to_string(), "SQL:2:3");
         assert_eq!(plain.place(9).to_string(), "SQL:2:3");
+    }
+
+    /// Pieces of templates; every `@` becomes a character of its own.
+    const PIECES: [&str; 17] = [
+        "@",
+        " ",
+        "\n",
+        "\r\n",
+        "é'{ ",
+        "{{ fast }}",
+        "{{- slow -}}",
+        "{{+ '}}%}' +}}",
+        "{# @ #}",
+        "{#- x -#}",
+        "{% raw -%} @ {{ @ {%- endraw %}",
+        "{% for n in lags %}@ {{ n }}\n{% endfor %}",
+        "{%- if up -%} @ {%- else %}@{% endif -%}",
+        "{% set x %} @\n @ {% endset %}{{ x|trim }}",
+        "{% set x %}@{% endset %}{{ x|length }}{{ x }}",
+        "{% macro m(a) %} @{{ a }}@ {% endmacro %}{{ m('') }}{{ m(1)|trim }}",
+        "{% filter upper %} @ {% endfilter %}",
+    ];
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn the_way_back_from_any_template(picks in proptest::collection::vec(0..PIECES.len(), 1..12)) {
+            let mut next = 0x4e00_u32..;
+            let pieces: String = picks.iter().map(|pick| PIECES[*pick]).collect();
+            let body: String = pieces
+                .chars()
+                .map(|c| if c == '@' { next.next().and_then(char::from_u32).unwrap() } else { c })
+                .collect();
+            let body = format!("SELECT{body}");
+            let rendered = rendered(&body);
+            let lines: Vec<&str> = body.split('\n').collect();
+            let captured = picks.iter().any(|pick| *pick == 14);
+            for (offset, c) in rendered.sql.char_indices().filter(|(_, c)| *c >= '\u{4e00}') {
+                let place = rendered.place(offset);
+                let found = lines[place.line - 5].chars().nth(place.column - 1);
+                // Where a template measures captured text, its places are those of the tag.
+                proptest::prop_assert!(found == Some(c) || captured, "{body:?} {place}");
+            }
+        }
     }
 }
