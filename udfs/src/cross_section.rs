@@ -46,7 +46,8 @@ impl CrossSection for Zscore {
             "(x - mean) / stddev of the group's values, stddev with n - 1. NULL for a group of one; 0 where all \
              values are equal.",
             "pandas (x - x.mean()) / x.std()",
-        );
+        )
+        .example(&[], &[&[-1.48624, -0.23467, -0.86046, -0.23467, 1.0169, -0.23467, 0.39112, 1.64269]]);
 
     fn group(_: &Params, values: &[f64], results: &mut [f64]) {
         let count = values.len() as f64;

@@ -27,6 +27,7 @@ pub use indicator::{
     CrossSection, EXAMPLE_BARS, Example, Group, Indicator, Kind, Memory, Param, ParamKind, Params,
     Spec,
 };
+pub use kernel::MaType;
 pub use planner::bound_call;
 pub use udwf::{Bound, Columns, Entry, Kernel, bound_evaluator};
 

@@ -3,10 +3,11 @@
 use crate::indicator::{Group, Indicator, Memory, Params, Spec, average, bars};
 use crate::kernel::{
     AbsoluteDeviation, Average, Chain, Delay, Directional, Fold, Highest, Lowest, MaType, Pair,
-    Peak, Smooth, TrueRange, ratio, typical,
+    Peak, Smooth, TrueRange, is_noise, ratio, typical, within,
 };
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
+use std::f64::NAN;
 
 pub(crate) static INDICATORS: &[Entry] = &[
     entry::<Rsi, 1, 1>(),
@@ -77,7 +78,7 @@ impl Indicator<1, 1> for Rsi {
             "Wilder 1978; TA-Lib RSI",
         )
         .params(&[bars("timeperiod", 14, 2)])
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 75.0, 85.71429, 52.17391, 63.02521, 78.0]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -115,7 +116,7 @@ impl Indicator<1, 3> for Macd {
         )
         .params(&[bars("fastperiod", 12, 2), bars("slowperiod", 26, 2), bars("signalperiod", 9, 1)])
         .outputs(&["macd", "macdsignal", "macdhist"])
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive).example(&[2.0, 4.0, 2.0], &[&[NAN, NAN, NAN, NAN, 0.40833, 0.08944, 0.13515, 0.37492], &[NAN, NAN, NAN, NAN, 0.26667, 0.14852, 0.1396, 0.29648], &[NAN, NAN, NAN, NAN, 0.14167, -0.05907, -0.00446, 0.07844]]);
 
     fn lookback(params: &Params) -> usize {
         ordered(params).1 + params.bars(2) - 2
@@ -170,7 +171,7 @@ impl Position {
     fn next(&mut self, high: f64, low: f64, close: f64) -> f64 {
         let (highest, lowest) =
             (self.highest.push(Highest(high)).0, self.lowest.push(Lowest(low)).0);
-        ratio(close - lowest, highest - lowest)
+        within(close - lowest, highest, lowest)
     }
 }
 
@@ -189,7 +190,7 @@ impl Indicator<3, 2> for Stoch {
             bars("slowd_period", 3, 1),
             average("slowd_matype", MaType::Sma),
         ])
-        .outputs(&["slowk", "slowd"]);
+        .outputs(&["slowk", "slowd"]).example(&[3.0, 2.0, 0.0, 2.0, 0.0], &[&[NAN, NAN, NAN, NAN, 70.0, 56.66667, 41.66667, 66.66667], &[NAN, NAN, NAN, NAN, 62.5, 63.33333, 49.16667, 54.16667]]);
 
     fn lookback(params: &Params) -> usize {
         let k = params.average(2).lookback(params.bars(1));
@@ -238,7 +239,7 @@ impl Indicator<3, 2> for Stochf {
             bars("fastd_period", 3, 1),
             average("fastd_matype", MaType::Sma),
         ])
-        .outputs(&["fastk", "fastd"]);
+        .outputs(&["fastk", "fastd"]).example(&[3.0, 2.0, 0.0], &[&[NAN, NAN, NAN, 60.0, 80.0, 33.33333, 50.0, 83.33333], &[NAN, NAN, NAN, 55.0, 70.0, 56.66667, 41.66667, 66.66667]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1 + params.average(2).lookback(params.bars(1))
@@ -286,7 +287,7 @@ impl Indicator<1, 2> for Stochrsi {
             average("fastd_matype", MaType::Sma),
         ])
         .outputs(&["fastk", "fastd"])
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive).example(&[3.0, 2.0, 2.0, 0.0], &[&[NAN, NAN, NAN, NAN, NAN, 0.0, 100.0, 100.0], &[NAN, NAN, NAN, NAN, NAN, 50.0, 50.0, 100.0]]);
 
     fn lookback(params: &Params) -> usize {
         let d = params.average(3).lookback(params.bars(2));
@@ -328,7 +329,7 @@ impl Indicator<3, 1> for Adx {
         )
         .inputs(&["high", "low", "close"])
         .params(&[bars("timeperiod", 14, 2)])
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, NAN, NAN, 55.55556, 39.25926, 44.54891]]);
 
     fn lookback(params: &Params) -> usize {
         2 * params.bars(0) - 1
@@ -364,7 +365,7 @@ impl Indicator<3, 1> for PlusDi {
         )
         .inputs(&["high", "low", "close"])
         .params(&[bars("timeperiod", 14, 1)])
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 26.08696, 41.09589, 21.35231, 13.54402, 26.45773]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -397,7 +398,7 @@ impl Indicator<3, 1> for MinusDi {
         )
         .inputs(&["high", "low", "close"])
         .params(&[bars("timeperiod", 14, 1)])
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 13.04348, 8.21918, 4.27046, 11.85102, 7.65306]]);
 
     fn lookback(params: &Params) -> usize {
         PlusDi::lookback(params)
@@ -429,7 +430,7 @@ impl Indicator<3, 1> for Dx {
         )
         .inputs(&["high", "low", "close"])
         .params(&[bars("timeperiod", 14, 2)])
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 33.33333, 66.66667, 66.66667, 6.66667, 55.12821]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -460,7 +461,7 @@ impl Indicator<3, 1> for Cci {
             "Lambert 1980; TA-Lib CCI",
         )
         .inputs(&["high", "low", "close"])
-        .params(&[bars("timeperiod", 14, 2)]);
+        .params(&[bars("timeperiod", 14, 2)]).example(&[3.0], &[&[NAN, NAN, 75.0, 0.0, 100.0, 20.0, -100.0, 100.0]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -471,8 +472,10 @@ impl Indicator<3, 1> for Cci {
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
-        let (distance, deviation) = self.0.next(typical(high, low, close));
-        [ratio(distance, 0.015 * deviation)]
+        let price = typical(high, low, close);
+        let (mean, deviation) = self.0.next(price);
+        let flat = is_noise(price - mean, mean.abs()) || is_noise(deviation, mean.abs());
+        [if flat { 0.0 } else { (price - mean) / (0.015 * deviation) }]
     }
 }
 
@@ -490,7 +493,7 @@ impl Indicator<3, 1> for Willr {
             "Williams; TA-Lib WILLR",
         )
         .inputs(&["high", "low", "close"])
-        .params(&[bars("timeperiod", 14, 2)]);
+        .params(&[bars("timeperiod", 14, 2)]).example(&[3.0], &[&[NAN, NAN, -50.0, -40.0, -20.0, -66.66667, -50.0, -16.66667]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -503,7 +506,7 @@ impl Indicator<3, 1> for Willr {
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
         let highest = self.highest.push(Highest(high)).0;
         let lowest = self.lowest.push(Lowest(low)).0;
-        [-100.0 * ratio(highest - close, highest - lowest)]
+        [-100.0 * within(highest - close, highest, lowest)]
     }
 }
 
@@ -513,7 +516,8 @@ struct Roc(Delay);
 impl Indicator<1, 1> for Roc {
     const SPEC: Spec = spec("roc", "Rate of change")
         .doc("The change over n rows in percent: 100 * (x / x[n] - 1).", "TA-Lib ROC")
-        .params(&[bars("timeperiod", 10, 1)]);
+        .params(&[bars("timeperiod", 10, 1)])
+        .example(&[2.0], &[&[NAN, NAN, 4.7619, 0.0, 13.63636, 0.0, -4.0, 13.04348]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -535,7 +539,8 @@ struct Mom(Delay);
 impl Indicator<1, 1> for Mom {
     const SPEC: Spec = spec("mom", "Momentum")
         .doc("The change over n rows: x - x[n].", "TA-Lib MOM")
-        .params(&[bars("timeperiod", 10, 1)]);
+        .params(&[bars("timeperiod", 10, 1)])
+        .example(&[2.0], &[&[NAN, NAN, 0.5, 0.0, 1.5, 0.0, -0.5, 1.5]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -564,7 +569,7 @@ impl Indicator<4, 1> for Mfi {
             "Quong and Soudack; TA-Lib MFI",
         )
         .inputs(&["high", "low", "close", "volume"])
-        .params(&[bars("timeperiod", 14, 2)]);
+        .params(&[bars("timeperiod", 14, 2)]).example(&[3.0], &[&[NAN, NAN, NAN, 65.57754, 69.82654, 39.72799, 42.59401, 41.5625]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -595,7 +600,11 @@ impl Indicator<1, 1> for Ppo {
             "Appel; TA-Lib PPO",
         )
         .params(Apo::SPEC.params)
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive)
+        .example(
+            &[2.0, 4.0, 1.0],
+            &[&[NAN, NAN, NAN, 1.87266, 3.73543, 0.85053, 1.17516, 3.06698]],
+        );
 
     fn lookback(params: &Params) -> usize {
         Apo::lookback(params)
@@ -633,7 +642,8 @@ impl Indicator<1, 1> for Apo {
             bars("slowperiod", 26, 2),
             average("matype", MaType::Ema),
         ])
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive)
+        .example(&[2.0, 4.0, 1.0], &[&[NAN, NAN, NAN, 0.20833, 0.43611, 0.0987, 0.13823, 0.37594]]);
 
     fn lookback(params: &Params) -> usize {
         params.average(2).lookback(ordered(params).1)
@@ -670,7 +680,8 @@ impl Indicator<1, 1> for Trix {
     const SPEC: Spec = spec("trix", "Rate of change of a triple exponential average")
         .doc("The change of ema(ema(ema(x))) over one row in percent.", "Hutson; TA-Lib TRIX")
         .params(&[bars("timeperiod", 30, 1)])
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive)
+        .example(&[2.0], &[&[NAN, NAN, NAN, NAN, 4.22222, 0.92395, 0.91549, 3.26433]]);
 
     fn lookback(params: &Params) -> usize {
         3 * (params.bars(0) - 1) + 1
@@ -710,7 +721,7 @@ impl Indicator<2, 2> for Aroon {
         )
         .inputs(&["high", "low"])
         .params(&[bars("timeperiod", 14, 2)])
-        .outputs(&["aroondown", "aroonup"]);
+        .outputs(&["aroondown", "aroonup"]).example(&[3.0], &[&[NAN, NAN, NAN, 0.0, 0.0, 33.33333, 100.0, 66.66667], &[NAN, NAN, NAN, 66.66667, 100.0, 100.0, 66.66667, 100.0]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -734,7 +745,8 @@ impl Indicator<2, 1> for Aroonosc {
     const SPEC: Spec = spec("aroonosc", "Aroon oscillator")
         .doc("aroonup - aroondown, from -100 to 100.", "Chande 1995; TA-Lib AROONOSC")
         .inputs(&["high", "low"])
-        .params(&[bars("timeperiod", 14, 2)]);
+        .params(&[bars("timeperiod", 14, 2)])
+        .example(&[3.0], &[&[NAN, NAN, NAN, 66.66667, 100.0, 66.66667, -33.33333, 33.33333]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -769,7 +781,7 @@ impl Indicator<3, 1> for Ultosc {
             bars("timeperiod1", 7, 1),
             bars("timeperiod2", 14, 1),
             bars("timeperiod3", 28, 1),
-        ]);
+        ]).example(&[1.0, 2.0, 3.0], &[&[NAN, NAN, NAN, 54.7619, 63.49206, 28.63636, 62.69841, 71.97802]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0).max(params.bars(1)).max(params.bars(2))
@@ -803,7 +815,7 @@ impl Indicator<1, 1> for Cmo {
             "Chande 1994; TA-Lib CMO",
         )
         .params(&[bars("timeperiod", 14, 2)])
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 50.0, 71.42857, 4.34783, 26.05042, 56.0]]);
 
     fn lookback(params: &Params) -> usize {
         Rsi::lookback(params)
@@ -833,7 +845,8 @@ impl Indicator<4, 1> for Bop {
             "Livshin 2001; TA-Lib BOP",
         )
         .inputs(&["open", "high", "low", "close"])
-        .memory(Memory::Pointwise);
+        .memory(Memory::Pointwise)
+        .example(&[], &[&[0.33333, 0.5, -0.33333, 0.33333, 0.33333, -0.4, 0.25, 0.5]]);
 
     fn lookback(_: &Params) -> usize {
         0
@@ -844,6 +857,6 @@ impl Indicator<4, 1> for Bop {
     }
 
     fn next(&mut self, [open, high, low, close]: [f64; 4]) -> [f64; 1] {
-        [if high > low { (close - open) / (high - low) } else { 0.0 }]
+        [within(close - open, high, low)]
     }
 }

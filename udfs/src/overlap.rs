@@ -4,11 +4,12 @@ use crate::indicator::{
     Group, Indicator, Memory, Param, Params, Spec, average, bars, real, real_in,
 };
 use crate::kernel::{
-    Average, Dema as Double, Fold, Highest, Hma as Hull, Kama as Kaufman, Lowest, MaType, Mean,
-    Moments, Smooth, T3 as Tillson, Tema as Triple, Trima as Triangular, Wma as Linear,
+    Average, Dema as Double, Fold, Highest, Hma as Hull, Lowest, MaType, Mean, Moments, Smooth,
+    T3 as Tillson, Tema as Triple, Trima as Triangular, Wma as Linear,
 };
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
+use std::f64::NAN;
 
 pub(crate) static INDICATORS: &[Entry] = &[
     entry::<Sma, 1, 1>(),
@@ -36,7 +37,8 @@ struct Sma(Mean);
 
 impl Indicator<1, 1> for Sma {
     const SPEC: Spec = spec("sma", "Simple moving average")
-        .doc("The mean of the last n values: sum(x) / n.", "TA-Lib SMA");
+        .doc("The mean of the last n values: sum(x) / n.", "TA-Lib SMA")
+        .example(&[3.0], &[&[NAN, NAN, 11.0, 11.33333, 11.66667, 11.83333, 12.0, 12.16667]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Sma.lookback(params.bars(0))
@@ -55,7 +57,7 @@ impl Indicator<1, 1> for Sma {
 struct Ema(Smooth);
 
 impl Indicator<1, 1> for Ema {
-    const SPEC: Spec = spec("ema", "Exponential moving average").doc("Each value moves the average by 2 / (n + 1) of its distance: ema + (x - ema) * 2 / (n + 1), seeded with the mean of the first n values.", "TA-Lib EMA").memory(Memory::Recursive);
+    const SPEC: Spec = spec("ema", "Exponential moving average").doc("Each value moves the average by 2 / (n + 1) of its distance: ema + (x - ema) * 2 / (n + 1), seeded with the mean of the first n values.", "TA-Lib EMA").memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, 11.0, 11.25, 11.875, 11.6875, 11.84375, 12.42188]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Ema.lookback(params.bars(0))
@@ -78,10 +80,15 @@ impl Indicator<1, 1> for Ema {
 struct Wma(Linear);
 
 impl Indicator<1, 1> for Wma {
-    const SPEC: Spec = spec("wma", "Weighted moving average").doc(
-        "The mean of the last n values with weights 1, 2, ..., n, the newest weighing most.",
-        "TA-Lib WMA",
-    );
+    const SPEC: Spec = spec("wma", "Weighted moving average")
+        .doc(
+            "The mean of the last n values with weights 1, 2, ..., n, the newest weighing most.",
+            "TA-Lib WMA",
+        )
+        .example(
+            &[3.0],
+            &[&[NAN, NAN, 11.08333, 11.33333, 11.91667, 11.83333, 11.91667, 12.41667]],
+        );
 
     fn lookback(params: &Params) -> usize {
         MaType::Wma.lookback(params.bars(0))
@@ -105,7 +112,8 @@ impl Indicator<1, 1> for Dema {
             "2 * ema(x) - ema(ema(x)), which takes away most of the lag.",
             "Mulloy 1994; TA-Lib DEMA",
         )
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NAN, NAN, NAN, NAN, 12.375, 11.84375, 12.0, 12.78906]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Dema.lookback(params.bars(0))
@@ -130,7 +138,8 @@ struct Tema(Triple);
 impl Indicator<1, 1> for Tema {
     const SPEC: Spec = spec("tema", "Triple exponential moving average")
         .doc("3 * ema(x) - 3 * ema(ema(x)) + ema(ema(ema(x))).", "Mulloy 1994; TA-Lib TEMA")
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive)
+        .example(&[2.0], &[&[NAN, NAN, NAN, 11.44444, 12.46914, 11.57613, 11.95473, 12.96525]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Tema.lookback(params.bars(0))
@@ -153,7 +162,7 @@ impl Indicator<1, 1> for Tema {
 struct Trima(Triangular);
 
 impl Indicator<1, 1> for Trima {
-    const SPEC: Spec = spec("trima", "Triangular moving average").doc("The mean of the last n values with weights that rise to the middle of the window and fall again.", "TA-Lib TRIMA");
+    const SPEC: Spec = spec("trima", "Triangular moving average").doc("The mean of the last n values with weights that rise to the middle of the window and fall again.", "TA-Lib TRIMA").example(&[4.0], &[&[NAN, NAN, NAN, 11.16667, 11.5, 11.75, 11.91667, 12.08333]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Trima.lookback(params.bars(0))
@@ -169,10 +178,10 @@ impl Indicator<1, 1> for Trima {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Kama(Kaufman);
+struct Kama(Average);
 
 impl Indicator<1, 1> for Kama {
-    const SPEC: Spec = spec("kama", "Kaufman's adaptive moving average").doc("An exponential average whose weight goes from that of 30 rows to that of 2 as the price goes straight: abs(x - x[n]) / sum(abs(x - x[1])).", "Kaufman 1998; TA-Lib KAMA").memory(Memory::Recursive);
+    const SPEC: Spec = spec("kama", "Kaufman's adaptive moving average").doc("An exponential average whose weight goes from that of 30 rows to that of 2 as the price goes straight: abs(x - x[n]) / sum(abs(x - x[1])).", "Kaufman 1998; TA-Lib KAMA").memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 11.06683, 11.25838, 11.26665, 11.29173, 11.35016]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Kama.lookback(params.bars(0))
@@ -183,7 +192,7 @@ impl Indicator<1, 1> for Kama {
     }
 
     fn new(params: &Params) -> Self {
-        Kama(Kaufman::new(params.bars(0)))
+        Kama(Average::new(MaType::Kama, params.bars(0)))
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
@@ -195,7 +204,7 @@ impl Indicator<1, 1> for Kama {
 struct T3(Tillson);
 
 impl Indicator<1, 1> for T3 {
-    const SPEC: Spec = spec("t3", "Tillson's T3").doc("Three double averages in a chain, each ema * (1 + v) - ema(ema) * v with the factor v, multiplied out over six exponential averages.", "Tillson 1998; TA-Lib T3").params(&[bars("timeperiod", 5, 1), real_in("vfactor", 0.7, 0.0, 1.0)]).memory(Memory::Recursive);
+    const SPEC: Spec = spec("t3", "Tillson's T3").doc("Three double averages in a chain, each ema * (1 + v) - ema(ema) * v with the factor v, multiplied out over six exponential averages.", "Tillson 1998; TA-Lib T3").params(&[bars("timeperiod", 5, 1), real_in("vfactor", 0.7, 0.0, 1.0)]).memory(Memory::Recursive).example(&[2.0, 0.7], &[&[NAN, NAN, NAN, NAN, NAN, NAN, 11.92452, 12.53505]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::T3.lookback(params.bars(0))
@@ -218,7 +227,7 @@ impl Indicator<1, 1> for T3 {
 struct Rma(Smooth);
 
 impl Indicator<1, 1> for Rma {
-    const SPEC: Spec = spec("rma", "Wilder's moving average").doc("Each value moves the average by 1 / n of its distance: rma + (x - rma) / n, seeded with the mean of the first n values.", "Wilder 1978; TA-Lib RMA").memory(Memory::Recursive);
+    const SPEC: Spec = spec("rma", "Wilder's moving average").doc("Each value moves the average by 1 / n of its distance: rma + (x - rma) / n, seeded with the mean of the first n values.", "Wilder 1978; TA-Lib RMA").memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, 11.0, 11.16667, 11.61111, 11.57407, 11.71605, 12.14403]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Rma.lookback(params.bars(0))
@@ -246,7 +255,8 @@ impl Indicator<1, 1> for Hma {
             "wma(2 * wma(x, n / 2) - wma(x, n), sqrt(n)), both rounded down.",
             "Hull 2005; TA-Lib HMA",
         )
-        .params(&[bars("timeperiod", 20, 1)]);
+        .params(&[bars("timeperiod", 20, 1)])
+        .example(&[4.0], &[&[NAN, NAN, NAN, NAN, 12.16111, 12.12222, 11.81667, 12.57778]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Hma.lookback(params.bars(0))
@@ -282,7 +292,7 @@ impl Indicator<1, 3> for Bbands {
             real("nbdevdn", 2.0),
             average("matype", MaType::Sma),
         ])
-        .outputs(&["upperband", "middleband", "lowerband"]);
+        .outputs(&["upperband", "middleband", "lowerband"]).example(&[3.0, 2.0, 2.0, 0.0], &[&[NAN, NAN, 11.8165, 11.80474, 12.91389, 12.77614, 12.8165, 13.41389], &[NAN, NAN, 11.0, 11.33333, 11.66667, 11.83333, 12.0, 12.16667], &[NAN, NAN, 10.1835, 10.86193, 10.41945, 10.89052, 11.1835, 10.91945]]);
 
     fn lookback(params: &Params) -> usize {
         params.average(3).lookback(params.bars(0)).max(params.bars(0) - 1)
@@ -327,7 +337,15 @@ impl Indicator<2, 3> for Donchian {
         )
         .inputs(&["high", "low"])
         .params(&[bars("timeperiod", 20, 2)])
-        .outputs(&["upperband", "middleband", "lowerband"]);
+        .outputs(&["upperband", "middleband", "lowerband"])
+        .example(
+            &[3.0],
+            &[
+                &[NAN, NAN, 12.5, 12.5, 13.0, 13.5, 13.5, 13.5],
+                &[NAN, NAN, 11.0, 11.25, 11.75, 12.0, 12.0, 12.0],
+                &[NAN, NAN, 9.5, 10.0, 10.5, 10.5, 10.5, 10.5],
+            ],
+        );
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1

@@ -4,6 +4,7 @@ use crate::indicator::{Group, Indicator, Params, Spec, bars, real};
 use crate::kernel::{Comoments, Fold, Moments, Trend, ratio};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
+use std::f64::NAN;
 
 pub(crate) static INDICATORS: &[Entry] = &[
     entry::<Stddev, 1, 1>(),
@@ -30,7 +31,7 @@ impl Indicator<1, 1> for Stddev {
              without a period, divides by n - 1.",
             "TA-Lib STDDEV",
         )
-        .params(&[bars("timeperiod", 5, 2), real("nbdev", 1.0)]);
+        .params(&[bars("timeperiod", 5, 2), real("nbdev", 1.0)]).example(&[3.0, 1.0], &[&[NAN, NAN, 0.40825, 0.2357, 0.62361, 0.4714, 0.40825, 0.62361]]);
 
     fn lookback(params: &Params) -> usize {
         Var::lookback(params)
@@ -59,7 +60,7 @@ impl Indicator<1, 1> for Var {
              var(x), without a period, divides by n - 1.",
             "TA-Lib VAR",
         )
-        .params(&[bars("timeperiod", 5, 1), real("nbdev", 1.0)]);
+        .params(&[bars("timeperiod", 5, 1), real("nbdev", 1.0)]).example(&[3.0, 1.0], &[&[NAN, NAN, 0.16667, 0.05556, 0.38889, 0.22222, 0.16667, 0.38889]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -86,7 +87,7 @@ impl Indicator<1, 1> for LinearregSlope {
             "The change per row of the straight line through the last n values with the least squared error.",
             "TA-Lib LINEARREG_SLOPE",
         )
-        .params(&[bars("timeperiod", 14, 2)]);
+        .params(&[bars("timeperiod", 14, 2)]).example(&[3.0], &[&[NAN, NAN, 0.25, 0.0, 0.75, 0.0, -0.25, 0.75]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -112,7 +113,7 @@ impl Indicator<2, 1> for Correl {
             "TA-Lib CORREL",
         )
         .inputs(&["high", "low"])
-        .params(&[bars("timeperiod", 30, 1)]);
+        .params(&[bars("timeperiod", 30, 1)]).example(&[3.0], &[&[NAN, NAN, 0.92857, 0.86603, 1.0, 0.65465, 0.5, 0.86603]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -143,7 +144,7 @@ impl Indicator<2, 1> for Beta {
             "TA-Lib BETA",
         )
         .inputs(&["high", "low"])
-        .params(&[bars("timeperiod", 5, 1)]);
+        .params(&[bars("timeperiod", 5, 1)]).example(&[3.0], &[&[NAN, NAN, NAN, 0.85343, 1.22932, 1.015, 0.7247, 0.72548]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)

@@ -4,6 +4,7 @@ use crate::indicator::{Group, Indicator, Memory, Params, Spec, bars};
 use crate::kernel::{Smooth, TrueRange, ratio};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
+use std::f64::NAN;
 
 pub(crate) static INDICATORS: &[Entry] =
     &[entry::<Atr, 3, 1>(), entry::<Natr, 3, 1>(), entry::<Trange, 3, 1>()];
@@ -25,7 +26,7 @@ impl Indicator<3, 1> for Atr {
             "Wilder 1978; TA-Lib ATR",
         )
         .params(&[bars("timeperiod", 14, 1)])
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 1.66667, 1.61111, 1.90741, 1.93827, 1.95885]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -59,7 +60,7 @@ impl Indicator<3, 1> for Natr {
             "Forman 2006; TA-Lib NATR",
         )
         .params(&[bars("timeperiod", 14, 1)])
-        .memory(Memory::Recursive);
+        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 14.49275, 12.88889, 16.58615, 16.15226, 15.06806]]);
 
     fn lookback(params: &Params) -> usize {
         Atr::lookback(params)
@@ -87,7 +88,7 @@ impl Indicator<3, 1> for Trange {
         "The range of a bar widened to the close before it: max(high, previous close) - min(low, previous \
          close).",
         "Wilder 1978; TA-Lib TRANGE",
-    );
+    ).example(&[], &[&[NAN, 2.0, 1.5, 1.5, 1.5, 2.5, 2.0, 2.0]]);
 
     fn lookback(_: &Params) -> usize {
         1

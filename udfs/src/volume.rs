@@ -5,6 +5,7 @@ use crate::indicator::{Group, Indicator, Memory, Params, Spec, bars};
 use crate::kernel::{Smooth, Total, flow, ratio, typical};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
+use std::f64::NAN;
 
 pub(crate) static INDICATORS: &[Entry] =
     &[entry::<Obv, 2, 1>(), entry::<Ad, 4, 1>(), entry::<Adosc, 4, 1>(), entry::<Vwap, 4, 1>()];
@@ -28,7 +29,7 @@ impl Indicator<2, 1> for Obv {
              the first row's volume.",
             "Granville 1963; TA-Lib OBV",
         )
-        .inputs(&["close", "volume"]);
+        .inputs(&["close", "volume"]).example(&[], &[&[100.0, 220.0, 130.0, 240.0, 390.0, 260.0, 340.0, 480.0]]);
 
     fn lookback(_: &Params) -> usize {
         0
@@ -59,7 +60,7 @@ impl Indicator<4, 1> for Ad {
         "The running total of ((close - low) - (high - close)) / (high - low) * volume; a bar without range \
          adds nothing.",
         "Chaikin; TA-Lib AD",
-    );
+    ).example(&[], &[&[33.33333, 93.33333, 3.33333, 40.0, 90.0, 12.0, 52.0, 122.0]]);
 
     fn lookback(_: &Params) -> usize {
         0
@@ -89,7 +90,7 @@ impl Indicator<4, 1> for Adosc {
              with its first value.",
             "Chaikin; TA-Lib ADOSC",
         )
-        .params(&[bars("fastperiod", 3, 2), bars("slowperiod", 10, 2)]);
+        .params(&[bars("fastperiod", 3, 2), bars("slowperiod", 10, 2)]).example(&[2.0, 3.0], &[&[NAN, NAN, -6.66667, -1.11111, 8.51852, -5.71605, 0.48354, 13.02229]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0).max(params.bars(1)) - 1
@@ -120,7 +121,7 @@ impl Indicator<4, 1> for Vwap {
         "sum(typical * volume) / sum(volume) since the first row, with typical = (high + low + close) / 3; 0 \
          before anything is traded.",
         "TA-Lib VWAP",
-    );
+    ).example(&[], &[&[10.33333, 10.78788, 10.99462, 11.08333, 11.41228, 11.52143, 11.53632, 11.70833]]);
 
     fn lookback(_: &Params) -> usize {
         0

@@ -3,7 +3,7 @@
 use super::{Fold, Moments};
 use serde::{Deserialize, Serialize};
 
-/// The distance of a window's newest value from its mean, and the mean distance of all its values.
+/// The mean of a window, and the mean distance of its values from it.
 ///
 /// There is no summary of half a window from which this could be joined: every row looks at the whole
 /// window again, in the order from the oldest to the newest.
@@ -20,7 +20,7 @@ impl AbsoluteDeviation {
         AbsoluteDeviation { ring: vec![f64::NAN; length], at: 0, mean: Fold::new(length) }
     }
 
-    /// `(value - mean, mean absolute deviation)` of the window that ends with `value`.
+    /// `(mean, mean absolute deviation)` of the window that ends with `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> (f64, f64) {
         let length = self.ring.len();
@@ -30,6 +30,6 @@ impl AbsoluteDeviation {
         let mean = self.mean.push(Moments::of(value)).mean;
         let (newer, older) = self.ring.split_at(self.at);
         let distances = older.iter().chain(newer).map(|other| (other - mean).abs());
-        (value - mean, distances.sum::<f64>() / length as f64)
+        (mean, distances.sum::<f64>() / length as f64)
     }
 }

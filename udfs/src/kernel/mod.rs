@@ -64,3 +64,16 @@ impl Total {
 pub fn ratio(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
+
+/// `part / (high - low)`, and 0 where `high` and `low` differ by no more than rounding, as TA-Lib has it.
+#[inline]
+pub fn within(part: f64, high: f64, low: f64) -> f64 {
+    let range = high - low;
+    if is_noise(range, high.abs() + low.abs()) { 0.0 } else { part / range }
+}
+
+/// Whether a difference of numbers of this size is no more than their rounding: TA-Lib's threshold.
+#[inline]
+pub fn is_noise(difference: f64, size: f64) -> bool {
+    difference.abs() <= 1e-14 * size
+}
