@@ -173,6 +173,17 @@ impl Position {
             (self.highest.push(Highest(high)).0, self.lowest.push(Lowest(low)).0);
         within(close - lowest, highest, lowest)
     }
+
+    /// [`Position::next`] in percent for many rows.
+    fn run(&mut self, [high, low, close]: [&[f64]; 3], output: &mut [f64]) {
+        let mut highest = vec![f64::NAN; close.len()];
+        self.highest.run(high.iter().map(|high| Highest(*high)), |row, window| {
+            highest[row] = window.0;
+        });
+        self.lowest.run(low.iter().map(|low| Lowest(*low)), |row, window| {
+            output[row] = 100.0 * within(close[row] - window.0, highest[row], window.0);
+        });
+    }
 }
 
 impl Indicator<3, 2> for Stoch {
@@ -217,6 +228,12 @@ impl Indicator<3, 2> for Stoch {
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 2] {
         let k = self.k.next(100.0 * self.raw.next(high, low, close));
         [k, self.d.next(k)]
+    }
+
+    fn run(&mut self, inputs: [&[f64]; 3], [k, d]: [&mut [f64]; 2]) {
+        self.raw.run(inputs, d);
+        self.k.run(d, k);
+        self.d.run(k, d);
     }
 }
 
@@ -263,6 +280,11 @@ impl Indicator<3, 2> for Stochf {
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 2] {
         let k = 100.0 * self.raw.next(high, low, close);
         [k, self.d.next(k)]
+    }
+
+    fn run(&mut self, inputs: [&[f64]; 3], [k, d]: [&mut [f64]; 2]) {
+        self.raw.run(inputs, k);
+        self.d.run(k, d);
     }
 }
 
@@ -311,6 +333,12 @@ impl Indicator<1, 2> for Stochrsi {
         let [rsi] = self.rsi.next(row);
         let k = 100.0 * self.raw.next(rsi, rsi, rsi);
         [k, self.d.next(k)]
+    }
+
+    fn run(&mut self, inputs: [&[f64]; 1], [k, d]: [&mut [f64]; 2]) {
+        self.rsi.run(inputs, [&mut *d]);
+        self.raw.run([&*d; 3], k);
+        self.d.run(k, d);
     }
 }
 
@@ -508,6 +536,15 @@ impl Indicator<3, 1> for Willr {
         let lowest = self.lowest.push(Lowest(low)).0;
         [-100.0 * within(highest - close, highest, lowest)]
     }
+
+    fn run(&mut self, [high, low, close]: [&[f64]; 3], [output]: [&mut [f64]; 1]) {
+        self.highest.run(high.iter().map(|high| Highest(*high)), |row, window| {
+            output[row] = window.0;
+        });
+        self.lowest.run(low.iter().map(|low| Lowest(*low)), |row, window| {
+            output[row] = -100.0 * within(output[row] - close[row], output[row], window.0);
+        });
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -580,14 +617,24 @@ impl Indicator<4, 1> for Mfi {
     }
 
     fn next(&mut self, [high, low, close, volume]: [f64; 4]) -> [f64; 1] {
-        let price = typical(high, low, close);
-        let previous = std::mem::replace(&mut self.previous, price);
-        let money = price * volume;
-        let up = if price > previous { money } else { 0.0 };
-        let down = if price < previous { money } else { 0.0 };
-        let Pair(up, down) = self.window.push(Pair(up, down));
+        let Pair(up, down) = self.window.push(money(&mut self.previous, high, low, close, volume));
         [100.0 * ratio(up, up + down)]
     }
+
+    fn run(&mut self, [high, low, close, volume]: [&[f64]; 4], [output]: [&mut [f64]; 1]) {
+        let rows = (0..output.len())
+            .map(|row| money(&mut self.previous, high[row], low[row], close[row], volume[row]));
+        self.window.run(rows, |row, Pair(up, down)| output[row] = 100.0 * ratio(up, up + down));
+    }
+}
+
+/// The money of a rising and of a falling bar.
+fn money(previous: &mut f64, high: f64, low: f64, close: f64, volume: f64) -> Pair {
+    let price = typical(high, low, close);
+    let previous = std::mem::replace(previous, price);
+    let money = price * volume;
+    let of = |is: bool| if is { money } else { 0.0 };
+    Pair(of(price > previous), of(price < previous))
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -736,6 +783,13 @@ impl Indicator<2, 2> for Aroon {
         let recent = |peak: Peak| 100.0 * (self.period - peak.age) / self.period;
         [recent(self.low.push(Peak::of(-low))), recent(self.high.push(Peak::of(high)))]
     }
+
+    fn run(&mut self, [high, low]: [&[f64]; 2], [down, up]: [&mut [f64]; 2]) {
+        let period = self.period;
+        let recent = |peak: Peak| 100.0 * (period - peak.age) / period;
+        self.low.run(low.iter().map(|low| Peak::of(-low)), |row, peak| down[row] = recent(peak));
+        self.high.run(high.iter().map(|high| Peak::of(*high)), |row, peak| up[row] = recent(peak));
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -759,6 +813,12 @@ impl Indicator<2, 1> for Aroonosc {
     fn next(&mut self, row: [f64; 2]) -> [f64; 1] {
         let [down, up] = self.0.next(row);
         [up - down]
+    }
+
+    fn run(&mut self, inputs: [&[f64]; 2], [output]: [&mut [f64]; 1]) {
+        let mut down = vec![f64::NAN; output.len()];
+        self.0.run(inputs, [&mut down, &mut *output]);
+        output.iter_mut().zip(down).for_each(|(up, down)| *up -= down);
     }
 }
 
@@ -794,13 +854,33 @@ impl Indicator<3, 1> for Ultosc {
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
-        let pressure = close - low.min(std::mem::replace(&mut self.close, close));
-        let bar = Pair(pressure, self.range.next(high, low, close));
+        let bar = self.pressure(high, low, close);
         let [short, middle, long] = self.windows.each_mut().map(|window| {
             let Pair(pressure, range) = window.push(bar);
             ratio(pressure, range)
         });
         [100.0 * (4.0 * short + 2.0 * middle + long) / 7.0]
+    }
+
+    fn run(&mut self, [high, low, close]: [&[f64]; 3], [output]: [&mut [f64]; 1]) {
+        let rows = 0..output.len();
+        let bars: Vec<Pair> =
+            rows.map(|row| self.pressure(high[row], low[row], close[row])).collect();
+        output.fill(0.0);
+        for (window, weight) in self.windows.iter_mut().zip([4.0, 2.0, 1.0]) {
+            window.run(bars.iter().copied(), |row, Pair(pressure, range)| {
+                output[row] += weight * ratio(pressure, range);
+            });
+        }
+        output.iter_mut().for_each(|sum| *sum = 100.0 * *sum / 7.0);
+    }
+}
+
+impl Ultosc {
+    /// The buying pressure of a bar and its true range.
+    fn pressure(&mut self, high: f64, low: f64, close: f64) -> Pair {
+        let previous = std::mem::replace(&mut self.close, close);
+        Pair(close - low.min(previous), self.range.next(high, low, close))
     }
 }
 

@@ -37,6 +37,11 @@ impl Indicator<1, 1> for Max {
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         [self.0.push(Highest(value)).0]
     }
+
+    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0
+            .run(values.iter().map(|value| Highest(*value)), |row, window| output[row] = window.0);
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,6 +63,10 @@ impl Indicator<1, 1> for Min {
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         [self.0.push(Lowest(value)).0]
     }
+
+    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.run(values.iter().map(|value| Lowest(*value)), |row, window| output[row] = window.0);
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,5 +87,9 @@ impl Indicator<1, 1> for Sum {
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         [self.0.push(Total(value)).0]
+    }
+
+    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.run(values.iter().map(|value| Total(*value)), |row, window| output[row] = window.0);
     }
 }

@@ -51,6 +51,10 @@ impl Indicator<1, 1> for Sma {
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         [self.0.next(value)]
     }
+
+    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.run(values, output);
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,6 +104,10 @@ impl Indicator<1, 1> for Wma {
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         [self.0.next(value)]
+    }
+
+    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.run(values, output);
     }
 }
 
@@ -174,6 +182,10 @@ impl Indicator<1, 1> for Trima {
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         [self.0.next(value)]
+    }
+
+    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.run(values, output);
     }
 }
 
@@ -269,6 +281,10 @@ impl Indicator<1, 1> for Hma {
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         [self.0.next(value)]
     }
+
+    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.run(values, output);
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -321,6 +337,17 @@ impl Indicator<1, 3> for Bbands {
         let deviation = (self.window.push(Moments::of(value)).squares / self.count).sqrt();
         [middle + deviation * self.up, middle, middle - deviation * self.down]
     }
+
+    fn run(&mut self, [values]: [&[f64]; 1], [upper, middle, lower]: [&mut [f64]; 3]) {
+        self.middle.run(values, middle);
+        let rows = values.iter().map(|value| Moments::of(*value));
+        let (count, up, down) = (self.count, self.up, self.down);
+        self.window.run(rows, |row, window| {
+            let deviation = (window.squares / count).sqrt();
+            upper[row] = middle[row] + deviation * up;
+            lower[row] = middle[row] - deviation * down;
+        });
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -358,5 +385,13 @@ impl Indicator<2, 3> for Donchian {
     fn next(&mut self, [high, low]: [f64; 2]) -> [f64; 3] {
         let (upper, lower) = (self.upper.push(Highest(high)).0, self.lower.push(Lowest(low)).0);
         [upper, (upper + lower) / 2.0, lower]
+    }
+
+    fn run(&mut self, [high, low]: [&[f64]; 2], [upper, middle, lower]: [&mut [f64]; 3]) {
+        self.upper.run(high.iter().map(|high| Highest(*high)), |row, window| upper[row] = window.0);
+        self.lower.run(low.iter().map(|low| Lowest(*low)), |row, window| {
+            lower[row] = window.0;
+            middle[row] = (upper[row] + window.0) / 2.0;
+        });
     }
 }

@@ -45,6 +45,11 @@ impl Indicator<1, 1> for Stddev {
         let [variance] = self.var.next(row);
         [variance.sqrt() * self.times]
     }
+
+    fn run(&mut self, inputs: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.var.run(inputs, [&mut *output]);
+        output.iter_mut().for_each(|value| *value = value.sqrt() * self.times);
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,6 +77,11 @@ impl Indicator<1, 1> for Var {
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         [self.window.push(Moments::of(value)).squares / self.count]
+    }
+
+    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        let (rows, count) = (values.iter().map(|value| Moments::of(*value)), self.count);
+        self.window.run(rows, |row, window| output[row] = window.squares / count);
     }
 }
 
@@ -101,6 +111,11 @@ impl Indicator<1, 1> for LinearregSlope {
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         [self.window.push(Trend::of(value)).products / self.spread]
     }
+
+    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        let (rows, spread) = (values.iter().map(|value| Trend::of(*value)), self.spread);
+        self.window.run(rows, |row, window| output[row] = window.products / spread);
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -124,10 +139,18 @@ impl Indicator<2, 1> for Correl {
     }
 
     fn next(&mut self, [x, y]: [f64; 2]) -> [f64; 1] {
-        let window = self.0.push(Comoments::of(x, y));
-        let spread = window.x.squares.sqrt() * window.y.squares.sqrt();
-        [ratio(window.products, spread).clamp(-1.0, 1.0)]
+        [correlation(&self.0.push(Comoments::of(x, y)))]
     }
+
+    fn run(&mut self, [x, y]: [&[f64]; 2], [output]: [&mut [f64]; 1]) {
+        let rows = x.iter().zip(y).map(|(x, y)| Comoments::of(*x, *y));
+        self.0.run(rows, |row, window| output[row] = correlation(&window));
+    }
+}
+
+fn correlation(window: &Comoments) -> f64 {
+    let spread = window.x.squares.sqrt() * window.y.squares.sqrt();
+    ratio(window.products, spread).clamp(-1.0, 1.0)
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -155,9 +178,20 @@ impl Indicator<2, 1> for Beta {
     }
 
     fn next(&mut self, [x, y]: [f64; 2]) -> [f64; 1] {
-        let [before_x, before_y] = std::mem::replace(&mut self.before, [x, y]);
-        let returns = Comoments::of(ratio(x - before_x, before_x), ratio(y - before_y, before_y));
-        let window = self.window.push(returns);
+        let window = self.window.push(returns(&mut self.before, x, y));
         [ratio(window.products, window.x.squares)]
     }
+
+    fn run(&mut self, [x, y]: [&[f64]; 2], [output]: [&mut [f64]; 1]) {
+        let rows = x.iter().zip(y).map(|(x, y)| returns(&mut self.before, *x, *y));
+        self.window.run(rows, |row, window| {
+            output[row] = ratio(window.products, window.x.squares);
+        });
+    }
+}
+
+/// The returns of both series since the row before.
+fn returns(before: &mut [f64; 2], x: f64, y: f64) -> Comoments {
+    let [before_x, before_y] = std::mem::replace(before, [x, y]);
+    Comoments::of(ratio(x - before_x, before_x), ratio(y - before_y, before_y))
 }

@@ -190,6 +190,27 @@ impl Average {
             Average::Zlema(average) => average.next(value),
         }
     }
+
+    /// [`Average::next`] for many rows: the choice is made once, not for every row.
+    pub fn run(&mut self, values: &[f64], means: &mut [f64]) {
+        match self {
+            Average::Same => means.copy_from_slice(values),
+            Average::Sma(average) => average.run(values, means),
+            Average::Wma(average) => average.run(values, means),
+            Average::Trima(average) => average.run(values, means),
+            Average::Hma(average) => average.run(values, means),
+            Average::Smooth(average) => each(values, means, |value| average.next(value)),
+            Average::Dema(average) => each(values, means, |value| average.next(value)),
+            Average::Tema(average) => each(values, means, |value| average.next(value)),
+            Average::Kama(average) => each(values, means, |value| average.next(value)),
+            Average::T3(average) => each(values, means, |value| average.next(value)),
+            Average::Zlema(average) => each(values, means, |value| average.next(value)),
+        }
+    }
+}
+
+fn each(values: &[f64], results: &mut [f64], mut next: impl FnMut(f64) -> f64) {
+    values.iter().zip(results).for_each(|(value, result)| *result = next(*value));
 }
 
 /// The mean of a window.
@@ -210,6 +231,13 @@ impl Mean {
     pub fn next(&mut self, value: f64) -> f64 {
         self.sum.push(Sum(value)).0 / self.length
     }
+
+    /// [`Mean::next`] for many rows.
+    pub fn run(&mut self, values: &[f64], means: &mut [f64]) {
+        let length = self.length;
+        self.sum
+            .run(values.iter().map(|value| Sum(*value)), |row, sum| means[row] = sum.0 / length);
+    }
 }
 
 /// The mean of a window with weights 1, 2, 3, ... from the oldest row.
@@ -229,7 +257,13 @@ impl Wma {
     /// The weighted mean of the window that ends with `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
-        self.window.push(Weighted { sum: value, weighted: value }).weighted / self.weights
+        self.window.push(Weighted::of(value)).weighted / self.weights
+    }
+
+    /// [`Wma::next`] for many rows.
+    pub fn run(&mut self, values: &[f64], means: &mut [f64]) {
+        let (rows, weights) = (values.iter().map(|value| Weighted::of(*value)), self.weights);
+        self.window.run(rows, |row, window| means[row] = window.weighted / weights);
     }
 }
 
@@ -250,6 +284,13 @@ impl Trima {
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         self.second.next(self.first.next(value))
+    }
+
+    /// [`Trima::next`] for many rows.
+    pub fn run(&mut self, values: &[f64], means: &mut [f64]) {
+        let mut first = vec![f64::NAN; values.len()];
+        self.first.run(values, &mut first);
+        self.second.run(&first, means);
     }
 }
 
@@ -280,6 +321,15 @@ impl Hma {
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         self.last.next(2.0 * self.half.next(value) - self.whole.next(value))
+    }
+
+    /// [`Hma::next`] for many rows.
+    pub fn run(&mut self, values: &[f64], means: &mut [f64]) {
+        let mut half = vec![f64::NAN; values.len()];
+        self.half.run(values, &mut half);
+        self.whole.run(values, means);
+        half.iter_mut().zip(&*means).for_each(|(half, whole)| *half = 2.0 * *half - whole);
+        self.last.run(&half, means);
     }
 }
 

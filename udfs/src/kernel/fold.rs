@@ -98,6 +98,55 @@ impl<B: Block> Fold<B> {
     }
 }
 
+impl<B: Block> Fold<B> {
+    /// What [`Fold::push`] gives for many rows, with the same bits: level by level over whole slices, which
+    /// the processor takes several at a time.
+    pub fn run(&mut self, rows: impl ExactSizeIterator<Item = B>, mut give: impl FnMut(usize, B)) {
+        let count = rows.len();
+        let held: usize = self.levels.iter().map(|level| level.ring.len()).sum();
+        if count < 32 || held > 4 * count {
+            // Moving the rings in and out of line would cost more than it saves.
+            return rows.enumerate().for_each(|(row, block)| give(row, self.push(block)));
+        }
+        let rows: Vec<B> = rows.collect();
+        let mut windows = rows.clone();
+        let mut line = Vec::with_capacity(count + held);
+        for level in &mut self.levels {
+            level.run(&rows, &mut windows, &mut line);
+        }
+        windows.into_iter().enumerate().for_each(|(row, window)| give(row, window));
+    }
+}
+
+impl<B: Block> Level<B> {
+    /// Doubles the windows of many rows; `line` is room for the ring and the rows after it.
+    fn run(&mut self, rows: &[B], windows: &mut [B], line: &mut Vec<B>) {
+        let (length, count) = (self.ring.len(), rows.len());
+        let (newer, older) = self.ring.split_at(self.at);
+        line.clear();
+        line.extend_from_slice(older);
+        line.extend_from_slice(newer);
+        line.extend_from_slice(windows);
+        let older = &line[..count];
+        if self.odd {
+            let newer = &line[length - 1..][..count];
+            for (((window, older), newer), row) in
+                windows.iter_mut().zip(older).zip(newer).zip(rows)
+            {
+                let doubled = B::join(*older, *newer, &self.double);
+                *window = B::join(doubled, *row, &self.single);
+            }
+        } else {
+            let newer = &line[length..][..count];
+            for ((window, older), newer) in windows.iter_mut().zip(older).zip(newer) {
+                *window = B::join(*older, *newer, &self.double);
+            }
+        }
+        self.ring.copy_from_slice(&line[count..]);
+        self.at = 0;
+    }
+}
+
 /// The sum of a window.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Sum(pub f64);
@@ -172,10 +221,11 @@ impl Block for Peak {
 
     #[inline]
     fn join(older: Self, newer: Self, joint: &Joint) -> Self {
-        if newer.value >= older.value {
-            newer
-        } else {
-            Peak { value: older.value, age: older.age + joint.newer }
+        // Two choices and no jump: which block wins cannot be predicted.
+        let newest = newer.value >= older.value;
+        Peak {
+            value: if newest { newer.value } else { older.value },
+            age: if newest { newer.age } else { older.age + joint.newer },
         }
     }
 }
@@ -187,6 +237,13 @@ pub struct Weighted {
     pub sum: f64,
     /// The weighted sum.
     pub weighted: f64,
+}
+
+impl Weighted {
+    /// The summary of one row.
+    pub fn of(value: f64) -> Self {
+        Weighted { sum: value, weighted: value }
+    }
 }
 
 impl Block for Weighted {
