@@ -7,6 +7,7 @@
 mod header;
 mod marks;
 mod scan;
+mod shipped;
 mod template;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::path::Path;
 
 pub use header::{Audit, Header};
 pub use minijinja::Value;
+pub use shipped::{shipped, shipped_names};
 pub use template::Rendered;
 
 use crate::error::{Error, Place, Result};

@@ -1,0 +1,168 @@
+//! What the files of a source say about themselves before their rows are read.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::compute::kernels::cast::cast;
+use datafusion::arrow::csv::reader::Format;
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+
+use super::schema::Keys;
+use crate::error::{Error, Result};
+use crate::store::{FileKind, FileRef, file_name};
+
+/// A file with what it says about itself.
+#[derive(Clone, Debug)]
+pub struct FileInfo {
+    /// The file.
+    pub file: FileRef,
+    /// Its own columns, without hive partitions.
+    pub schema: SchemaRef,
+    /// Rows, where the format says so.
+    pub rows: Option<u64>,
+    /// Least and greatest entity, where the file proves it.
+    pub entities: Option<(ScalarValue, ScalarValue)>,
+    /// Least and greatest time, where the file proves it.
+    pub times: Option<(ScalarValue, ScalarValue)>,
+}
+
+/// Text that stands for NULL in CSV files.
+pub const CSV_NULL: &str = r"^(|NA|N/A|n/a|null|NULL|None|NaT|#N/A)$";
+
+/// Rows that types of CSV columns are guessed from.
+const CSV_HEAD: usize = 10_000;
+
+/// Reads what every file says about itself, on `threads` threads. The outer error is the first
+/// file's, in path order; with `keep_going` bad files are returned instead.
+///
+/// # Errors
+/// A file that cannot be read or is corrupt; it is named.
+pub fn read_all(
+    files: Vec<FileRef>,
+    kind: FileKind,
+    keys: &Keys,
+    threads: usize,
+) -> Vec<Result<FileInfo>> {
+    let chunk = files.len().div_ceil(threads.max(1)).max(1);
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = files
+            .chunks(chunk)
+            .map(|chunk| {
+                scope.spawn(move || {
+                    let mut last: Option<SchemaRef> = None;
+                    chunk.iter().map(|file| read(file, kind, keys, &mut last)).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        handles
+            .into_iter()
+            .flat_map(|handle| {
+                handle.join().unwrap_or_else(|_| {
+                    vec![Err(Error::internal("a thread that read footers panicked"))]
+                })
+            })
+            .collect()
+    })
+}
+
+fn read(
+    file: &FileRef,
+    kind: FileKind,
+    keys: &Keys,
+    last: &mut Option<SchemaRef>,
+) -> Result<FileInfo> {
+    let mut info = match kind {
+        FileKind::Parquet => parquet(file, keys)?,
+        FileKind::Csv => csv(file)?,
+    };
+    match last {
+        // Thousands of files share one schema: keep one copy.
+        Some(known) if *known == info.schema => info.schema = Arc::clone(known),
+        _ => *last = Some(Arc::clone(&info.schema)),
+    }
+    Ok(info)
+}
+
+/// The error for a file that cannot be decoded.
+pub fn corrupt(path: &Path, why: impl std::fmt::Display) -> Error {
+    let why = why.to_string();
+    let why = why.lines().next().unwrap_or_default();
+    Error::data(format!("{} is truncated or corrupt ({why})", file_name(path)))
+        .hint("write it again, move it out of the source, or leave it out with --keep-going")
+        .in_file(file_name(path))
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|error| {
+        Error::data(format!("cannot read {}: {error}", file_name(path)))
+            .hint("check that the file exists and may be read")
+            .in_file(file_name(path))
+    })
+}
+
+fn parquet(file: &FileRef, keys: &Keys) -> Result<FileInfo> {
+    let path = &file.path;
+    let handle = open(path)?;
+    let meta = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new())
+        .map_err(|error| corrupt(path, error))?;
+    let range = |column: &str| -> Option<(ScalarValue, ScalarValue)> {
+        let groups = meta.metadata().row_groups();
+        let converter =
+            StatisticsConverter::try_new(column, meta.schema(), meta.parquet_schema()).ok()?;
+        let mins = converter.row_group_mins(groups.iter()).ok()?;
+        let maxs = converter.row_group_maxes(groups.iter()).ok()?;
+        Some((extreme(&mins, true)?, extreme(&maxs, false)?))
+    };
+    let rows = meta.metadata().file_metadata().num_rows();
+    Ok(FileInfo {
+        rows: u64::try_from(rows).ok(),
+        entities: range(&keys.entity),
+        times: range(&keys.time),
+        schema: Arc::new(Schema::new(meta.schema().fields().clone())),
+        file: file.clone(),
+    })
+}
+
+/// The least or greatest value of row group statistics; None if one is missing.
+fn extreme(values: &ArrayRef, least: bool) -> Option<ScalarValue> {
+    if values.is_empty() || values.null_count() > 0 {
+        return None;
+    }
+    let values = match values.data_type() {
+        t if t.is_string() => cast(values, &DataType::Utf8View).ok()?,
+        _ => Arc::clone(values),
+    };
+    let mut best = ScalarValue::try_from_array(&values, 0).ok()?;
+    for i in 1..values.len() {
+        let value = ScalarValue::try_from_array(&values, i).ok()?;
+        let better = if least { value < best } else { value > best };
+        if better {
+            best = value;
+        }
+    }
+    Some(best)
+}
+
+fn csv(file: &FileRef) -> Result<FileInfo> {
+    let path = &file.path;
+    let null = regex(path)?;
+    let format = Format::default().with_header(true).with_null_regex(null);
+    let (schema, _) =
+        format.infer_schema(open(path)?, Some(CSV_HEAD)).map_err(|error| corrupt(path, error))?;
+    Ok(FileInfo {
+        file: file.clone(),
+        schema: Arc::new(schema),
+        rows: None,
+        entities: None,
+        times: None,
+    })
+}
+
+fn regex(path: &Path) -> Result<regex::Regex> {
+    regex::Regex::new(CSV_NULL).map_err(|error| corrupt(path, error))
+}

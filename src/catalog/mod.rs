@@ -1,0 +1,11 @@
+//! Source name -> table provider. The catalog knows files and schemas; it knows neither feature
+//! sets nor targets.
+
+mod csv;
+mod footer;
+mod prune;
+mod schema;
+mod source;
+
+pub use schema::{Keys, standard};
+pub use source::{LeftOut, Source};

@@ -1,0 +1,76 @@
+//! Which files can hold rows that a filter on the key or partition columns asks for.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::pruning::PruningStatistics;
+use datafusion::common::{Column, ScalarValue};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+
+/// Least and greatest values of one column, file by file; None where a file proves nothing.
+pub type Ranges = Vec<Option<(ScalarValue, ScalarValue)>>;
+
+/// What the files prove of the columns that filters may prune by.
+pub struct FileStatistics {
+    /// Column name and its ranges, one per file.
+    pub columns: Vec<(String, Ranges)>,
+    /// How many files there are.
+    pub files: usize,
+}
+
+impl FileStatistics {
+    /// For each file, whether it can hold rows that satisfy `filter`. Without proof it can.
+    pub fn keep(&self, filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Vec<bool> {
+        PruningPredicateBuilder::new()
+            .with_file_schema(Arc::clone(schema))
+            .try_build(Arc::clone(filter))
+            .and_then(|predicate| predicate.prune(self))
+            .unwrap_or_else(|_| vec![true; self.files])
+    }
+
+    fn values(&self, column: &Column, least: bool) -> Option<ArrayRef> {
+        let (_, ranges) = self.columns.iter().find(|(name, _)| *name == column.name)?;
+        let known = ranges.iter().flatten().next()?;
+        let missing = ScalarValue::try_from(known.0.data_type()).ok()?;
+        ScalarValue::iter_to_array(ranges.iter().map(|range| match range {
+            Some((min, max)) => {
+                if least {
+                    min.clone()
+                } else {
+                    max.clone()
+                }
+            }
+            None => missing.clone(),
+        }))
+        .ok()
+    }
+}
+
+impl PruningStatistics for FileStatistics {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.values(column, true)
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.values(column, false)
+    }
+
+    fn num_containers(&self) -> usize {
+        self.files
+    }
+
+    fn null_counts(&self, _: &Column) -> Option<ArrayRef> {
+        None
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        None
+    }
+
+    fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}

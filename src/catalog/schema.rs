@@ -1,0 +1,229 @@
+//! One schema for the files of a source: canonical types, and how files that differ are reconciled.
+//!
+//! It knows column names and arrow types, not files or plans.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use crate::error::{Error, Result};
+
+/// Columns that are prices, volumes or factors by their name: always 64-bit floats, so that
+/// `close / lag(close)` is never an integer division.
+const MEASURES: &[&str] =
+    &["open", "high", "low", "close", "volume", "vwap", "adj_close", "factor"];
+
+/// The columns that an unbound `bars` has, for `check` and `explain` without data.
+pub fn standard() -> Vec<Field> {
+    let mut fields = vec![
+        Field::new("symbol", DataType::Utf8View, false),
+        Field::new("ts", DataType::Timestamp(TimeUnit::Microsecond, None), false),
+    ];
+    fields.extend(
+        ["open", "high", "low", "close", "volume"]
+            .map(|name| Field::new(name, DataType::Float64, true)),
+    );
+    fields
+}
+
+/// The names of the key columns of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// The entity column: `symbol`.
+    pub entity: String,
+    /// The time column: `ts`.
+    pub time: String,
+}
+
+/// Merges the schemas of files into the schema of the source. Each item is a file's name with its
+/// schema; columns keep the order in which they first appear.
+///
+/// # Errors
+/// A column whose types cannot be reconciled, or a measure that is no number.
+pub fn merge<'a>(
+    files: impl IntoIterator<Item = (&'a str, &'a SchemaRef)>,
+    keys: &Keys,
+) -> Result<SchemaRef> {
+    let mut merged: Vec<(Field, &str)> = Vec::new();
+    let mut last: Option<&SchemaRef> = None;
+    for (file, schema) in files {
+        if last.is_some_and(|l| Arc::ptr_eq(l, schema) || l == schema) {
+            continue;
+        }
+        last = Some(schema);
+        for field in schema.fields() {
+            let ty = canonical(field.name(), field.data_type(), keys, file)?;
+            match merged.iter_mut().find(|(f, _)| f.name() == field.name()) {
+                None => merged.push((Field::new(field.name(), ty, true), file)),
+                Some((known, first)) => {
+                    let unified = unify(known.data_type(), &ty).ok_or_else(|| {
+                        Error::data(format!(
+                            "column {} is {} in {first} and {} in {file}",
+                            field.name(),
+                            known.data_type(),
+                            ty
+                        ))
+                        .hint("convert one of the files, or name the files that agree with a glob")
+                        .in_file(file)
+                    })?;
+                    *known = Field::new(field.name(), unified, true);
+                }
+            }
+        }
+    }
+    let fields = merged.into_iter().map(|(field, _)| field);
+    Ok(Arc::new(Schema::new(
+        fields
+            .map(|f| {
+                if *f.data_type() == DataType::Null {
+                    f.with_data_type(DataType::Utf8View)
+                } else {
+                    f
+                }
+            })
+            .collect::<Vec<_>>(),
+    )))
+}
+
+/// The type that a column of a source has, given the type in a file.
+fn canonical(name: &str, ty: &DataType, keys: &Keys, file: &str) -> Result<DataType> {
+    let ty = match ty {
+        DataType::Dictionary(_, value) => value.as_ref(),
+        other => other,
+    };
+    let wrong = |expected: &str| {
+        Error::data(format!("column {name} is {ty} in {file}, expected {expected}")).in_file(file)
+    };
+    if name == keys.entity {
+        return match ty {
+            t if t.is_string() || t.is_integer() || *t == DataType::Null => Ok(DataType::Utf8View),
+            _ => Err(wrong("text").hint("store symbols as text")),
+        };
+    }
+    if name == keys.time {
+        return match ty {
+            DataType::Date32 | DataType::Timestamp(..) | DataType::Null => Ok(ty.clone()),
+            DataType::Date64 => Ok(DataType::Timestamp(TimeUnit::Millisecond, None)),
+            _ => Err(wrong("a date or a timestamp")
+                .hint("convert it, for example with to_timestamp, and store it again")),
+        };
+    }
+    if MEASURES.contains(&name) {
+        return match ty {
+            t if t.is_numeric() || *t == DataType::Null => Ok(DataType::Float64),
+            _ => Err(wrong("a number").hint("convert it to a number and store it again")),
+        };
+    }
+    Ok(match ty {
+        t if t.is_string() => DataType::Utf8View,
+        DataType::Float16 => DataType::Float32,
+        other => other.clone(),
+    })
+}
+
+/// The type that holds the values of both, None if there is none.
+fn unify(a: &DataType, b: &DataType) -> Option<DataType> {
+    use DataType::*;
+    Some(match (a, b) {
+        (a, b) if a == b => a.clone(),
+        (Null, other) | (other, Null) => other.clone(),
+        (a, b) if a.is_signed_integer() && b.is_signed_integer() => Int64,
+        (a, b) if a.is_unsigned_integer() && b.is_unsigned_integer() => UInt64,
+        (a, b) if a.is_numeric() && b.is_numeric() => Float64,
+        (Date32, Timestamp(unit, zone)) | (Timestamp(unit, zone), Date32) => {
+            Timestamp(*unit, zone.clone())
+        }
+        (Timestamp(a, za), Timestamp(b, zb)) if za == zb => Timestamp(finer(*a, *b), za.clone()),
+        _ => return None,
+    })
+}
+
+fn finer(a: TimeUnit, b: TimeUnit) -> TimeUnit {
+    let rank = |unit| match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 1,
+        TimeUnit::Microsecond => 2,
+        TimeUnit::Nanosecond => 3,
+    };
+    if rank(a) >= rank(b) { a } else { b }
+}
+
+/// The type of a hive partition column, from all its values.
+pub fn partition_type<'a>(
+    name: &str,
+    keys: &Keys,
+    values: impl Iterator<Item = Option<&'a str>> + Clone,
+) -> DataType {
+    let mut known = values.flatten().peekable();
+    if name == keys.entity || known.peek().is_none() {
+        return DataType::Utf8View;
+    }
+    let all: Vec<&str> = known.collect();
+    if all.iter().all(|v| v.parse::<chrono::NaiveDate>().is_ok()) {
+        DataType::Date32
+    } else if name == keys.time {
+        DataType::Timestamp(TimeUnit::Microsecond, None)
+    } else if all.iter().all(|v| v.parse::<i64>().is_ok() && !(v.len() > 1 && v.starts_with('0'))) {
+        DataType::Int64
+    } else {
+        DataType::Utf8View
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Keys {
+        Keys { entity: "symbol".into(), time: "ts".into() }
+    }
+
+    fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
+        let fields = fields.iter().map(|(n, t)| Field::new(*n, t.clone(), true));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    #[test]
+    fn files_that_differ_are_reconciled() {
+        use DataType::*;
+        let a = schema(&[("symbol", Utf8), ("ts", Date32), ("close", Int64), ("n", Int32)]);
+        let b = schema(&[
+            ("ts", Timestamp(TimeUnit::Second, None)),
+            ("symbol", Dictionary(Box::new(Int32), Box::new(Utf8))),
+            ("close", Decimal128(10, 2)),
+            ("n", Float32),
+            ("sector", LargeUtf8),
+        ]);
+        let merged = merge([("a", &a), ("b", &b)], &keys()).unwrap();
+        let found: Vec<_> =
+            merged.fields().iter().map(|f| (f.name().as_str(), f.data_type().clone())).collect();
+        assert_eq!(
+            found,
+            [
+                ("symbol", Utf8View),
+                ("ts", Timestamp(TimeUnit::Second, None)),
+                ("close", Float64),
+                ("n", Float64),
+                ("sector", Utf8View)
+            ]
+        );
+    }
+
+    #[test]
+    fn types_that_cannot_be_reconciled_name_both_files() {
+        let zone = Some("UTC".into());
+        let a = schema(&[("ts", DataType::Timestamp(TimeUnit::Second, None))]);
+        let b = schema(&[("ts", DataType::Timestamp(TimeUnit::Second, zone))]);
+        let error = merge([("a.parquet", &a), ("b.parquet", &b)], &keys()).unwrap_err();
+        assert!(
+            error.to_string().starts_with("column ts is Timestamp(s) in a.parquet and"),
+            "{error}"
+        );
+        let c = schema(&[("close", DataType::Utf8)]);
+        let error = merge([("c.parquet", &c)], &keys()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "column close is Utf8 in c.parquet, expected a number; convert it to a number and store it again"
+        );
+    }
+}

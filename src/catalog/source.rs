@@ -1,0 +1,525 @@
+//! The table provider of a source: partitioned parquet or CSV, cleaned, one row per key.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DFSchema, DataFusionError, Result as PlanResult, ScalarValue};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::reassign_expr_columns;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use object_store::ObjectMeta;
+
+use super::csv::{CsvFile, CsvPartition};
+use super::footer::{FileInfo, corrupt, read_all};
+use super::prune::FileStatistics;
+use super::schema::{Keys, merge, partition_type};
+use crate::config::SourceConfig;
+use crate::error::{Error, Result};
+use crate::exec::{CleanExec, DedupExec, NameError, Report};
+use crate::store::{FileKind, FileRef, Input, Listing, Location, file_name, latest, list};
+
+/// The column that holds the ordinal of a row's file, between scan and cleaning.
+const ORDINAL: &str = "__file";
+
+/// A file that is left out with the reason.
+pub type LeftOut = (String, String);
+
+/// A source: its files, its columns, and how its rows are cleaned.
+pub struct Source {
+    name: String,
+    config: SourceConfig,
+    keys: Keys,
+    kind: FileKind,
+    files: Vec<Arc<FileInfo>>,
+    /// The hive values of each file, in the order of `partitions`.
+    values: Vec<Vec<ScalarValue>>,
+    partitions: Vec<FieldRef>,
+    /// File columns, then partitions.
+    schema: SchemaRef,
+    left_out: Vec<LeftOut>,
+}
+
+impl Source {
+    /// Lists the files of a source and reads what they say about themselves. `skip` names files to
+    /// leave out; with `keep_going`, files that cannot be read are left out too.
+    ///
+    /// # Errors
+    /// Nothing there, a corrupt file, or files whose columns cannot be reconciled.
+    pub fn open(
+        name: &str,
+        config: &SourceConfig,
+        threads: usize,
+        skip: &BTreeSet<String>,
+        keep_going: bool,
+    ) -> Result<Self> {
+        let location = Location::parse(&config.location)?;
+        let mut keys = Keys { entity: config.entity.clone(), time: config.time.clone() };
+        if let Some(record) = latest(location.path())? {
+            keys = Keys { entity: record.entity, time: record.time };
+        }
+        let Listing { kind, mut files, .. } = list(&location)?;
+        files.retain(|file| !skip.contains(&file_name(&file.path)));
+        let mut left_out = Vec::new();
+        let mut infos = Vec::new();
+        for info in read_all(files, kind, &keys, threads) {
+            match info {
+                Ok(info) => infos.push(Arc::new(info)),
+                Err(error) if keep_going && error.bad_file().is_some() => {
+                    let file = error.bad_file().unwrap_or_default().to_string();
+                    left_out.push((file, error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let partitions = partition_fields(&infos, &keys)?;
+        let values =
+            infos.iter().map(|i| partition_values(&i.file, &partitions)).collect::<Result<_>>()?;
+        let schema = source_schema(&infos, &partitions, &keys)?;
+        if schema.fields().is_empty() {
+            return Err(Error::data(format!("{} has no columns", config.location))
+                .hint("its files are empty; check what wrote them"));
+        }
+        let (name, config) = (name.to_string(), config.clone());
+        Ok(Self { name, config, keys, kind, files: infos, values, partitions, schema, left_out })
+    }
+
+    /// Files that could not be read and are left out, with the reason.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// How the source was opened.
+    pub fn config(&self) -> &SourceConfig {
+        &self.config
+    }
+
+    /// The paths of its files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|f| f.file.path.as_path())
+    }
+
+    /// The columns that name the entity and the time.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Where the source is, for records.
+    pub fn input(&self) -> Input {
+        let seconds = |time: SystemTime| {
+            time.duration_since(SystemTime::UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default()
+        };
+        Input {
+            location: self.config.location.clone(),
+            files: self.files.len() as u64,
+            bytes: self.files.iter().map(|f| f.file.size).sum(),
+            modified: self.files.iter().map(|f| seconds(f.file.modified)).max().unwrap_or(0),
+        }
+    }
+
+    /// One line on where the source is and what it holds.
+    pub fn describe(&self) -> String {
+        let files = self.files.len();
+        let mut text = format!("{}, {files} files", self.kind.word());
+        if !self.partitions.is_empty() {
+            let by: Vec<&str> = self.partitions.iter().map(|f| f.name().as_str()).collect();
+            text += &format!(" by {}", by.join(", "));
+        }
+        text + ", " + &self.config.location
+    }
+
+    /// Rows, where every file says how many it holds.
+    pub fn rows(&self) -> Option<u64> {
+        self.files.iter().map(|f| f.rows).sum()
+    }
+
+    fn key_indices(&self) -> Option<(usize, usize)> {
+        let index = |name: &str| self.schema.index_of(name).ok();
+        Some((index(&self.keys.entity)?, index(&self.keys.time)?))
+    }
+
+    /// The columns that filters are pushed on: keys and partitions. A filter on another column
+    /// must see the row that won among duplicates, so it stays above.
+    fn prunable(&self, column: &str) -> bool {
+        let key = column == self.keys.entity || column == self.keys.time;
+        key || self.partitions.iter().any(|f| f.name() == column)
+    }
+
+    fn statistics(&self) -> FileStatistics {
+        let key = |name: &str, pick: fn(&FileInfo) -> &Option<(ScalarValue, ScalarValue)>| {
+            let ty = self.schema.field_with_name(name).ok().map(|f| f.data_type().clone());
+            let cast = |v: &ScalarValue| ty.as_ref().and_then(|ty| v.cast_to(ty).ok());
+            let range = |f: &Arc<FileInfo>| {
+                let (least, greatest) = pick(f).as_ref()?;
+                Some((cast(least)?, cast(greatest)?))
+            };
+            (name.to_string(), self.files.iter().map(range).collect())
+        };
+        let mut columns =
+            vec![key(&self.keys.entity, |f| &f.entities), key(&self.keys.time, |f| &f.times)];
+        for (i, field) in self.partitions.iter().enumerate() {
+            columns.retain(|(name, _)| name != field.name());
+            let ranges =
+                self.values.iter().map(|v| (!v[i].is_null()).then(|| (v[i].clone(), v[i].clone())));
+            columns.push((field.name().clone(), ranges.collect()));
+        }
+        FileStatistics { columns, files: self.files.len() }
+    }
+
+    fn kept_files(&self, filter: Option<&Arc<dyn PhysicalExpr>>) -> Vec<u32> {
+        let keep = match filter {
+            Some(filter) => self.statistics().keep(filter, &self.schema),
+            None => vec![true; self.files.len()],
+        };
+        (0u32..).zip(keep).filter(|(_, keep)| *keep).map(|(ordinal, _)| ordinal).collect()
+    }
+
+    /// The scan of some columns, in order, with the file ordinal behind them.
+    fn scan_files(
+        &self,
+        columns: &[usize],
+        groups: &[Vec<u32>],
+        filter: Option<&Arc<dyn PhysicalExpr>>,
+        state: &dyn Session,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        match self.kind {
+            FileKind::Parquet => self.scan_parquet(columns, groups, filter, state),
+            FileKind::Csv => self.scan_csv(columns, groups),
+        }
+    }
+
+    fn scan_parquet(
+        &self,
+        columns: &[usize],
+        groups: &[Vec<u32>],
+        filter: Option<&Arc<dyn PhysicalExpr>>,
+        state: &dyn Session,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let width = self.schema.fields().len() - self.partitions.len();
+        let file_schema = Arc::new(Schema::new(
+            self.schema.fields()[..width]
+                .iter()
+                .map(|f| f.as_ref().clone().with_nullable(true))
+                .collect::<Vec<_>>(),
+        ));
+        let mut partitions = self.partitions.clone();
+        partitions.push(Arc::new(Field::new(ORDINAL, DataType::UInt32, false)));
+        let table = TableSchema::builder(file_schema).with_table_partition_cols(partitions).build();
+        let options = state.config_options().execution.parquet.clone();
+        let options = datafusion::common::config::TableParquetOptions {
+            global: options,
+            ..Default::default()
+        };
+        let mut source = ParquetSource::new(table).with_table_parquet_options(options);
+        if let Some(filter) = filter {
+            source = source.with_predicate(Arc::clone(filter));
+        }
+        let mut projection = columns.to_vec();
+        projection.push(self.schema.fields().len());
+        let groups = groups
+            .iter()
+            .map(|group| {
+                let files = group.iter().map(|o| self.partitioned_file(*o));
+                Ok(FileGroup::new(files.collect::<PlanResult<_>>()?))
+            })
+            .collect::<PlanResult<Vec<_>>>()?;
+        let url = ObjectStoreUrl::local_filesystem();
+        let scan = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups)
+            .with_projection_indices(Some(projection))?
+            .with_preserve_order(true) // Files stay in their group and in order.
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+
+    fn partitioned_file(&self, ordinal: u32) -> PlanResult<PartitionedFile> {
+        let file = &self.files[ordinal as usize].file;
+        let location = object_store::path::Path::from_filesystem_path(&file.path)
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let mut values = self.values[ordinal as usize].clone();
+        values.push(ScalarValue::UInt32(Some(ordinal)));
+        let meta = ObjectMeta {
+            location,
+            last_modified: file.modified.into(),
+            size: file.size,
+            e_tag: None,
+            version: None,
+        };
+        Ok(PartitionedFile::new_from_meta(meta).with_partition_values(values))
+    }
+
+    fn scan_csv(
+        &self,
+        columns: &[usize],
+        groups: &[Vec<u32>],
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let mut fields: Vec<Field> =
+            columns.iter().map(|c| self.schema.field(*c).clone().with_nullable(true)).collect();
+        fields.push(Field::new(ORDINAL, DataType::UInt32, false));
+        let schema = Arc::new(Schema::new(fields));
+        let file = |ordinal: &u32| CsvFile {
+            info: Arc::clone(&self.files[*ordinal as usize]),
+            ordinal: *ordinal,
+            values: self
+                .partitions
+                .iter()
+                .map(|f| f.name().clone())
+                .zip(self.values[*ordinal as usize].clone())
+                .collect(),
+        };
+        let partitions = groups.iter().map(|group| {
+            let files = group.iter().map(file).collect();
+            Arc::new(CsvPartition { files, schema: Arc::clone(&schema) })
+                as Arc<dyn PartitionStream>
+        });
+        let plan = StreamingTableExec::try_new(
+            Arc::clone(&schema),
+            partitions.collect(),
+            None,
+            [],
+            false,
+            None,
+        )?;
+        Ok(Arc::new(plan))
+    }
+
+    /// Finds the corrupt file behind an error of one partition by reading its files alone.
+    fn name_error(&self, groups: &[Vec<u32>]) -> NameError {
+        let paths = |group: &Vec<u32>| -> Vec<_> {
+            group.iter().map(|o| self.files[*o as usize].file.path.clone()).collect()
+        };
+        let groups: Vec<Vec<std::path::PathBuf>> = groups.iter().map(paths).collect();
+        let kind = self.kind;
+        Arc::new(move |partition, error| {
+            let named = matches!(&error, DataFusionError::External(e) if e.is::<Error>());
+            if named || kind != FileKind::Parquet {
+                return error;
+            }
+            let found =
+                groups.get(partition).into_iter().flatten().find_map(|path| decode(path).err());
+            found.map_or(error, |found| DataFusionError::External(Box::new(found)))
+        })
+    }
+
+    fn about(&self, read: usize) -> String {
+        format!(
+            "source={}, files={read} of {}, columns checked for NaN and NULL keys",
+            self.name,
+            self.files.len()
+        )
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Reads a parquet file whole; the error names it.
+fn decode(path: &Path) -> Result<()> {
+    use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    let file = std::fs::File::open(path).map_err(|error| corrupt(path, error))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(|builder| builder.build())
+        .map_err(|error| corrupt(path, error))?;
+    for batch in reader {
+        batch.map_err(|error| corrupt(path, error))?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl TableProvider for Source {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> PlanResult<Vec<TableProviderFilterPushDown>> {
+        let decide = |filter: &&Expr| {
+            let columns = filter.column_refs();
+            let pushed = !columns.is_empty()
+                && !filter.is_volatile()
+                && columns.iter().all(|c| self.prunable(&c.name));
+            if pushed {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Unsupported
+            }
+        };
+        Ok(filters.iter().map(decide).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>, // Rows may still be left out above the files.
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let wanted = projection.unwrap_or(&all);
+        let filter = conjunction(filters.to_vec())
+            .map(|filter| {
+                let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+                state.create_physical_expr(filter, &schema)
+            })
+            .transpose()?;
+        let files = self.kept_files(filter.as_ref());
+        let keys = self.key_indices();
+
+        // Keys come first: they clean, order and name the rows even where nobody asked for them.
+        let mut columns: Vec<usize> = keys.map(|(e, t)| vec![e, t]).unwrap_or_default();
+        let filtered =
+            filter.iter().flat_map(|f| datafusion::physical_expr::utils::collect_columns(f));
+        let strict = self.config.duplicates == crate::config::Duplicates::Error;
+        let extra = if strict { all.clone() } else { wanted.clone() };
+        for column in extra.into_iter().chain(filtered.map(|c| c.index())) {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        let plan: Arc<dyn ExecutionPlan> = if files.is_empty() {
+            let fields = columns.iter().map(|c| self.schema.field(*c).clone());
+            Arc::new(EmptyExec::new(Arc::new(Schema::new(fields.collect::<Vec<_>>()))))
+        } else {
+            let groups = split(&files, &self.files, state.config().target_partitions());
+            let report = Report::new(&self.name);
+            let scan = self.scan_files(&columns, &groups, filter.as_ref(), state)?;
+            let local = keys.map(|_| (0, 1));
+            let name_error = self.name_error(&groups);
+            let about = self.about(files.len());
+            let mut plan: Arc<dyn ExecutionPlan> =
+                Arc::new(CleanExec::new(scan, local, about, Arc::clone(&report), name_error));
+            if let Some(filter) = filter {
+                let filter = reassign_expr_columns(filter, &plan.schema())?;
+                plan = Arc::new(FilterExec::try_new(filter, plan)?);
+            }
+            if local.is_some() {
+                plan = Arc::new(DedupExec::try_new(plan, 0, 1, self.config.duplicates, report)?);
+            }
+            plan
+        };
+        if columns == *wanted {
+            return Ok(plan);
+        }
+        let schema = plan.schema();
+        let columns = wanted.iter().map(|column| {
+            let name = self.schema.field(*column).name();
+            let at = schema.index_of(name)?;
+            Ok((Arc::new(Column::new(name, at)) as Arc<dyn PhysicalExpr>, name.clone()))
+        });
+        Ok(Arc::new(ProjectionExec::try_new(columns.collect::<PlanResult<Vec<_>>>()?, plan)?))
+    }
+}
+
+/// Cuts the files into at most `parts` runs of about equal bytes, in order.
+fn split(kept: &[u32], files: &[Arc<FileInfo>], parts: usize) -> Vec<Vec<u32>> {
+    let bytes = |o: &u32| files[*o as usize].file.size.max(1);
+    let total: u64 = kept.iter().map(bytes).sum();
+    let share = total.div_ceil(parts.max(1) as u64).max(1);
+    let mut groups: Vec<Vec<u32>> = Vec::new();
+    let mut before = 0;
+    for ordinal in kept {
+        let slot = (before / share) as usize;
+        before += bytes(ordinal);
+        if groups.is_empty() || groups.len() <= slot {
+            groups.push(Vec::new());
+        }
+        if let Some(group) = groups.last_mut() {
+            group.push(*ordinal);
+        }
+    }
+    groups
+}
+
+fn partition_fields(files: &[Arc<FileInfo>], keys: &Keys) -> Result<Vec<FieldRef>> {
+    let names = |file: &FileRef| file.partitions.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>();
+    let Some(first) = files.first() else { return Ok(Vec::new()) };
+    let expected = names(&first.file);
+    for info in files {
+        if names(&info.file) != expected {
+            return Err(Error::data(format!(
+                "{} is partitioned by [{}], {} by [{}]",
+                file_name(&first.file.path),
+                expected.join(", "),
+                file_name(&info.file.path),
+                names(&info.file).join(", ")
+            ))
+            .hint("name the files of one layout with a glob"));
+        }
+    }
+    Ok(expected
+        .iter()
+        .enumerate()
+        .map(|(i, name)| {
+            let values = files.iter().map(move |f| f.file.partitions[i].1.as_deref());
+            let ty = partition_type(name, keys, values);
+            Arc::new(Field::new(name, ty, true))
+        })
+        .collect())
+}
+
+fn partition_values(file: &FileRef, fields: &[FieldRef]) -> Result<Vec<ScalarValue>> {
+    file.partitions
+        .iter()
+        .zip(fields)
+        .map(|((key, value), field)| {
+            let text = ScalarValue::Utf8View(value.clone());
+            text.cast_to(field.data_type()).map_err(|_| {
+                Error::data(format!(
+                    "the directory {key}={} of {} is no {}",
+                    value.as_deref().unwrap_or("NULL"),
+                    file_name(&file.path),
+                    field.data_type()
+                ))
+                .in_file(file_name(&file.path))
+            })
+        })
+        .collect()
+}
+
+/// File columns that are no partitions, then partitions; keys are never NULL after cleaning.
+fn source_schema(
+    files: &[Arc<FileInfo>],
+    partitions: &[FieldRef],
+    keys: &Keys,
+) -> Result<SchemaRef> {
+    let names: Vec<String> = files.iter().map(|f| file_name(&f.file.path)).collect();
+    let merged =
+        merge(names.iter().map(String::as_str).zip(files.iter().map(|f| &f.schema)), keys)?;
+    let mut fields: Vec<FieldRef> = merged.fields().iter().cloned().collect();
+    fields.retain(|f| !partitions.iter().any(|p| p.name() == f.name()));
+    fields.extend(partitions.iter().cloned());
+    let keyed = [&keys.entity, &keys.time].map(|key| fields.iter().position(|f| f.name() == key));
+    if let [Some(entity), Some(time)] = keyed {
+        for key in [entity, time] {
+            fields[key] = Arc::new(fields[key].as_ref().clone().with_nullable(false));
+        }
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}

@@ -1,0 +1,88 @@
+//! `windrow check`: findings in feature sets, without running them.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::SourceArgs;
+use super::out::print;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::feature_set::FeatureSet;
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Feature sets: .sql files, directories of them, or names
+    #[arg(value_name = "FILE|DIR", required = true)]
+    files: Vec<String>,
+    #[command(flatten)]
+    sources: SourceArgs,
+}
+
+#[allow(clippy::print_stderr)]
+pub(super) async fn run(args: CheckArgs, config: Config) -> Result<u8> {
+    let mut engine = Engine::new(config)?;
+    args.sources.open(&mut engine).await?;
+    let bound = engine.sources().contains_key("bars");
+    let (mut checked, mut found) = (0, 0);
+    for path in files(&args.files)? {
+        checked += 1;
+        for finding in findings(&engine, &path, bound).await {
+            found += 1;
+            print(&format!("{finding}\n"))?;
+        }
+    }
+    let sets = if checked == 1 { "feature set" } else { "feature sets" };
+    let findings = if found == 1 { "finding" } else { "findings" };
+    eprintln!("{checked} {sets} checked, {found} {findings}");
+    Ok(u8::from(found > 0))
+}
+
+async fn findings(engine: &Engine, path: &str, bound: bool) -> Vec<Error> {
+    let set: FeatureSet = match engine.find_set(path, None) {
+        Ok(set) => set,
+        Err(error) => return vec![error],
+    };
+    if !bound {
+        let more: Vec<String> =
+            set.header.requires.iter().chain(&set.header.optional).cloned().collect();
+        if let Err(error) = engine.bind_standard_bars(&more) {
+            return vec![error];
+        }
+    }
+    engine.check_set(set, &Default::default()).await
+}
+
+/// The `.sql` files of the arguments: directories are walked.
+fn files(given: &[String]) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for name in given {
+        let path = Path::new(name);
+        if !path.is_dir() {
+            files.push(name.clone());
+            continue;
+        }
+        let before = files.len();
+        walk(path, &mut files)?;
+        if files.len() == before {
+            return Err(Error::usage(format!("{name} holds no .sql file")));
+        }
+    }
+    Ok(files)
+}
+
+fn walk(folder: &Path, files: &mut Vec<String>) -> Result<()> {
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| Error::usage(format!("cannot list {}: {error}", folder.display())))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            walk(&path, files)?;
+        } else if path.extension().is_some_and(|e| e == "sql") {
+            files.push(path.to_string_lossy().into_owned());
+        }
+    }
+    Ok(())
+}

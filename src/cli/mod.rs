@@ -1,0 +1,187 @@
+//! The command line: one file per subcommand. This room and the REPL are the only ones that
+//! print: data to standard output, everything else to standard error.
+#![allow(clippy::print_stderr)]
+
+mod check;
+mod demo;
+mod explain;
+mod functions;
+mod out;
+mod progress;
+mod run;
+mod sample;
+mod session;
+mod sql;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::render::output_closed;
+use crate::target::{Stop, Stopper};
+
+/// How long a command that was stopped may take to put things in order.
+const GRACE: Duration = Duration::from_millis(900);
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "windrow",
+    version,
+    about = "A feature engine for market data: feature sets are SQL files, indicators are window functions",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make sample bars and run every shipped feature set on them
+    Demo(demo::DemoArgs),
+    /// Compute a feature set and write it to a target, whole or not at all
+    Run(run::RunArgs),
+    /// Run one statement and print its result
+    Sql(sql::SqlArgs),
+    /// Type statements and see their results
+    Repl(session::SessionArgs),
+    /// Check feature sets without running them; exit code 1 on a finding
+    Check(check::CheckArgs),
+    /// Show what a feature set needs: outputs, lookback, warm-up, look-ahead, inputs, plan
+    Explain(explain::ExplainArgs),
+    /// List the indicators, or document one
+    Functions(functions::FunctionsArgs),
+}
+
+/// Sources, for every command that reads.
+#[derive(Clone, Debug, Default, Args)]
+struct SourceArgs {
+    /// Where a source is: bars=DIRECTORY, FILE or 'GLOB'; several are allowed
+    #[arg(long = "source", value_name = "NAME=LOCATION")]
+    sources: Vec<String>,
+}
+
+/// Runs the program and gives its exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(2);
+        }
+    };
+    match start(cli.command) {
+        Ok(code) => code,
+        Err(error) if output_closed(&error) => 0,
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn start(command: Command) -> Result<u8> {
+    let config = configuration(&command)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.parallel_workers)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal(format!("cannot start threads: {error}")))?;
+    let code = runtime.block_on(async {
+        if let Command::Repl(args) = command {
+            let engine = args.engine(config).await?;
+            return crate::repl::run(engine).await;
+        }
+        let limit = config.timeout;
+        let (stopper, stop) = Stopper::new();
+        stoppable(dispatch(command, config, stop), &stopper, limit).await
+    });
+    runtime.shutdown_background();
+    code
+}
+
+/// `windrow.yaml` and the environment, overridden by flags.
+fn configuration(command: &Command) -> Result<Config> {
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let mut config = Config::load(&here, &|name| std::env::var(name).ok())?;
+    let session = match command {
+        Command::Run(args) => Some(&args.session),
+        Command::Sql(args) => Some(&args.session),
+        Command::Explain(args) => Some(&args.session),
+        Command::Repl(args) => Some(args),
+        _ => None,
+    };
+    if let Some(session) = session {
+        session.apply(&mut config)?;
+    }
+    Ok(config)
+}
+
+async fn dispatch(command: Command, config: Config, stop: Stop) -> Result<u8> {
+    match command {
+        Command::Demo(args) => demo::run(args, config, stop).await,
+        Command::Run(args) => run::run(args, config, stop).await,
+        Command::Sql(args) => sql::run(args, config, stop).await,
+        Command::Repl(_) => Ok(0), // It has its own way with Ctrl-C; see `start`.
+        Command::Check(args) => check::run(args, config).await,
+        Command::Explain(args) => explain::run(args, config).await,
+        Command::Functions(args) => functions::run(&args),
+    }
+}
+
+/// Stops a command on Ctrl-C, on SIGTERM and at the time limit: it is told, and has a moment to
+/// leave everything as it was.
+async fn stoppable(
+    command: impl Future<Output = Result<u8>>,
+    stopper: &Stopper,
+    limit: Option<Duration>,
+) -> Result<u8> {
+    tokio::pin!(command);
+    let deadline = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    let why = tokio::select! {
+        done = &mut command => return done,
+        () = interrupted() => Kind::Interrupted,
+        () = deadline => Kind::Timeout,
+    };
+    stopper.stop(why);
+    let ended = tokio::time::timeout(GRACE, &mut command).await;
+    match (ended, why) {
+        (Ok(Err(error)), _) => Err(error),
+        (_, Kind::Timeout) => {
+            Err(Error::new(why, "the time limit has passed").hint("raise timeout_seconds"))
+        }
+        _ => Err(Error::new(why, "interrupted")),
+    }
+}
+
+async fn interrupted() {
+    let ctrl_c = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    () = ctrl_c => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            Err(_) => ctrl_c.await,
+        }
+    }
+    #[cfg(not(unix))]
+    ctrl_c.await;
+}

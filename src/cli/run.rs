@@ -1,0 +1,150 @@
+//! `windrow run`: one feature set into one target.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::out::{bytes, grouped, print_json};
+use super::progress;
+use super::session::SessionArgs;
+use crate::config::Config;
+use crate::engine::{Engine, Outcome, RunOptions, Scope};
+use crate::error::{Error, Result};
+use crate::target::{Progress, Stop, Target};
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The feature set: a name, or a .sql file
+    #[arg(value_name = "SET|FILE")]
+    set: String,
+    #[command(flatten)]
+    pub(super) session: SessionArgs,
+    /// Where to write: a directory for parquet, or a .csv file, or a target of windrow.yaml
+    #[arg(long, value_name = "TARGET")]
+    to: String,
+    /// Only these symbols, comma separated
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    symbols: Option<Vec<String>>,
+    /// Only rows from this time on, inclusive: 2024-01-31 or 2024-01-31T09:30:00
+    #[arg(long, value_name = "T")]
+    from: Option<String>,
+    /// Only rows before this time
+    #[arg(long, value_name = "T")]
+    until: Option<String>,
+    /// A parameter of the feature set; several are allowed
+    #[arg(long = "set", value_name = "K=V")]
+    params: Vec<String>,
+    /// Leave out symbols and files that cannot be computed, name them, and exit with code 1
+    #[arg(long)]
+    keep_going: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8> {
+    let to = config.targets.get(&args.to).cloned().unwrap_or_else(|| args.to.clone());
+    let target = Target::parse(&to)?;
+    let params = parse_params(&args.params)?;
+    let scope = Scope {
+        symbols: args.symbols.map(|s| s.iter().map(|s| s.trim().to_string()).collect()),
+        from: args.from,
+        until: args.until,
+    };
+    let mut engine = Engine::new(config)?;
+    engine.keep_going(args.keep_going);
+    args.session.sources.open(&mut engine).await?;
+    let set = engine.find_set(&args.set, None)?;
+    let total = total(&engine, &scope);
+    let progress = Arc::new(Progress::default());
+    let keep_going = args.keep_going;
+    let counter = Arc::clone(&progress);
+    let options = RunOptions { target, scope, params, keep_going, progress: counter, stop };
+    let name = set.name.clone();
+    let outcome = progress::shown(&name, &progress, total, engine.run(set, &options)).await?;
+    if args.json {
+        print_json(&summary(&outcome))?;
+    }
+    tell(&outcome);
+    Ok(u8::from(!outcome.record.left_out.is_empty()))
+}
+
+/// `--set k=v`, as often as given.
+pub(super) fn parse_params(given: &[String]) -> Result<BTreeMap<String, String>> {
+    given
+        .iter()
+        .map(|pair| match pair.split_once('=') {
+            Some((key, value)) => Ok((key.trim().to_string(), value.to_string())),
+            None => Err(Error::usage(format!("--set {pair} has no value"))
+                .hint(format!("write --set {pair}=VALUE"))),
+        })
+        .collect()
+}
+
+/// The rows that a run over everything writes, where the only source says so.
+fn total(engine: &Engine, scope: &Scope) -> Option<u64> {
+    match engine.sources().get("bars") {
+        Some(bars) if scope.is_all() => bars.rows(),
+        _ => None,
+    }
+}
+
+/// What was done, for people.
+fn tell(outcome: &Outcome) {
+    let record = &outcome.record;
+    for notice in &record.notices {
+        eprintln!("note: {notice}");
+    }
+    for (what, why) in &record.left_out {
+        eprintln!("left out: {what}: {why}");
+    }
+    eprintln!("{}", line(outcome));
+}
+
+/// One line on a committed run.
+pub(super) fn line(outcome: &Outcome) -> String {
+    let record = &outcome.record;
+    let rate = record.rows as f64 / record.seconds.max(1e-9);
+    format!(
+        "{}: {} rows, {} columns, {} symbols in {:.2} s ({} rows/s) -> {} ({})",
+        record.set,
+        grouped(record.rows),
+        record.columns.len(),
+        grouped(record.watermarks.len() as u64),
+        record.seconds,
+        grouped(rate as u64),
+        outcome.target.path().display(),
+        bytes(record.files.iter().map(|f| f.bytes).sum()),
+    )
+}
+
+/// What was done, for programs. docs/command-line.md describes each key.
+fn summary(outcome: &Outcome) -> Value {
+    let record = &outcome.record;
+    let pair = |(what, why): &(String, String)| json!({"what": what, "why": why});
+    json!({
+        "set": record.set,
+        "target": outcome.target.path().display().to_string(),
+        "run": record.run,
+        "committed": record.committed,
+        "fingerprint": record.fingerprint,
+        "rows": record.rows,
+        "columns": record.columns.iter().map(|(name, ty)| json!({"name": name, "type": ty})).collect::<Vec<_>>(),
+        "symbols": record.watermarks.len(),
+        "first": record.watermarks.values().map(|r| &r.first).min(),
+        "last": record.watermarks.values().map(|r| &r.last).max(),
+        "files": record.files.len(),
+        "bytes": record.files.iter().map(|f| f.bytes).sum::<u64>(),
+        "seconds": record.seconds,
+        "rows_per_second": record.rows as f64 / record.seconds.max(1e-9),
+        "peak_memory_bytes": record.peak_memory,
+        "inputs": record.inputs.iter().map(|(name, input)| json!({
+            "name": name, "location": input.location, "files": input.files, "bytes": input.bytes,
+        })).collect::<Vec<_>>(),
+        "audits": record.audits.iter().map(|(text, found)| json!({"audit": text, "result": found})).collect::<Vec<_>>(),
+        "notices": record.notices,
+        "left_out": record.left_out.iter().map(pair).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,55 @@
+//! Flags that every command with a session has, and the engine that they make.
+
+use clap::Args;
+
+use super::SourceArgs;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+
+/// Sources and limits.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct SessionArgs {
+    #[command(flatten)]
+    pub(super) sources: SourceArgs,
+    /// How many threads compute; all cores if not given
+    #[arg(long, value_name = "N")]
+    threads: Option<String>,
+    /// How much memory operators may take before they spill to disk, such as 2GB
+    #[arg(long, value_name = "SIZE")]
+    memory_limit: Option<String>,
+}
+
+impl SessionArgs {
+    /// Overrides the configuration by the flags that were given.
+    pub(super) fn apply(&self, config: &mut Config) -> Result<()> {
+        if let Some(threads) = &self.threads {
+            config.apply("parallel_workers", threads, "--threads")?;
+        }
+        if let Some(limit) = &self.memory_limit {
+            config.apply("memory_limit", limit, "--memory-limit")?;
+        }
+        Ok(())
+    }
+
+    /// An engine with the sources of the command line and of the configuration.
+    pub(super) async fn engine(&self, config: Config) -> Result<Engine> {
+        let mut engine = Engine::new(config)?;
+        self.sources.open(&mut engine).await?;
+        Ok(engine)
+    }
+}
+
+impl SourceArgs {
+    /// Opens the sources that were given, then those of the configuration.
+    pub(super) async fn open(&self, engine: &mut Engine) -> Result<()> {
+        for given in &self.sources {
+            let (name, location) = given.split_once('=').ok_or_else(|| {
+                Error::usage(format!("--source {given} has no name"))
+                    .hint(format!("write --source bars={given}"))
+            })?;
+            engine.add_source(name.trim(), location).await?;
+        }
+        engine.add_configured_sources().await
+    }
+}

@@ -1,0 +1,74 @@
+//! `windrow sql`: one statement, its result on standard output.
+
+use std::io::{BufWriter, stdout};
+
+use clap::Args;
+use futures::TryStreamExt;
+
+use super::session::SessionArgs;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::render::{Format, Limit, Printer, Terminal, error_text};
+use crate::target::Stop;
+
+#[derive(Debug, Args)]
+pub(super) struct SqlArgs {
+    /// The statement
+    #[arg(value_name = "SQL")]
+    statement: String,
+    #[command(flatten)]
+    pub(super) session: SessionArgs,
+    /// How to print the result: table, csv, json or markdown
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+}
+
+#[allow(clippy::print_stderr)]
+pub(super) async fn run(args: SqlArgs, config: Config, mut stop: Stop) -> Result<u8> {
+    let terminal = Terminal::of_stdout();
+    let told = |error: &Error| {
+        let width = terminal.map_or(100, |t| t.width);
+        eprint!("{}", error_text(error, Some(&args.statement), width));
+    };
+    let engine = args.session.engine(config).await?;
+    let query = match engine.query(args.statement.trim().trim_end_matches(';')).await {
+        Ok(query) => query,
+        Err(error) => {
+            told(&error);
+            return Ok(error.exit_code());
+        }
+    };
+    // A terminal gets what it can show; a pipe gets everything.
+    let limit = match terminal {
+        Some(terminal) if matches!(args.format, Format::Table) => Limit::Rows {
+            max_rows: terminal.height.saturating_sub(6).max(10),
+            max_width: terminal.width,
+        },
+        _ => Limit::All,
+    };
+    let mut printer = Printer::new(args.format, &query.schema(), BufWriter::new(stdout()), limit);
+    let mut stream = query.stream()?;
+    loop {
+        let next = tokio::select! {
+            next = stream.try_next() => next,
+            error = stop.stopped() => return Err(Error::new(error.kind(), match error.kind() {
+                crate::error::Kind::Timeout => "the time limit has passed; raise timeout_seconds",
+                _ => "interrupted",
+            })),
+        };
+        match next {
+            Ok(Some(batch)) => printer.batch(&batch)?,
+            Ok(None) => break,
+            Err(error) => {
+                let error = query.explain_error(&error);
+                told(&error);
+                return Ok(error.exit_code());
+            }
+        }
+    }
+    printer.finish()?;
+    for report in query.reports() {
+        eprintln!("note: {report}");
+    }
+    Ok(0)
+}

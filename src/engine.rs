@@ -1,0 +1,261 @@
+//! The engine: configuration in, sessions, plans and streams of batches out. It knows no door:
+//! nothing here prints, parses a command line or reads a key press.
+
+mod plan;
+mod query;
+mod run;
+mod scope;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::catalog::{Source, standard};
+use crate::config::{Config, SourceConfig};
+use crate::error::{Error, Result, did_you_mean};
+use crate::feature_set::{FeatureSet, shipped, shipped_names};
+use crate::sql::blame;
+
+pub use plan::{OutputColumn, Planned};
+pub use query::Query;
+pub use run::{Outcome, RunOptions};
+pub use scope::Scope;
+
+/// The session that everything runs in. Cheap to make; one per command.
+pub struct Engine {
+    config: Config,
+    context: SessionContext,
+    sources: BTreeMap<String, Arc<Source>>,
+    skip_files: BTreeSet<String>,
+    keep_going: bool,
+}
+
+/// Adds to a session what windrow's plans need: functions, planners, and settings that its
+/// operators rely on. A cluster's client, scheduler and executors apply the same.
+///
+/// # Errors
+/// Never with DataFusion's own registry.
+pub fn configure(builder: SessionStateBuilder) -> Result<SessionState> {
+    let mut state = builder.with_default_features().build();
+    windrow_udfs::register_all(&mut state).map_err(|error| blame(&error, "", &[]))?;
+    Ok(state)
+}
+
+fn session(config: &Config) -> Result<SessionContext> {
+    let mut settings = SessionConfig::new()
+        .with_target_partitions(config.parallel_workers)
+        .with_batch_size(config.batch_size)
+        .with_information_schema(true);
+    let options = settings.options_mut();
+    options.sql_parser.collect_spans = true;
+    options.optimizer.repartition_file_scans = false; // Rows are numbered file by file.
+    let mut runtime = RuntimeEnvBuilder::new();
+    if let Some(limit) = config.memory_limit {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(limit)));
+        // Sorts keep this much back to merge what they spilled; the default suits large limits.
+        let workers = config.parallel_workers.max(1);
+        options_spill(&mut settings, limit / (8 * workers));
+    }
+    let runtime = runtime.build_arc().map_err(|error| blame(&error, "", &[]))?;
+    let builder = SessionStateBuilder::new().with_config(settings).with_runtime_env(runtime);
+    Ok(SessionContext::new_with_state(configure(builder)?))
+}
+
+fn options_spill(settings: &mut SessionConfig, bytes: usize) {
+    let options = settings.options_mut();
+    let default = options.execution.sort_spill_reservation_bytes;
+    options.execution.sort_spill_reservation_bytes = default.min(bytes);
+}
+
+impl Engine {
+    /// An engine without sources.
+    ///
+    /// # Errors
+    /// Settings that DataFusion refuses.
+    pub fn new(config: Config) -> Result<Self> {
+        Ok(Self {
+            context: session(&config)?,
+            config,
+            sources: BTreeMap::new(),
+            skip_files: BTreeSet::new(),
+            keep_going: false,
+        })
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// DataFusion's session, for what this type does not offer.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// Leaves out files that cannot be read instead of failing; they are told in the outcome.
+    pub fn keep_going(&mut self, keep_going: bool) {
+        self.keep_going = keep_going;
+    }
+
+    /// Opens a source by name. A `location` that is the name of a configured source means that one.
+    ///
+    /// # Errors
+    /// Nothing there, or files that cannot be read or reconciled.
+    pub async fn add_source(&mut self, name: &str, location: &str) -> Result<()> {
+        let configured = self.config.sources.get(location);
+        let source = match configured.filter(|_| !Path::new(location).exists()) {
+            Some(configured) => configured.clone(),
+            None => match self.config.sources.get(name) {
+                Some(named) => SourceConfig { location: location.to_string(), ..named.clone() },
+                None => SourceConfig::new(location),
+            },
+        };
+        self.open_source(name, source).await
+    }
+
+    /// Opens every source that the configuration names and nobody gave on the command line.
+    ///
+    /// # Errors
+    /// As [`Engine::add_source`].
+    pub async fn add_configured_sources(&mut self) -> Result<()> {
+        for (name, source) in self.config.sources.clone() {
+            if !self.sources.contains_key(&name) {
+                self.open_source(&name, source).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_source(&mut self, name: &str, config: SourceConfig) -> Result<()> {
+        let threads = self.config.parallel_workers;
+        let (skip, keep_going) = (self.skip_files.clone(), self.keep_going);
+        let owned = name.to_string();
+        let opened = tokio::task::spawn_blocking(move || {
+            Source::open(&owned, &config, threads, &skip, keep_going)
+        });
+        let source = opened
+            .await
+            .map_err(|error| Error::internal(format!("opening {name} panicked: {error}")))??;
+        let source = Arc::new(source);
+        self.register(name, Arc::clone(&source) as Arc<dyn TableProvider>)?;
+        self.sources.insert(name.to_string(), source);
+        Ok(())
+    }
+
+    fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+        let reference = datafusion::common::TableReference::bare(name);
+        let replaced = self.context.deregister_table(reference.clone());
+        replaced
+            .and_then(|_| self.context.register_table(reference, table))
+            .map(|_| ())
+            .map_err(|error| blame(&error, "", &[]))
+    }
+
+    /// The opened sources by name.
+    pub fn sources(&self) -> &BTreeMap<String, Arc<Source>> {
+        &self.sources
+    }
+
+    /// Names of sources and views, sorted.
+    pub fn tables(&self) -> Vec<String> {
+        let schema = self.context.catalog("datafusion").and_then(|c| c.schema("public"));
+        let mut names = schema.map(|s| s.table_names()).unwrap_or_default();
+        names.sort();
+        names
+    }
+
+    /// Columns of a table: name, type, whether it may be NULL.
+    ///
+    /// # Errors
+    /// No table of that name.
+    pub async fn columns(&self, table: &str) -> Result<Vec<(String, DataType, bool)>> {
+        let names = self.tables();
+        if !names.iter().any(|name| name == table) {
+            return Err(Error::query(format!("unknown table {table}")).hint(did_you_mean(
+                table,
+                "tables",
+                names.iter().map(String::as_str),
+            )));
+        }
+        let provider = self.context.table_provider(datafusion::common::TableReference::bare(table));
+        let schema = provider.await.map_err(|error| blame(&error, "", &names))?.schema();
+        let column = |f: &Arc<Field>| (f.name().clone(), f.data_type().clone(), f.is_nullable());
+        Ok(schema.fields().iter().map(column).collect())
+    }
+
+    /// One line on where a source is; None if the name is no source.
+    pub fn describe_table(&self, table: &str) -> Option<String> {
+        self.sources.get(table).map(|source| source.describe())
+    }
+
+    /// Finds a feature set: a path to a `.sql` file, or a name looked for beside `reader` (the
+    /// file that reads it), in the working directory, in `queries/`, beside `windrow.yaml`, and
+    /// among those that come with the program.
+    ///
+    /// # Errors
+    /// No such feature set, or a header that is wrong.
+    pub fn find_set(&self, name: &str, reader: Option<&Path>) -> Result<FeatureSet> {
+        match self.look_for_set(name, reader)? {
+            Some(set) => Ok(set),
+            None => {
+                let known = shipped_names();
+                Err(Error::query(format!("no feature set {name}")).hint(did_you_mean(
+                    name,
+                    "shipped sets",
+                    known,
+                )))
+            }
+        }
+    }
+
+    /// A feature set that comes with the program, whatever stands in the working directory.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn find_set_shipped(&self, name: &str) -> Result<FeatureSet> {
+        shipped(name)?.ok_or_else(|| Error::query(format!("no shipped feature set {name}")))
+    }
+
+    fn look_for_set(&self, name: &str, reader: Option<&Path>) -> Result<Option<FeatureSet>> {
+        if name.ends_with(".sql") || name.contains('/') {
+            return FeatureSet::read(Path::new(name)).map(Some);
+        }
+        let file = format!("{name}.sql");
+        let mut folders: Vec<PathBuf> = Vec::new();
+        folders.extend(reader.and_then(Path::parent).map(Path::to_path_buf));
+        folders.extend([PathBuf::new(), PathBuf::from("queries")]);
+        if let Some(folder) = self.config.file.as_deref().and_then(Path::parent) {
+            folders.extend([folder.to_path_buf(), folder.join("queries")]);
+        }
+        match folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file()) {
+            Some(path) => FeatureSet::read(&path).map(Some),
+            None => shipped(name),
+        }
+    }
+
+    /// Binds `bars` to an empty table with the standard columns, for `check` and `explain` without
+    /// data; `more` names further columns that a feature set asks for.
+    ///
+    /// # Errors
+    /// Never with DataFusion's own catalog.
+    pub fn bind_standard_bars(&self, more: &[String]) -> Result<()> {
+        let mut fields = standard();
+        for name in more {
+            if !fields.iter().any(|f| f.name() == name) {
+                let text = ["sector", "industry", "exchange", "currency"].contains(&name.as_str());
+                let ty = if text { DataType::Utf8View } else { DataType::Float64 };
+                fields.push(Field::new(name, ty, true));
+            }
+        }
+        self.register("bars", Arc::new(EmptyTable::new(Arc::new(Schema::new(fields)))))
+    }
+}

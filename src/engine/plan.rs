@@ -1,0 +1,390 @@
+//! From a feature set to a logical plan: render, rewrite, plan, and check what the header promises.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::catalog::view::ViewTable;
+use datafusion::common::{Column, ScalarValue};
+use datafusion::functions::core::get_field;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::Engine;
+use super::query::locate;
+use crate::analysis::{Ahead, Need, needs};
+use crate::error::{Error, Place, Result, did_you_mean};
+use crate::feature_set::{FeatureSet, Header, Rendered};
+use crate::sql::{Sql, blame, parse};
+
+/// One column of a feature set's output, as it is written.
+#[derive(Clone, Debug)]
+pub struct OutputColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub data_type: DataType,
+    /// What it needs of the rows around its own.
+    pub need: Need,
+    /// Whether the header declares it as a label.
+    pub label: bool,
+}
+
+/// A feature set that is ready to run.
+pub struct Planned {
+    /// The set.
+    pub set: FeatureSet,
+    /// Its SQL with the way back to the file.
+    pub rendered: Rendered,
+    /// The plan; its columns are the outputs.
+    pub plan: LogicalPlan,
+    /// The outputs in order.
+    pub outputs: Vec<OutputColumn>,
+    /// Where the outputs stand in the file, by name.
+    places: Vec<(String, Place)>,
+}
+
+impl Planned {
+    /// Where an output stands in the file; a flattened one stands where its struct does.
+    pub fn place(&self, output: &str) -> Option<Place> {
+        let of = |name: &str| {
+            output == name || output.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'))
+        };
+        let found = self.places.iter().filter(|(name, _)| of(name));
+        found.max_by_key(|(name, _)| name.len()).map(|(_, place)| place.clone())
+    }
+
+    /// A hash of the plan and of the versions of the indicators in it: equal fingerprints mean
+    /// equal values for equal inputs.
+    pub fn fingerprint(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let mut hash = Sha256::new();
+        hash.update(self.plan.display_indent().to_string());
+        for entry in windrow_udfs::all() {
+            if self
+                .outputs
+                .iter()
+                .any(|o| o.need.made_of.iter().any(|m| m.starts_with(entry.spec.name)))
+            {
+                hash.update(format!("{} {}", entry.spec.name, entry.spec.version));
+            }
+        }
+        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The sources that the plan reads.
+    pub fn inputs(&self) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        let _ = datafusion::common::tree_node::TreeNode::apply(&self.plan, |node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                names.insert(scan.table_name.table().to_string());
+            }
+            Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+        });
+        names.into_iter().collect()
+    }
+}
+
+impl Engine {
+    /// Plans a feature set with parameters overridden by `set`.
+    ///
+    /// # Errors
+    /// The template, the SQL or the header is wrong; places are those of the file.
+    pub async fn plan_set(
+        &self,
+        set: FeatureSet,
+        params: &BTreeMap<String, String>,
+    ) -> Result<Planned> {
+        let mut reading = vec![set.name.clone()];
+        let planned = self.plan_body(set, params, &mut reading).await?;
+        check_look_ahead(&planned)?;
+        Ok(planned)
+    }
+
+    /// As [`Engine::plan_set`], and findings instead of an error for what can be named beside
+    /// others: look-ahead, mixed symbols, conditions that cut the warm-up.
+    ///
+    /// # Errors
+    /// None; whatever is wrong is among the findings.
+    pub async fn check_set(
+        &self,
+        set: FeatureSet,
+        params: &BTreeMap<String, String>,
+    ) -> Vec<Error> {
+        let mut found = Vec::new();
+        if let Ok(rendered) = set.render(params, &self.has_column())
+            && let Ok(mut sql) = parse(&rendered.sql)
+            && sql.rewrite().is_ok()
+        {
+            let lint = sql.lint(&set.header.entity, &set.header.time);
+            found.extend(lint.into_iter().map(|error| locate(error, &rendered)));
+        }
+        let mut reading = vec![set.name.clone()];
+        match self.plan_body(set, params, &mut reading).await {
+            Ok(planned) => found.extend(check_look_ahead(&planned).err()),
+            Err(error) => found.insert(0, error),
+        }
+        found
+    }
+
+    /// The physical plan of a feature set as a run would execute it, without a target.
+    ///
+    /// # Errors
+    /// Of DataFusion's planner.
+    pub async fn physical_plan(&self, planned: &Planned) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = self.context().state().create_physical_plan(&planned.plan).await;
+        plan.map_err(|error| locate(blame(&error, &planned.rendered.sql, &[]), &planned.rendered))
+    }
+
+    /// Whether a source has a column: `has('factor')` asks `bars` where there is one, else any.
+    pub(super) fn has_column(&self) -> impl Fn(&str) -> bool + Send + Sync + use<> {
+        let context = self.context().clone();
+        let names = |provider: &Arc<dyn datafusion::catalog::TableProvider>| -> Vec<String> {
+            provider.schema().fields().iter().map(|f| f.name().clone()).collect()
+        };
+        let bars = futures::executor::block_on(async {
+            context.table_provider(datafusion::common::TableReference::bare("bars")).await
+        });
+        let columns: BTreeSet<String> = match bars {
+            Ok(bars) => names(&bars).into_iter().collect(),
+            Err(_) => self
+                .sources()
+                .values()
+                .flat_map(|s| {
+                    names(&(Arc::clone(s) as Arc<dyn datafusion::catalog::TableProvider>))
+                })
+                .collect(),
+        };
+        move |column| columns.contains(column)
+    }
+
+    fn plan_body<'a>(
+        &'a self,
+        set: FeatureSet,
+        params: &'a BTreeMap<String, String>,
+        reading: &'a mut Vec<String>,
+    ) -> Pin<Box<dyn Future<Output = Result<Planned>> + Send + 'a>> {
+        Box::pin(async move {
+            let rendered = set.render(params, &self.has_column())?;
+            let planned = self.plan_rendered(&set, &rendered, reading).await;
+            let (plan, places) = planned.map_err(|error| locate(error, &rendered))?;
+            let places = places
+                .into_iter()
+                .map(|(name, place)| (name, rendered.place_of(place.line, place.column)))
+                .collect();
+            let outputs = outputs(&plan, &set.header)?;
+            check_header(&set, &plan, &outputs)?;
+            Ok(Planned { set, rendered, plan, outputs, places })
+        })
+    }
+
+    async fn plan_rendered(
+        &self,
+        set: &FeatureSet,
+        rendered: &Rendered,
+        reading: &mut Vec<String>,
+    ) -> Result<(LogicalPlan, Vec<(String, Place)>)> {
+        let text = &rendered.sql;
+        let mut sql = parse(text)?;
+        let places = check_names(&sql)?;
+        self.register_read_sets(&sql, Some(Path::new(&set.path)), reading).await?;
+        check_requires(set, &self.has_column())?;
+        sql.rewrite()?;
+        let names = self.tables();
+        let plan = async {
+            let state = self.context().state();
+            let plan = state.statement_to_plan(sql.into_statement()).await?;
+            let plan =
+                state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+            flatten(plan)
+        };
+        let plan = plan.await.map_err(|error| blame(&error, text, &names))?;
+        Ok((plan, places))
+    }
+
+    /// Registers the feature sets that a statement reads by name, as views. `reading` is the path
+    /// of sets that are being read, outermost first.
+    pub(super) async fn register_read_sets(
+        &self,
+        sql: &Sql,
+        reader: Option<&Path>,
+        reading: &mut Vec<String>,
+    ) -> Result<()> {
+        let tables = self.tables();
+        for (name, place) in sql.tables() {
+            if self.sources().contains_key(&name) {
+                continue;
+            }
+            if let Some(start) = reading.iter().position(|n| *n == name) {
+                let mut cycle = reading[start..].to_vec();
+                cycle.push(name);
+                return Err(Error::query(format!(
+                    "feature sets read each other: {}",
+                    cycle.join(" -> ")
+                ))
+                .hint("take one of the reads out")
+                .at(place));
+            }
+            let found = self.look_for_set(&name, reader);
+            let Some(set) = found? else {
+                if tables.contains(&name) {
+                    continue; // A view or an unbound `bars`.
+                }
+                let mut known = tables.clone();
+                known.extend(crate::feature_set::shipped_names().iter().map(|n| n.to_string()));
+                let near = crate::error::nearest(&name, known.iter().map(String::as_str));
+                let hint = match near {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!(
+                        "give --source {name}=LOCATION, name it in windrow.yaml, or put {name}.sql beside this file"
+                    ),
+                };
+                return Err(Error::query(format!("unknown table {name}")).hint(hint).at(place));
+            };
+            reading.push(name.clone());
+            let planned = self.plan_body(set, &BTreeMap::new(), reading).await?;
+            reading.pop();
+            let view = ViewTable::new(planned.plan, Some(planned.rendered.sql.clone()));
+            self.register(&name, Arc::new(view))?;
+        }
+        Ok(())
+    }
+}
+
+/// Outputs have names, each of them once. Returns where they stand.
+fn check_names(sql: &Sql) -> Result<Vec<(String, Place)>> {
+    let mut seen: Vec<(String, Place)> = Vec::new();
+    for output in sql.outputs()? {
+        let Some(name) = output.name else { continue };
+        if seen.iter().any(|(known, _)| *known == name) {
+            return Err(Error::query(format!("output column {name} is there twice"))
+                .hint("give each a name of its own with AS")
+                .at(output.place));
+        }
+        seen.push((name, output.place));
+    }
+    Ok(seen)
+}
+
+fn check_requires(set: &FeatureSet, has: &dyn Fn(&str) -> bool) -> Result<()> {
+    for column in &set.header.requires {
+        if !has(column) {
+            let error = Error::query(format!("{} requires the column {column}", set.name))
+                .hint("the source does not have it: add it there, or use another set");
+            return Err(at(error, set.header.place_of_entry("requires", column)));
+        }
+    }
+    Ok(())
+}
+
+fn at(error: Error, place: Option<Place>) -> Error {
+    match place {
+        Some(place) => error.at(place),
+        None => error,
+    }
+}
+
+/// Struct outputs become one column per field: `macd` becomes `macd_macd`, `macd_macdsignal`, ...
+fn flatten(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
+    let schema = Arc::clone(plan.schema());
+    let mut columns = Vec::new();
+    for (qualifier, field) in schema.iter() {
+        let column = Expr::Column(Column::from((qualifier, field.as_ref())));
+        match field.data_type() {
+            DataType::Struct(fields) => columns.extend(fields.iter().map(|part| {
+                let name = Expr::Literal(ScalarValue::Utf8(Some(part.name().clone())), None);
+                get_field().call(vec![column.clone(), name]).alias(format!(
+                    "{}_{}",
+                    field.name(),
+                    part.name()
+                ))
+            })),
+            _ => columns.push(column.alias(field.name())),
+        }
+    }
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
+}
+
+fn outputs(plan: &LogicalPlan, header: &Header) -> Result<Vec<OutputColumn>> {
+    let needs = needs(plan, &header.time).map_err(|error| blame(&error, "", &[]))?;
+    let column = |(field, need): (&Arc<datafusion::arrow::datatypes::Field>, Need)| {
+        let name = field.name().clone();
+        // A label may name a struct output before it is flattened.
+        let label = header.labels.iter().any(|label| {
+            *label == name || name.strip_prefix(label.as_str()).is_some_and(|r| r.starts_with('_'))
+        });
+        OutputColumn { name, data_type: field.data_type().clone(), need, label }
+    };
+    Ok(plan.schema().fields().iter().zip(needs).map(column).collect())
+}
+
+/// What the header says of outputs must be true of them.
+fn check_header(set: &FeatureSet, plan: &LogicalPlan, outputs: &[OutputColumn]) -> Result<()> {
+    let header = &set.header;
+    let names: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = names.iter().find(|name| !seen.insert(**name)) {
+        return Err(Error::query(format!("{}: output column {twice} is there twice", set.path))
+            .hint("give each a name of its own with AS"));
+    }
+    for (key, column) in [("entity", &header.entity), ("time", &header.time)] {
+        if !names.contains(&column.as_str()) {
+            let error = Error::query(format!("{}: the output has no column {column}", set.path))
+                .hint(format!("select it, or name the {key} column in the header: `{key}: NAME`"));
+            return Err(at(error, header.place_of_key(key)));
+        }
+    }
+    let known = |name: &str| {
+        names.contains(&name)
+            || names.iter().any(|n| n.strip_prefix(name).is_some_and(|r| r.starts_with('_')))
+    };
+    let declared = [("labels", &header.labels), ("partition_by", &header.partition_by)];
+    for (key, entries) in declared {
+        for entry in entries.iter().filter(|entry| !known(entry)) {
+            let error = Error::query(format!("{key}: there is no output {entry}"))
+                .hint(did_you_mean(entry, "outputs", names.iter().copied()));
+            return Err(at(error, header.place_of_entry(key, entry)));
+        }
+    }
+    for (name, _) in &header.outputs {
+        if !known(name) {
+            let error = Error::query(format!("outputs: there is no output {name}"))
+                .hint(did_you_mean(name, "outputs", names.iter().copied()));
+            return Err(at(error, header.place_of_entry("outputs", name)));
+        }
+    }
+    let time = plan.schema().fields().iter().find(|f| *f.name() == header.time);
+    match time.map(|f| f.data_type()) {
+        Some(DataType::Date32 | DataType::Timestamp(..)) | None => Ok(()),
+        Some(other) => {
+            let error =
+                Error::query(format!("{} is {other}, expected a date or a timestamp", header.time));
+            Err(at(
+                error.hint("name the time column in the header: `time: NAME`"),
+                header.place_of_key("time"),
+            ))
+        }
+    }
+}
+
+/// Values may use later rows only in declared labels.
+fn check_look_ahead(planned: &Planned) -> Result<()> {
+    for output in planned.outputs.iter().filter(|o| !o.label) {
+        let how = match output.need.ahead {
+            Ahead::None => continue,
+            Ahead::Rows(rows) => format!("{rows} rows later than its own"),
+            Ahead::All => "rows later than its own".to_string(),
+        };
+        let by = output.need.made_of.join(", ");
+        let place = planned.place(&output.name);
+        let error =
+            Error::query(format!("output {} looks ahead: it uses {how} ({by})", output.name)).hint(
+                format!("declare it in the header, `labels: [{}]`, or take it out", output.name),
+            );
+        return Err(at(error, place));
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Queries typed by hand: one statement in, a stream of batches out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
+use futures::TryStreamExt;
+
+use super::Engine;
+use crate::error::{Error, Result};
+use crate::exec::reports;
+use crate::feature_set::Rendered;
+use crate::sql::{blame, parse};
+
+/// A statement that is ready to run.
+pub struct Query {
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    text: Arc<Rendered>,
+}
+
+impl Query {
+    /// The columns of the result.
+    pub fn schema(&self) -> SchemaRef {
+        self.plan.schema()
+    }
+
+    /// The physical plan.
+    pub fn plan(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.plan
+    }
+
+    /// Starts the query. Dropping the stream cancels it.
+    ///
+    /// # Errors
+    /// The plan cannot start; the stream itself yields errors of the data, which
+    /// [`Query::explain_error`] puts into words.
+    pub fn stream(&self) -> Result<SendableRecordBatchStream> {
+        let stream = execute_stream(Arc::clone(&self.plan), Arc::clone(&self.context))
+            .map_err(|error| locate(blame(&error, &self.text.sql, &[]), &self.text))?;
+        let text = Arc::clone(&self.text);
+        let worded = stream.map_err(move |error| {
+            let error = locate(blame(&error, &text.sql, &[]), &text);
+            datafusion::common::DataFusionError::External(Box::new(error))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), worded)))
+    }
+
+    /// An error of the stream in words, with its place.
+    pub fn explain_error(&self, error: &datafusion::common::DataFusionError) -> Error {
+        locate(blame(error, &self.text.sql, &[]), &self.text)
+    }
+
+    /// After the stream ended: what cleaning did to the sources, one sentence each.
+    pub fn reports(&self) -> Vec<String> {
+        reports(&self.plan)
+    }
+}
+
+/// Turns places of rendered text into places of the file it was rendered from.
+pub(super) fn locate(error: Error, text: &Rendered) -> Error {
+    error.relocate(|place| {
+        if place.file.is_empty() { text.place_of(place.line, place.column) } else { place.clone() }
+    })
+}
+
+impl Engine {
+    /// Plans one statement. Places in errors say `SQL:line:column`.
+    ///
+    /// # Errors
+    /// The statement cannot be parsed or planned.
+    pub async fn query(&self, sql: &str) -> Result<Query> {
+        self.query_text(Rendered::plain("SQL", sql), None).await
+    }
+
+    /// Plans the query of a file: a feature set, with its parameters.
+    ///
+    /// # Errors
+    /// The file cannot be read, rendered, parsed or planned.
+    pub async fn run_file(&self, path: &Path, set: &BTreeMap<String, String>) -> Result<Query> {
+        let file = crate::feature_set::FeatureSet::read(path)?;
+        let rendered = file.render(set, &self.has_column())?;
+        self.query_text(rendered, Some(path)).await
+    }
+
+    async fn query_text(&self, text: Rendered, path: Option<&Path>) -> Result<Query> {
+        let text = Arc::new(text);
+        let planned = self.plan_query(&text.sql, path).await;
+        let plan = planned.map_err(|error| locate(error, &text))?;
+        Ok(Query { plan, context: self.context().task_ctx(), text })
+    }
+
+    async fn plan_query(&self, text: &str, path: Option<&Path>) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut sql = parse(text)?;
+        self.register_read_sets(&sql, path, &mut Vec::new()).await?;
+        sql.rewrite()?;
+        let names = self.tables();
+        let planned = async {
+            let state = self.context().state();
+            let plan = state.statement_to_plan(sql.into_statement()).await?;
+            let frame = self.context().execute_logical_plan(plan).await?;
+            frame.create_physical_plan().await
+        };
+        planned.await.map_err(|error| blame(&error, text, &names))
+    }
+}

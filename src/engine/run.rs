@@ -1,0 +1,444 @@
+//! One run: a feature set, a scope, a target.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DataFusionError;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::TryStreamExt;
+
+use super::query::locate;
+use super::scope::exact;
+use super::{Engine, Planned, Scope};
+use crate::error::{Error, Kind, Result};
+use crate::exec::{ordered, reports};
+use crate::feature_set::{Audit, FeatureSet};
+use crate::sql::blame;
+use crate::store::{Record, SymbolRange};
+use crate::target::{self, Check, Job, Lock, Progress, Rule, Stop, Target};
+
+/// How to run a feature set.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Where to.
+    pub target: Target,
+    /// What to compute.
+    pub scope: Scope,
+    /// Parameters, as `--set` gives them.
+    pub params: BTreeMap<String, String>,
+    /// Leave out symbols and files that cannot be computed, instead of failing whole.
+    pub keep_going: bool,
+    /// Where rows are counted.
+    pub progress: Arc<Progress>,
+    /// When to stop.
+    pub stop: Stop,
+}
+
+/// What a committed run did.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The record that it left.
+    pub record: Record,
+    /// Where the rows are.
+    pub target: Target,
+}
+
+impl Engine {
+    /// Runs a feature set into a target, whole or not at all.
+    ///
+    /// # Errors
+    /// Of the set, the data, an audit or the target, which is then as it was. With `keep_going`,
+    /// symbols and files at fault are left out and named in the outcome instead.
+    pub async fn run(&mut self, set: FeatureSet, options: &RunOptions) -> Result<Outcome> {
+        let started = Instant::now();
+        self.check_apart(&options.target)?;
+        let lock = target::open(&options.target)?;
+        let mut left_out: Vec<(String, String)> = Vec::new();
+        let mut symbols = BTreeSet::new();
+        loop {
+            let planned = self.plan_set(set.clone(), &options.params).await?;
+            let sources = self.sources().values().flat_map(|s| s.left_out().to_vec());
+            let unread: Vec<_> = sources.collect();
+            let all_left_out: Vec<_> = unread.iter().chain(&left_out).cloned().collect();
+            let attempt = Attempt { engine: self, planned: &planned, options, without: &symbols };
+            let error = match attempt.write(&lock, started, all_left_out).await {
+                Ok(record) => return Ok(Outcome { record, target: options.target.clone() }),
+                Err(error) => error,
+            };
+            if !options.keep_going || !matches!(error.kind(), Kind::Data | Kind::Query) {
+                return Err(error);
+            }
+            let file = error.bad_file().map(str::to_string);
+            let found = match (&file, error.bad_symbol()) {
+                (Some(_), _) => Vec::new(),
+                (None, Some(symbol)) => vec![symbol.to_string()],
+                (None, None) => attempt.find_failing().await?,
+            };
+            if let Some(file) = file {
+                if !self.leave_out_file(&file).await? {
+                    return Err(error);
+                }
+                left_out.push((file, error.to_string()));
+            } else if found.is_empty() {
+                return Err(error);
+            }
+            for symbol in found {
+                left_out.push((symbol.clone(), error.to_string()));
+                if !symbols.insert(symbol) {
+                    return Err(error);
+                }
+            }
+            options.progress.reset();
+        }
+    }
+
+    /// Opens the sources again without a file; false if it was left out already.
+    async fn leave_out_file(&mut self, file: &str) -> Result<bool> {
+        if !self.skip_files.insert(file.to_string()) {
+            return Ok(false);
+        }
+        for (name, source) in self.sources().clone() {
+            self.open_source(&name, source.config().clone()).await?;
+        }
+        Ok(true)
+    }
+
+    /// A target inside a source, or around it, would be read and replaced at once.
+    fn check_apart(&self, target: &Target) -> Result<()> {
+        let real = |path: &std::path::Path| {
+            let mut path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+            // The nearest directory that exists decides what links mean.
+            let mut tail = Vec::new();
+            while !path.exists() {
+                let Some(name) = path.file_name().map(std::ffi::OsStr::to_os_string) else { break };
+                tail.push(name);
+                path.pop();
+            }
+            let mut path = path.canonicalize().unwrap_or(path);
+            path.extend(tail.iter().rev());
+            path
+        };
+        let to = real(target.path());
+        for (name, source) in self.sources() {
+            for file in source.paths() {
+                let file = real(file);
+                if file.starts_with(&to) {
+                    return Err(Error::target(format!(
+                        "{} holds the source {name}: a commit would remove what it reads",
+                        target.path().display()
+                    ))
+                    .hint("write to another directory"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One attempt at a run.
+struct Attempt<'a> {
+    engine: &'a Engine,
+    planned: &'a Planned,
+    options: &'a RunOptions,
+    without: &'a BTreeSet<String>,
+}
+
+impl Attempt<'_> {
+    async fn write(
+        &self,
+        lock: &Lock,
+        started: Instant,
+        left_out: Vec<(String, String)>,
+    ) -> Result<Record> {
+        let planned = self.planned;
+        let header = &planned.set.header;
+        let index = |name: &str| planned.outputs.iter().position(|o| o.name == name);
+        let internal = || Error::internal("a key column went missing");
+        let entity = index(&header.entity).ok_or_else(internal)?;
+        let time = index(&header.time).ok_or_else(internal)?;
+        let partition_by: Vec<usize> =
+            header.partition_by.iter().filter_map(|c| index(c)).collect();
+        let checks = self.checks(partition_by.is_empty())?;
+        let logical = self.scoped()?;
+        self.check_unique(&logical, &checks.1).await?;
+        let mut order = partition_by.clone();
+        order.extend([entity, time].iter().filter(|key| !partition_by.contains(key)));
+        let plan = self.physical(&logical, entity, order).await?;
+        let (of_plan, scope) = (Arc::clone(&plan), self.options.scope.clone());
+        let covers = move |symbol: &str, range: &SymbolRange| {
+            scope.covers(symbol, &range.first, &range.last)
+        };
+        let text = planned.rendered.clone();
+        let explain = move |error: &DataFusionError| locate(blame(error, &text.sql, &[]), &text);
+        let job = Job {
+            plan,
+            context: self.engine.context().task_ctx(),
+            entity,
+            time,
+            partition_by,
+            record: self.record(left_out, &checks.1),
+            notes: self.notes(),
+            checks: checks.0,
+            covers: Arc::new(covers),
+            notices: Arc::new(move || reports(&of_plan)),
+            explain: Arc::new(explain),
+            started,
+            progress: Arc::clone(&self.options.progress),
+            stop: self.options.stop.clone(),
+        };
+        target::write(&self.options.target, lock, job).await
+    }
+
+    /// The plan restricted to the scope. The condition sits on top: rows kept have the values of
+    /// the unrestricted run, and the optimizer moves it down only where that stays true.
+    fn scoped(&self) -> Result<LogicalPlan> {
+        let header = &self.planned.set.header;
+        let plan = &self.planned.plan;
+        let time = self.planned.outputs.iter().find(|o| o.name == header.time);
+        let ty = time.map_or(DataType::Null, |o| o.data_type.clone());
+        let mut condition = self.options.scope.condition(&header.entity, &header.time, &ty)?;
+        if !self.without.is_empty() {
+            let symbols = self.without.iter().map(|s| lit(s.as_str())).collect();
+            let others = exact(&header.entity).in_list(symbols, true);
+            condition = Some(condition.map_or(others.clone(), |c| c.and(others)));
+        }
+        self.filtered(plan, condition)
+    }
+
+    fn filtered(&self, plan: &LogicalPlan, condition: Option<Expr>) -> Result<LogicalPlan> {
+        let Some(condition) = condition else { return Ok(plan.clone()) };
+        LogicalPlanBuilder::from(plan.clone())
+            .filter(condition)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| self.explain(&error))
+    }
+
+    async fn physical(
+        &self,
+        plan: &LogicalPlan,
+        entity: usize,
+        order: Vec<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let state = self.engine.context().state();
+        let single = matches!(self.options.target, Target::Csv(_));
+        let plan = state.create_physical_plan(plan).await;
+        plan.and_then(|plan| ordered(plan, entity, order, single, state.config_options()))
+            .map_err(|error| self.explain(&error))
+    }
+
+    fn explain(&self, error: &DataFusionError) -> Error {
+        let text = &self.planned.rendered;
+        locate(blame(error, &text.sql, &[]), text)
+    }
+
+    /// The audits that are checked row by row while writing, and those that need a look at all
+    /// rows first.
+    fn checks(&self, neighbours: bool) -> Result<(Vec<Check>, Vec<WholeAudit>)> {
+        let planned = self.planned;
+        let header = &planned.set.header;
+        let schema = planned.plan.schema();
+        let (mut checks, mut whole) = (Vec::new(), Vec::new());
+        let column = |name: &String, place: &crate::error::Place| {
+            planned.outputs.iter().position(|o| o.name == *name).ok_or_else(|| {
+                let names = planned.outputs.iter().map(|o| o.name.as_str());
+                Error::query(format!("audits: there is no output {name}"))
+                    .hint(crate::error::did_you_mean(name, "outputs", names))
+                    .at(place.clone())
+            })
+        };
+        for audit in &header.audits {
+            match audit {
+                Audit::Condition { text, place } => {
+                    let state = self.engine.context().state();
+                    let condition = state
+                        .create_logical_expr(text, schema)
+                        .and_then(|expr| state.create_physical_expr(expr, schema));
+                    let condition = condition.map_err(|error| {
+                        let error = blame(&error, text, &[]);
+                        error.relocate(|_| place.clone()).at(place.clone())
+                    })?;
+                    let ty = condition.data_type(schema.as_arrow());
+                    if !matches!(ty, Ok(DataType::Boolean)) {
+                        return Err(Error::query(format!("the audit {text} is no condition"))
+                            .hint("write a comparison, such as rsi_14 BETWEEN 0 AND 100")
+                            .at(place.clone()));
+                    }
+                    let rule = Rule::Condition(condition);
+                    checks.push(Check { text: text.clone(), place: place.clone(), rule });
+                }
+                Audit::NotNull { columns, place } => {
+                    let rule =
+                        columns.iter().map(|c| column(c, place)).collect::<Result<Vec<_>>>()?;
+                    let text = format!("not_null: [{}]", columns.join(", "));
+                    checks.push(Check { text, place: place.clone(), rule: Rule::NotNull(rule) });
+                }
+                Audit::Unique { columns, place } => {
+                    for name in columns {
+                        column(name, place)?;
+                    }
+                    let text = format!("unique: [{}]", columns.join(", "));
+                    let key: BTreeSet<&String> = [&header.entity, &header.time].into();
+                    if neighbours && columns.iter().collect::<BTreeSet<_>>() == key {
+                        checks.push(Check { text, place: place.clone(), rule: Rule::UniqueKey });
+                    } else {
+                        whole.push(WholeAudit {
+                            text,
+                            columns: columns.clone(),
+                            place: place.clone(),
+                        });
+                    }
+                }
+            }
+        }
+        Ok((checks, whole))
+    }
+
+    /// Uniqueness of columns that the rows are not sorted by: counted by a query of its own.
+    async fn check_unique(&self, plan: &LogicalPlan, audits: &[WholeAudit]) -> Result<()> {
+        for audit in audits {
+            let keys: Vec<Expr> = audit.columns.iter().map(|c| exact(c)).collect();
+            let count = datafusion::functions_aggregate::expr_fn::count(lit(1)).alias("rows");
+            let repeated = LogicalPlanBuilder::from(plan.clone())
+                .aggregate(keys, [count])
+                .and_then(|b| b.filter(exact("rows").gt(lit(1))))
+                .and_then(|b| b.limit(0, Some(1)))
+                .and_then(LogicalPlanBuilder::build);
+            let found = async {
+                let frame = self.engine.context().execute_logical_plan(repeated?).await?;
+                frame.collect().await
+            };
+            let found = found.await.map_err(|error| self.explain(&error))?;
+            if let Some(batch) = found.iter().find(|batch| batch.num_rows() > 0) {
+                let options = datafusion::arrow::util::display::FormatOptions::default();
+                let text = |i: usize| {
+                    let column = batch.column(i);
+                    datafusion::arrow::util::display::ArrayFormatter::try_new(column, &options)
+                        .map(|f| f.value(0).to_string())
+                        .unwrap_or_default()
+                };
+                let key: Vec<String> = (0..audit.columns.len()).map(text).collect();
+                return Err(Error::data(format!(
+                    "audit failed: {}, repeated for example at {}",
+                    audit.text,
+                    key.join(" ")
+                ))
+                .hint("correct the data or the audit; the target is as it was")
+                .at(audit.place.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of the run before its rows.
+    fn record(&self, left_out: Vec<(String, String)>, whole: &[WholeAudit]) -> Record {
+        let planned = self.planned;
+        let header = &planned.set.header;
+        let scope = &self.options.scope;
+        let sources = self.engine.sources();
+        let read = planned.inputs();
+        let inputs = sources.iter().filter(|(name, _)| read.contains(name));
+        Record {
+            windrow: env!("CARGO_PKG_VERSION").to_string(),
+            set: planned.set.name.clone(),
+            fingerprint: planned.fingerprint(),
+            entity: header.entity.clone(),
+            time: header.time.clone(),
+            symbols: scope.symbols.clone(),
+            from: scope.from.clone(),
+            until: scope.until.clone(),
+            inputs: inputs.map(|(name, source)| (name.clone(), source.input())).collect(),
+            columns: planned
+                .outputs
+                .iter()
+                .map(|o| (o.name.clone(), o.data_type.to_string()))
+                .collect(),
+            audits: whole.iter().map(|a| (a.text.clone(), "passed".to_string())).collect(),
+            left_out,
+            ..Record::default()
+        }
+    }
+
+    /// What the header says of the outputs, for the metadata of the columns.
+    fn notes(&self) -> Vec<(String, Vec<(String, String)>)> {
+        let header = &self.planned.set.header;
+        let note = |output: &super::OutputColumn| {
+            let text = header.outputs.iter().find(|(name, _)| *name == output.name);
+            let mut pairs = Vec::new();
+            if let Some((_, text)) = text {
+                pairs.push(("description".to_string(), text.clone()));
+            }
+            if output.label {
+                pairs.push(("windrow.role".to_string(), "label".to_string()));
+            }
+            (output.name.clone(), pairs)
+        };
+        self.planned.outputs.iter().map(note).collect()
+    }
+
+    /// The symbols on which the plan fails, found by halving; empty if it fails on all of them,
+    /// for then the symbols are not to blame.
+    async fn find_failing(&self) -> Result<Vec<String>> {
+        let entity = &self.planned.set.header.entity;
+        let names = LogicalPlanBuilder::from(self.scoped()?)
+            .project([exact(entity)])
+            .and_then(LogicalPlanBuilder::distinct)
+            .and_then(LogicalPlanBuilder::build);
+        let listed = async {
+            let frame = self.engine.context().execute_logical_plan(names?).await?;
+            frame.collect().await
+        };
+        let Ok(listed) = listed.await else { return Ok(Vec::new()) };
+        let mut symbols = BTreeSet::new();
+        for batch in listed {
+            let text = datafusion::arrow::compute::cast(batch.column(0), &DataType::Utf8);
+            let text = text.map_err(|error| Error::internal(error.to_string()))?;
+            symbols.extend(text.as_string::<i32>().iter().flatten().map(str::to_string));
+        }
+        let all: Vec<String> = symbols.into_iter().collect();
+        let mut failing = Vec::new();
+        let mut parts = vec![all.clone()];
+        while let Some(part) = parts.pop() {
+            if self.runs(&part).await? {
+                continue;
+            }
+            match part.len() {
+                0 => {}
+                1 => failing.extend(part),
+                n => {
+                    parts.push(part[..n / 2].to_vec());
+                    parts.push(part[n / 2..].to_vec());
+                }
+            }
+        }
+        Ok(if failing.len() == all.len() { Vec::new() } else { failing })
+    }
+
+    /// Whether the plan runs on these symbols.
+    async fn runs(&self, symbols: &[String]) -> Result<bool> {
+        let symbols = symbols.iter().map(|s| lit(s.as_str())).collect();
+        let only = exact(&self.planned.set.header.entity).in_list(symbols, false);
+        let plan = self.filtered(&self.scoped()?, Some(only))?;
+        let drained = async {
+            let frame = self.engine.context().execute_logical_plan(plan).await?;
+            let mut stream = frame.execute_stream().await?;
+            while stream.try_next().await?.is_some() {}
+            Ok::<_, DataFusionError>(())
+        };
+        let mut stop = self.options.stop.clone();
+        tokio::select! {
+            drained = drained => Ok(drained.is_ok()),
+            error = stop.stopped() => Err(error),
+        }
+    }
+}
+
+/// An audit over all rows.
+struct WholeAudit {
+    text: String,
+    columns: Vec<String>,
+    place: crate::error::Place,
+}

@@ -1,0 +1,233 @@
+//! One error for the whole program, sorted by who must act.
+//!
+//! A message is one sentence: what is wrong with the value in hand, where, and the way out. Rooms
+//! build errors with the constructor of the party that must act; only `main` turns one into an
+//! exit code.
+
+use std::fmt;
+
+/// The result of everything that can fail in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Who must act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The command line or the configuration: exit code 2.
+    Usage,
+    /// A query or a feature set: exit code 1.
+    Query,
+    /// The data that a query reads: exit code 1.
+    Data,
+    /// The place that a run writes to: exit code 1.
+    Target,
+    /// The time limit passed: exit code 1.
+    Timeout,
+    /// The user stopped the command: exit code 130.
+    Interrupted,
+    /// A bug in windrow: exit code 1.
+    Internal,
+}
+
+/// A place in a file that a person wrote: line and column count from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file as the user named it, or a name such as `SQL` for text typed at a prompt.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// What went wrong, where, and the way out.
+#[derive(Clone, Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    kind: Kind,
+    message: String,
+    place: Option<Place>,
+    hint: Option<String>,
+    file: Option<String>,
+    symbol: Option<String>,
+}
+
+impl Error {
+    /// An error of the given kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self(Box::new(Inner { kind, message, place: None, hint: None, file: None, symbol: None }))
+    }
+
+    /// The command line or the configuration is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// The query or feature set is wrong.
+    pub fn query(message: impl Into<String>) -> Self {
+        Self::new(Kind::Query, message)
+    }
+
+    /// The data is wrong or missing.
+    pub fn data(message: impl Into<String>) -> Self {
+        Self::new(Kind::Data, message)
+    }
+
+    /// The target cannot be written.
+    pub fn target(message: impl Into<String>) -> Self {
+        Self::new(Kind::Target, message)
+    }
+
+    /// A state that the program holds to be impossible.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, message)
+    }
+
+    /// Adds the place, unless a nearer one is known.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.0.place.get_or_insert(place);
+        self
+    }
+
+    /// Replaces the place: where text was generated from a file, by the place in the file.
+    #[must_use]
+    pub fn relocate(mut self, place: impl FnOnce(&Place) -> Place) -> Self {
+        self.0.place = self.0.place.as_ref().map(place);
+        self
+    }
+
+    /// Adds the way out, unless a nearer one is known.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    /// Names the data file that cannot be read, so that `--keep-going` can leave it out.
+    #[must_use]
+    pub fn in_file(mut self, file: impl Into<String>) -> Self {
+        self.0.file = Some(file.into());
+        self
+    }
+
+    /// Names the symbol that cannot be computed, so that `--keep-going` can leave it out.
+    #[must_use]
+    pub fn in_symbol(mut self, symbol: impl Into<String>) -> Self {
+        self.0.symbol = Some(symbol.into());
+        self
+    }
+
+    /// Who must act.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The place in a file that a person wrote, where one is known.
+    pub fn place(&self) -> Option<&Place> {
+        self.0.place.as_ref()
+    }
+
+    /// The message without place and way out.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The data file at fault, where one file is.
+    pub fn bad_file(&self) -> Option<&str> {
+        self.0.file.as_deref()
+    }
+
+    /// The symbol at fault, where one symbol is.
+    pub fn bad_symbol(&self) -> Option<&str> {
+        self.0.symbol.as_deref()
+    }
+
+    /// The exit code of a command that ends with this error.
+    pub fn exit_code(&self) -> u8 {
+        match self.0.kind {
+            Kind::Usage => 2,
+            Kind::Interrupted => 130,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.0.place {
+            write!(f, "{place}: ")?;
+        }
+        f.write_str(&self.0.message)?;
+        if let Some(hint) = &self.0.hint {
+            write!(f, "; {hint}")?;
+        }
+        if self.0.kind == Kind::Internal {
+            f.write_str("; this is a bug in windrow, please report it with the command you ran")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The name among `candidates` that a misspelt `name` most likely meant.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&name, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().max(name.len()) / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `; did you mean X?`-style hint text for [`Error::hint`], or the full list when nothing is near.
+pub fn did_you_mean<'a>(
+    name: &str,
+    what: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+) -> String {
+    match nearest(name, candidates.clone()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => {
+            let all: Vec<&str> = candidates.into_iter().collect();
+            if all.is_empty() {
+                format!("there are no {what}")
+            } else {
+                format!("{what}: {}", all.join(", "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sentence_with_place_and_way_out() {
+        let place = Place { file: "momentum.sql".into(), line: 3, column: 14 };
+        let error = Error::query("unknown column clos").at(place).hint("did you mean close?");
+        assert_eq!(
+            error.to_string(),
+            "momentum.sql:3:14: unknown column clos; did you mean close?"
+        );
+        assert_eq!(error.exit_code(), 1);
+    }
+
+    #[test]
+    fn nearest_names() {
+        let names = ["batch_size", "parallel_workers", "timeout_seconds"];
+        assert_eq!(nearest("batchsize", names), Some("batch_size"));
+        assert_eq!(nearest("colour", names), None);
+    }
+}

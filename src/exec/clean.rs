@@ -1,0 +1,243 @@
+//! Makes the rows of a source fit to compute with: NaN becomes NULL, rows without a key go, and
+//! every row gets its place in the source, so that duplicates have one order on every layout.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, RecordBatch,
+    RecordBatchOptions, UInt64Array,
+};
+use datafusion::arrow::compute::{and, filter_record_batch, is_not_null, nullif};
+use datafusion::arrow::datatypes::{
+    DataType, Field, Float32Type, Float64Type, Schema, SchemaRef, UInt32Type,
+};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+    SendableRecordBatchStream,
+};
+use futures::StreamExt;
+
+use super::Report;
+
+/// The column that holds a row's place in its source: file ordinal, then row.
+pub const SEQUENCE: &str = "__seq";
+
+/// Bits of the sequence that count rows of one file.
+const ROW_BITS: u32 = 40;
+
+/// Finds the file at fault for an error of one partition of the scan.
+pub type NameError = Arc<dyn Fn(usize, DataFusionError) -> DataFusionError + Send + Sync>;
+
+/// Cleans the batches of a scan; see the module.
+pub struct CleanExec {
+    input: Arc<dyn ExecutionPlan>,
+    keys: Option<(usize, usize)>,
+    about: String,
+    report: Arc<Report>,
+    name_error: NameError,
+    properties: Arc<PlanProperties>,
+}
+
+impl CleanExec {
+    /// Cleans `input`, whose last column is the ordinal of the file (UInt32). With `keys`, the
+    /// indices of entity and time, that column becomes the row's place in the source; without, it
+    /// is dropped. `about` is what EXPLAIN says of the source.
+    pub fn new(
+        input: Arc<dyn ExecutionPlan>,
+        keys: Option<(usize, usize)>,
+        about: String,
+        report: Arc<Report>,
+        name_error: NameError,
+    ) -> Self {
+        let schema = output_schema(&input.schema(), keys);
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            input.output_partitioning().clone(),
+            input.pipeline_behavior(),
+            input.boundedness(),
+        );
+        Self { input, keys, about, report, name_error, properties: Arc::new(properties) }
+    }
+
+    /// The counts of this scan.
+    pub fn report(&self) -> &Arc<Report> {
+        &self.report
+    }
+}
+
+fn output_schema(input: &SchemaRef, keys: Option<(usize, usize)>) -> SchemaRef {
+    let mut fields: Vec<Field> = input.fields().iter().map(|f| f.as_ref().clone()).collect();
+    fields.pop();
+    if let Some((entity, time)) = keys {
+        for key in [entity, time] {
+            fields[key] = fields[key].clone().with_nullable(false);
+        }
+        fields.push(Field::new(SEQUENCE, DataType::UInt64, false));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+impl fmt::Debug for CleanExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CleanExec").field("about", &self.about).finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for CleanExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CleanExec: {}", self.about)
+    }
+}
+
+impl ExecutionPlan for CleanExec {
+    fn name(&self) -> &'static str {
+        "CleanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false] // A file is read in one piece: its rows are numbered in order.
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(
+            children.swap_remove(0),
+            self.keys,
+            self.about.clone(),
+            Arc::clone(&self.report),
+            Arc::clone(&self.name_error),
+        )))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(
+            children.swap_remove(0),
+            self.keys,
+            self.about.clone(),
+            Arc::clone(&self.report),
+            Arc::clone(&self.name_error),
+        )))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let input = self.input.execute(partition, context)?;
+        let name_error = Arc::clone(&self.name_error);
+        let mut cleaner = Cleaner {
+            schema: self.schema(),
+            keys: self.keys,
+            report: Arc::clone(&self.report),
+            file: None,
+            rows: 0,
+        };
+        let batches = input.map(move |batch| match batch {
+            Ok(batch) => cleaner.clean(&batch),
+            Err(error) => Err(name_error(partition, error)),
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+}
+
+struct Cleaner {
+    schema: SchemaRef,
+    keys: Option<(usize, usize)>,
+    report: Arc<Report>,
+    file: Option<u32>,
+    rows: u64,
+}
+
+impl Cleaner {
+    fn clean(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let width = batch.num_columns() - 1;
+        let mut columns: Vec<ArrayRef> =
+            batch.columns()[..width].iter().map(|c| self.without_nan(c)).collect::<Result<_>>()?;
+        let Some((entity, time)) = self.keys else {
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let schema = Arc::clone(&self.schema);
+            return Ok(RecordBatch::try_new_with_options(schema, columns, &options)?);
+        };
+        let ordinals = batch.column(width).as_primitive::<UInt32Type>();
+        columns.push(Arc::new(self.number(ordinals.values())));
+        if columns[entity].null_count() + columns[time].null_count() == 0 {
+            return Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?);
+        }
+        let keep = and(&is_not_null(&columns[entity])?, &is_not_null(&columns[time])?)?;
+        self.report.add_null_keys((keep.len() - keep.true_count()) as u64);
+        let nullable: Vec<Field> =
+            self.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+        let loose = RecordBatch::try_new(Arc::new(Schema::new(nullable)), columns)?;
+        let kept = filter_record_batch(&loose, &keep)?;
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), kept.columns().to_vec())?)
+    }
+
+    /// Each row's place in the source: the ordinal of its file, then its row there.
+    fn number(&mut self, ordinals: &[u32]) -> UInt64Array {
+        let place = |&ordinal: &u32| {
+            if self.file != Some(ordinal) {
+                (self.file, self.rows) = (Some(ordinal), 0);
+            }
+            let place = (u64::from(ordinal) << ROW_BITS) | self.rows;
+            self.rows += 1;
+            place
+        };
+        ordinals.iter().map(place).collect::<Vec<_>>().into()
+    }
+
+    fn without_nan(&self, column: &ArrayRef) -> Result<ArrayRef> {
+        let nan = match column.data_type() {
+            DataType::Float64 => nan_rows(column.as_primitive::<Float64Type>(), f64::is_nan),
+            DataType::Float32 => nan_rows(column.as_primitive::<Float32Type>(), f32::is_nan),
+            _ => None,
+        };
+        let Some(nan) = nan else { return Ok(Arc::clone(column)) };
+        self.report.add_nan(nan.true_count() as u64);
+        Ok(nullif(column, &nan)?)
+    }
+}
+
+/// The rows that hold NaN; None if there are none, which is found without a branch per row.
+fn nan_rows<T: ArrowPrimitiveType>(
+    values: &PrimitiveArray<T>,
+    is_nan: fn(T::Native) -> bool,
+) -> Option<BooleanArray> {
+    if !values.values().iter().fold(false, |any, v| any | is_nan(*v)) {
+        return None;
+    }
+    let rows = values.values().iter().enumerate();
+    Some(rows.map(|(i, v)| Some(values.is_valid(i) && is_nan(*v))).collect())
+}

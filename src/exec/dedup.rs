@@ -1,0 +1,289 @@
+//! One row per key: of the rows of a source with one (entity, time), one is kept.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, make_comparator};
+use datafusion::arrow::compute::kernels::cmp::not_distinct;
+use datafusion::arrow::compute::{SortOptions, and, filter_record_batch};
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{
+    EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr, PhysicalSortExpr,
+};
+use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties,
+    InputDistributionRequirements, PlanProperties, SendableRecordBatchStream,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::Report;
+use crate::config::Duplicates;
+use crate::error::Error;
+
+/// Keeps one row per (entity, time) of an input sorted by entity, time and sequence, and drops
+/// the sequence, its last column.
+pub struct DedupExec {
+    input: Arc<dyn ExecutionPlan>,
+    entity: usize,
+    time: usize,
+    policy: Duplicates,
+    report: Arc<Report>,
+    properties: Arc<PlanProperties>,
+}
+
+impl DedupExec {
+    /// See the type. `entity` and `time` are column indices of `input`.
+    ///
+    /// # Errors
+    /// Never for indices within the schema.
+    pub fn try_new(
+        input: Arc<dyn ExecutionPlan>,
+        entity: usize,
+        time: usize,
+        policy: Duplicates,
+        report: Arc<Report>,
+    ) -> Result<Self> {
+        let mut fields = input.schema().fields().to_vec();
+        fields.pop();
+        let schema = Arc::new(Schema::new(fields));
+        let order = [ascending(&schema, entity), ascending(&schema, time)];
+        let equivalence = EquivalenceProperties::new_with_orderings(schema, [order]);
+        let properties = PlanProperties::new(
+            equivalence,
+            input.output_partitioning().clone(),
+            EmissionType::Incremental,
+            input.boundedness(),
+        );
+        Ok(Self { input, entity, time, policy, report, properties: Arc::new(properties) })
+    }
+
+    /// The counts of this scan.
+    pub fn report(&self) -> &Arc<Report> {
+        &self.report
+    }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        let report = Arc::clone(&self.report);
+        Ok(Arc::new(Self::try_new(input, self.entity, self.time, self.policy, report)?))
+    }
+}
+
+fn ascending(schema: &SchemaRef, column: usize) -> PhysicalSortExpr {
+    let column = Arc::new(Column::new(schema.field(column).name(), column));
+    PhysicalSortExpr::new(column, SortOptions { descending: false, nulls_first: false })
+}
+
+impl fmt::Debug for DedupExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DedupExec").field("source", &self.report.source()).finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for DedupExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schema = self.schema();
+        let (entity, time) = (schema.field(self.entity).name(), schema.field(self.time).name());
+        let keep = match self.policy {
+            Duplicates::Error => "error",
+            Duplicates::First => "first",
+            Duplicates::Last => "last",
+        };
+        write!(f, "DedupExec: key=[{entity}, {time}], keep={keep}")
+    }
+}
+
+impl ExecutionPlan for DedupExec {
+    fn name(&self) -> &'static str {
+        "DedupExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        let entity = ascending(&self.input.schema(), self.entity).expr;
+        InputDistributionRequirements::new(vec![Distribution::KeyPartitioned(vec![entity])])
+    }
+
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        let schema = self.input.schema();
+        let sequence = schema.fields().len() - 1;
+        let keys = [self.entity, self.time, sequence].map(|column| ascending(&schema, column));
+        vec![LexOrdering::new(keys).map(OrderingRequirements::from)]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.over(children.swap_remove(0))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.over(children.swap_remove(0))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let input = self.input.execute(partition, context)?;
+        let dedup = Dedup {
+            schema: self.schema(),
+            keys: [self.entity, self.time],
+            policy: self.policy,
+            report: Arc::clone(&self.report),
+            held: None,
+        };
+        let batches = stream::try_unfold((input.fuse(), dedup), |(mut input, mut dedup)| async {
+            while let Some(batch) = input.try_next().await? {
+                if batch.num_rows() > 0
+                    && let Some(out) = dedup.push(batch)?
+                {
+                    return Ok(Some((out, (input, dedup))));
+                }
+            }
+            Ok(dedup
+                .held
+                .take()
+                .map(|last| dedup.output(&last).map(|b| (b, (input, dedup))))
+                .transpose()?)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+}
+
+/// Holds one batch back: whether its last row stays is known when the next batch is seen.
+struct Dedup {
+    schema: SchemaRef,
+    keys: [usize; 2],
+    policy: Duplicates,
+    report: Arc<Report>,
+    held: Option<RecordBatch>,
+}
+
+impl Dedup {
+    fn push(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
+        let batch = self.within(batch)?;
+        let Some(held) = self.held.take() else {
+            self.held = Some(batch);
+            return Ok(None);
+        };
+        let last = held.num_rows() - 1;
+        if !self.same_key(&held, last, &batch, 0)? {
+            self.held = Some(batch);
+            return self.output(&held).map(Some);
+        }
+        self.tell(&held, last, &batch, 0)?;
+        // The key spans two batches: one of the two rows goes.
+        let out = if self.policy == Duplicates::First {
+            let rest = batch.slice(1, batch.num_rows() - 1);
+            if rest.num_rows() == 0 {
+                self.held = Some(held);
+                return Ok(None);
+            }
+            self.held = Some(rest);
+            held
+        } else {
+            self.held = Some(batch);
+            held.slice(0, last)
+        };
+        if out.num_rows() == 0 { Ok(None) } else { self.output(&out).map(Some) }
+    }
+
+    /// One row per key within a batch.
+    fn within(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let same = |column: usize| {
+            let column = batch.column(column);
+            not_distinct(&column.slice(0, rows - 1), &column.slice(1, rows - 1))
+        };
+        let twin = and(&same(self.keys[0])?, &same(self.keys[1])?)?;
+        if twin.true_count() == 0 {
+            return Ok(batch);
+        }
+        for row in twin.values().set_indices() {
+            self.tell(&batch, row, &batch, row + 1)?;
+        }
+        let keep: BooleanArray = (0..rows)
+            .map(|row| match self.policy {
+                Duplicates::First => row == 0 || !twin.value(row - 1),
+                _ => row == rows - 1 || !twin.value(row),
+            })
+            .collect::<Vec<_>>()
+            .into();
+        Ok(filter_record_batch(&batch, &keep)?)
+    }
+
+    fn same_key(&self, a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> Result<bool> {
+        self.keys
+            .iter()
+            .try_fold(true, |same, &k| Ok(same && equal(a.column(k), i, b.column(k), j)?))
+    }
+
+    /// Counts two rows with one key: duplicates if all columns agree, else a conflict.
+    fn tell(&self, a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> Result<()> {
+        let width = a.num_columns() - 1;
+        let mut same = true;
+        for column in 0..width {
+            same = same && equal(a.column(column), i, b.column(column), j)?;
+        }
+        if same {
+            self.report.add_duplicate();
+            return Ok(());
+        }
+        let [entity, time] = self.keys.map(|key| text(a.column(key), i));
+        if self.policy == Duplicates::Error {
+            let source = self.report.source();
+            let error = Error::data(format!("{source}: two rows of {entity} at {time} differ"))
+                .hint("correct the data, or choose with `duplicates: first` or `last`")
+                .in_symbol(entity);
+            return Err(DataFusionError::External(Box::new(error)));
+        }
+        self.report.add_conflict(|| format!("{entity} {time}"));
+        Ok(())
+    }
+
+    fn output(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let columns = batch.columns()[..batch.num_columns() - 1].to_vec();
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+}
+
+fn equal(a: &ArrayRef, i: usize, b: &ArrayRef, j: usize) -> Result<bool> {
+    Ok(make_comparator(a, b, SortOptions::default())?(i, j).is_eq())
+}
+
+fn text(column: &ArrayRef, row: usize) -> String {
+    ArrayFormatter::try_new(column, &FormatOptions::default())
+        .map(|f| f.value(row).to_string())
+        .unwrap_or_default()
+}

@@ -1,0 +1,34 @@
+//! windrow: a feature engine for market data.
+//!
+//! Feature sets are SQL files, indicators are window functions, and the output is exact and
+//! checked. The rooms, and who may know whom, are drawn in `ARCHITECTURE.md`; a test holds the
+//! arrows.
+
+/// What a logical plan needs and leaks: lookback, look-ahead; reads plans, runs nothing.
+pub mod analysis;
+/// Source name -> table provider: partitioned parquet, CSV, committed targets.
+pub mod catalog;
+/// The command line: one file per subcommand; prints what the engine gives.
+pub mod cli;
+/// `windrow.yaml`, the environment, and what they decide.
+pub mod config;
+/// Configuration -> session, plans, runs; knows no door.
+pub mod engine;
+/// One error for the whole program, sorted by who must act.
+pub mod error;
+/// Physical operators of our own.
+pub mod exec;
+/// The `.sql` file: header, template, parameters; pure text.
+pub mod feature_set;
+/// Batches to text: tables, CSV, JSON, Markdown, charts; writes where it is told to.
+pub mod render;
+/// Line editor and commands over the engine.
+pub mod repl;
+/// Rewrites of the parsed SQL before planning, and where a name stands in the text.
+pub mod sql;
+/// Locations, listings and records: what catalog and target share.
+pub mod store;
+/// Streams of batches -> somewhere, whole or not at all.
+pub mod target;
+
+pub use engine::Engine;

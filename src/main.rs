@@ -1,0 +1,7 @@
+//! Parse, call, map the error to the exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(windrow::cli::main())
+}

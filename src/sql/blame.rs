@@ -1,0 +1,206 @@
+//! Turns an error of DataFusion into one sentence with its place in the text and the way out.
+
+use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+use super::place;
+use crate::error::{Error, Place, did_you_mean, nearest};
+
+/// One sentence on an error of planning or running `text`. `tables` are the names that FROM knows.
+pub fn blame(error: &DataFusionError, text: &str, tables: &[String]) -> Error {
+    if let Some(own) = own(error) {
+        return own.clone();
+    }
+    let root = error.find_root();
+    let spanned = diagnostic_place(error);
+    let located = |name: &str, call: bool| spanned.clone().or_else(|| find(text, name, call));
+    match root {
+        DataFusionError::SchemaError(schema, _) => schema_error(schema, located),
+        DataFusionError::SQL(parser, _) => syntax_error(&parser.to_string()),
+        DataFusionError::ResourcesExhausted(message) => {
+            Error::data(format!("the memory limit is too small: {}", first_line(message)))
+                .hint("raise --memory-limit, or lower batch_size or --threads")
+        }
+        other => plan_error(&message(other), text, tables, spanned),
+    }
+}
+
+/// An error of ours that travelled through DataFusion.
+fn own(error: &DataFusionError) -> Option<&Error> {
+    match error {
+        DataFusionError::External(inner) => inner
+            .downcast_ref::<Error>()
+            .or_else(|| inner.downcast_ref::<DataFusionError>().and_then(own)),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => own(inner),
+        DataFusionError::Shared(inner) => own(inner),
+        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            datafusion::arrow::error::ArrowError::ExternalError(inner) => inner
+                .downcast_ref::<Error>()
+                .or_else(|| inner.downcast_ref::<DataFusionError>().and_then(own)),
+            _ => None,
+        },
+        DataFusionError::Collection(all) => all.iter().find_map(own),
+        _ => None,
+    }
+}
+
+fn diagnostic_place(error: &DataFusionError) -> Option<Place> {
+    let start = error.diagnostic()?.span?.start;
+    (start.line > 0).then(|| place(Location { line: start.line, column: start.column }))
+}
+
+fn schema_error(schema: &SchemaError, located: impl Fn(&str, bool) -> Option<Place>) -> Error {
+    let (error, name) = match schema {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let name = field.name().to_string();
+            let valid = valid_fields.iter().map(|c| c.name()).filter(|n| !n.starts_with("__"));
+            let valid: Vec<&str> = valid.collect();
+            let hint = match valid.iter().find(|v| v.eq_ignore_ascii_case(&name) && **v != name) {
+                Some(v) => format!("write \"{v}\" in double quotes: it is not lower case"),
+                None => did_you_mean(&name, "columns", valid),
+            };
+            (Error::query(format!("unknown column {name}")).hint(hint), name)
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let name = field.name().to_string();
+            let error = Error::query(format!("column {name} is in more than one table"));
+            (error.hint("put the table's name before it"), name)
+        }
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => {
+            let error = Error::query(format!("output column {name} is there twice"));
+            (error.hint("give each a name of its own with AS"), name.clone())
+        }
+    };
+    match located(&name, false) {
+        Some(place) => error.at(place),
+        None => error,
+    }
+}
+
+/// A message of the SQL parser, which ends with `at Line: 1, Column: 15`.
+fn syntax_error(message: &str) -> Error {
+    let message = message.trim_start_matches("sql parser error: ");
+    let (text, at) = match message.rsplit_once(" at Line: ") {
+        Some((text, at)) => (text, at.split_once(", Column: ")),
+        None => (message, None),
+    };
+    let error = Error::query(format!("syntax error: {}", lower_first(&first_line(text))));
+    let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
+    match at.and_then(|(line, column)| Some((number(line)?, number(column)?))) {
+        Some((line, column)) => error.at(place(Location { line, column })),
+        None => error,
+    }
+}
+
+fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Place>) -> Error {
+    let quoted = |start: &str| {
+        let rest = message.strip_prefix(start)?;
+        rest.split('\'').next().map(str::to_string)
+    };
+    if let Some(name) = quoted("Invalid function '") {
+        let near = nearest(&name, windrow_udfs::all().map(|e| e.spec.name)).map(str::to_string);
+        let theirs = message.split("Did you mean '").nth(1).and_then(|r| r.split('\'').next());
+        let error = Error::query(format!("unknown function {name}"));
+        let error = match near.as_deref().or(theirs) {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => error.hint("`windrow functions` lists the indicators"),
+        };
+        return with_place(error, spanned.or_else(|| find(text, &name, true)));
+    }
+    if let Some(name) = quoted("table '").filter(|_| message.ends_with("not found")) {
+        let name = name.rsplit('.').next().unwrap_or(&name).to_string();
+        let known = tables.iter().map(String::as_str);
+        let error = Error::query(format!("unknown table {name}"));
+        let error = match nearest(&name, known) {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => {
+                error.hint(format!("give --source {name}=LOCATION, or name it in windrow.yaml"))
+            }
+        };
+        return with_place(error, spanned.or_else(|| find(text, &name, false)));
+    }
+    let sentence = first_line(message);
+    // Indicators say their name first; DataFusion quotes the function.
+    let function = sentence
+        .split_once(": ")
+        .map(|(name, _)| name)
+        .filter(|name| windrow_udfs::find(name).is_some())
+        .or_else(|| {
+            sentence.split_once("' function").and_then(|(head, _)| head.rsplit('\'').next())
+        });
+    let at = spanned.or_else(|| function.and_then(|name| find(text, name, true)));
+    with_place(Error::query(sentence), at)
+}
+
+fn with_place(error: Error, place: Option<Place>) -> Error {
+    match place {
+        Some(place) => error.at(place),
+        None => error,
+    }
+}
+
+/// The message of an error without the words that say which part of DataFusion failed.
+fn message(error: &DataFusionError) -> String {
+    let text = match error {
+        DataFusionError::External(inner) => inner.to_string(),
+        other => other.strip_backtrace(),
+    };
+    const PREFIXES: &[&str] = &[
+        "Error during planning: ",
+        "Execution error: ",
+        "Arrow error: ",
+        "Parquet error: ",
+        "Schema error: ",
+        "External error: ",
+        "Optimizer rule 'optimize_projections' failed",
+        "type_coercion",
+        "caused by",
+        "This feature is not implemented: ",
+        "Resources exhausted: ",
+        "Invalid argument error: ",
+        "Cast error: ",
+        "Compute error: ",
+    ];
+    let mut text = text.trim();
+    while let Some(rest) = PREFIXES.iter().find_map(|p| text.strip_prefix(p)) {
+        text = rest.trim_start();
+    }
+    text.to_string()
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim_end_matches('.').to_string()
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) if !chars.as_str().starts_with(char::is_uppercase) => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_string(),
+    }
+}
+
+/// Where a word first stands in the text, as a call if it must be one.
+fn find(text: &str, name: &str, call: bool) -> Option<Place> {
+    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().ok()?;
+    let tokens: Vec<&TokenWithSpan> =
+        tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+    tokens
+        .iter()
+        .enumerate()
+        .find(|(i, token)| {
+            let same = matches!(&token.token, Token::Word(w) if w.value.eq_ignore_ascii_case(name));
+            let called = tokens.get(i + 1).is_some_and(|t| t.token == Token::LParen);
+            same && called == call
+        })
+        .or_else(|| {
+            tokens.iter().enumerate().find(
+                |(_, t)| matches!(&t.token, Token::Word(w) if w.value.eq_ignore_ascii_case(name)),
+            )
+        })
+        .map(|(_, token)| place(token.span.start))
+}

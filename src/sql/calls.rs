@@ -1,0 +1,166 @@
+//! Calls of indicators: any subset of parameters by name, and defaults for the rest.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, UnaryOperator,
+    Value, VisitMut, VisitorMut, WindowType,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+use windrow_udfs::{Entry, Kind};
+
+use super::{at, fold};
+use crate::error::{Error, Result, did_you_mean};
+
+/// Completes every call of an indicator in a query.
+pub(super) fn complete(query: &mut Query) -> Result<()> {
+    struct Complete;
+    impl VisitorMut for Complete {
+        type Break = Error;
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+            let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+            match complete_call(function) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            }
+        }
+    }
+    match query.visit(&mut Complete) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+fn complete_call(function: &mut Function) -> Result<()> {
+    let [part] = function.name.0.as_slice() else { return Ok(()) };
+    let Some(name) = part.as_ident().cloned() else { return Ok(()) };
+    let Some(entry) = windrow_udfs::find(&fold(&name)) else { return Ok(()) };
+    let FunctionArguments::List(list) = &mut function.args else { return Ok(()) };
+    let inputs = entry.spec.inputs.len();
+    if shared_with_sql(entry) && list.args.len() <= inputs {
+        return Ok(()); // `max(close)` is SQL's own.
+    }
+    let Some(WindowType::WindowSpec(window)) = &function.over else {
+        let error =
+            Error::query(format!("{} is a window function and has no OVER", entry.spec.name));
+        return Err(error.hint(format!("write {}", example(entry))).at(at(name.span)));
+    };
+    let ordered = !window.order_by.is_empty();
+    let wrong = match entry.spec.kind() {
+        Kind::Indicator if !ordered => Some("its window has no ORDER BY"),
+        Kind::Indicator if window.window_frame.is_some() => {
+            Some("it takes no frame: its parameters say how far it looks back")
+        }
+        Kind::CrossSection if ordered => Some("its window has ORDER BY: it takes the whole group"),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        return Err(Error::query(format!("{}: {wrong}", entry.spec.name))
+            .hint(format!("write {}", example(entry)))
+            .at(at(name.span)));
+    }
+    let args = std::mem::take(&mut list.args);
+    list.args = positional(entry, &name, args)?;
+    Ok(())
+}
+
+/// Whether SQL has an aggregate of the same name: then the period decides who is meant.
+fn shared_with_sql(entry: &Entry) -> bool {
+    matches!(entry.spec.name, "max" | "min" | "sum" | "stddev" | "var")
+}
+
+fn example(entry: &Entry) -> String {
+    let inputs = entry.spec.inputs.join(", ");
+    let params: Vec<String> = entry.spec.params.iter().map(|p| p.default.to_string()).collect();
+    let args = if params.is_empty() { inputs } else { format!("{inputs}, {}", params.join(", ")) };
+    match entry.spec.kind() {
+        Kind::Indicator => {
+            format!("{}({args}) OVER (PARTITION BY symbol ORDER BY ts)", entry.spec.name)
+        }
+        Kind::CrossSection => format!("{}({args}) OVER (PARTITION BY ts)", entry.spec.name),
+    }
+}
+
+/// All arguments by position: inputs, then every parameter, given or default.
+fn positional(entry: &Entry, name: &Ident, args: Vec<FunctionArg>) -> Result<Vec<FunctionArg>> {
+    let spec = &entry.spec;
+    let names: Vec<&str> =
+        spec.inputs.iter().copied().chain(spec.params.iter().map(|p| p.name)).collect();
+    let wrong = |message: String| {
+        Error::query(format!("{}: {message}", spec.name))
+            .hint(format!("write {}", spec.signature()))
+            .at(at(name.span))
+    };
+    let mut slots: Vec<Option<FunctionArgExpr>> = vec![None; names.len()];
+    let mut named = false;
+    for (position, arg) in args.into_iter().enumerate() {
+        let (slot, value) = match arg {
+            FunctionArg::Unnamed(_) if named => {
+                return Err(wrong("a positional argument stands behind a named one".into()));
+            }
+            FunctionArg::Unnamed(value) if position < names.len() => (position, value),
+            FunctionArg::Unnamed(_) => {
+                return Err(wrong(format!("too many arguments, expected at most {}", names.len())));
+            }
+            FunctionArg::Named { name, arg, .. } => {
+                named = true;
+                (slot_of(entry, &names, &fold(&name), name.span)?, arg)
+            }
+            FunctionArg::ExprNamed { name: Expr::Identifier(name), arg, .. } => {
+                named = true;
+                (slot_of(entry, &names, &fold(&name), name.span)?, arg)
+            }
+            FunctionArg::ExprNamed { name, .. } => {
+                return Err(wrong(format!("{name} is no parameter name")));
+            }
+        };
+        if slots[slot].replace(value).is_some() {
+            return Err(wrong(format!("{} is given twice", names[slot])));
+        }
+    }
+    slots
+        .into_iter()
+        .enumerate()
+        .map(|(slot, value)| {
+            let param = slot.checked_sub(spec.inputs.len()).map(|i| &spec.params[i]);
+            let value = match (value, param) {
+                (Some(value), Some(param)) => by_name(value, |text| param.parse_name(text)),
+                (Some(value), None) => value,
+                (None, Some(param)) => FunctionArgExpr::Expr(number(param.default)),
+                (None, None) => {
+                    return Err(wrong(format!("the input {} is missing", names[slot])));
+                }
+            };
+            Ok(FunctionArg::Unnamed(value))
+        })
+        .collect()
+}
+
+fn slot_of(entry: &Entry, names: &[&str], name: &str, span: Span) -> Result<usize> {
+    names.iter().position(|known| *known == name).ok_or_else(|| {
+        let params: Vec<&str> = names[entry.spec.inputs.len()..].to_vec();
+        Error::query(format!("{}: unknown parameter {name}", entry.spec.name))
+            .hint(did_you_mean(name, "parameters", params))
+            .at(at(span))
+    })
+}
+
+/// A value given by name, such as `'ema'` for a moving average, as its number.
+fn by_name(value: FunctionArgExpr, parse: impl Fn(&str) -> Option<f64>) -> FunctionArgExpr {
+    if let FunctionArgExpr::Expr(Expr::Value(literal)) = &value
+        && let Value::SingleQuotedString(text) = &literal.value
+        && let Some(parsed) = parse(text)
+    {
+        return FunctionArgExpr::Expr(number(parsed));
+    }
+    value
+}
+
+fn number(value: f64) -> Expr {
+    let literal = |v: f64| Expr::Value(Value::Number(v.to_string(), false).with_empty_span());
+    if value < 0.0 {
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(literal(-value)) }
+    } else {
+        literal(value)
+    }
+}

@@ -1,0 +1,204 @@
+//! Rewrites of the parsed SQL before planning, and where a name stands in the text.
+//!
+//! Places are lines and columns of the text that was parsed; the engine turns them into places of
+//! the file that the text came from. This room knows indicators by their table and plans nothing.
+
+mod blame;
+mod calls;
+mod lint;
+mod nested;
+mod windows;
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, ObjectName, Query, SelectItem, SetExpr, Spanned, Statement, Visit, VisitMut,
+    Visitor, VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span};
+
+use crate::error::{Error, Place, Result};
+
+pub use blame::blame;
+
+/// One parsed statement.
+#[derive(Clone, Debug)]
+pub struct Sql {
+    statement: Parsed,
+}
+
+/// An output column of a query as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// Its name; None for a wildcard.
+    pub name: Option<String>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Parses exactly one statement.
+///
+/// # Errors
+/// A syntax error, no statement, or more than one.
+pub fn parse(text: &str) -> Result<Sql> {
+    let parsed = DFParserBuilder::new(text)
+        .with_recursion_limit(200)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| blame(&error, text, &[]))?;
+    let mut statements = parsed.into_iter();
+    match (statements.next(), statements.next()) {
+        (Some(statement), None) => Ok(Sql { statement }),
+        (None, _) => Err(Error::query("there is no statement").hint("write a SELECT")),
+        (Some(_), Some(_)) => {
+            Err(Error::query("there is more than one statement").hint("give one at a time"))
+        }
+    }
+}
+
+impl Sql {
+    /// The statement, for planning.
+    pub fn into_statement(self) -> Parsed {
+        self.statement
+    }
+
+    /// The query, if the statement is one.
+    pub fn query(&self) -> Option<&Query> {
+        match &self.statement {
+            Parsed::Statement(statement) => match statement.as_ref() {
+                Statement::Query(query) => Some(query),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Resolves named windows, completes calls of indicators, and hoists nested ones.
+    ///
+    /// # Errors
+    /// A call whose arguments are wrong, an unknown window, or nesting that cannot be hoisted.
+    pub fn rewrite(&mut self) -> Result<()> {
+        let statement = match &mut self.statement {
+            Parsed::Statement(statement) => statement.as_mut(),
+            Parsed::Explain(explain) => match explain.statement.as_mut() {
+                Parsed::Statement(statement) => statement.as_mut(),
+                _ => return Ok(()),
+            },
+            _ => return Ok(()),
+        };
+        struct Rewrite;
+        impl VisitorMut for Rewrite {
+            type Break = Error;
+            fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+                let rewritten = windows::resolve(query)
+                    .and_then(|()| calls::complete(query))
+                    .and_then(|()| nested::hoist(query));
+                match rewritten {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => ControlFlow::Break(error),
+                }
+            }
+        }
+        match statement.visit(&mut Rewrite) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+
+    /// The tables that the statement reads, without the names that its WITH clauses define.
+    pub fn tables(&self) -> Vec<(String, Place)> {
+        #[derive(Default)]
+        struct Tables {
+            read: Vec<(String, Place)>,
+            defined: Vec<String>,
+        }
+        impl Visitor for Tables {
+            type Break = ();
+            fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+                let with = query.with.iter().flat_map(|with| &with.cte_tables);
+                self.defined.extend(with.map(|cte| fold(&cte.alias.name)));
+                ControlFlow::Continue(())
+            }
+            fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+                if let [part] = relation.0.as_slice()
+                    && let Some(ident) = part.as_ident()
+                {
+                    self.read.push((fold(ident), place(ident.span.start)));
+                }
+                ControlFlow::Continue(())
+            }
+        }
+        let mut tables = Tables::default();
+        let statement = match &self.statement {
+            Parsed::Statement(statement) => Some(statement),
+            Parsed::Explain(explain) => match explain.statement.as_ref() {
+                Parsed::Statement(statement) => Some(statement),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(statement) = statement {
+            let _ = Visit::visit(statement.as_ref(), &mut tables);
+        }
+        let Tables { mut read, defined } = tables;
+        read.retain(|(name, _)| !defined.contains(name));
+        let mut seen = std::collections::BTreeSet::new();
+        read.retain(|(name, _)| seen.insert(name.clone()));
+        read
+    }
+
+    /// The output columns of a query as written.
+    ///
+    /// # Errors
+    /// An output that is an expression without a name.
+    pub fn outputs(&self) -> Result<Vec<Output>> {
+        let Some(query) = self.query() else {
+            return Err(Error::query("a feature set is one SELECT").hint("write a SELECT"));
+        };
+        let mut body = query.body.as_ref();
+        let select = loop {
+            match body {
+                SetExpr::Select(select) => break select,
+                SetExpr::SetOperation { left, .. } => body = left,
+                SetExpr::Query(query) => body = &query.body,
+                _ => return Err(Error::query("a feature set is one SELECT")),
+            }
+        };
+        select.projection.iter().map(output).collect()
+    }
+}
+
+fn output(item: &SelectItem) -> Result<Output> {
+    let at = place(item.span().start);
+    let name = match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(fold(alias)),
+        SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(fold(ident)),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(fold),
+        SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => None,
+        SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAliases { .. } => {
+            return Err(Error::query(format!("the output {item} has no name"))
+                .hint("add AS and a name")
+                .at(at));
+        }
+    };
+    Ok(Output { name, place: at })
+}
+
+/// An identifier as DataFusion reads it: lower case unless quoted.
+fn fold(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+/// A place in the parsed text; the engine gives it its file.
+fn place(location: Location) -> Place {
+    Place {
+        file: String::new(),
+        line: usize::try_from(location.line).unwrap_or(1).max(1),
+        column: usize::try_from(location.column).unwrap_or(1).max(1),
+    }
+}
+
+fn at(span: Span) -> Place {
+    place(span.start)
+}

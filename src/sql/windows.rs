@@ -1,0 +1,116 @@
+//! Named windows: every `OVER w` becomes the window that `w` stands for.
+//!
+//! DataFusion resolves names only in the select list and knows neither `WINDOW w2 AS (w ROWS ...)`
+//! nor `OVER (w ROWS ...)`; SQL has both.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, NamedWindowExpr, Query, Select, SetExpr, VisitMut, VisitorMut, WindowSpec,
+    WindowType,
+};
+
+use super::{at, fold};
+use crate::error::{Error, Result, did_you_mean};
+
+/// Resolves the windows of the SELECTs of one query, not of the queries within it.
+pub(super) fn resolve(query: &mut Query) -> Result<()> {
+    let mut named = Vec::new();
+    in_selects(&mut query.body, &mut |select| {
+        named = resolve_select(select)?;
+        Ok(())
+    })?;
+    // ORDER BY of a plain SELECT may use its windows.
+    match &mut query.order_by {
+        Some(order_by) => substitute(order_by, &named),
+        None => Ok(()),
+    }
+}
+
+/// Calls `f` on each SELECT of a body: one, or several under UNION and its kin.
+pub(super) fn in_selects(
+    body: &mut SetExpr,
+    f: &mut dyn FnMut(&mut Select) -> Result<()>,
+) -> Result<()> {
+    match body {
+        SetExpr::Select(select) => f(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            in_selects(left, f)?;
+            in_selects(right, f)
+        }
+        _ => Ok(()),
+    }
+}
+
+type Named = Vec<(String, WindowSpec)>;
+
+fn resolve_select(select: &mut Select) -> Result<Named> {
+    let mut named: Named = Vec::new();
+    for definition in std::mem::take(&mut select.named_window) {
+        let spec = match definition.1 {
+            NamedWindowExpr::NamedWindow(base) => find(&base, &named)?.clone(),
+            NamedWindowExpr::WindowSpec(spec) => inherit(spec, &named)?,
+        };
+        named.push((fold(&definition.0), spec));
+    }
+    substitute(&mut select.projection, &named)?;
+    if let Some(qualify) = &mut select.qualify {
+        substitute(qualify, &named)?;
+    }
+    Ok(named)
+}
+
+fn find<'a>(name: &Ident, named: &'a Named) -> Result<&'a WindowSpec> {
+    let wanted = fold(name);
+    named.iter().find(|(known, _)| *known == wanted).map(|(_, spec)| spec).ok_or_else(|| {
+        let known: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+        let hint = if known.is_empty() {
+            format!("add WINDOW {wanted} AS (PARTITION BY symbol ORDER BY ts) behind FROM")
+        } else {
+            did_you_mean(&wanted, "windows", known)
+        };
+        Error::query(format!("unknown window {wanted}")).hint(hint).at(at(name.span))
+    })
+}
+
+/// A window that may build on a named one: the name gives what it does not say itself.
+fn inherit(mut spec: WindowSpec, named: &Named) -> Result<WindowSpec> {
+    let Some(base) = spec.window_name.take() else { return Ok(spec) };
+    let base = find(&base, named)?.clone();
+    if spec.partition_by.is_empty() {
+        spec.partition_by = base.partition_by;
+    }
+    if spec.order_by.is_empty() {
+        spec.order_by = base.order_by;
+    }
+    if spec.window_frame.is_none() {
+        spec.window_frame = base.window_frame;
+    }
+    Ok(spec)
+}
+
+fn substitute<T: VisitMut>(part: &mut T, named: &Named) -> Result<()> {
+    struct Substitute<'a>(&'a Named);
+    impl VisitorMut for Substitute<'_> {
+        type Break = Error;
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+            let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+            let resolved = match function.over.take() {
+                None => return ControlFlow::Continue(()),
+                Some(WindowType::NamedWindow(name)) => find(&name, self.0).cloned(),
+                Some(WindowType::WindowSpec(spec)) => inherit(spec, self.0),
+            };
+            match resolved {
+                Ok(spec) => {
+                    function.over = Some(WindowType::WindowSpec(spec));
+                    ControlFlow::Continue(())
+                }
+                Err(error) => ControlFlow::Break(error),
+            }
+        }
+    }
+    match part.visit(&mut Substitute(named)) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}

@@ -1,0 +1,277 @@
+//! Locations that a user names, and the files that stand there.
+
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::error::{Error, Result};
+
+/// A place that a user names for a source or a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A directory, file or glob of the local file system.
+    Local(PathBuf),
+}
+
+impl Location {
+    /// Reads a location as typed: a path, a glob or a `file://` URL.
+    ///
+    /// # Errors
+    /// A scheme that is not supported, or an empty text.
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Error::usage("the location is empty").hint("name a directory or a file"));
+        }
+        match text.split_once("://") {
+            None => Ok(Self::Local(PathBuf::from(text))),
+            Some(("file", path)) => Ok(Self::Local(PathBuf::from(path))),
+            Some((scheme, _)) => Err(Error::usage(format!("{scheme}:// is not supported"))
+                .hint("name a local directory, file or glob")),
+        }
+    }
+
+    /// The path on the local file system.
+    pub fn path(&self) -> &Path {
+        let Self::Local(path) = self;
+        path
+    }
+}
+
+/// The formats that a source is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// Apache Parquet.
+    Parquet,
+    /// Text with a header line.
+    Csv,
+}
+
+impl FileKind {
+    /// The kind that a file name says.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "parquet" | "parq" | "pq" => Some(Self::Parquet),
+            "csv" => Some(Self::Csv),
+            _ => None,
+        }
+    }
+
+    /// The word for messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Csv => "CSV",
+        }
+    }
+}
+
+/// One file of a source.
+#[derive(Clone, Debug)]
+pub struct FileRef {
+    /// The path, absolute or relative to the working directory as the user named it.
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// When it was last written.
+    pub modified: SystemTime,
+    /// `key=value` directories between the root and the file, outermost first; None is hive's
+    /// default partition, the NULL.
+    pub partitions: Vec<(String, Option<String>)>,
+}
+
+/// The files that a location holds, sorted by path.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The directory that hive partitions are relative to.
+    pub root: PathBuf,
+    /// What the files are.
+    pub kind: FileKind,
+    /// The files, sorted by path.
+    pub files: Vec<FileRef>,
+}
+
+/// Lists the parquet or CSV files of a directory, file or glob.
+///
+/// Names that begin with `.` or `_` are not data. Directories are walked whole.
+///
+/// # Errors
+/// Nothing there, nothing readable there, or parquet and CSV mixed.
+pub fn list(location: &Location) -> Result<Listing> {
+    let path = location.path();
+    let text = path.to_string_lossy();
+    let (root, mut files) = if path.is_dir() {
+        let mut files = Vec::new();
+        walk(path, path, &mut files)?;
+        (path.to_path_buf(), files)
+    } else if path.is_file() {
+        if FileKind::of(path).is_none() {
+            return Err(Error::data(format!("{text} is neither parquet nor CSV by its name"))
+                .hint("name a .parquet or .csv file, or a directory of them"));
+        }
+        let root = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        (root, vec![file_ref(Path::new(""), path)?])
+    } else if text.contains(['*', '?', '[']) {
+        expand(&text)?
+    } else {
+        let near = neighbour(path);
+        let error = Error::data(format!("{text} does not exist"));
+        return Err(match near {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => error.hint("name a directory, a file or a glob in quotes"),
+        });
+    };
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let kinds: Vec<FileKind> = files.iter().filter_map(|f| FileKind::of(&f.path)).collect();
+    let parquet = kinds.iter().filter(|k| **k == FileKind::Parquet).count();
+    if parquet > 0 && parquet < kinds.len() {
+        return Err(Error::data(format!("{text} holds both parquet and CSV files"))
+            .hint(format!("name one kind with a glob, such as '{text}/**/*.parquet'")));
+    }
+    let Some(kind) = kinds.first().copied() else {
+        return Err(Error::data(format!("{text} holds no parquet or CSV file"))
+            .hint("name a directory with .parquet or .csv files in it"));
+    };
+    Ok(Listing { root, kind, files })
+}
+
+/// A short name of a file for messages: the path as text.
+pub fn file_name(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn walk(root: &Path, dir: &Path, files: &mut Vec<FileRef>) -> Result<()> {
+    let unreadable = |error: std::io::Error| {
+        Error::data(format!("cannot list {}: {error}", dir.display()))
+            .hint("check that the directory exists and may be read")
+    };
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if hidden(&path) {
+            continue;
+        }
+        if path.is_dir() {
+            walk(root, &path, files)?;
+        } else if FileKind::of(&path).is_some() {
+            files.push(file_ref(root, &path)?);
+        }
+    }
+    Ok(())
+}
+
+fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
+    let paths = glob::glob_with(pattern, options)
+        .map_err(|error| Error::usage(format!("the glob {pattern} is wrong: {}", error.msg)))?;
+    let mut root = PathBuf::new();
+    for part in Path::new(pattern).components() {
+        if part.as_os_str().to_string_lossy().contains(['*', '?', '[']) {
+            break;
+        }
+        root.push(part);
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        let path =
+            path.map_err(|error| Error::data(format!("cannot list {pattern}: {}", error.error())))?;
+        if path.is_dir() {
+            walk(&path, &path, &mut files)?;
+        } else if !hidden(&path) && FileKind::of(&path).is_some() {
+            files.push(file_ref(Path::new(""), &path)?);
+        }
+    }
+    if files.is_empty() {
+        return Err(Error::data(format!("no parquet or CSV file matches {pattern}")));
+    }
+    Ok((root, files))
+}
+
+fn hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|n| {
+        let name = n.to_string_lossy();
+        name.starts_with('.') || (name.starts_with('_') && !name.contains('='))
+    })
+}
+
+/// The file with its hive partitions: the `key=value` directories of its path below `root`.
+fn file_ref(root: &Path, path: &Path) -> Result<FileRef> {
+    let meta = std::fs::metadata(path)
+        .map_err(|error| Error::data(format!("cannot read {}: {error}", path.display())))?;
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let partitions = below
+        .parent()
+        .into_iter()
+        .flat_map(Path::components)
+        .filter_map(|part| match part {
+            Component::Normal(name) => name.to_str()?.split_once('='),
+            _ => None,
+        })
+        .filter(|(key, _)| !key.is_empty())
+        .map(|(key, value)| (key.to_string(), partition_value(value)))
+        .collect();
+    let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    Ok(FileRef { path: path.to_path_buf(), size: meta.len(), modified, partitions })
+}
+
+/// Undoes hive's escaping: `%3A` is a colon, and its default partition is NULL.
+fn partition_value(text: &str) -> Option<String> {
+    if text == "__HIVE_DEFAULT_PARTITION__" {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|h| std::str::from_utf8(h).ok());
+        match hex.and_then(|h| u8::from_str_radix(h, 16).ok()).filter(|_| byte == b'%') {
+            Some(value) => {
+                bytes.push(value);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The nearest name beside a path that does not exist.
+fn neighbour(path: &Path) -> Option<String> {
+    let parent = path.parent()?;
+    let listed = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let names: Vec<String> = std::fs::read_dir(listed)
+        .ok()?
+        .filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect();
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    let near = crate::error::nearest(&name, names.iter().map(String::as_str))?;
+    Some(parent.join(near).to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hive_values_are_unescaped() {
+        let cases = [
+            ("AAPL", Some("AAPL")),
+            ("2024-01-02 09%3A30", Some("2024-01-02 09:30")),
+            ("100%", Some("100%")),
+            ("__HIVE_DEFAULT_PARTITION__", None),
+        ];
+        for (text, value) in cases {
+            assert_eq!(partition_value(text).as_deref(), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn locations() {
+        assert_eq!(Location::parse("bars").unwrap().path(), Path::new("bars"));
+        assert_eq!(Location::parse("file:///a/b").unwrap().path(), Path::new("/a/b"));
+        assert_eq!(
+            Location::parse("ftp://a/b").unwrap_err().to_string(),
+            "ftp:// is not supported; name a local directory, file or glob"
+        );
+    }
+}

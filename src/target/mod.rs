@@ -1,0 +1,193 @@
+//! Streams of batches -> somewhere, whole or not at all. This room knows stores and records; it
+//! knows neither feature sets nor where the batches come from.
+
+mod audit;
+mod csv;
+mod fault;
+mod parquet;
+mod staging;
+mod watermark;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datafusion::common::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use tokio::sync::watch;
+
+use crate::error::{Error, Kind, Result};
+use crate::store::{Location, Record, SymbolRange};
+
+pub use audit::{Check, Rule};
+pub use staging::Lock;
+
+/// Where a run writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A directory of parquet files.
+    Parquet(PathBuf),
+    /// One CSV file.
+    Csv(PathBuf),
+}
+
+impl Target {
+    /// Reads a target as typed: `out.csv` is a CSV file, everything else a parquet directory.
+    ///
+    /// # Errors
+    /// A scheme that is not supported, or the name of a single parquet file.
+    pub fn parse(text: &str) -> Result<Self> {
+        let path = Location::parse(text)?.path().to_path_buf();
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("csv") => Ok(Self::Csv(path)),
+            Some("parquet") => Err(Error::usage(format!("{text} is one file")).hint(
+                "name a directory: parquet targets hold one file per worker, or a .csv file",
+            )),
+            _ => Ok(Self::Parquet(path)),
+        }
+    }
+
+    /// The path.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Parquet(path) | Self::Csv(path) => path,
+        }
+    }
+}
+
+/// Tells a run to stop: a clone of it goes into every run, the original stays with the door.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Receiver<Option<Kind>>);
+
+/// The sending half of [`Stop`].
+#[derive(Debug)]
+pub struct Stopper(watch::Sender<Option<Kind>>);
+
+impl Stopper {
+    /// A pair.
+    pub fn new() -> (Self, Stop) {
+        let (sender, receiver) = watch::channel(None);
+        (Self(sender), Stop(receiver))
+    }
+
+    /// Stops every run that holds the other half: by the user or by the time limit.
+    pub fn stop(&self, why: Kind) {
+        self.0.send_replace(Some(why));
+    }
+}
+
+impl Stop {
+    /// Resolves with the error to end with, once stopped; never if the other half is gone.
+    pub async fn stopped(&mut self) -> Error {
+        let why = match self.0.wait_for(Option::is_some).await {
+            Ok(why) => *why,
+            Err(_) => std::future::pending().await,
+        };
+        match why {
+            Some(Kind::Timeout) => Error::new(Kind::Timeout, "the time limit has passed")
+                .hint("raise timeout_seconds; the target is as it was"),
+            _ => Error::new(Kind::Interrupted, "interrupted; the target is as it was"),
+        }
+    }
+}
+
+/// Rows written so far, for whoever shows it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    rows: AtomicU64,
+}
+
+impl Progress {
+    /// Counts rows that were written.
+    pub fn add(&self, rows: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    /// Rows written so far.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Starts again at zero, when a run is tried again.
+    pub fn reset(&self) {
+        self.rows.store(0, Ordering::Relaxed);
+    }
+}
+
+/// One run's output on its way to a target.
+pub struct Job {
+    /// Every partition is sorted by `partition_by`, entity and time; a symbol is in one partition.
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// What the plan runs in.
+    pub context: Arc<TaskContext>,
+    /// The entity column.
+    pub entity: usize,
+    /// The time column.
+    pub time: usize,
+    /// Columns whose values become directories, outermost first.
+    pub partition_by: Vec<usize>,
+    /// Conditions on the rows, checked while they are written.
+    pub checks: Vec<Check>,
+    /// What is known of the run before it starts; the rest is filled in.
+    pub record: Record,
+    /// Text for the metadata of each column: name, then pairs.
+    pub notes: Vec<(String, Vec<(String, String)>)>,
+    /// Whether rows of a symbol that the target holds lie within the scope of this run.
+    pub covers: Arc<dyn Fn(&str, &SymbolRange) -> bool + Send + Sync>,
+    /// What the plan has to say of its inputs once it has run.
+    pub notices: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Puts an error of the plan into words, with its place.
+    pub explain: Arc<dyn Fn(&DataFusionError) -> Error + Send + Sync>,
+    /// When the run started.
+    pub started: std::time::Instant,
+    /// Where rows are counted.
+    pub progress: Arc<Progress>,
+    /// When to stop.
+    pub stop: Stop,
+}
+
+/// Takes the target for one run. It fails while another run holds it, cleans what runs that were
+/// killed left behind, and refuses a target whose files windrow did not write.
+///
+/// # Errors
+/// Another run, foreign files, or a place that cannot be written.
+pub fn open(target: &Target) -> Result<Lock> {
+    let lock = Lock::take(target)?;
+    staging::clean(target)?;
+    match target {
+        Target::Parquet(path) => parquet::check_owner(path)?,
+        Target::Csv(path) => csv::check_owner(path)?,
+    }
+    Ok(lock)
+}
+
+/// Writes a job into a target that [`open`] took, and commits it.
+///
+/// # Errors
+/// Of the plan, of an audit, or of the place; the target is then as it was.
+pub async fn write(target: &Target, lock: &Lock, job: Job) -> Result<Record> {
+    match target {
+        Target::Parquet(path) => parquet::write(path, lock, job).await,
+        Target::Csv(path) => csv::write(path, lock, job).await,
+    }
+}
+
+/// The error for a place that cannot be written, such as a full disk.
+fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    let text = error.to_string();
+    let hint = if text.contains("No space left") || text.contains("os error 28") {
+        "free some space and run again; the target is as it was"
+    } else {
+        "check that the directory exists and may be written; the target is as it was"
+    };
+    Error::target(format!("cannot write {}: {text}", path.display())).hint(hint)
+}
+
+/// Peak resident memory of this process in bytes; 0 where the system does not say.
+pub fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}

@@ -1,0 +1,175 @@
+//! Writing aside and committing: the lock of a target, the directory beside it, and the exchange.
+//!
+//! Everything that a run writes before its commit stands beside the target under a name that
+//! begins with a dot, so that neither readers of the target nor of its parent take it for data.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::{Target, fault, unwritable};
+use crate::error::{Error, Result};
+
+/// Exclusive use of a target by one run. The system releases it when the process ends, however
+/// it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+    run: String,
+}
+
+impl Lock {
+    /// Takes the lock or says who holds it.
+    pub(super) fn take(target: &Target) -> Result<Self> {
+        let path = target.path();
+        let parent = parent(path);
+        std::fs::create_dir_all(parent).map_err(|error| unwritable(parent, &error))?;
+        let lock = beside(path, "lock");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&lock)
+            .map_err(|error| unwritable(path, &error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = std::fs::read_to_string(&lock).unwrap_or_default();
+                return Err(Error::target(format!(
+                    "another run is writing {} ({})",
+                    path.display(),
+                    holder.trim()
+                ))
+                .hint("wait for it, or write to another target"));
+            }
+            Err(TryLockError::Error(error)) => return Err(unwritable(&lock, &error)),
+        }
+        let run = run_name();
+        // For people: the lock itself is the system's.
+        let note = format!("run {run}, process {}\n", std::process::id());
+        let _ = file.set_len(0).and_then(|()| file.write_all(note.as_bytes()));
+        Ok(Self { _file: file, run })
+    }
+
+    /// The name of this run: when it began, and a number.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+}
+
+/// A name that no other run on this machine has: the moment and the process.
+fn run_name() -> String {
+    let now = chrono::Utc::now().format("%Y%m%dT%H%M%S%6f");
+    format!("{now}-{}", std::process::id())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A name beside the target that is no data.
+fn beside(path: &Path, what: &str) -> PathBuf {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    parent(path).join(format!(".{name}.windrow-{what}"))
+}
+
+/// Removes what killed runs left beside a target that this process has locked.
+pub(super) fn clean(target: &Target) -> Result<()> {
+    let path = target.path();
+    let stage = beside(path, "stage-");
+    let prefix = stage.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let entries = std::fs::read_dir(parent(path)).map_err(|error| unwritable(path, &error))?;
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            remove(&entry.path()).map_err(|error| unwritable(&entry.path(), &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A directory or file beside the target that becomes the target, or goes.
+#[derive(Debug)]
+pub(super) struct Stage {
+    path: PathBuf,
+    target: PathBuf,
+    committed: bool,
+}
+
+impl Stage {
+    /// The place to write to; nothing is made there yet.
+    pub(super) fn new(target: &Path, lock: &Lock) -> Self {
+        let path = beside(target, &format!("stage-{}", lock.run()));
+        Self { path, target: target.to_path_buf(), committed: false }
+    }
+
+    /// Where to write.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the stage the target in one step: an exchange of two names if there is a target, a
+    /// rename if there is none. What was the target is removed after.
+    pub(super) fn commit(mut self) -> Result<()> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        sync(&self.path).map_err(|error| unwritable(&self.path, &error))?;
+        fault::point("before-exchange");
+        let flags =
+            if self.target.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+        renameat_with(CWD, &self.path, CWD, &self.target, flags).map_err(|error| {
+            let text = std::io::Error::from(error);
+            match error {
+                rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP => {
+                    Error::target(format!(
+                        "the file system of {} cannot exchange two directories in one step ({text})",
+                        self.target.display()
+                    ))
+                    .hint("write to a target on a local file system, such as ext4, xfs, btrfs or tmpfs")
+                }
+                _ => unwritable(&self.target, &text),
+            }
+        })?;
+        self.committed = true;
+        fault::point("after-exchange");
+        let _ = sync_directory(parent(&self.target));
+        fault::point("before-cleaning");
+        // The old state now stands under the stage's name. If this fails, the next run does it.
+        let _ = remove(&self.path);
+        fault::point("after-cleaning");
+        Ok(())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.committed {
+            let _ = remove(&self.path);
+        }
+    }
+}
+
+/// Makes what was written outlast a power cut, before it becomes visible.
+fn sync(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            sync(&entry?.path())?;
+        }
+    }
+    File::open(path)?.sync_all()
+}
+
+fn sync_directory(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}

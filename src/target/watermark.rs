@@ -1,0 +1,74 @@
+//! First and last time per symbol of what is written.
+
+use std::collections::BTreeMap;
+
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
+use datafusion::arrow::compute::partition;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use crate::store::SymbolRange;
+
+/// Collects the ranges of one partition's batches.
+#[derive(Debug, Default)]
+pub(super) struct Watermarks {
+    ranges: BTreeMap<String, SymbolRange>,
+}
+
+impl Watermarks {
+    /// Takes a batch whose rows of one symbol stand in time order.
+    pub(super) fn add(
+        &mut self,
+        batch: &RecordBatch,
+        entity: usize,
+        time: usize,
+    ) -> Result<(), datafusion::arrow::error::ArrowError> {
+        let (symbols, times) = (batch.column(entity), batch.column(time));
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let options = FormatOptions::default();
+        let symbol_text = ArrayFormatter::try_new(symbols, &options)?;
+        let time_text = ArrayFormatter::try_new(times, &options)?;
+        let keys: [ArrayRef; 1] = [ArrayRef::clone(symbols)];
+        for run in partition(&keys)?.ranges() {
+            if symbols.is_null(run.start) {
+                continue;
+            }
+            let first = time_text.value(run.start).to_string();
+            let last = time_text.value(run.end - 1).to_string();
+            let rows = (run.end - run.start) as u64;
+            let symbol = symbol_text.value(run.start).to_string();
+            self.merge(symbol, SymbolRange { first, last, rows });
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, symbol: String, range: SymbolRange) {
+        match self.ranges.get_mut(&symbol) {
+            None => {
+                self.ranges.insert(symbol, range);
+            }
+            Some(known) => {
+                if range.first < known.first {
+                    known.first = range.first;
+                }
+                if range.last > known.last {
+                    known.last = range.last;
+                }
+                known.rows += range.rows;
+            }
+        }
+    }
+
+    /// Joins what another partition collected.
+    pub(super) fn join(&mut self, other: Self) {
+        for (symbol, range) in other.ranges {
+            self.merge(symbol, range);
+        }
+    }
+
+    /// The ranges by symbol.
+    pub(super) fn into_ranges(self) -> BTreeMap<String, SymbolRange> {
+        self.ranges
+    }
+}
