@@ -1,0 +1,184 @@
+//! One value to text, for eyes: short numbers, no control characters.
+//!
+//! What programs read (CSV, JSON) does not pass through here: those keep every digit.
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use std::fmt::Write;
+
+/// What stands for NULL.
+pub(super) const NULL: &str = "NULL";
+
+/// Whether values of this type stand at the right edge of their column.
+pub(super) fn is_number(kind: &DataType) -> bool {
+    match kind {
+        DataType::Dictionary(_, value) => is_number(value),
+        other => other.is_numeric(),
+    }
+}
+
+/// The value at `row` as one line of text.
+pub(super) fn text(array: &dyn Array, row: usize) -> String {
+    let mut out = String::new();
+    write_value(&mut out, array, row);
+    out
+}
+
+fn write_value(out: &mut String, array: &dyn Array, row: usize) {
+    if array.is_null(row) {
+        return out.push_str(NULL);
+    }
+    match array.data_type() {
+        DataType::Float64 => out.push_str(&short(array.as_primitive::<Float64Type>().value(row))),
+        DataType::Float32 => {
+            out.push_str(&short_single(array.as_primitive::<Float32Type>().value(row)));
+        }
+        DataType::Float16 => {
+            out.push_str(&short(f64::from(array.as_primitive::<Float16Type>().value(row))));
+        }
+        DataType::Dictionary(_, _) => {
+            let dictionary = array.as_any_dictionary();
+            let key = dictionary.normalized_keys().get(row).copied().unwrap_or_default();
+            write_value(out, dictionary.values().as_ref(), key);
+        }
+        DataType::Struct(fields) => {
+            let columns = array.as_struct().columns();
+            write_list(out, ['{', '}'], fields.len(), |out, index| {
+                let _ = write!(out, "{}: ", fields[index].name());
+                write_value(out, columns[index].as_ref(), row);
+            });
+        }
+        DataType::List(_) => write_items(out, array.as_list::<i32>().value(row).as_ref()),
+        DataType::LargeList(_) => write_items(out, array.as_list::<i64>().value(row).as_ref()),
+        DataType::FixedSizeList(_, _) => {
+            write_items(out, array.as_fixed_size_list().value(row).as_ref());
+        }
+        _ => write_other(out, array, row),
+    }
+}
+
+fn write_items(out: &mut String, items: &dyn Array) {
+    write_list(out, ['[', ']'], items.len(), |out, index| write_value(out, items, index));
+}
+
+fn write_list(
+    out: &mut String,
+    [open, close]: [char; 2],
+    len: usize,
+    mut item: impl FnMut(&mut String, usize),
+) {
+    out.push(open);
+    for index in 0..len {
+        if index > 0 {
+            out.push_str(", ");
+        }
+        item(out, index);
+    }
+    out.push(close);
+}
+
+const OPTIONS: FormatOptions<'static> = FormatOptions::new()
+    .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+    .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"))
+    .with_datetime_format(Some("%Y-%m-%d %H:%M:%S%.f"));
+
+fn write_other(out: &mut String, array: &dyn Array, row: usize) {
+    match ArrayFormatter::try_new(array, &OPTIONS) {
+        Ok(formatter) => out.push_str(&printable(&formatter.value(row).to_string())),
+        Err(_) => out.push('?'),
+    }
+}
+
+/// Without control characters: data must not steer the terminal, nor break a line of the table.
+pub(super) fn printable(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_string();
+    }
+    text.chars().fold(String::with_capacity(text.len() + 8), |mut out, c| {
+        match c {
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+        out
+    })
+}
+
+/// A number for eyes: six decimals, or six significant digits when it is small.
+pub(super) fn short(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        return if value.is_nan() {
+            "NaN".into()
+        } else if value > 0.0 {
+            "inf".into()
+        } else {
+            "-inf".into()
+        };
+    }
+    if size != 0.0 && !(1e-5..1e15).contains(&size) {
+        return scientific(value);
+    }
+    let decimals = if size == 0.0 || size >= 1.0 { 6 } else { 5 - size.log10().floor() as i32 };
+    trim(format!("{value:.*}", decimals.max(6) as usize))
+}
+
+/// The shortest form that reads back, where that is shorter than [`short`]: `0.1`, not `0.10000000149`.
+fn short_single(value: f32) -> String {
+    let (exact, rounded) = (value.to_string(), short(f64::from(value)));
+    let exact =
+        if exact.contains('.') || !value.is_finite() { exact } else { format!("{exact}.0") };
+    if exact.len() < rounded.len() { exact } else { rounded }
+}
+
+fn scientific(value: f64) -> String {
+    let text = format!("{value:.5e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) => format!("{}e{exponent}", trim(digits.to_string())),
+        None => text,
+    }
+}
+
+/// Without zeros at the end; one decimal stays, so that a double does not look like an integer.
+fn trim(mut text: String) -> String {
+    while text.ends_with('0') && !text.ends_with(".0") {
+        text.pop();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_numbers() {
+        let cases = [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (187.25, "187.25"),
+            (1.0 / 3.0, "0.333333"),
+            (100.0 / 3.0, "33.333333"),
+            (0.000123456789, "0.000123457"),
+            (0.0000123456789, "0.0000123457"),
+            (0.00000123456789, "1.23457e-6"),
+            (123456789.123, "123456789.123"),
+            (1e15, "1.0e15"),
+            (-1.5e300, "-1.5e300"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-inf"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(short(value), expected, "{value}");
+        }
+        assert_eq!(short_single(0.1), "0.1");
+        assert_eq!(short_single(3.0), "3.0");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
+        assert_eq!(printable("plain é"), "plain é");
+    }
+}

@@ -1,0 +1,453 @@
+//! Series over time as braille lines in text.
+//!
+//! Series on one scale share a panel, others get panels of their own, stacked over one time axis.
+//! It must not know where the points come from.
+
+use super::cell::short;
+use super::layout::fit;
+use chrono::DateTime;
+use ratatui_core::buffer::Buffer;
+use ratatui_core::layout::{Alignment, Rect};
+use ratatui_core::style::{Color, Style};
+use ratatui_core::symbols::Marker;
+use ratatui_core::widgets::Widget;
+use ratatui_widgets::chart::{Axis as ChartAxis, Chart as ChartWidget, Dataset, GraphType};
+
+/// One line of a chart.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The name in the legend.
+    pub name: String,
+    /// Points in the order of x. The line has a gap where y is missing or not finite.
+    pub points: Vec<(f64, Option<f64>)>,
+}
+
+/// What x counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Seconds since 1970, labelled with dates.
+    Time,
+    /// Anything else.
+    Number,
+}
+
+/// Series to be drawn over one x axis.
+#[derive(Clone, Copy, Debug)]
+pub struct Chart<'a> {
+    /// The first line.
+    pub title: &'a str,
+    /// The lines to draw.
+    pub series: &'a [Series],
+    /// What x counts.
+    pub x: Axis,
+    /// Terminal columns.
+    pub width: usize,
+    /// Terminal lines, title and legend included; more when there are many panels.
+    pub height: usize,
+    /// Whether to tell series apart by ANSI colours; without, by marks.
+    pub color: bool,
+}
+
+const COLORS: [Color; 6] =
+    [Color::Cyan, Color::Yellow, Color::Magenta, Color::Green, Color::Red, Color::Blue];
+/// Without colours a panel holds as many series as there are marks to tell them apart.
+const MARKS: [(Marker, &str); 3] =
+    [(Marker::Braille, "⠒⠒"), (Marker::Dot, "••"), (Marker::Custom('x'), "xx")];
+/// The lines of a graph without legend and axis.
+const LOWEST: usize = 4;
+
+impl Chart<'_> {
+    /// The chart as text, each line ended.
+    pub fn render(&self) -> String {
+        let width = self.width.clamp(20, 1000);
+        let mut text = format!("{}\n", fit(self.title, width));
+        let lines: Vec<Line> = self
+            .series
+            .iter()
+            .enumerate()
+            .map(|(index, series)| Line::new(index, series))
+            .collect();
+        let drawn: Vec<&Line> = lines.iter().filter(|line| line.range.is_some()).collect();
+        for empty in lines.iter().filter(|line| line.range.is_none()) {
+            text.push_str(&format!("{}: no values\n", empty.series.name));
+        }
+        let Some(x) = union(drawn.iter().map(|line| line.x_range())) else { return text };
+        let panels = panels(&drawn, if self.color { COLORS.len() } else { MARKS.len() });
+        let labels: Vec<[String; 3]> = panels.iter().map(|panel| y_labels(panel.range)).collect();
+        let margin = labels.iter().flatten().map(String::len).max().unwrap_or(0);
+        // Title, legend lines, axis and its labels.
+        let rest = self.height.saturating_sub(3 + panels.len());
+        let each = (rest / panels.len()).clamp(LOWEST, 60);
+        for (index, panel) in panels.iter().enumerate() {
+            let last = index + 1 == panels.len();
+            text.push_str(&self.legend(panel, width));
+            let area = Rect::new(0, 0, width as u16, (each + if last { 2 } else { 0 }) as u16);
+            let labels = labels[index].each_ref().map(|label| format!("{label:>margin$}"));
+            text.push_str(&self.panel(panel, x, last, labels, area));
+        }
+        text
+    }
+
+    fn legend(&self, panel: &Panel, width: usize) -> String {
+        let mut used = 0;
+        let mut text = String::new();
+        for (place, line) in panel.lines.iter().enumerate() {
+            let name = fit(&line.series.name, 40);
+            used += name.chars().count() + 5;
+            if place > 0 && used > width {
+                text.push('…');
+                break;
+            }
+            text.push_str(if place > 0 { "  " } else { "" });
+            if self.color {
+                text.push_str(&format!(
+                    "{}── {name}\u{1b}[0m",
+                    ansi(COLORS[line.index % COLORS.len()])
+                ));
+            } else {
+                text.push_str(&format!("{} {name}", MARKS[place % MARKS.len()].1));
+            }
+        }
+        text.push('\n');
+        text
+    }
+
+    fn panel(
+        &self,
+        panel: &Panel,
+        x: Range,
+        last: bool,
+        labels: [String; 3],
+        area: Rect,
+    ) -> String {
+        let pixels = 2 * usize::from(area.width);
+        let mut pieces: Vec<Piece> = Vec::new();
+        for (place, line) in panel.lines.iter().enumerate() {
+            pieces.extend(
+                segments(&line.series.points, x, pixels).map(|piece| (place, *line, piece)),
+            );
+        }
+        let datasets = pieces.iter().map(|(place, line, points)| {
+            let mark = if self.color { Marker::Braille } else { MARKS[place % MARKS.len()].0 };
+            let style = match self.color {
+                true => Style::new().fg(COLORS[line.index % COLORS.len()]),
+                false => Style::new(),
+            };
+            Dataset::default().marker(mark).graph_type(GraphType::Line).style(style).data(points)
+        });
+        let y = widened(panel.range);
+        let mut x_axis = ChartAxis::default().bounds(widened(x)).labels_alignment(Alignment::Right);
+        if last {
+            x_axis = x_axis.labels(x_labels(x, self.x));
+        }
+        let y_axis = ChartAxis::default().bounds(y).labels(labels);
+        let mut buffer = Buffer::empty(area);
+        ChartWidget::new(datasets.collect())
+            .legend_position(None)
+            .x_axis(x_axis)
+            .y_axis(y_axis)
+            .render(area, &mut buffer);
+        buffer_text(&buffer)
+    }
+}
+
+type Range = (f64, f64);
+
+/// One series and what is known of it.
+struct Line<'a> {
+    index: usize,
+    series: &'a Series,
+    range: Option<Range>,
+}
+
+impl<'a> Line<'a> {
+    fn new(index: usize, series: &'a Series) -> Self {
+        let values = series.points.iter().filter_map(|(x, y)| value(*x, *y));
+        Self { index, series, range: union(values.map(|(_, y)| (y, y))) }
+    }
+
+    /// The whole axis, rows without values included: warm-up is seen as a gap.
+    fn x_range(&self) -> Range {
+        let finite = self.series.points.iter().map(|(x, _)| *x).filter(|x| x.is_finite());
+        union(finite.map(|x| (x, x))).unwrap_or((0.0, 0.0))
+    }
+}
+
+fn value(x: f64, y: Option<f64>) -> Option<(f64, f64)> {
+    y.filter(|y| x.is_finite() && y.is_finite()).map(|y| (x, y))
+}
+
+fn union(ranges: impl Iterator<Item = Range>) -> Option<Range> {
+    ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+}
+
+/// An unbroken part of a line: the line's place in its panel, the line, the points.
+type Piece<'a> = (usize, &'a Line<'a>, Vec<(f64, f64)>);
+
+/// Lines on one scale.
+struct Panel<'a> {
+    lines: Vec<&'a Line<'a>>,
+    range: Range,
+}
+
+/// Each line joins the first panel of its scale that has room.
+fn panels<'a>(lines: &[&'a Line<'a>], most: usize) -> Vec<Panel<'a>> {
+    let mut panels: Vec<Panel> = Vec::new();
+    for &line in lines {
+        let Some(range) = line.range else { continue };
+        match panels.iter_mut().find(|panel| panel.lines.len() < most && alike(panel.range, range))
+        {
+            Some(panel) => {
+                panel.lines.push(line);
+                panel.range = (panel.range.0.min(range.0), panel.range.1.max(range.1));
+            }
+            None => panels.push(Panel { lines: vec![line], range }),
+        }
+    }
+    panels
+}
+
+/// Whether both can be read on one axis: they lie over each other, and neither is flat on the
+/// other's scale unless it lies within it.
+fn alike(a: Range, b: Range) -> bool {
+    let overlap = a.1.min(b.1) - a.0.max(b.0);
+    let (small, large) = if a.1 - a.0 < b.1 - b.0 { (a, b) } else { (b, a) };
+    let (narrow, wide) = (small.1 - small.0, large.1 - large.0);
+    if narrow == 0.0 {
+        return overlap >= 0.0;
+    }
+    overlap >= 0.5 * narrow && narrow >= 0.1 * wide
+}
+
+/// Bounds that are wider than nothing.
+fn widened((low, high): Range) -> [f64; 2] {
+    if high > low {
+        return [low, high];
+    }
+    let pad = if low == 0.0 { 1.0 } else { low.abs() * 0.01 };
+    [low - pad, high + pad]
+}
+
+/// The unbroken pieces of a line, thinned to what `pixels` columns can show: first, lowest,
+/// highest and last point of each. A gap narrower than a column is not seen and not kept.
+fn segments(
+    points: &[(f64, Option<f64>)],
+    (low, high): Range,
+    pixels: usize,
+) -> impl Iterator<Item = Vec<(f64, f64)>> {
+    let scale = if high > low { pixels as f64 / (high - low) } else { 0.0 };
+    let column = |x: f64| ((x - low) * scale) as usize;
+    let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
+    let mut bucket: Vec<(f64, f64)> = Vec::new();
+    let mut broken = true;
+    for &(x, y) in points {
+        let Some(point) = value(x, y) else {
+            broken = true;
+            continue;
+        };
+        let same = bucket.last().is_some_and(|last| column(last.0) == column(x));
+        if !same {
+            flush(&mut pieces, &mut bucket);
+            if broken || pieces.is_empty() {
+                pieces.push(Vec::new());
+            }
+        }
+        broken = false;
+        bucket.push(point);
+        if bucket.len() > 64 {
+            bucket = extremes(&bucket);
+        }
+    }
+    flush(&mut pieces, &mut bucket);
+    pieces.into_iter().filter(|piece| !piece.is_empty())
+}
+
+fn flush(pieces: &mut [Vec<(f64, f64)>], bucket: &mut Vec<(f64, f64)>) {
+    if let Some(piece) = pieces.last_mut() {
+        piece.extend(extremes(bucket));
+    }
+    bucket.clear();
+}
+
+/// First, lowest, highest and last point, in their order.
+fn extremes(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    if points.len() <= 4 {
+        return points.to_vec();
+    }
+    let by_y = |a: &usize, b: &usize| points[*a].1.total_cmp(&points[*b].1);
+    let lowest = (0..points.len()).min_by(by_y).unwrap_or(0);
+    let highest = (0..points.len()).max_by(by_y).unwrap_or(0);
+    let mut places = [0, lowest.min(highest), lowest.max(highest), points.len() - 1].to_vec();
+    places.dedup();
+    places.into_iter().map(|place| points[place]).collect()
+}
+
+/// Lowest, middle and highest, with as many decimals as tell them apart.
+fn y_labels((low, high): Range) -> [String; 3] {
+    let [bottom, top] = widened((low, high));
+    [bottom, (bottom + top) / 2.0, top].map(|value| tick(value, top - bottom))
+}
+
+fn tick(value: f64, range: f64) -> String {
+    let size = range.max(value.abs());
+    let (scale, unit) = match size {
+        size if size >= 1e12 => return format!("{value:.2e}"),
+        size if size >= 1e9 => (1e9, "B"),
+        size if size >= 1e6 => (1e6, "M"),
+        _ => (1.0, ""),
+    };
+    let decimals = (2 - (range / scale).log10().floor() as i32).clamp(0, 8);
+    if size < 1e-6 {
+        return format!("{value:.2e}");
+    }
+    format!("{:.*}{unit}", decimals as usize, value / scale)
+}
+
+fn x_labels((low, high): Range, axis: Axis) -> Vec<String> {
+    let middle = low + (high - low) / 2.0;
+    [low, middle, high].map(|x| x_label(x, (low, high), axis)).to_vec()
+}
+
+fn x_label(x: f64, (low, high): Range, axis: Axis) -> String {
+    if axis == Axis::Number {
+        return short(x).trim_end_matches(".0").to_string();
+    }
+    const DAY: f64 = 86_400.0;
+    let days = low % DAY == 0.0 && high % DAY == 0.0;
+    let format = match high - low {
+        _ if days => "%Y-%m-%d",
+        span if span >= 5.0 * DAY => "%Y-%m-%d",
+        span if span >= 600.0 => "%Y-%m-%d %H:%M",
+        _ => "%H:%M:%S%.3f",
+    };
+    let whole = x.floor();
+    let nanos = ((x - whole) * 1e9) as u32;
+    DateTime::from_timestamp(whole as i64, nanos)
+        .map_or_else(|| short(x), |time| time.format(format).to_string())
+}
+
+/// The buffer as lines, with ANSI colours where a cell has one.
+fn buffer_text(buffer: &Buffer) -> String {
+    let area = buffer.area();
+    let mut text = String::new();
+    for y in 0..area.height {
+        let cells: Vec<_> = (0..area.width).filter_map(|x| buffer.cell((x, y))).collect();
+        let end =
+            cells.iter().rposition(|cell| blank(cell.symbol()).is_none()).map_or(0, |at| at + 1);
+        let mut color = Color::Reset;
+        for cell in &cells[..end] {
+            let symbol = blank(cell.symbol()).unwrap_or(cell.symbol());
+            if cell.fg != color && symbol != " " {
+                text.push_str(ansi(cell.fg));
+                color = cell.fg;
+            }
+            text.push_str(symbol);
+        }
+        text.push_str(if color == Color::Reset { "\n" } else { "\u{1b}[0m\n" });
+    }
+    text
+}
+
+/// A space for what shows nothing.
+fn blank(symbol: &str) -> Option<&'static str> {
+    matches!(symbol, "" | " " | "\u{2800}").then_some(" ")
+}
+
+fn ansi(color: Color) -> &'static str {
+    match color {
+        Color::Red => "\u{1b}[31m",
+        Color::Green => "\u{1b}[32m",
+        Color::Yellow => "\u{1b}[33m",
+        Color::Blue => "\u{1b}[34m",
+        Color::Magenta => "\u{1b}[35m",
+        Color::Cyan => "\u{1b}[36m",
+        _ => "\u{1b}[0m",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(name: &str, y: impl Fn(usize) -> Option<f64>) -> Series {
+        let points = (0..100).map(|i| (1_704_153_600.0 + 86_400.0 * i as f64, y(i))).collect();
+        Series { name: name.into(), points }
+    }
+
+    fn draw(series: &[Series], color: bool) -> String {
+        Chart { title: "AAPL", series, x: Axis::Time, width: 60, height: 14, color }.render()
+    }
+
+    #[test]
+    fn a_line_with_axes_and_a_gap() {
+        let text =
+            draw(&[series("close", |i| (i < 40 || i > 60).then_some(100.0 + i as f64))], false);
+        assert!(text.starts_with("AAPL\n⠒⠒ close\n"), "{text}");
+        assert!(text.contains("2024-01-02"), "{text}");
+        assert!(text.contains("2024-04-10"), "{text}");
+        assert!(text.contains("100"), "{text}");
+        assert!(text.contains("199"), "{text}");
+        assert_eq!(text.lines().count(), 14, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
+    }
+
+    #[test]
+    fn scales_apart_get_panels_of_their_own() {
+        let close = series("close", |i| Some(1000.0 + i as f64));
+        let sma = series("sma_20", |i| (i >= 19).then_some(990.0 + i as f64));
+        let rsi = series("rsi_14", |i| Some(50.0 + 20.0 * (i as f64 / 9.0).sin()));
+        let text = draw(&[close, sma, rsi], true);
+        let legends: Vec<&str> = text.lines().filter(|line| line.contains("──")).take(2).collect();
+        assert!(legends[0].contains("close") && legends[0].contains("sma_20"), "{text}");
+        assert!(legends[1].contains("rsi_14"), "{text}");
+        assert!(legends[0].contains("\u{1b}[36m── close\u{1b}[0m"), "{text:?}");
+    }
+
+    #[test]
+    fn no_colour_means_no_escapes() {
+        let text =
+            draw(&[series("a", |i| Some(i as f64)), series("b", |i| Some(99.0 - i as f64))], false);
+        assert!(!text.contains('\u{1b}'), "{text}");
+        assert!(text.contains("⠒⠒ a  •• b"), "{text}");
+    }
+
+    #[test]
+    fn odd_input_draws_something() {
+        let cases = [
+            vec![],
+            vec![series("none", |_| None)],
+            vec![series("nan", |_| Some(f64::NAN))],
+            vec![series("flat", |_| Some(5.0))],
+            vec![series("zero", |_| Some(0.0))],
+            vec![series("holes", |i| (i % 2 == 0).then_some(i as f64))],
+            vec![series("huge", |i| Some(1e300 * i as f64))],
+            vec![series("tiny", |i| Some(1e-12 * i as f64))],
+            vec![Series { name: "one".into(), points: vec![(0.0, Some(1.0))] }],
+            vec![Series { name: "empty".into(), points: vec![] }],
+        ];
+        for case in cases {
+            for (width, height) in [(0, 0), (20, 5), (80, 24), (100_000, 9)] {
+                let chart = Chart {
+                    title: "t",
+                    series: &case,
+                    x: Axis::Number,
+                    width,
+                    height,
+                    color: true,
+                };
+                assert!(chart.render().starts_with("t\n"));
+            }
+        }
+    }
+
+    #[test]
+    fn many_points_are_thinned_but_extremes_stay() {
+        let mut points: Vec<(f64, Option<f64>)> =
+            (0..1_000_000).map(|i| (f64::from(i), Some(0.0))).collect();
+        points[777_777].1 = Some(9.0);
+        let pieces: Vec<_> = segments(&points, (0.0, 999_999.0), 160).collect();
+        assert_eq!(pieces.len(), 1);
+        assert!(pieces[0].len() <= 161 * 4);
+        assert!(pieces[0].contains(&(777_777.0, 9.0)));
+    }
+}

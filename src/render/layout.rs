@@ -1,0 +1,156 @@
+//! Which columns of a table fit a width, and how wide each one is.
+
+use ratatui_core::text::Span;
+
+/// The columns that a terminal needs for the text.
+pub(super) fn width_of(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { Span::raw(text).width() }
+}
+
+/// The text in at most `width` columns, with `…` where it was cut.
+pub(super) fn fit(text: &str, width: usize) -> String {
+    if width_of(text) <= width {
+        return text.to_string();
+    }
+    let mut out = String::new();
+    let mut used = 1;
+    for c in text.chars() {
+        used += width_of(c.encode_utf8(&mut [0; 4]));
+        if used > width {
+            break;
+        }
+        out.push(c);
+    }
+    out.push('…');
+    out
+}
+
+/// A place in the table from left to right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// This column of the result, this wide.
+    Column { index: usize, width: usize },
+    /// The columns that do not fit.
+    Gap,
+}
+
+impl Slot {
+    pub(super) fn width(self) -> usize {
+        match self {
+            Slot::Column { width, .. } => width,
+            Slot::Gap => 1,
+        }
+    }
+}
+
+/// Borders and the spaces within them, per column.
+const FRAME: usize = 3;
+/// Text columns give way to others down to this width.
+const NARROW: usize = 16;
+
+/// What is shown of columns of these natural widths in `max_width` terminal columns. Text columns
+/// (`may_shrink`) give way first; then the middle columns go.
+pub(super) fn slots(natural: &[usize], may_shrink: &[bool], max_width: usize) -> Vec<Slot> {
+    let room = max_width.saturating_sub(1);
+    let mut widths: Vec<usize> =
+        natural.iter().map(|width| (*width).clamp(1, room.saturating_sub(FRAME).max(1))).collect();
+    shrink(&mut widths, may_shrink, room);
+    let column = |index: usize| Slot::Column { index, width: widths[index] };
+    if total(&widths) <= room || widths.len() < 2 {
+        return (0..widths.len()).map(column).collect();
+    }
+    let (left, right) = ends(&widths, room.saturating_sub(1 + FRAME));
+    let tail = widths.len() - right..widths.len();
+    (0..left).map(column).chain([Slot::Gap]).chain(tail.map(column)).collect()
+}
+
+fn total(widths: &[usize]) -> usize {
+    widths.iter().map(|width| width + FRAME).sum()
+}
+
+/// Takes from the widest text column until all fit or none has anything to give.
+fn shrink(widths: &mut [usize], may_shrink: &[bool], room: usize) {
+    loop {
+        let excess = total(widths).saturating_sub(room);
+        let widest = (0..widths.len())
+            .filter(|index| may_shrink[*index] && widths[*index] > NARROW)
+            .max_by_key(|index| widths[*index]);
+        let (Some(index), true) = (widest, excess > 0) else { return };
+        let second = (0..widths.len())
+            .filter(|other| *other != index && may_shrink[*other])
+            .map(|other| widths[other])
+            .max()
+            .unwrap_or(0)
+            .clamp(NARROW, widths[index] - 1);
+        widths[index] -= excess.min(widths[index] - second);
+    }
+}
+
+/// How many columns stay at the left and at the right; at least the first one.
+fn ends(widths: &[usize], room: usize) -> (usize, usize) {
+    let (mut left, mut right, mut used) = (1, 0, widths[0] + FRAME);
+    while left + right < widths.len() {
+        // The left side leads by one: keys stand there.
+        let from_left = left <= right + 1;
+        let next = if from_left { left } else { widths.len() - 1 - right };
+        used += widths[next] + FRAME;
+        if used > room {
+            break;
+        }
+        if from_left { left += 1 } else { right += 1 }
+    }
+    (left, right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(natural: &[usize], text: &[bool], width: usize) -> String {
+        let slots = slots(natural, text, width);
+        let words: Vec<String> = slots
+            .iter()
+            .map(|slot| match slot {
+                Slot::Column { index, width } => format!("{index}:{width}"),
+                Slot::Gap => "…".to_string(),
+            })
+            .collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn what_fits() {
+        let cases: [(&[usize], &[bool], usize, &str); 6] = [
+            (&[4, 10, 8], &[true, false, false], 80, "0:4 1:10 2:8"),
+            (&[4, 100, 8], &[true, true, false], 60, "0:4 1:38 2:8"),
+            (&[40, 100], &[true, true], 60, "0:27 1:26"),
+            (&[10; 8], &[false; 8], 60, "0:10 1:10 2:10 … 7:10"),
+            (&[200, 10], &[false, false], 30, "0:26 …"),
+            (&[], &[], 30, ""),
+        ];
+        for (natural, text, width, expected) in cases {
+            assert_eq!(shape(natural, text, width), expected);
+        }
+    }
+
+    #[test]
+    fn never_wider_than_the_terminal() {
+        for columns in 1..20 {
+            for width in [20, 37, 80, 200] {
+                let natural: Vec<usize> = (0..columns).map(|i| 3 + i * 7 % 23).collect();
+                let text: Vec<bool> = (0..columns).map(|i| i % 3 == 0).collect();
+                let used: usize =
+                    slots(&natural, &text, width).iter().map(|s| s.width() + FRAME).sum();
+                assert!(used < width + 5, "{columns} columns in {width}: {used}");
+            }
+        }
+    }
+
+    #[test]
+    fn cutting_text() {
+        assert_eq!(fit("abcdef", 6), "abcdef");
+        assert_eq!(fit("abcdefg", 6), "abcde…");
+        assert_eq!(fit("日本語", 5), "日本…");
+        assert_eq!(width_of("日本語"), 6);
+    }
+}

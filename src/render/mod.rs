@@ -1,0 +1,252 @@
+//! Record batches to text: tables, CSV, JSON, Markdown, charts, and errors with their line.
+//!
+//! This room knows arrow and [`crate::error`]. It writes into whatever `Write` it is given and
+//! must not know where that leads, what a query is, or who asked.
+
+mod cell;
+mod chart;
+mod flat;
+mod layout;
+mod message;
+mod table;
+mod terminal;
+
+pub use chart::{Axis, Chart, Series};
+pub use message::error_text;
+pub use terminal::Terminal;
+
+use crate::error::{Error, Kind, Result};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::json::WriterBuilder;
+use arrow::json::writer::JsonFormat;
+use arrow::json::writer::Writer as JsonWriter;
+use std::fmt;
+use std::io::{self, Write};
+use std::str::FromStr;
+use table::Table;
+
+/// How a result is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// A box with rounded-off numbers, for eyes.
+    #[default]
+    Table,
+    /// A header line and values that read back to the same bits; structs become one column each.
+    Csv,
+    /// An array of objects, one per line.
+    Json,
+    /// A pipe table, for documents.
+    Markdown,
+}
+
+impl Format {
+    /// Every format, in the order of the help.
+    pub const ALL: [Format; 4] = [Format::Table, Format::Csv, Format::Json, Format::Markdown];
+
+    /// The word that users type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Table => "table",
+            Format::Csv => "csv",
+            Format::Json => "json",
+            Format::Markdown => "markdown",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        Format::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(word)).ok_or_else(
+            || {
+                let names = Format::ALL.map(Format::name);
+                Error::usage(format!("unknown format {word}, expected {}", names.join(", ")))
+            },
+        )
+    }
+}
+
+/// How much of a result is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Every row and every column. A table or Markdown holds them all in memory.
+    All,
+    /// What a screen takes. Rows beyond it are read and counted, but neither kept nor written.
+    Rows {
+        /// The rows written: the first and the last ones of a table, the first ones of a stream.
+        max_rows: usize,
+        /// The width of a table in terminal columns; other formats keep every column.
+        max_width: usize,
+    },
+}
+
+impl Limit {
+    fn max_rows(self) -> Option<usize> {
+        match self {
+            Limit::All => None,
+            Limit::Rows { max_rows, .. } => Some(max_rows),
+        }
+    }
+}
+
+/// What a [`Printer`] wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// Rows that came in.
+    pub rows: usize,
+    /// Rows that were written.
+    pub shown: usize,
+}
+
+/// Writes the batches of one result. CSV and JSON leave batch by batch; a table and Markdown wait
+/// for [`Printer::finish`], since the last row may be the widest.
+pub struct Printer<W: Write> {
+    body: Body<W>,
+    schema: SchemaRef,
+    limit: Limit,
+    rows: usize,
+}
+
+enum Body<W: Write> {
+    Csv(W),
+    Json(JsonWriter<W, Lines>),
+    Held(W, Table, Format),
+}
+
+impl<W: Write> Printer<W> {
+    /// A printer for rows of this schema.
+    pub fn new(format: Format, schema: &SchemaRef, out: W, limit: Limit) -> Self {
+        let body = match format {
+            Format::Csv => Body::Csv(out),
+            Format::Json => Body::Json(WriterBuilder::new().with_explicit_nulls(true).build(out)),
+            Format::Table | Format::Markdown => Body::Held(out, Table::new(schema, limit), format),
+        };
+        Self { body, schema: SchemaRef::clone(schema), limit, rows: 0 }
+    }
+
+    /// Takes the next rows.
+    ///
+    /// # Errors
+    /// When they cannot be written; [`output_closed`] tells whether the reader went away.
+    pub fn batch(&mut self, batch: &RecordBatch) -> Result<()> {
+        let first = self.rows == 0;
+        let room = self.limit.max_rows().map_or(usize::MAX, |max| max.saturating_sub(self.rows));
+        self.rows += batch.num_rows();
+        if let Body::Held(_, table, _) = &mut self.body {
+            table.push(batch);
+            return Ok(());
+        }
+        let batch = batch.slice(0, batch.num_rows().min(room));
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        match &mut self.body {
+            Body::Csv(out) => write_csv(out, &batch, first),
+            Body::Json(writer) => writer.write(&batch).map_err(from_arrow),
+            Body::Held(..) => Ok(()),
+        }
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(self) -> Result<Printed> {
+        let rows = self.rows;
+        let shown = self.limit.max_rows().map_or(rows, |max| max.min(rows));
+        match self.body {
+            Body::Csv(mut out) => {
+                if rows == 0 {
+                    write_csv(&mut out, &RecordBatch::new_empty(self.schema), true)?;
+                }
+                out.flush().map_err(from_io)?;
+            }
+            Body::Json(mut writer) => {
+                if shown == 0 {
+                    writer.get_mut().write_all(b"[]\n").map_err(from_io)?;
+                } else {
+                    writer.finish().map_err(from_arrow)?;
+                }
+                writer.get_mut().flush().map_err(from_io)?;
+            }
+            Body::Held(mut out, table, format) => {
+                match format {
+                    Format::Markdown => table.write_markdown(&mut out)?,
+                    _ => table.write_box(&mut out)?,
+                }
+                out.flush().map_err(from_io)?;
+            }
+        }
+        Ok(Printed { rows, shown })
+    }
+}
+
+fn write_csv<W: Write>(out: &mut W, batch: &RecordBatch, header: bool) -> Result<()> {
+    let flat = flat::flatten(batch)?;
+    let mut writer = arrow::csv::WriterBuilder::new().with_header(header).build(out);
+    writer.write(&flat).map_err(from_arrow)
+}
+
+/// `[`, one object per line, `]`.
+#[derive(Debug, Default)]
+struct Lines;
+
+impl JsonFormat for Lines {
+    fn start_stream<W: Write>(&self, out: &mut W) -> Result<(), arrow::error::ArrowError> {
+        Ok(out.write_all(b"[")?)
+    }
+
+    fn start_row<W: Write>(
+        &self,
+        out: &mut W,
+        first: bool,
+    ) -> Result<(), arrow::error::ArrowError> {
+        Ok(out.write_all(if first { b"\n" } else { b",\n" })?)
+    }
+
+    fn end_stream<W: Write>(&self, out: &mut W) -> Result<(), arrow::error::ArrowError> {
+        Ok(out.write_all(b"\n]\n")?)
+    }
+}
+
+const CLOSED: &str = "the output was closed by its reader";
+
+/// Whether writing stopped because nobody reads any more (`windrow sql ... | head`): a program
+/// then ends without a word.
+pub fn output_closed(error: &Error) -> bool {
+    error.kind() == Kind::Interrupted && error.message() == CLOSED
+}
+
+pub(crate) fn from_io(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Error::new(Kind::Interrupted, CLOSED),
+        _ => Error::target(format!("cannot write the output: {error}")),
+    }
+}
+
+fn from_arrow(error: arrow::error::ArrowError) -> Error {
+    use arrow::error::ArrowError;
+    match error {
+        ArrowError::IoError(_, error) => from_io(error),
+        // The csv crate hides the kind of its error behind a string.
+        other if other.to_string().contains("Broken pipe") => {
+            from_io(io::ErrorKind::BrokenPipe.into())
+        }
+        ArrowError::JsonError(message) | ArrowError::CsvError(message) => {
+            Error::query(format!("the result has no text form: {message}"))
+                .hint("cast the column to varchar")
+        }
+        other => Error::internal(format!("cannot write the result: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

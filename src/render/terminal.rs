@@ -1,0 +1,49 @@
+//! What the terminal at standard output can show.
+
+use std::env;
+use std::io::{IsTerminal, stdout};
+
+/// Size and colours of a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    /// Columns.
+    pub width: usize,
+    /// Lines.
+    pub height: usize,
+    /// Whether colours are wanted: `NO_COLOR` is not set and the terminal is not dumb.
+    pub color: bool,
+}
+
+impl Terminal {
+    /// The terminal at standard output, if there is one; its size now.
+    pub fn of_stdout() -> Option<Self> {
+        if !stdout().is_terminal() {
+            return None;
+        }
+        let (width, height) = match rustix::termios::tcgetwinsize(stdout()) {
+            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+            _ => (80, 24),
+        };
+        let color =
+            wants_color(env::var("NO_COLOR").ok().as_deref(), env::var("TERM").ok().as_deref());
+        Some(Self { width: width.into(), height: height.into(), color })
+    }
+}
+
+/// <https://no-color.org>: set and not empty means none.
+fn wants_color(no_color: Option<&str>, term: Option<&str>) -> bool {
+    no_color.is_none_or(str::is_empty) && term.is_none_or(|term| !matches!(term, "" | "dumb"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wants_color;
+
+    #[test]
+    fn colours_are_off_when_unwanted() {
+        assert!(wants_color(None, Some("xterm-256color")));
+        assert!(wants_color(Some(""), None));
+        assert!(!wants_color(Some("1"), Some("xterm")));
+        assert!(!wants_color(None, Some("dumb")));
+    }
+}

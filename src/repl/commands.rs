@@ -1,0 +1,169 @@
+//! The backslash commands: ONE table, from which help and completion come too.
+
+use super::session::{Flow, Session};
+use crate::error::{Error, Result, did_you_mean};
+use futures::future::LocalBoxFuture;
+
+/// What Tab offers behind the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Argument {
+    Nothing,
+    Table,
+    Function,
+    File,
+    Format,
+    Switch,
+    Parameter,
+    Location,
+    Plot,
+}
+
+/// What a handler gives: where to go on.
+pub(super) type Running<'a> = LocalBoxFuture<'a, Result<Flow>>;
+
+/// One command.
+pub(super) struct Command {
+    /// The word behind the backslash.
+    pub(super) name: &'static str,
+    /// What may follow it, for the help.
+    pub(super) args: &'static str,
+    /// What it does, for the help.
+    pub(super) help: &'static str,
+    /// What may follow it, for Tab.
+    pub(super) argument: Argument,
+    /// Does it, with the rest of the line.
+    pub(super) run: for<'a> fn(&'a mut Session, &'a str) -> Running<'a>,
+}
+
+/// Every command, in the order of the help.
+#[rustfmt::skip]
+pub(super) static COMMANDS: &[Command] = &[
+    Command { name: "?", args: "", help: "this help", argument: Argument::Nothing,
+        run: |session, _| done(session.help()) },
+    Command { name: "d", args: "[TABLE]", help: "list tables, or the columns of one", argument: Argument::Table,
+        run: |session, args| Box::pin(session.describe(args)) },
+    Command { name: "f", args: "[FUNCTION]", help: "list functions, or tell about one", argument: Argument::Function,
+        run: |session, args| done(session.functions(args)) },
+    Command { name: "format", args: "[table|csv|json|markdown]", help: "how results are written", argument: Argument::Format,
+        run: |session, args| done(session.set_format(args)) },
+    Command { name: "i", args: "FILE", help: "run a feature set or a file of statements", argument: Argument::File,
+        run: |session, args| Box::pin(session.include(args)) },
+    Command { name: "plot", args: "COLUMN[, COLUMN...] [of SYMBOL] [from TABLE|QUERY]",
+        help: "draw columns of one symbol, from the last result unless told", argument: Argument::Plot,
+        run: |session, args| Box::pin(session.plot(args)) },
+    Command { name: "q", args: "", help: "quit (Ctrl-D too)", argument: Argument::Nothing,
+        run: |_, _| Box::pin(async { Ok(Flow::Quit) }) },
+    Command { name: "rows", args: "[NUMBER|auto]", help: "how many rows of a result the terminal shows", argument: Argument::Nothing,
+        run: |session, args| done(session.set_rows(args)) },
+    Command { name: "set", args: "[NAME=VALUE]", help: "set a parameter of the feature sets that \\i runs, or list all", argument: Argument::Parameter,
+        run: |session, args| done(session.set_parameter(args)) },
+    Command { name: "source", args: "NAME=LOCATION", help: "name a source: a directory, file or glob", argument: Argument::Location,
+        run: |session, args| Box::pin(session.add_source(args)) },
+    Command { name: "timing", args: "[on|off]", help: "tell how long each statement took", argument: Argument::Switch,
+        run: |session, args| done(session.set_timing(args)) },
+    Command { name: "unset", args: "NAME", help: "forget a parameter", argument: Argument::Parameter,
+        run: |session, args| done(session.unset_parameter(args)) },
+];
+
+fn done<'a>(result: Result<()>) -> Running<'a> {
+    Box::pin(async move { result.map(|()| Flow::Continue) })
+}
+
+/// The command with this name; `h` and `quit` are what fingers remember from elsewhere.
+pub(super) fn find(name: &str) -> Option<&'static Command> {
+    let name = match name {
+        "h" | "help" => "?",
+        "quit" | "exit" => "q",
+        other => other,
+    };
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+/// Splits `\d bars` into the command and what follows it. A semicolon at the end is a habit that
+/// does no harm.
+///
+/// # Errors
+/// When there is no such command; the nearest is named.
+pub(super) fn parse(line: &str) -> Result<(&'static Command, &str)> {
+    let line = line.trim().trim_start_matches('\\');
+    let (name, args) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let bare = name.trim_end_matches(';');
+    let command = find(bare).ok_or_else(|| {
+        let names = COMMANDS.iter().map(|command| command.name);
+        let hint = match did_you_mean(bare, "commands", names) {
+            near if near.starts_with("did") && bare.len() > 1 => near.replace("mean ", "mean \\"),
+            _ => "\\? lists the commands".to_string(),
+        };
+        Error::usage(format!("unknown command \\{bare}")).hint(hint)
+    })?;
+    Ok((command, args.trim().trim_end_matches(';').trim_end()))
+}
+
+/// The text of `\?`.
+pub(super) fn help() -> String {
+    let mut text = String::from(
+        "SELECT ...;  runs a statement: it may span lines and ends with a semicolon\n\n",
+    );
+    for command in COMMANDS {
+        let call = format!("\\{} {}", command.name, command.args);
+        if call.len() > 36 {
+            text.push_str(&format!("  {call}\n{:38}{}\n", "", command.help));
+        } else {
+            text.push_str(&format!("  {call:<36}{}\n", command.help));
+        }
+    }
+    text.push_str(
+        "\nTab completes, Ctrl-R searches the history, Ctrl-C cancels the query that runs\n",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_order() {
+        let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
+        assert!(names.is_sorted(), "{names:?}");
+        for command in COMMANDS {
+            assert!(help().contains(command.help), "{}", command.name);
+            assert!(!command.help.ends_with('.'), "{}", command.name);
+            assert_eq!(
+                command.args.is_empty(),
+                command.argument == Argument::Nothing && command.name != "rows"
+            );
+        }
+    }
+
+    #[test]
+    fn lines_to_commands() {
+        let cases = [
+            ("\\d", "d", ""),
+            ("\\d bars", "d", "bars"),
+            ("\\d  bars ;", "d", "bars"),
+            ("\\q;", "q", ""),
+            ("\\help", "?", ""),
+            ("\\plot close, rsi from SELECT 1;", "plot", "close, rsi from SELECT 1"),
+        ];
+        for (line, name, args) in cases {
+            let (command, rest) = parse(line).unwrap();
+            assert_eq!((command.name, rest), (name, args), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_command_names_the_nearest() {
+        let cases = [
+            ("\\timming on", "unknown command \\timming; did you mean \\timing?"),
+            ("\\fromat", "unknown command \\fromat; did you mean \\format?"),
+            ("\\x", "unknown command \\x; \\? lists the commands"),
+            ("\\", "unknown command \\; \\? lists the commands"),
+            ("\\completely", "unknown command \\completely; \\? lists the commands"),
+        ];
+        for (line, expected) in cases {
+            let error = parse(line).err().unwrap();
+            assert_eq!(error.to_string(), expected, "{line}");
+        }
+    }
+}

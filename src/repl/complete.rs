@@ -1,0 +1,344 @@
+//! What Tab knows: pure functions over text and names.
+
+use super::commands::{self, Argument};
+use super::functions::Functions;
+use super::lexer::{Kind, Token, is_word, tokens};
+use super::split::is_within;
+use crate::error::Result;
+use crate::render::Format;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// The names of the session, as of the last prompt.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Tables and their columns.
+    pub(super) tables: BTreeMap<String, Vec<String>>,
+    /// The columns of the last result.
+    pub(super) result: Vec<String>,
+    /// The parameters that `\set` holds.
+    pub(super) parameters: Vec<String>,
+    /// What a query may call.
+    pub(super) functions: Functions,
+}
+
+/// One way to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    /// What the list shows.
+    pub(super) display: String,
+    /// What takes the place of the word before the cursor.
+    pub(super) replacement: String,
+}
+
+impl Candidate {
+    fn plain(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { display: text.clone(), replacement: text }
+    }
+}
+
+const KEYWORDS: &str = "SELECT FROM WHERE GROUP BY HAVING ORDER LIMIT OFFSET WINDOW \
+    OVER PARTITION ROWS RANGE BETWEEN UNBOUNDED PRECEDING FOLLOWING CURRENT ROW AND OR NOT NULL IS IN \
+    LIKE ILIKE AS ON USING JOIN INNER LEFT RIGHT FULL OUTER CROSS SEMI ANTI UNION ALL EXCEPT \
+    INTERSECT DISTINCT CASE WHEN THEN ELSE END CAST TRY_CAST WITH RECURSIVE VALUES ASC DESC NULLS FIRST \
+    LAST TRUE FALSE INTERVAL DATE TIMESTAMP EXISTS FILTER QUALIFY EXPLAIN ANALYZE SHOW TABLES \
+    COLUMNS DESCRIBE CREATE VIEW TABLE EXTRACT IGNORE RESPECT LATERAL UNNEST DOUBLE VARCHAR BIGINT \
+    INTEGER BOOLEAN";
+
+pub(super) fn is_keyword(word: &str) -> bool {
+    KEYWORDS.split_whitespace().any(|keyword| keyword.eq_ignore_ascii_case(word))
+}
+
+/// Where the completed word starts in `text`, and what may stand there. `text` ends at the cursor;
+/// `after` is what follows it and may name tables too.
+pub(super) fn complete(names: &Names, text: &str, after: &str) -> (usize, Vec<Candidate>) {
+    match command_line(text) {
+        Some(start) => complete_command(names, text, start),
+        None => complete_sql(names, text, after),
+    }
+}
+
+/// Where the command starts that the last line is, if it is one.
+pub(super) fn command_line(text: &str) -> Option<usize> {
+    let line = text.rfind('\n').map_or(0, |at| at + 1);
+    let start = line + text[line..].len() - text[line..].trim_start().len();
+    (text[start..].starts_with('\\') && !is_within(&text[..line])).then_some(start)
+}
+
+fn complete_command(names: &Names, text: &str, start: usize) -> (usize, Vec<Candidate>) {
+    let line = &text[start + 1..];
+    let Some((name, argument)) = line.split_once(char::is_whitespace) else {
+        let all = commands::COMMANDS.iter().filter(|command| command.name.starts_with(line));
+        let all = all.map(|command| Candidate {
+            display: format!("\\{}", command.name),
+            replacement: format!(
+                "\\{}{}",
+                command.name,
+                if command.args.is_empty() { "" } else { " " }
+            ),
+        });
+        return (start, all.collect());
+    };
+    let kind = commands::find(name).map_or(Argument::Nothing, |command| command.argument);
+    let base = text.len() - argument.trim_start().len();
+    let argument = &text[base..];
+    let words = |all: &mut dyn Iterator<Item = &str>| starting(all, argument);
+    match kind {
+        Argument::Nothing => (base, Vec::new()),
+        Argument::Table => (base, words(&mut names.tables.keys().map(String::as_str))),
+        Argument::Function => (base, words(&mut names.functions.names().into_iter())),
+        Argument::Format => (base, words(&mut Format::ALL.iter().map(|format| format.name()))),
+        Argument::Switch => (base, words(&mut ["on", "off"].into_iter())),
+        Argument::Parameter => (base, words(&mut names.parameters.iter().map(String::as_str))),
+        Argument::File => (base, files(argument)),
+        Argument::Location => match argument.find('=') {
+            Some(at) => (base + at + 1, files(&argument[at + 1..])),
+            None => (base, Vec::new()),
+        },
+        Argument::Plot => complete_plot(names, text, base),
+    }
+}
+
+fn complete_plot(names: &Names, text: &str, base: usize) -> (usize, Vec<Candidate>) {
+    let argument = &text[base..];
+    let all = tokens(argument);
+    if let Some(from) = all.iter().find(|token| token.is("from") && token.end() < argument.len()) {
+        let query = &argument[from.end()..];
+        if query.trim_start().contains(char::is_whitespace) {
+            return complete_sql(names, text, "");
+        }
+        let at = text.len() - query.trim_start().len();
+        let known = names.tables.keys().map(String::as_str);
+        return (at, starting(known.chain(["SELECT"]), query.trim_start()));
+    }
+    let start = word_start(text);
+    let columns = names.result.iter().map(String::as_str);
+    let mut found = starting(columns, &text[start..]);
+    if argument[..start - base].trim_end().ends_with(|c| is_word(c) || c == '"') {
+        found = starting(["of", "from"], &text[start..]);
+    }
+    (start, found)
+}
+
+fn starting<'a>(all: impl IntoIterator<Item = &'a str>, prefix: &str) -> Vec<Candidate> {
+    let prefix = prefix.to_lowercase();
+    all.into_iter()
+        .filter(|word| word.to_lowercase().starts_with(&prefix))
+        .map(|word| Candidate::plain(identifier(word)))
+        .collect()
+}
+
+/// The name as SQL must write it: quoted unless it is plain and lower case.
+fn identifier(name: &str) -> String {
+    let plain = name.chars().all(|c| is_word(c) && !c.is_uppercase() || c == '\\');
+    let word = is_keyword(name) && !name.chars().any(char::is_lowercase);
+    if plain || word { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+fn files(prefix: &str) -> Vec<Candidate> {
+    let (folder, start) = match prefix.rfind('/') {
+        Some(at) => (&prefix[..=at], &prefix[at + 1..]),
+        None => ("", prefix),
+    };
+    let path = if folder.is_empty() { Path::new(".") } else { Path::new(folder) };
+    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    let mut found: Vec<Candidate> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let name = entry.file_name().into_string().ok()?;
+            let hidden = name.starts_with('.') && !start.starts_with('.');
+            if hidden || !name.starts_with(start) {
+                return None;
+            }
+            let slash = if entry.path().is_dir() { "/" } else { "" };
+            Some(Candidate {
+                display: format!("{name}{slash}"),
+                replacement: format!("{folder}{name}{slash}"),
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| a.display.cmp(&b.display));
+    found
+}
+
+fn word_start(text: &str) -> usize {
+    text.len() - text.chars().rev().take_while(|c| is_word(*c)).map(char::len_utf8).sum::<usize>()
+}
+
+fn complete_sql(names: &Names, text: &str, after: &str) -> (usize, Vec<Candidate>) {
+    let before = tokens(text);
+    let open = before.last().filter(|token| !token.closed || token.text.starts_with("--"));
+    let (start, quoted) = match open {
+        Some(token) if token.kind == Kind::Name => (token.start, true),
+        Some(_) => return (text.len(), Vec::new()),
+        None => (word_start(text), false),
+    };
+    let prefix = text[start..].trim_start_matches('"');
+    let said: Vec<&Token> =
+        before.iter().filter(|token| token.start < start && !token.is_blank()).collect();
+    let whole = format!("{text}{after}");
+    let used = used_tables(names, &whole);
+    let columns = |table: &str| names.tables.get(table).into_iter().flatten().map(String::as_str);
+    let mut found: Vec<Candidate> = match said.as_slice() {
+        [.., owner, dot] if dot.text == "." => {
+            let owner = unquoted(owner.text);
+            let table = used.iter().find(|(alias, table)| *alias == owner || *table == owner);
+            starting(table.into_iter().flat_map(|(_, table)| columns(table)), prefix)
+        }
+        [.., last] if ["from", "join", "describe", "table"].iter().any(|word| last.is(word)) => {
+            starting(names.tables.keys().map(String::as_str), prefix)
+        }
+        _ => {
+            let own = used.iter().flat_map(|(_, table)| columns(table));
+            let others = names.tables.keys().flat_map(|table| columns(table));
+            let mut all = unique(starting(own.chain(others), prefix));
+            if !quoted {
+                all.extend(words(names, prefix));
+            }
+            all
+        }
+    };
+    if quoted {
+        found.iter_mut().for_each(|found| quote(&mut found.replacement));
+    }
+    (start, found)
+}
+
+fn quote(name: &mut String) {
+    if !name.starts_with('"') {
+        *name = format!("\"{name}\"");
+    }
+}
+
+fn unique(mut all: Vec<Candidate>) -> Vec<Candidate> {
+    let mut seen = BTreeSet::new();
+    all.retain(|candidate| seen.insert(candidate.display.clone()));
+    all
+}
+
+/// Functions, keywords and tables; nothing for an empty prefix, there are too many.
+fn words(names: &Names, prefix: &str) -> Vec<Candidate> {
+    if prefix.is_empty() {
+        return Vec::new();
+    }
+    let lower = prefix.to_lowercase();
+    let functions = names.functions.names().into_iter().filter(|name| name.starts_with(&lower));
+    let functions = functions
+        .map(|name| Candidate { display: name.to_string(), replacement: format!("{name}(") });
+    let small = prefix.chars().all(|c| !c.is_uppercase());
+    let keywords =
+        KEYWORDS.split_whitespace().filter(|word| word.to_lowercase().starts_with(&lower));
+    let keywords = keywords
+        .map(|word| Candidate::plain(if small { word.to_lowercase() } else { word.into() }));
+    let tables = starting(names.tables.keys().map(String::as_str), prefix);
+    functions.chain(keywords).chain(tables).collect()
+}
+
+fn unquoted(name: &str) -> String {
+    match name.strip_prefix('"') {
+        Some(inner) => inner.trim_end_matches('"').replace("\"\"", "\""),
+        None => name.to_lowercase(),
+    }
+}
+
+/// The tables that the text names, each with the name that it goes by.
+fn used_tables(names: &Names, text: &str) -> Vec<(String, String)> {
+    let all = tokens(text);
+    let said: Vec<&Token> = all.iter().filter(|token| !token.is_blank()).collect();
+    let mut used = Vec::new();
+    for (place, token) in said.iter().enumerate() {
+        let table = unquoted(token.text);
+        if !matches!(token.kind, Kind::Word | Kind::Name) || !names.tables.contains_key(&table) {
+            continue;
+        }
+        let next = said[place + 1..].iter().find(|token| !token.is("as"));
+        let alias = next
+            .filter(|next| matches!(next.kind, Kind::Word | Kind::Name) && !is_keyword(next.text))
+            .map_or_else(|| table.clone(), |next| unquoted(next.text));
+        used.push((alias, table));
+    }
+    used
+}
+
+/// The names as [`Names`] holds them, from lists that may fail to be read.
+pub(super) fn column_names<T>(columns: Result<Vec<(String, T, bool)>>) -> Vec<String> {
+    columns.map(|all| all.into_iter().map(|(name, ..)| name).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::repl) fn names() -> Names {
+        let columns = |all: &[&str]| all.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        Names {
+            tables: [
+                ("bars".to_string(), columns(&["symbol", "ts", "open", "close", "Weird Name"])),
+                ("sectors".to_string(), columns(&["symbol", "sector"])),
+            ]
+            .into(),
+            result: columns(&["ts", "close", "sma_20"]),
+            parameters: columns(&["fast", "slow"]),
+            functions: Functions::new(),
+        }
+    }
+
+    /// The completions where `|` stands.
+    fn at(text: &str) -> (usize, Vec<String>) {
+        let (before, after) = text.split_once('|').unwrap();
+        let (start, found) = complete(&names(), before, after);
+        (start, found.into_iter().map(|candidate| candidate.replacement).collect())
+    }
+
+    #[test]
+    fn completions() {
+        let cases: [(&str, usize, &[&str]); 22] = [
+            ("SELECT * FROM ba|", 14, &["bars"]),
+            ("SELECT * FROM |", 14, &["bars", "sectors"]),
+            ("SELECT sym| FROM bars", 7, &["symbol"]),
+            ("SELECT sect| FROM bars", 7, &["sector", "sectors"]),
+            ("SELECT b.c| FROM bars b", 9, &["close"]),
+            ("SELECT b.| FROM bars AS b", 9, &["symbol", "ts", "open", "close", "\"Weird Name\""]),
+            ("SELECT \"W| FROM bars", 7, &["\"Weird Name\""]),
+            ("SELECT rsi| FROM bars", 7, &["rsi("]),
+            ("SELECT * FROM bars wher|", 19, &["where"]),
+            ("SELECT * FROM bars WHER|", 19, &["WHERE"]),
+            ("SELECT 'fr|", 10, &[]),
+            ("SELECT 1 -- fr|", 14, &[]),
+            ("\\tim|", 0, &["\\timing "]),
+            ("\\timing |", 8, &["on", "off"]),
+            ("\\format j|", 8, &["json"]),
+            ("\\d b|", 3, &["bars"]),
+            ("\\unset f|", 7, &["fast"]),
+            ("\\plot cl|", 6, &["close"]),
+            ("\\plot close, s|", 13, &["sma_20"]),
+            ("\\plot close f|", 12, &["from"]),
+            ("\\plot close from b|", 17, &["bars"]),
+            ("SELECT 1\n\\rs|", 9, &[]),
+        ];
+        for (text, start, expected) in cases {
+            assert_eq!(
+                at(text),
+                (start, expected.iter().map(|s| s.to_string()).collect()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn file_names() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["trend.sql", "trend.csv", ".hidden"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        let path = folder.path().display().to_string();
+        let (start, found) = at(&format!("\\i {path}/tr|"));
+        assert_eq!(start, 3);
+        assert_eq!(found, [format!("{path}/trend.csv"), format!("{path}/trend.sql")]);
+        assert_eq!(at(&format!("\\i {path}/s|")).1, [format!("{path}/sub/")]);
+        assert_eq!(at(&format!("\\source bars={path}/s|")).1, [format!("{path}/sub/")]);
+    }
+}

@@ -1,0 +1,207 @@
+//! The line editor: rustyline, taught the names of the session, and the history on disk.
+
+use super::color::highlight;
+use super::complete::{Candidate, Names, complete};
+use super::hint::hint;
+use crate::error::{Error, Result};
+use rustyline::completion::Completer;
+use rustyline::error::ReadlineError;
+use rustyline::highlight::{CmdKind, Highlighter};
+use rustyline::hint::{Hint, Hinter};
+use rustyline::history::DefaultHistory;
+use rustyline::validate::Validator;
+use rustyline::{Behavior, ColorMode, CompletionType, Config, Context, Helper};
+use std::borrow::Cow;
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+
+/// What the user did at the prompt.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    Line(String),
+    /// Ctrl-C.
+    Cleared,
+    /// Ctrl-D.
+    End,
+}
+
+/// Reads lines with completion, colours and history.
+pub(super) struct Editor {
+    inner: rustyline::Editor<Helped, DefaultHistory>,
+    history: Option<PathBuf>,
+}
+
+const PROMPT: &str = "windrow> ";
+const CONTINUED: &str = "     -> ";
+
+impl Editor {
+    /// An editor on the terminal.
+    ///
+    /// # Errors
+    /// When there is no terminal to edit on.
+    pub(super) fn new(color: bool, stdout_is_terminal: bool) -> Result<Self> {
+        let config = Config::builder()
+            .auto_add_history(false)
+            .history_ignore_space(true)
+            .history_ignore_dups(true)
+            .and_then(|config| config.max_history_size(10_000))
+            .map_err(from_readline)?
+            .completion_type(CompletionType::List)
+            .completion_prompt_limit(100)
+            .color_mode(if color { ColorMode::Enabled } else { ColorMode::Disabled })
+            // The prompt must not end up in a file that the results go to.
+            .behavior(if stdout_is_terminal { Behavior::Stdio } else { Behavior::PreferTerm })
+            .build();
+        let mut inner = rustyline::Editor::with_config(config).map_err(from_readline)?;
+        inner.set_helper(Some(Helped { color, ..Helped::default() }));
+        let history =
+            history_file(env::var_os("XDG_STATE_HOME").map(PathBuf::from), env::home_dir());
+        if let Some(path) = &history {
+            // The first session has none, and a history that cannot be read is not worth a word.
+            let _ = inner.load_history(path);
+        }
+        Ok(Self { inner, history })
+    }
+
+    /// Reads a line under the lines that wait in `pending`.
+    ///
+    /// # Errors
+    /// When the terminal fails.
+    pub(super) fn read(&mut self, names: &mut Names, pending: &str) -> Result<Read> {
+        if let Some(helper) = self.inner.helper_mut() {
+            helper.names = std::mem::take(names);
+            helper.pending = pending.to_string();
+        }
+        let read = self.inner.readline(if pending.is_empty() { PROMPT } else { CONTINUED });
+        if let Some(helper) = self.inner.helper_mut() {
+            *names = std::mem::take(&mut helper.names);
+        }
+        match read {
+            Ok(line) => Ok(Read::Line(line)),
+            Err(ReadlineError::Interrupted) => Ok(Read::Cleared),
+            Err(ReadlineError::Eof) => Ok(Read::End),
+            Err(error) => Err(from_readline(error)),
+        }
+    }
+
+    /// Keeps what was typed, whole, for this session and later ones.
+    pub(super) fn remember(&mut self, text: &str) {
+        let added = self.inner.add_history_entry(text.trim_end()).unwrap_or(false);
+        let (true, Some(path)) = (added, &self.history) else { return };
+        if let Some(folder) = path.parent() {
+            let _ = fs::create_dir_all(folder);
+        }
+        // A read-only home is no reason to stop, nor to complain at every line.
+        let _ = self.inner.append_history(path);
+    }
+}
+
+/// `$XDG_STATE_HOME/windrow/history`, else `~/.local/state/windrow/history`.
+fn history_file(state: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    let state = state.filter(|path| path.is_absolute());
+    let state = state.or_else(|| Some(home?.join(".local/state")))?;
+    Some(state.join("windrow/history"))
+}
+
+fn from_readline(error: ReadlineError) -> Error {
+    Error::internal(format!("the terminal cannot be read: {error}"))
+}
+
+/// What rustyline asks while a line is typed.
+#[derive(Default)]
+struct Helped {
+    names: Names,
+    pending: String,
+    color: bool,
+}
+
+impl Helper for Helped {}
+impl Validator for Helped {}
+
+impl Completer for Helped {
+    type Candidate = Candidate;
+
+    fn complete(
+        &self,
+        line: &str,
+        pos: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Candidate>)> {
+        let before = format!("{}{}", self.pending, &line[..pos]);
+        let (start, found) = complete(&self.names, &before, &line[pos..]);
+        Ok((start.saturating_sub(self.pending.len()), found))
+    }
+}
+
+impl rustyline::completion::Candidate for Candidate {
+    fn display(&self) -> &str {
+        &self.display
+    }
+
+    fn replacement(&self) -> &str {
+        &self.replacement
+    }
+}
+
+/// A hint to read, not to take over.
+struct Grey(String);
+
+impl Hint for Grey {
+    fn display(&self) -> &str {
+        &self.0
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Hinter for Helped {
+    type Hint = Grey;
+
+    /// Without colours a hint would look like typed text.
+    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<Grey> {
+        if !self.color || pos < line.len() {
+            return None;
+        }
+        hint(&self.names, &format!("{}{line}", self.pending)).map(Grey)
+    }
+}
+
+impl Highlighter for Helped {
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        Cow::Owned(highlight(&self.names, &self.pending, line))
+    }
+
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
+        Cow::Owned(format!("\u{1b}[1m{prompt}\u{1b}[0m"))
+    }
+
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        Cow::Owned(format!("\u{1b}[90m{hint}\u{1b}[0m"))
+    }
+
+    fn highlight_char(&self, _: &str, _: usize, kind: CmdKind) -> bool {
+        kind != CmdKind::MoveCursor
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_history_is() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        let cases = [
+            (path("/state"), path("/home/a"), path("/state/windrow/history")),
+            (None, path("/home/a"), path("/home/a/.local/state/windrow/history")),
+            (path("relative"), path("/home/a"), path("/home/a/.local/state/windrow/history")),
+            (None, None, None),
+        ];
+        for (state, home, expected) in cases {
+            assert_eq!(history_file(state, home), expected);
+        }
+    }
+}

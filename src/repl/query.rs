@@ -1,0 +1,177 @@
+//! The rows of a running query, so that Ctrl-C stops it and memory stays bounded.
+//!
+//! A query may compute for long without yielding, on every thread of its runtime. So queries have
+//! a runtime of their own, which is left behind when one does not stop, and Ctrl-C is heard by a
+//! thread that does nothing else.
+
+use crate::engine::Query;
+use crate::error::{Error, Kind, Result};
+use arrow::array::RecordBatch;
+use datafusion::common::DataFusionError;
+use futures::{FutureExt, StreamExt};
+use std::future::Future;
+use std::sync::Arc;
+use std::thread;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Ctrl-C while something runs.
+pub(super) struct Interrupt(mpsc::UnboundedReceiver<()>);
+
+impl Interrupt {
+    /// From now on Ctrl-C no longer ends the program.
+    ///
+    /// # Errors
+    /// When the signal cannot be caught.
+    pub(super) fn new() -> Result<Self> {
+        let fail = |error: std::io::Error| Error::internal(format!("cannot catch Ctrl-C: {error}"));
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(fail)?;
+        let mut signals = {
+            let _inside = runtime.enter();
+            signal(SignalKind::interrupt()).map_err(fail)?
+        };
+        let listen = move || {
+            runtime.block_on(async {
+                while signals.recv().await.is_some() && sender.send(()).is_ok() {}
+            });
+        };
+        thread::Builder::new().name("ctrl-c".into()).spawn(listen).map_err(fail)?;
+        Ok(Self(receiver))
+    }
+
+    /// Forgets a Ctrl-C that came while nothing ran.
+    pub(super) fn forget(&mut self) {
+        while self.0.try_recv().is_ok() {}
+    }
+
+    /// The outcome of `work`, unless Ctrl-C comes first: then `work` is dropped.
+    pub(super) async fn or_cancel<T>(
+        &mut self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        tokio::select! {
+            biased;
+            Some(()) = self.0.recv() => Err(Error::new(Kind::Interrupted, "cancelled")),
+            done = work => done,
+        }
+    }
+}
+
+/// Where queries run.
+pub(super) struct Runner {
+    threads: usize,
+    runtime: Option<Runtime>,
+    last: Option<tokio::task::AbortHandle>,
+}
+
+impl Runner {
+    /// A place for queries with this many threads.
+    pub(super) fn new(threads: usize) -> Self {
+        Self { threads: threads.max(1), runtime: None, last: None }
+    }
+
+    /// Starts a query. At most two of its batches wait to be taken.
+    ///
+    /// # Errors
+    /// When no threads are to be had.
+    pub(super) fn start<'a>(
+        &mut self,
+        query: &Arc<Query>,
+        interrupt: Option<&'a mut Interrupt>,
+    ) -> Result<Rows<'a>> {
+        if self.last.as_ref().is_some_and(|last| !last.is_finished()) {
+            self.leave();
+        }
+        let runtime = match self.runtime.take() {
+            Some(runtime) => runtime,
+            None => Builder::new_multi_thread()
+                .thread_name("query")
+                .worker_threads(self.threads)
+                .enable_all()
+                .build()
+                .map_err(|error| Error::internal(format!("cannot start threads: {error}")))?,
+        };
+        let (sender, batches) = mpsc::channel(2);
+        let task = runtime.spawn(send(Arc::clone(query), sender));
+        self.last = Some(task.abort_handle());
+        self.runtime = Some(runtime);
+        Ok(Rows { batches, task, interrupt })
+    }
+
+    /// Does not wait for threads that still compute.
+    fn leave(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+async fn send(query: Arc<Query>, sender: mpsc::Sender<Result<RecordBatch>>) {
+    let mut stream = match query.stream() {
+        Ok(stream) => stream,
+        Err(error) => return drop(sender.send(Err(error)).await),
+    };
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(|error| from_stream(&error));
+        if sender.send(batch).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The batches of a query. Dropping them stops it.
+pub(super) struct Rows<'a> {
+    batches: mpsc::Receiver<Result<RecordBatch>>,
+    task: JoinHandle<()>,
+    interrupt: Option<&'a mut Interrupt>,
+}
+
+impl Rows<'_> {
+    /// The next batch, or nothing after the last one.
+    ///
+    /// # Errors
+    /// When the query fails or Ctrl-C comes.
+    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let batches = &mut self.batches;
+        let next = match &mut self.interrupt {
+            Some(interrupt) => interrupt.or_cancel(async { Ok(batches.recv().await) }).await?,
+            None => batches.recv().await,
+        };
+        match next {
+            Some(batch) => batch.map(Some),
+            None => match (&mut self.task).now_or_never() {
+                Some(Err(error)) if error.is_panic() => {
+                    Err(Error::internal("the query stopped in a panic"))
+                }
+                _ => Ok(None),
+            },
+        }
+    }
+}
+
+impl Drop for Rows<'_> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Our own error where one travelled inside, else what DataFusion says.
+fn from_stream(error: &DataFusionError) -> Error {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(inner) = source {
+        if let Some(own) = inner.downcast_ref::<Error>() {
+            return own.clone();
+        }
+        source = inner.source();
+    }
+    Error::query(error.strip_backtrace())
+}

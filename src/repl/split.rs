@@ -1,0 +1,104 @@
+//! Input to statements and commands: a statement ends with `;`, a command with its line.
+
+use super::lexer::{Kind, Token, tokens};
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece<'a> {
+    /// SQL without its semicolon.
+    Statement(&'a str),
+    /// A command from its backslash to the end of the line.
+    Command(&'a str),
+}
+
+/// What can be done now, and what waits for more lines.
+pub(super) fn split(text: &str) -> (Vec<Piece<'_>>, &str) {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    // A command ends with its line, whatever quotes are open there: read on from behind it.
+    while let Some(end) = statements(text, &mut start, &mut pieces) {
+        start = end;
+    }
+    (pieces, &text[start..])
+}
+
+/// Takes statements from `start` on, up to and with the first command; gives its end.
+fn statements<'a>(text: &'a str, start: &mut usize, pieces: &mut Vec<Piece<'a>>) -> Option<usize> {
+    let base = *start;
+    let mut said = false;
+    for token in tokens(&text[base..]) {
+        let (from, to) = (base + token.start, base + token.end());
+        match token.kind {
+            Kind::Semicolon => {
+                if said {
+                    pieces.push(Piece::Statement(text[*start..from].trim()));
+                }
+                (*start, said) = (to, false);
+            }
+            Kind::Backslash if !said => {
+                let end = text[from..].find('\n').map_or(text.len(), |at| from + at);
+                pieces.push(Piece::Command(text[from..end].trim_end()));
+                return Some(end);
+            }
+            _ => said |= !token.is_blank(),
+        }
+    }
+    None
+}
+
+/// Whether the text says nothing yet: space and line comments. A block comment says something, it
+/// may be the header of a feature set.
+pub(super) fn is_idle(text: &str) -> bool {
+    tokens(text).iter().all(|token| token.is_blank() && !token.text.starts_with("/*"))
+}
+
+/// Whether the text has nothing to run: space and comments of both kinds.
+pub(super) fn is_blank(text: &str) -> bool {
+    tokens(text).iter().all(Token::is_blank)
+}
+
+/// Whether a new line under this text starts in a quote or comment.
+pub(super) fn is_within(text: &str) -> bool {
+    tokens(text).last().is_some_and(|token| !token.closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Piece::{Command, Statement};
+
+    #[test]
+    fn pieces_and_rest() {
+        let cases: [(&str, &[Piece], &str); 14] = [
+            ("SELECT 1;", &[Statement("SELECT 1")], ""),
+            ("SELECT 1", &[], "SELECT 1"),
+            ("SELECT 1; SELECT 2 ;\n", &[Statement("SELECT 1"), Statement("SELECT 2")], "\n"),
+            ("SELECT ';' -- ;\n;", &[Statement("SELECT ';' -- ;")], ""),
+            ("SELECT $$;$$;", &[Statement("SELECT $$;$$")], ""),
+            ("SELECT \"a;b\" /* ; */;", &[Statement("SELECT \"a;b\" /* ; */")], ""),
+            (";; ;", &[], ""),
+            ("\\d bars", &[Command("\\d bars")], ""),
+            ("\\d\nSELECT 1;\\q", &[Command("\\d"), Statement("SELECT 1"), Command("\\q")], ""),
+            ("SELECT 1; \\d bars; x", &[Statement("SELECT 1"), Command("\\d bars; x")], ""),
+            ("SELECT 'a\n;b", &[], "SELECT 'a\n;b"),
+            ("SELECT \\d;", &[Statement("SELECT \\d")], ""),
+            ("-- note\n\\d", &[Command("\\d")], ""),
+            ("\\i it's.sql\nSELECT 1;", &[Command("\\i it's.sql"), Statement("SELECT 1")], ""),
+        ];
+        for (text, pieces, rest) in cases {
+            assert_eq!(split(text), (pieces.to_vec(), rest), "{text}");
+        }
+    }
+
+    #[test]
+    fn idle_blank_within() {
+        assert!(is_idle(" \n-- note\n"));
+        assert!(!is_idle("/* header */"));
+        assert!(is_blank("/* header */ -- x"));
+        assert!(!is_blank("x"));
+        for (text, within) in [("SELECT '", true), ("/* a", true), ("SELECT 1", false), ("", false)]
+        {
+            assert_eq!(is_within(text), within, "{text}");
+        }
+    }
+}
