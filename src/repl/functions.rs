@@ -89,11 +89,11 @@ impl Functions {
         text
     }
 
-    /// The documentation of one function. A name that is ours and SQL's shows both.
+    /// The documentation of one function in lines of this width. A name that is ours and SQL's shows both.
     ///
     /// # Errors
     /// When there is no such function; the nearest is named.
-    pub(super) fn describe(&self, name: &str) -> Result<String> {
+    pub(super) fn describe(&self, name: &str, width: usize) -> Result<String> {
         let name = name.trim_end_matches("()").to_lowercase();
         let mut parts = Vec::new();
         if let Some(entry) = windrow_udfs::find(&name) {
@@ -109,8 +109,35 @@ impl Functions {
             };
             return Err(Error::query(format!("unknown function {name}")).hint(hint));
         }
-        Ok(parts.join("\n"))
+        Ok(wrapped(&parts.join("\n"), width))
     }
+}
+
+/// Breaks long lines between words. What is indented is code or a table and stays as it is.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let indent = if line.starts_with("- ") { "  " } else { "" };
+        let mut used = 0;
+        for word in line.split(' ').filter(|_| !line.starts_with("    ")) {
+            let length = word.chars().count();
+            if used > 0 && used + 1 + length > width {
+                out.push('\n');
+                out.push_str(indent);
+                used = indent.len();
+            } else if used > 0 {
+                out.push(' ');
+                used += 1;
+            }
+            out.push_str(word);
+            used += length;
+        }
+        if line.starts_with("    ") {
+            out.push_str(line);
+        }
+        out.push('\n');
+    }
+    out
 }
 
 fn shipped_text(name: &str, text: Option<&Documentation>) -> String {
@@ -137,13 +164,28 @@ mod tests {
             functions.contains("rsi") && functions.contains("lag") && functions.contains("abs")
         );
         assert!(functions.signature("rsi").unwrap().starts_with("rsi(close, timeperiod => 14)"));
-        assert!(functions.describe("rsi").unwrap().contains("rsi(close"));
-        assert!(functions.describe("LAG()").unwrap().starts_with("SQL's lag: "));
+        assert!(functions.describe("rsi", 80).unwrap().contains("rsi(close"));
+        assert!(functions.describe("LAG()", 80).unwrap().starts_with("SQL's lag: "));
         assert!(functions.list(80).contains(" rsi "));
         assert!(functions.list(60).lines().all(|line| line.trim_end().len() <= 60));
-        let error = functions.describe("rsii").unwrap_err().to_string();
+        let error = functions.describe("rsii", 80).unwrap_err().to_string();
         assert_eq!(error, "unknown function rsii; did you mean rsi?");
-        let error = functions.describe("zzzzzzzzzz").unwrap_err().to_string();
+        let error = functions.describe("zzzzzzzzzz", 80).unwrap_err().to_string();
         assert_eq!(error, "unknown function zzzzzzzzzz; \\f lists them all");
+    }
+
+    #[test]
+    fn long_lines_break_between_words() {
+        let cases = [
+            ("one two three", "one two\nthree\n"),
+            ("- a: one two", "- a: one\n  two\n"),
+            ("    code that stays", "    code that stays\n"),
+            ("unbreakable", "unbreakable\n"),
+            ("", ""),
+            ("a\n\nb", "a\n\nb\n"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(wrapped(text, 8), expected, "{text}");
+        }
     }
 }

@@ -301,7 +301,7 @@ impl Session {
         let width = self.terminal.map_or(WIDE, |terminal| terminal.width);
         let text = match name {
             "" => self.names.functions.list(width),
-            name => self.names.functions.describe(name)?,
+            name => self.names.functions.describe(name, width)?,
         };
         self.print(&text)
     }
