@@ -1,5 +1,6 @@
-//! Functions over all rows of one time stamp: `cs_rank(close) OVER (PARTITION BY ts)`. A row that is NULL gives
-//! NULL and is not counted. Results depend on the set of values, not on the order of the rows.
+//! Functions over all rows of one time stamp: `cs_rank(close) OVER (PARTITION BY ts)`. A row that
+//! is NULL gives NULL and is not counted. Results depend on the set of values, not on the order of
+//! the rows.
 
 use crate::indicator::{CrossSection, Group, Memory, Params, Spec};
 use crate::udwf::{Entry, cross_section};
@@ -19,8 +20,8 @@ struct Rank;
 impl CrossSection for Rank {
     const SPEC: Spec = spec("cs_rank", "Rank within the group")
         .doc(
-            "The mean rank of the value among the group's values, divided by their count: above 0 up to 1. Equal \
-             values share the mean of their ranks.",
+            "The mean rank of the value among the group's values, divided by their count: above \
+             0 up to 1. Equal values share the mean of their ranks.",
             "pandas rank(pct=True)",
         )
         .example(&[], &[&[0.125, 0.5, 0.25, 0.5, 0.875, 0.5, 0.75, 1.0]]);
@@ -43,11 +44,14 @@ struct Zscore;
 impl CrossSection for Zscore {
     const SPEC: Spec = spec("cs_zscore", "Standard score within the group")
         .doc(
-            "(x - mean) / stddev of the group's values, stddev with n - 1. NULL for a group of one; 0 where all \
-             values are equal.",
+            "(x - mean) / stddev of the group's values, stddev with n - 1. NULL for a group of \
+             one; 0 where all values are equal.",
             "pandas (x - x.mean()) / x.std()",
         )
-        .example(&[], &[&[-1.48624, -0.23467, -0.86046, -0.23467, 1.0169, -0.23467, 0.39112, 1.64269]]);
+        .example(
+            &[],
+            &[&[-1.48624, -0.23467, -0.86046, -0.23467, 1.0169, -0.23467, 0.39112, 1.64269]],
+        );
 
     fn group(_: &Params, values: &[f64], results: &mut [f64]) {
         let count = values.len() as f64;

@@ -1,6 +1,8 @@
 //! The words that users read about the functions, rendered from the tables and from nowhere else.
 
-use crate::indicator::{EXAMPLE_BARS, Example, Group, Kind, Param, ParamKind, Spec, number};
+use crate::indicator::{
+    EXAMPLE_BARS, Example, Group, Kind, Memory, Param, ParamKind, Spec, number,
+};
 use crate::kernel::MaType;
 use crate::udwf::Entry;
 use datafusion_doc::{DocSection, Documentation};
@@ -25,22 +27,25 @@ pub fn functions_markdown() -> String {
 const INTRODUCTION: &str = "\
 # Functions
 
-This file is rendered from the tables in `udfs/src`; `UPDATE_DOCS=1 cargo test -p windrow-udfs` writes it anew.
+This file is rendered from the tables in `udfs/src`; `UPDATE_DOCS=1 cargo test --workspace \
+--test documentation` writes it anew.
 
-Indicators are window functions: `rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts)`. Inputs come first, then \
-parameters by position or by name; what is left out has its default. A function with several outputs gives a struct: \
-`macd(close) OVER w['macdsignal']`. Names, defaults and values are those of TA-Lib 0.8.1, to 1e-9 relative.
+Indicators are window functions: `rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts)`. Inputs \
+come first, then parameters by position or by name; what is left out has its default. A function \
+with several outputs gives a struct: `macd(close) OVER w['macdsignal']`. Names, defaults and \
+values are those of TA-Lib 0.8.1, to 1e-9 relative.
 
-A row in which any input is NULL, NaN or infinite gives NULL and is skipped: the state does not move. The first \
-`lookback` valid rows give NULL, and so does a result that is not finite. Where a quotient is 0/0 and TA-Lib defines \
-a value, it is that value.
+A row in which any input is NULL, NaN or infinite gives NULL and is skipped: the state does not \
+move. The first `lookback` valid rows give NULL, and so does a result that is not finite. Where \
+a quotient is 0/0 and TA-Lib defines a value, it is that value.
 
-`max`, `min`, `sum`, `stddev` and `var` belong to SQL. Given a period they are TA-Lib's (`max(close, 30) OVER w`), without \
-one they are SQL's. `stddev(x, n)` and `var(x, n)` divide by n, as TA-Lib does; SQL's `stddev(x)` and `var(x)` divide \
-by n - 1.
+`max`, `min`, `sum`, `stddev` and `var` belong to SQL. Given a period they are TA-Lib's \
+(`max(close, 30) OVER w`), without one they are SQL's. `stddev(x, n)` and `var(x, n)` divide by \
+n, as TA-Lib does; SQL's `stddev(x)` and `var(x)` divide by n - 1.
 
-Warm-up is the number of rows after which a value practically no longer depends on where the series starts. For \
-recursions it is an estimate, for windows it is the lookback, and what is cumulative never forgets.
+Warm-up is the number of rows after which a value practically no longer depends on where the \
+series starts. For recursions it is an estimate, for windows it is the lookback, and what is \
+cumulative never forgets.
 ";
 
 fn averages() -> String {
@@ -81,6 +86,10 @@ fn section(entry: &Entry, code: &str) -> String {
         let _ = writeln!(text, "- {code}{}{code}: {}", param.name, meaning(param));
     }
     let _ = writeln!(text, "- memory: {}", reach(spec));
+    let chosen = spec.params.iter().any(|param| param.kind == ParamKind::MaType);
+    if chosen && spec.memory == Memory::Window {
+        text.push_str("- with a moving average that is recursive, it is recursive too\n");
+    }
     let _ = writeln!(text, "- source: {}", spec.source);
     if let Some(example) = &spec.example {
         let _ = write!(text, "\n{}", example_rows(spec, example));

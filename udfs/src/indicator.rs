@@ -52,7 +52,8 @@ pub enum Kind {
 pub enum Memory {
     /// On its own row (for cross-sectional functions: on its own group).
     Pointwise,
-    /// On the last `lookback + 1` valid rows, and on nothing else: the same window gives the same bits.
+    /// On the last `lookback + 1` valid rows, and on nothing else: the same window gives the same
+    /// bits.
     Window,
     /// On all rows before it, with weights that fade: it forgets where the series starts.
     Recursive,
@@ -105,7 +106,8 @@ pub struct Param {
 }
 
 impl Param {
-    /// The number that a text stands for: `'ema'` is 1 for a moving average. Other kinds have no names.
+    /// The number that a text stands for: `'ema'` is 1 for a moving average. Other kinds have no
+    /// names.
     pub fn parse_name(&self, text: &str) -> Option<f64> {
         match self.kind {
             ParamKind::MaType => MaType::from_name(text).map(|ma| f64::from(ma.code())),
@@ -113,7 +115,8 @@ impl Param {
         }
     }
 
-    /// Says why `value` is not allowed, as the end of a sentence that begins with its function's name.
+    /// Says why `value` is not allowed, as the end of a sentence that begins with its function's
+    /// name.
     pub(crate) fn check(&self, value: f64) -> Result<(), String> {
         let allowed = match self.kind {
             ParamKind::MaType => MaType::from_code(value).is_some(),
@@ -167,7 +170,8 @@ pub(crate) fn number(value: f64) -> String {
     if value.abs() >= 1e15 { format!("{value:e}") } else { value.to_string() }
 }
 
-/// What a function gives for the eight rows of [`EXAMPLE_BARS`]: one slice per output, NaN for NULL.
+/// What a function gives for the eight rows of [`EXAMPLE_BARS`]: one slice per output, NaN for
+/// NULL.
 #[derive(Clone, Copy, Debug)]
 pub struct Example {
     /// The full list of parameters.
@@ -175,6 +179,9 @@ pub struct Example {
     /// One value per row and output; NaN stands for NULL.
     pub outputs: &'static [&'static [f64]],
 }
+
+/// What stands for NULL in an [`Example`].
+pub(crate) const NULL: f64 = f64::NAN;
 
 /// The rows of every [`Example`]: eight bars, a column each. Cross-sectional functions read them as
 /// eight symbols at one time.
@@ -203,7 +210,8 @@ pub struct Spec {
     pub params: &'static [Param],
     /// The outputs: one gives a number, several give a struct with these fields.
     pub outputs: &'static [&'static str],
-    /// How much of the past a value depends on, at the defaults ([`crate::Bound::memory`] knows one call).
+    /// How much of the past a value depends on, at the defaults ([`crate::Bound::memory`] knows one
+    /// call).
     pub memory: Memory,
     /// Rises whenever a bit of any output changes, so that stored values can be told apart.
     pub version: u32,
@@ -329,8 +337,8 @@ impl Params<'_> {
 
 /// An indicator: a state that takes one valid row and gives one row of outputs.
 ///
-/// Written as a step over rows it cannot look ahead. It never sees NULL, NaN or infinity; what it returns
-/// before `lookback` rows have passed is ignored, and whatever is not finite becomes NULL.
+/// Written as a step over rows it cannot look ahead. It never sees NULL, NaN or infinity; what it
+/// returns before `lookback` rows have passed is ignored, and whatever is not finite becomes NULL.
 /// All memory is taken in `new`, so that the size of a state depends on its parameters only.
 pub trait Indicator<const I: usize, const O: usize>:
     Debug + Send + Serialize + DeserializeOwned + Sized + 'static
@@ -341,7 +349,8 @@ pub trait Indicator<const I: usize, const O: usize>:
     /// Rows consumed before the first value.
     fn lookback(params: &Params) -> usize;
 
-    /// Rows after which the start of the series practically no longer shows: an estimate for recursions.
+    /// Rows after which the start of the series practically no longer shows: an estimate for
+    /// recursions.
     fn warmup(params: &Params) -> usize {
         Self::lookback(params)
     }
@@ -357,8 +366,8 @@ pub trait Indicator<const I: usize, const O: usize>:
     /// One row.
     fn next(&mut self, row: [f64; I]) -> [f64; O];
 
-    /// Many rows at once. An indicator overrides this only where whole slices are faster, and then gives
-    /// the bits that `next` gives.
+    /// Many rows at once. An indicator overrides this only where whole slices are faster, and then
+    /// gives the bits that `next` gives.
     fn run(&mut self, inputs: [&[f64]; I], mut outputs: [&mut [f64]; O]) {
         let rows = outputs.first().map_or(0, |output| output.len());
         let inputs = inputs.map(|input| &input[..rows]);
@@ -379,7 +388,7 @@ pub trait CrossSection: 'static {
     /// What users read about it.
     const SPEC: Spec;
 
-    /// Writes one result per value; whatever is not finite becomes NULL. The result of a value depends on
-    /// the set of values only, not on their order.
+    /// Writes one result per value; whatever is not finite becomes NULL. The result of a value
+    /// depends on the set of values only, not on their order.
     fn group(params: &Params, values: &[f64], results: &mut [f64]);
 }

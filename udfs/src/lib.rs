@@ -5,10 +5,11 @@
 //! FROM bars WINDOW w AS (PARTITION BY symbol ORDER BY ts)
 //! ```
 //!
-//! [`register_all`] is the one door. The rooms behind it, arrows downwards only:
-//! `planner` (what SQL says), `docs` (what users read), `udwf` (the adapter and the NULL policy), one file per group
-//! of functions, [`Indicator`] (what one is), [`kernel`] (the bricks they are made of). To add an indicator is to
-//! write one struct in its group's file and one line in the table at the top of that file.
+//! [`register_all`] is the one door. The rooms behind it, arrows downwards only: `planner` (what
+//! SQL says), `docs` (what users read), `udwf` (the adapter and the NULL policy), one file per
+//! group of functions, [`Indicator`] (what one is), [`kernel`] (the bricks they are made of). To
+//! add an indicator is to write one struct in its group's file and one line in the table at the top
+//! of that file.
 
 mod cross_section;
 pub mod docs;
@@ -46,7 +47,8 @@ static TABLES: [&[Entry]; 7] = [
     cross_section::FUNCTIONS,
 ];
 
-/// Registers every function, and the planner that fills in defaults and refuses calls without meaning.
+/// Registers every function, and the planner that fills in defaults and refuses calls without
+/// meaning.
 ///
 /// # Errors
 /// If the registry takes no window functions or no planners.

@@ -1,13 +1,12 @@
 //! Oscillators and rates of change.
 
-use crate::indicator::{Group, Indicator, Memory, Params, Spec, average, bars};
+use crate::indicator::{Group, Indicator, Memory, NULL, Params, Spec, average, bars};
 use crate::kernel::{
     AbsoluteDeviation, Average, Chain, Delay, Directional, Fold, Highest, Lowest, MaType, Pair,
     Peak, Smooth, TrueRange, is_noise, ratio, typical, within,
 };
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
-use std::f64::NAN;
 
 pub(crate) static INDICATORS: &[Entry] = &[
     entry::<Rsi, 1, 1>(),
@@ -73,12 +72,13 @@ struct Rsi(Moves);
 impl Indicator<1, 1> for Rsi {
     const SPEC: Spec = spec("rsi", "Relative strength index")
         .doc(
-            "The share of the average gain in the average move, from 0 to 100: 100 * gain / (gain + loss), both \
-             smoothed by Wilder. A market that never moved gives 0.",
+            "The share of the average gain in the average move, from 0 to 100: 100 * gain / \
+             (gain + loss), both smoothed by Wilder. A market that never moved gives 0.",
             "Wilder 1978; TA-Lib RSI",
         )
         .params(&[bars("timeperiod", 14, 2)])
-        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 75.0, 85.71429, 52.17391, 63.02521, 78.0]]);
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NULL, NULL, NULL, 75.0, 85.71429, 52.17391, 63.02521, 78.0]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -110,13 +110,21 @@ struct Macd {
 impl Indicator<1, 3> for Macd {
     const SPEC: Spec = spec("macd", "Moving average convergence/divergence")
         .doc(
-            "The fast exponential average less the slow one (macd), its own exponential average (macdsignal), \
-             and the difference of the two (macdhist).",
+            "The fast exponential average less the slow one (macd), its own exponential average \
+             (macdsignal), and the difference of the two (macdhist).",
             "Appel 1979; TA-Lib MACD",
         )
         .params(&[bars("fastperiod", 12, 2), bars("slowperiod", 26, 2), bars("signalperiod", 9, 1)])
         .outputs(&["macd", "macdsignal", "macdhist"])
-        .memory(Memory::Recursive).example(&[2.0, 4.0, 2.0], &[&[NAN, NAN, NAN, NAN, 0.40833, 0.08944, 0.13515, 0.37492], &[NAN, NAN, NAN, NAN, 0.26667, 0.14852, 0.1396, 0.29648], &[NAN, NAN, NAN, NAN, 0.14167, -0.05907, -0.00446, 0.07844]]);
+        .memory(Memory::Recursive)
+        .example(
+            &[2.0, 4.0, 2.0],
+            &[
+                &[NULL, NULL, NULL, NULL, 0.40833, 0.08944, 0.13515, 0.37492],
+                &[NULL, NULL, NULL, NULL, 0.26667, 0.14852, 0.1396, 0.29648],
+                &[NULL, NULL, NULL, NULL, 0.14167, -0.05907, -0.00446, 0.07844],
+            ],
+        );
 
     fn lookback(params: &Params) -> usize {
         ordered(params).1 + params.bars(2) - 2
@@ -189,8 +197,9 @@ impl Position {
 impl Indicator<3, 2> for Stoch {
     const SPEC: Spec = spec("stoch", "Stochastic oscillator")
         .doc(
-            "Where the close stands in the range of the last fastk_period bars, 100 * (close - lowest) / (highest \
-             - lowest), averaged (slowk) and averaged again (slowd). Without a range it is 0.",
+            "Where the close stands in the range of the last fastk_period bars, 100 * (close - \
+             lowest) / (highest - lowest), averaged (slowk) and averaged again (slowd). Without \
+             a range it is 0.",
             "Lane 1957; TA-Lib STOCH",
         )
         .inputs(&["high", "low", "close"])
@@ -201,7 +210,14 @@ impl Indicator<3, 2> for Stoch {
             bars("slowd_period", 3, 1),
             average("slowd_matype", MaType::Sma),
         ])
-        .outputs(&["slowk", "slowd"]).example(&[3.0, 2.0, 0.0, 2.0, 0.0], &[&[NAN, NAN, NAN, NAN, 70.0, 56.66667, 41.66667, 66.66667], &[NAN, NAN, NAN, NAN, 62.5, 63.33333, 49.16667, 54.16667]]);
+        .outputs(&["slowk", "slowd"])
+        .example(
+            &[3.0, 2.0, 0.0, 2.0, 0.0],
+            &[
+                &[NULL, NULL, NULL, NULL, 70.0, 56.66667, 41.66667, 66.66667],
+                &[NULL, NULL, NULL, NULL, 62.5, 63.33333, 49.16667, 54.16667],
+            ],
+        );
 
     fn lookback(params: &Params) -> usize {
         let k = params.average(2).lookback(params.bars(1));
@@ -246,8 +262,9 @@ struct Stochf {
 impl Indicator<3, 2> for Stochf {
     const SPEC: Spec = spec("stochf", "Fast stochastic oscillator")
         .doc(
-            "Where the close stands in the range of the last fastk_period bars, 100 * (close - lowest) / (highest \
-             - lowest) (fastk), and its average (fastd). Without a range it is 0.",
+            "Where the close stands in the range of the last fastk_period bars, 100 * (close - \
+             lowest) / (highest - lowest) (fastk), and its average (fastd). Without a range it \
+             is 0.",
             "Lane 1957; TA-Lib STOCHF",
         )
         .inputs(&["high", "low", "close"])
@@ -256,7 +273,14 @@ impl Indicator<3, 2> for Stochf {
             bars("fastd_period", 3, 1),
             average("fastd_matype", MaType::Sma),
         ])
-        .outputs(&["fastk", "fastd"]).example(&[3.0, 2.0, 0.0], &[&[NAN, NAN, NAN, 60.0, 80.0, 33.33333, 50.0, 83.33333], &[NAN, NAN, NAN, 55.0, 70.0, 56.66667, 41.66667, 66.66667]]);
+        .outputs(&["fastk", "fastd"])
+        .example(
+            &[3.0, 2.0, 0.0],
+            &[
+                &[NULL, NULL, NULL, 60.0, 80.0, 33.33333, 50.0, 83.33333],
+                &[NULL, NULL, NULL, 55.0, 70.0, 56.66667, 41.66667, 66.66667],
+            ],
+        );
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1 + params.average(2).lookback(params.bars(1))
@@ -298,8 +322,8 @@ struct Stochrsi {
 impl Indicator<1, 2> for Stochrsi {
     const SPEC: Spec = spec("stochrsi", "Stochastic relative strength index")
         .doc(
-            "The fast stochastic oscillator of the relative strength index: where the index stands in its own \
-             range (fastk), and the average of that (fastd).",
+            "The fast stochastic oscillator of the relative strength index: where the index \
+             stands in its own range (fastk), and the average of that (fastd).",
             "Chande and Kroll 1994; TA-Lib STOCHRSI",
         )
         .params(&[
@@ -309,7 +333,14 @@ impl Indicator<1, 2> for Stochrsi {
             average("fastd_matype", MaType::Sma),
         ])
         .outputs(&["fastk", "fastd"])
-        .memory(Memory::Recursive).example(&[3.0, 2.0, 2.0, 0.0], &[&[NAN, NAN, NAN, NAN, NAN, 0.0, 100.0, 100.0], &[NAN, NAN, NAN, NAN, NAN, 50.0, 50.0, 100.0]]);
+        .memory(Memory::Recursive)
+        .example(
+            &[3.0, 2.0, 2.0, 0.0],
+            &[
+                &[NULL, NULL, NULL, NULL, NULL, 0.0, 100.0, 100.0],
+                &[NULL, NULL, NULL, NULL, NULL, 50.0, 50.0, 100.0],
+            ],
+        );
 
     fn lookback(params: &Params) -> usize {
         let d = params.average(3).lookback(params.bars(2));
@@ -351,13 +382,14 @@ struct Adx {
 impl Indicator<3, 1> for Adx {
     const SPEC: Spec = spec("adx", "Average directional movement index")
         .doc(
-            "Wilder's average of the directional movement index: how strong a trend is, from 0 to 100, whichever \
-             way it goes.",
+            "Wilder's average of the directional movement index: how strong a trend is, from 0 \
+             to 100, whichever way it goes.",
             "Wilder 1978; TA-Lib ADX",
         )
         .inputs(&["high", "low", "close"])
         .params(&[bars("timeperiod", 14, 2)])
-        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, NAN, NAN, 55.55556, 39.25926, 44.54891]]);
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NULL, NULL, NULL, NULL, NULL, 55.55556, 39.25926, 44.54891]]);
 
     fn lookback(params: &Params) -> usize {
         2 * params.bars(0) - 1
@@ -387,13 +419,14 @@ struct PlusDi {
 impl Indicator<3, 1> for PlusDi {
     const SPEC: Spec = spec("plus_di", "Plus directional indicator")
         .doc(
-            "The share of upward movement in the true range, both smoothed by Wilder, in percent. Over one bar it \
-             is no percentage, as in TA-Lib.",
+            "The share of upward movement in the true range, both smoothed by Wilder, in \
+             percent. Over one bar it is no percentage, as in TA-Lib.",
             "Wilder 1978; TA-Lib PLUS_DI",
         )
         .inputs(&["high", "low", "close"])
         .params(&[bars("timeperiod", 14, 1)])
-        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 26.08696, 41.09589, 21.35231, 13.54402, 26.45773]]);
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NULL, NULL, NULL, 26.08696, 41.09589, 21.35231, 13.54402, 26.45773]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -420,13 +453,14 @@ struct MinusDi(PlusDi);
 impl Indicator<3, 1> for MinusDi {
     const SPEC: Spec = spec("minus_di", "Minus directional indicator")
         .doc(
-            "The share of downward movement in the true range, both smoothed by Wilder, in percent. Over one bar \
-             it is no percentage, as in TA-Lib.",
+            "The share of downward movement in the true range, both smoothed by Wilder, in \
+             percent. Over one bar it is no percentage, as in TA-Lib.",
             "Wilder 1978; TA-Lib MINUS_DI",
         )
         .inputs(&["high", "low", "close"])
         .params(&[bars("timeperiod", 14, 1)])
-        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 13.04348, 8.21918, 4.27046, 11.85102, 7.65306]]);
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NULL, NULL, NULL, 13.04348, 8.21918, 4.27046, 11.85102, 7.65306]]);
 
     fn lookback(params: &Params) -> usize {
         PlusDi::lookback(params)
@@ -452,13 +486,14 @@ struct Dx(Directional);
 impl Indicator<3, 1> for Dx {
     const SPEC: Spec = spec("dx", "Directional movement index")
         .doc(
-            "How far upward and downward movement are apart: 100 * abs(plus_di - minus_di) / (plus_di + \
-             minus_di).",
+            "How far upward and downward movement are apart: 100 * abs(plus_di - minus_di) / \
+             (plus_di + minus_di).",
             "Wilder 1978; TA-Lib DX",
         )
         .inputs(&["high", "low", "close"])
         .params(&[bars("timeperiod", 14, 2)])
-        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 33.33333, 66.66667, 66.66667, 6.66667, 55.12821]]);
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NULL, NULL, NULL, 33.33333, 66.66667, 66.66667, 6.66667, 55.12821]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -484,12 +519,13 @@ struct Cci(AbsoluteDeviation);
 impl Indicator<3, 1> for Cci {
     const SPEC: Spec = spec("cci", "Commodity channel index")
         .doc(
-            "The distance of the typical price (high + low + close) / 3 from its mean, in units of 0.015 mean \
-             absolute deviations.",
+            "The distance of the typical price (high + low + close) / 3 from its mean, in units \
+             of 0.015 mean absolute deviations.",
             "Lambert 1980; TA-Lib CCI",
         )
         .inputs(&["high", "low", "close"])
-        .params(&[bars("timeperiod", 14, 2)]).example(&[3.0], &[&[NAN, NAN, 75.0, 0.0, 100.0, 20.0, -100.0, 100.0]]);
+        .params(&[bars("timeperiod", 14, 2)])
+        .example(&[3.0], &[&[NULL, NULL, 75.0, 0.0, 100.0, 20.0, -100.0, 100.0]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -516,12 +552,13 @@ struct Willr {
 impl Indicator<3, 1> for Willr {
     const SPEC: Spec = spec("willr", "Williams' %R")
         .doc(
-            "How far the close is below the highest high of the last n bars, in percent of their range, from -100 \
-             to 0: -100 * (highest - close) / (highest - lowest).",
+            "How far the close is below the highest high of the last n bars, in percent of \
+             their range, from -100 to 0: -100 * (highest - close) / (highest - lowest).",
             "Williams; TA-Lib WILLR",
         )
         .inputs(&["high", "low", "close"])
-        .params(&[bars("timeperiod", 14, 2)]).example(&[3.0], &[&[NAN, NAN, -50.0, -40.0, -20.0, -66.66667, -50.0, -16.66667]]);
+        .params(&[bars("timeperiod", 14, 2)])
+        .example(&[3.0], &[&[NULL, NULL, -50.0, -40.0, -20.0, -66.66667, -50.0, -16.66667]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -554,7 +591,7 @@ impl Indicator<1, 1> for Roc {
     const SPEC: Spec = spec("roc", "Rate of change")
         .doc("The change over n rows in percent: 100 * (x / x[n] - 1).", "TA-Lib ROC")
         .params(&[bars("timeperiod", 10, 1)])
-        .example(&[2.0], &[&[NAN, NAN, 4.7619, 0.0, 13.63636, 0.0, -4.0, 13.04348]]);
+        .example(&[2.0], &[&[NULL, NULL, 4.7619, 0.0, 13.63636, 0.0, -4.0, 13.04348]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -577,7 +614,7 @@ impl Indicator<1, 1> for Mom {
     const SPEC: Spec = spec("mom", "Momentum")
         .doc("The change over n rows: x - x[n].", "TA-Lib MOM")
         .params(&[bars("timeperiod", 10, 1)])
-        .example(&[2.0], &[&[NAN, NAN, 0.5, 0.0, 1.5, 0.0, -0.5, 1.5]]);
+        .example(&[2.0], &[&[NULL, NULL, 0.5, 0.0, 1.5, 0.0, -0.5, 1.5]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -601,12 +638,13 @@ struct Mfi {
 impl Indicator<4, 1> for Mfi {
     const SPEC: Spec = spec("mfi", "Money flow index")
         .doc(
-            "The share of rising bars in the money traded over n bars, from 0 to 100, where money is typical price \
-             times volume and a bar rises if its typical price does.",
+            "The share of rising bars in the money traded over n bars, from 0 to 100, where \
+             money is typical price times volume and a bar rises if its typical price does.",
             "Quong and Soudack; TA-Lib MFI",
         )
         .inputs(&["high", "low", "close", "volume"])
-        .params(&[bars("timeperiod", 14, 2)]).example(&[3.0], &[&[NAN, NAN, NAN, 65.57754, 69.82654, 39.72799, 42.59401, 41.5625]]);
+        .params(&[bars("timeperiod", 14, 2)])
+        .example(&[3.0], &[&[NULL, NULL, NULL, 65.57754, 69.82654, 39.72799, 42.59401, 41.5625]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -650,7 +688,7 @@ impl Indicator<1, 1> for Ppo {
         .memory(Memory::Recursive)
         .example(
             &[2.0, 4.0, 1.0],
-            &[&[NAN, NAN, NAN, 1.87266, 3.73543, 0.85053, 1.17516, 3.06698]],
+            &[&[NULL, NULL, NULL, 1.87266, 3.73543, 0.85053, 1.17516, 3.06698]],
         );
 
     fn lookback(params: &Params) -> usize {
@@ -690,7 +728,10 @@ impl Indicator<1, 1> for Apo {
             average("matype", MaType::Ema),
         ])
         .memory(Memory::Recursive)
-        .example(&[2.0, 4.0, 1.0], &[&[NAN, NAN, NAN, 0.20833, 0.43611, 0.0987, 0.13823, 0.37594]]);
+        .example(
+            &[2.0, 4.0, 1.0],
+            &[&[NULL, NULL, NULL, 0.20833, 0.43611, 0.0987, 0.13823, 0.37594]],
+        );
 
     fn lookback(params: &Params) -> usize {
         params.average(2).lookback(ordered(params).1)
@@ -728,7 +769,7 @@ impl Indicator<1, 1> for Trix {
         .doc("The change of ema(ema(ema(x))) over one row in percent.", "Hutson; TA-Lib TRIX")
         .params(&[bars("timeperiod", 30, 1)])
         .memory(Memory::Recursive)
-        .example(&[2.0], &[&[NAN, NAN, NAN, NAN, 4.22222, 0.92395, 0.91549, 3.26433]]);
+        .example(&[2.0], &[&[NULL, NULL, NULL, NULL, 4.22222, 0.92395, 0.91549, 3.26433]]);
 
     fn lookback(params: &Params) -> usize {
         3 * (params.bars(0) - 1) + 1
@@ -762,13 +803,20 @@ struct Aroon {
 impl Indicator<2, 2> for Aroon {
     const SPEC: Spec = spec("aroon", "Aroon")
         .doc(
-            "How recent the lowest low (aroondown) and the highest high (aroonup) of the last n + 1 bars are: 100 \
-             for this bar, 0 for n bars ago. Of equal bars the newest counts.",
+            "How recent the lowest low (aroondown) and the highest high (aroonup) of the last n \
+             + 1 bars are: 100 for this bar, 0 for n bars ago. Of equal bars the newest counts.",
             "Chande 1995; TA-Lib AROON",
         )
         .inputs(&["high", "low"])
         .params(&[bars("timeperiod", 14, 2)])
-        .outputs(&["aroondown", "aroonup"]).example(&[3.0], &[&[NAN, NAN, NAN, 0.0, 0.0, 33.33333, 100.0, 66.66667], &[NAN, NAN, NAN, 66.66667, 100.0, 100.0, 66.66667, 100.0]]);
+        .outputs(&["aroondown", "aroonup"])
+        .example(
+            &[3.0],
+            &[
+                &[NULL, NULL, NULL, 0.0, 0.0, 33.33333, 100.0, 66.66667],
+                &[NULL, NULL, NULL, 66.66667, 100.0, 100.0, 66.66667, 100.0],
+            ],
+        );
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -800,7 +848,7 @@ impl Indicator<2, 1> for Aroonosc {
         .doc("aroonup - aroondown, from -100 to 100.", "Chande 1995; TA-Lib AROONOSC")
         .inputs(&["high", "low"])
         .params(&[bars("timeperiod", 14, 2)])
-        .example(&[3.0], &[&[NAN, NAN, NAN, 66.66667, 100.0, 66.66667, -33.33333, 33.33333]]);
+        .example(&[3.0], &[&[NULL, NULL, NULL, 66.66667, 100.0, 66.66667, -33.33333, 33.33333]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -832,8 +880,9 @@ struct Ultosc {
 impl Indicator<3, 1> for Ultosc {
     const SPEC: Spec = spec("ultosc", "Ultimate oscillator")
         .doc(
-            "Buying pressure, close - min(low, previous close), as a share of the true range over three windows, \
-             weighted 4, 2, 1 from the shortest to the longest, from 0 to 100.",
+            "Buying pressure, close - min(low, previous close), as a share of the true range \
+             over three windows, weighted 4, 2, 1 from the shortest to the longest, from 0 to \
+             100.",
             "Williams 1976; TA-Lib ULTOSC",
         )
         .inputs(&["high", "low", "close"])
@@ -841,7 +890,11 @@ impl Indicator<3, 1> for Ultosc {
             bars("timeperiod1", 7, 1),
             bars("timeperiod2", 14, 1),
             bars("timeperiod3", 28, 1),
-        ]).example(&[1.0, 2.0, 3.0], &[&[NAN, NAN, NAN, 54.7619, 63.49206, 28.63636, 62.69841, 71.97802]]);
+        ])
+        .example(
+            &[1.0, 2.0, 3.0],
+            &[&[NULL, NULL, NULL, 54.7619, 63.49206, 28.63636, 62.69841, 71.97802]],
+        );
 
     fn lookback(params: &Params) -> usize {
         params.bars(0).max(params.bars(1)).max(params.bars(2))
@@ -850,7 +903,7 @@ impl Indicator<3, 1> for Ultosc {
     fn new(params: &Params) -> Self {
         let mut lengths = [params.bars(0), params.bars(1), params.bars(2)];
         lengths.sort_unstable();
-        Ultosc { close: f64::NAN, range: TrueRange::new(), windows: lengths.map(Fold::new) }
+        Ultosc { close: f64::NAN, range: TrueRange::default(), windows: lengths.map(Fold::new) }
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
@@ -890,12 +943,14 @@ struct Cmo(Moves);
 impl Indicator<1, 1> for Cmo {
     const SPEC: Spec = spec("cmo", "Chande momentum oscillator")
         .doc(
-            "The average gain less the average loss as a share of the average move, from -100 to 100: 100 * (gain - \
-             loss) / (gain + loss), both smoothed by Wilder as TA-Lib does.",
+            "The average gain less the average loss as a share of the average move, from -100 \
+             to 100: 100 * (gain - loss) / (gain + loss), both smoothed by Wilder as TA-Lib \
+             does.",
             "Chande 1994; TA-Lib CMO",
         )
         .params(&[bars("timeperiod", 14, 2)])
-        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 50.0, 71.42857, 4.34783, 26.05042, 56.0]]);
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NULL, NULL, NULL, 50.0, 71.42857, 4.34783, 26.05042, 56.0]]);
 
     fn lookback(params: &Params) -> usize {
         Rsi::lookback(params)

@@ -1,10 +1,9 @@
 //! Extremes and sums over a window.
 
-use crate::indicator::{Group, Indicator, Param, Params, Spec, bars};
+use crate::indicator::{Group, Indicator, NULL, Param, Params, Spec, bars};
 use crate::kernel::{Fold, Highest, Lowest, Sum as Total};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
-use std::f64::NAN;
 
 pub(crate) static INDICATORS: &[Entry] =
     &[entry::<Max, 1, 1>(), entry::<Min, 1, 1>(), entry::<Sum, 1, 1>()];
@@ -24,7 +23,7 @@ impl Indicator<1, 1> for Max {
             "The highest of the last n values. Without a period max(x) is SQL's own.",
             "TA-Lib MAX",
         )
-        .example(&[3.0], &[&[NAN, NAN, 11.5, 11.5, 12.5, 12.5, 12.5, 13.0]]);
+        .example(&[3.0], &[&[NULL, NULL, 11.5, 11.5, 12.5, 12.5, 12.5, 13.0]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -50,7 +49,7 @@ struct Min(Fold<Lowest>);
 impl Indicator<1, 1> for Min {
     const SPEC: Spec = spec("min", "Lowest value")
         .doc("The lowest of the last n values. Without a period min(x) is SQL's own.", "TA-Lib MIN")
-        .example(&[3.0], &[&[NAN, NAN, 10.5, 11.0, 11.0, 11.5, 11.5, 11.5]]);
+        .example(&[3.0], &[&[NULL, NULL, 10.5, 11.0, 11.0, 11.5, 11.5, 11.5]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -75,7 +74,7 @@ struct Sum(Fold<Total>);
 impl Indicator<1, 1> for Sum {
     const SPEC: Spec = spec("sum", "Sum")
         .doc("The sum of the last n values. Without a period sum(x) is SQL's own.", "TA-Lib SUM")
-        .example(&[3.0], &[&[NAN, NAN, 33.0, 34.0, 35.0, 35.5, 36.0, 36.5]]);
+        .example(&[3.0], &[&[NULL, NULL, 33.0, 34.0, 35.0, 35.5, 36.0, 36.5]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1

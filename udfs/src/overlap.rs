@@ -1,7 +1,7 @@
 //! Moving averages and bands: indicators on the scale of the price.
 
 use crate::indicator::{
-    Group, Indicator, Memory, Param, Params, Spec, average, bars, real, real_in,
+    Group, Indicator, Memory, NULL, Param, Params, Spec, average, bars, real, real_in,
 };
 use crate::kernel::{
     Average, Dema as Double, Fold, Highest, Hma as Hull, Lowest, MaType, Mean, Moments, Smooth,
@@ -9,7 +9,6 @@ use crate::kernel::{
 };
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
-use std::f64::NAN;
 
 pub(crate) static INDICATORS: &[Entry] = &[
     entry::<Sma, 1, 1>(),
@@ -38,7 +37,7 @@ struct Sma(Mean);
 impl Indicator<1, 1> for Sma {
     const SPEC: Spec = spec("sma", "Simple moving average")
         .doc("The mean of the last n values: sum(x) / n.", "TA-Lib SMA")
-        .example(&[3.0], &[&[NAN, NAN, 11.0, 11.33333, 11.66667, 11.83333, 12.0, 12.16667]]);
+        .example(&[3.0], &[&[NULL, NULL, 11.0, 11.33333, 11.66667, 11.83333, 12.0, 12.16667]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Sma.lookback(params.bars(0))
@@ -61,7 +60,14 @@ impl Indicator<1, 1> for Sma {
 struct Ema(Smooth);
 
 impl Indicator<1, 1> for Ema {
-    const SPEC: Spec = spec("ema", "Exponential moving average").doc("Each value moves the average by 2 / (n + 1) of its distance: ema + (x - ema) * 2 / (n + 1), seeded with the mean of the first n values.", "TA-Lib EMA").memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, 11.0, 11.25, 11.875, 11.6875, 11.84375, 12.42188]]);
+    const SPEC: Spec = spec("ema", "Exponential moving average")
+        .doc(
+            "Each value moves the average by 2 / (n + 1) of its distance: ema + (x - ema) * 2 / \
+             (n + 1), seeded with the mean of the first n values.",
+            "TA-Lib EMA",
+        )
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NULL, NULL, 11.0, 11.25, 11.875, 11.6875, 11.84375, 12.42188]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Ema.lookback(params.bars(0))
@@ -91,7 +97,7 @@ impl Indicator<1, 1> for Wma {
         )
         .example(
             &[3.0],
-            &[&[NAN, NAN, 11.08333, 11.33333, 11.91667, 11.83333, 11.91667, 12.41667]],
+            &[&[NULL, NULL, 11.08333, 11.33333, 11.91667, 11.83333, 11.91667, 12.41667]],
         );
 
     fn lookback(params: &Params) -> usize {
@@ -121,7 +127,7 @@ impl Indicator<1, 1> for Dema {
             "Mulloy 1994; TA-Lib DEMA",
         )
         .memory(Memory::Recursive)
-        .example(&[3.0], &[&[NAN, NAN, NAN, NAN, 12.375, 11.84375, 12.0, 12.78906]]);
+        .example(&[3.0], &[&[NULL, NULL, NULL, NULL, 12.375, 11.84375, 12.0, 12.78906]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Dema.lookback(params.bars(0))
@@ -147,7 +153,7 @@ impl Indicator<1, 1> for Tema {
     const SPEC: Spec = spec("tema", "Triple exponential moving average")
         .doc("3 * ema(x) - 3 * ema(ema(x)) + ema(ema(ema(x))).", "Mulloy 1994; TA-Lib TEMA")
         .memory(Memory::Recursive)
-        .example(&[2.0], &[&[NAN, NAN, NAN, 11.44444, 12.46914, 11.57613, 11.95473, 12.96525]]);
+        .example(&[2.0], &[&[NULL, NULL, NULL, 11.44444, 12.46914, 11.57613, 11.95473, 12.96525]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Tema.lookback(params.bars(0))
@@ -170,7 +176,13 @@ impl Indicator<1, 1> for Tema {
 struct Trima(Triangular);
 
 impl Indicator<1, 1> for Trima {
-    const SPEC: Spec = spec("trima", "Triangular moving average").doc("The mean of the last n values with weights that rise to the middle of the window and fall again.", "TA-Lib TRIMA").example(&[4.0], &[&[NAN, NAN, NAN, 11.16667, 11.5, 11.75, 11.91667, 12.08333]]);
+    const SPEC: Spec = spec("trima", "Triangular moving average")
+        .doc(
+            "The mean of the last n values with weights that rise to the middle of the window \
+             and fall again.",
+            "TA-Lib TRIMA",
+        )
+        .example(&[4.0], &[&[NULL, NULL, NULL, 11.16667, 11.5, 11.75, 11.91667, 12.08333]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Trima.lookback(params.bars(0))
@@ -193,7 +205,14 @@ impl Indicator<1, 1> for Trima {
 struct Kama(Average);
 
 impl Indicator<1, 1> for Kama {
-    const SPEC: Spec = spec("kama", "Kaufman's adaptive moving average").doc("An exponential average whose weight goes from that of 30 rows to that of 2 as the price goes straight: abs(x - x[n]) / sum(abs(x - x[1])).", "Kaufman 1998; TA-Lib KAMA").memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 11.06683, 11.25838, 11.26665, 11.29173, 11.35016]]);
+    const SPEC: Spec = spec("kama", "Kaufman's adaptive moving average")
+        .doc(
+            "An exponential average whose weight goes from that of 30 rows to that of 2 as the \
+             price goes straight: abs(x - x[n]) / sum(abs(x - x[1])).",
+            "Kaufman 1998; TA-Lib KAMA",
+        )
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NULL, NULL, NULL, 11.06683, 11.25838, 11.26665, 11.29173, 11.35016]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Kama.lookback(params.bars(0))
@@ -216,7 +235,15 @@ impl Indicator<1, 1> for Kama {
 struct T3(Tillson);
 
 impl Indicator<1, 1> for T3 {
-    const SPEC: Spec = spec("t3", "Tillson's T3").doc("Three double averages in a chain, each ema * (1 + v) - ema(ema) * v with the factor v, multiplied out over six exponential averages.", "Tillson 1998; TA-Lib T3").params(&[bars("timeperiod", 5, 1), real_in("vfactor", 0.7, 0.0, 1.0)]).memory(Memory::Recursive).example(&[2.0, 0.7], &[&[NAN, NAN, NAN, NAN, NAN, NAN, 11.92452, 12.53505]]);
+    const SPEC: Spec = spec("t3", "Tillson's T3")
+        .doc(
+            "Three double averages in a chain, each ema * (1 + v) - ema(ema) * v with the \
+             factor v, multiplied out over six exponential averages.",
+            "Tillson 1998; TA-Lib T3",
+        )
+        .params(&[bars("timeperiod", 5, 1), real_in("vfactor", 0.7, 0.0, 1.0)])
+        .memory(Memory::Recursive)
+        .example(&[2.0, 0.7], &[&[NULL, NULL, NULL, NULL, NULL, NULL, 11.92452, 12.53505]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::T3.lookback(params.bars(0))
@@ -239,7 +266,14 @@ impl Indicator<1, 1> for T3 {
 struct Rma(Smooth);
 
 impl Indicator<1, 1> for Rma {
-    const SPEC: Spec = spec("rma", "Wilder's moving average").doc("Each value moves the average by 1 / n of its distance: rma + (x - rma) / n, seeded with the mean of the first n values.", "Wilder 1978; TA-Lib RMA").memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, 11.0, 11.16667, 11.61111, 11.57407, 11.71605, 12.14403]]);
+    const SPEC: Spec = spec("rma", "Wilder's moving average")
+        .doc(
+            "Each value moves the average by 1 / n of its distance: rma + (x - rma) / n, seeded \
+             with the mean of the first n values.",
+            "Wilder 1978; TA-Lib RMA",
+        )
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NULL, NULL, 11.0, 11.16667, 11.61111, 11.57407, 11.71605, 12.14403]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Rma.lookback(params.bars(0))
@@ -268,7 +302,7 @@ impl Indicator<1, 1> for Hma {
             "Hull 2005; TA-Lib HMA",
         )
         .params(&[bars("timeperiod", 20, 1)])
-        .example(&[4.0], &[&[NAN, NAN, NAN, NAN, 12.16111, 12.12222, 11.81667, 12.57778]]);
+        .example(&[4.0], &[&[NULL, NULL, NULL, NULL, 12.16111, 12.12222, 11.81667, 12.57778]]);
 
     fn lookback(params: &Params) -> usize {
         MaType::Hma.lookback(params.bars(0))
@@ -299,7 +333,8 @@ struct Bbands {
 impl Indicator<1, 3> for Bbands {
     const SPEC: Spec = spec("bbands", "Bollinger bands")
         .doc(
-            "A moving average, and bands nbdevup and nbdevdn population standard deviations above and below it.",
+            "A moving average, and bands nbdevup and nbdevdn population standard deviations \
+             above and below it.",
             "Bollinger; TA-Lib BBANDS",
         )
         .params(&[
@@ -308,7 +343,15 @@ impl Indicator<1, 3> for Bbands {
             real("nbdevdn", 2.0),
             average("matype", MaType::Sma),
         ])
-        .outputs(&["upperband", "middleband", "lowerband"]).example(&[3.0, 2.0, 2.0, 0.0], &[&[NAN, NAN, 11.8165, 11.80474, 12.91389, 12.77614, 12.8165, 13.41389], &[NAN, NAN, 11.0, 11.33333, 11.66667, 11.83333, 12.0, 12.16667], &[NAN, NAN, 10.1835, 10.86193, 10.41945, 10.89052, 11.1835, 10.91945]]);
+        .outputs(&["upperband", "middleband", "lowerband"])
+        .example(
+            &[3.0, 2.0, 2.0, 0.0],
+            &[
+                &[NULL, NULL, 11.8165, 11.80474, 12.91389, 12.77614, 12.8165, 13.41389],
+                &[NULL, NULL, 11.0, 11.33333, 11.66667, 11.83333, 12.0, 12.16667],
+                &[NULL, NULL, 10.1835, 10.86193, 10.41945, 10.89052, 11.1835, 10.91945],
+            ],
+        );
 
     fn lookback(params: &Params) -> usize {
         params.average(3).lookback(params.bars(0)).max(params.bars(0) - 1)
@@ -359,7 +402,8 @@ struct Donchian {
 impl Indicator<2, 3> for Donchian {
     const SPEC: Spec = spec("donchian", "Donchian channel")
         .doc(
-            "The highest high and the lowest low of the last n bars, and the middle between them.",
+            "The highest high and the lowest low of the last n bars, and the middle between \
+             them.",
             "Donchian; TA-Lib DONCHIAN",
         )
         .inputs(&["high", "low"])
@@ -368,9 +412,9 @@ impl Indicator<2, 3> for Donchian {
         .example(
             &[3.0],
             &[
-                &[NAN, NAN, 12.5, 12.5, 13.0, 13.5, 13.5, 13.5],
-                &[NAN, NAN, 11.0, 11.25, 11.75, 12.0, 12.0, 12.0],
-                &[NAN, NAN, 9.5, 10.0, 10.5, 10.5, 10.5, 10.5],
+                &[NULL, NULL, 12.5, 12.5, 13.0, 13.5, 13.5, 13.5],
+                &[NULL, NULL, 11.0, 11.25, 11.75, 12.0, 12.0, 12.0],
+                &[NULL, NULL, 9.5, 10.0, 10.5, 10.5, 10.5, 10.5],
             ],
         );
 

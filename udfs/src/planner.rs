@@ -1,5 +1,5 @@
-//! What SQL says and what the functions take: defaults, names of moving averages, and errors that say what to
-//! write. It works on logical calls only, and computes nothing.
+//! What SQL says and what the functions take: defaults, names of moving averages, and errors that
+//! say what to write. It works on logical calls only, and computes nothing.
 
 use crate::indicator::{Kind, Param, Spec, number};
 use crate::udwf::{Bound, Entry, Function, literal};
@@ -24,7 +24,8 @@ impl ExprPlanner for Planner {
         call.args.truncate(spec.inputs.len());
         refuse(spec, &bound.params, &call)?;
         call.args.extend(bound.params.iter().map(|value| lit(*value)));
-        call.null_treatment = None; // IGNORE NULLS is what we do: both spellings are one computation.
+        // IGNORE NULLS is what we do: both spellings are one computation.
+        call.null_treatment = None;
         if let WindowFunctionDefinition::AggregateUDF(_) = call.func_def {
             call.func_def = WindowFunctionDefinition::WindowUDF(entry.udwf());
         }
@@ -32,8 +33,8 @@ impl ExprPlanner for Planner {
     }
 }
 
-/// Our function behind a call. SQL resolves `max(close, 30)` to its own aggregate, which takes one argument;
-/// with a period it is TA-Lib's.
+/// Our function behind a call. SQL resolves `max(close, 30)` to its own aggregate, which takes one
+/// argument; with a period it is TA-Lib's.
 fn function(called: &WindowFunctionDefinition, args: &[Expr]) -> Option<&'static Entry> {
     match called {
         WindowFunctionDefinition::WindowUDF(udf) => ours(udf),
@@ -47,10 +48,11 @@ fn ours(udf: &WindowUDF) -> Option<&'static Entry> {
     udf.inner().downcast_ref::<Function>().map(|function| function.entry)
 }
 
-/// A logical call with its parameters known: given ones checked, others at their defaults. None if the
-/// function is not one of ours.
+/// A logical call with its parameters known: given ones checked, others at their defaults. None if
+/// the function is not one of ours.
 ///
-/// Aliases and casts around literals are looked through, and `+`, `-` and `*` of literals are computed.
+/// Aliases and casts around literals are looked through, and `+`, `-` and `*` of literals are
+/// computed.
 pub fn bound_call(udf: &WindowUDF, args: &[Expr]) -> Option<Result<Bound>> {
     ours(udf).map(|entry| bind(entry, args))
 }
@@ -107,8 +109,8 @@ fn refuse(spec: &Spec, params: &[f64], call: &RawWindowExpr) -> Result<()> {
     let written = || written(spec, Some(&call.args), params);
     if call.filter.is_some() {
         return plan_err!(
-            "{name}: FILTER is not supported; write CASE WHEN ... THEN {} END as its input: rows that \
-             are NULL are skipped",
+            "{name}: FILTER is not supported; write CASE WHEN ... THEN {} END as its input: rows \
+             that are NULL are skipped",
             plain(&call.args[0])
         );
     }
@@ -124,19 +126,19 @@ fn refuse(spec: &Spec, params: &[f64], call: &RawWindowExpr) -> Result<()> {
             written()
         ),
         Kind::Indicator if !is_default(&call.window_frame, true) => plan_err!(
-            "{name}: its window has a frame ({}), which would be ignored, since its parameters say how \
-             many rows it reads; write {} OVER (PARTITION BY symbol ORDER BY ts)",
+            "{name}: its window has a frame ({}), which would be ignored, since its parameters say \
+             how many rows it reads; write {} OVER (PARTITION BY symbol ORDER BY ts)",
             call.window_frame,
             written()
         ),
         Kind::CrossSection if !call.order_by.is_empty() => plan_err!(
-            "{name}: its window has an ORDER BY, but it looks at all rows of one time; write {} OVER \
-             (PARTITION BY ts)",
+            "{name}: its window has an ORDER BY, but it looks at all rows of one time; write \
+             {} OVER (PARTITION BY ts)",
             written()
         ),
         Kind::CrossSection if !is_default(&call.window_frame, false) => plan_err!(
-            "{name}: its window has a frame ({}), but it looks at all rows of one time; write {} OVER \
-             (PARTITION BY ts)",
+            "{name}: its window has a frame ({}), but it looks at all rows of one time; write \
+             {} OVER (PARTITION BY ts)",
             call.window_frame,
             written()
         ),

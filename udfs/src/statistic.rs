@@ -1,10 +1,9 @@
 //! Moments, regression and dependence over a window.
 
-use crate::indicator::{Group, Indicator, Params, Spec, bars, real};
+use crate::indicator::{Group, Indicator, NULL, Params, Spec, bars, real};
 use crate::kernel::{Comoments, Fold, Moments, Trend, ratio};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
-use std::f64::NAN;
 
 pub(crate) static INDICATORS: &[Entry] = &[
     entry::<Stddev, 1, 1>(),
@@ -27,11 +26,12 @@ struct Stddev {
 impl Indicator<1, 1> for Stddev {
     const SPEC: Spec = spec("stddev", "Standard deviation")
         .doc(
-            "nbdev times the square root of the population variance, which divides by n. SQL's own stddev(x), \
-             without a period, divides by n - 1.",
+            "nbdev times the square root of the population variance, which divides by n. SQL's \
+             own stddev(x), without a period, divides by n - 1.",
             "TA-Lib STDDEV",
         )
-        .params(&[bars("timeperiod", 5, 2), real("nbdev", 1.0)]).example(&[3.0, 1.0], &[&[NAN, NAN, 0.40825, 0.2357, 0.62361, 0.4714, 0.40825, 0.62361]]);
+        .params(&[bars("timeperiod", 5, 2), real("nbdev", 1.0)])
+        .example(&[3.0, 1.0], &[&[NULL, NULL, 0.40825, 0.2357, 0.62361, 0.4714, 0.40825, 0.62361]]);
 
     fn lookback(params: &Params) -> usize {
         Var::lookback(params)
@@ -61,11 +61,15 @@ struct Var {
 impl Indicator<1, 1> for Var {
     const SPEC: Spec = spec("var", "Variance")
         .doc(
-            "The population variance: sum((x - mean)^2) / n. nbdev has no effect, as in TA-Lib. SQL's own \
-             var(x), without a period, divides by n - 1.",
+            "The population variance: sum((x - mean)^2) / n. nbdev has no effect, as in TA-Lib. \
+             SQL's own var(x), without a period, divides by n - 1.",
             "TA-Lib VAR",
         )
-        .params(&[bars("timeperiod", 5, 1), real("nbdev", 1.0)]).example(&[3.0, 1.0], &[&[NAN, NAN, 0.16667, 0.05556, 0.38889, 0.22222, 0.16667, 0.38889]]);
+        .params(&[bars("timeperiod", 5, 1), real("nbdev", 1.0)])
+        .example(
+            &[3.0, 1.0],
+            &[&[NULL, NULL, 0.16667, 0.05556, 0.38889, 0.22222, 0.16667, 0.38889]],
+        );
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -94,10 +98,12 @@ struct LinearregSlope {
 impl Indicator<1, 1> for LinearregSlope {
     const SPEC: Spec = spec("linearreg_slope", "Slope of the regression line")
         .doc(
-            "The change per row of the straight line through the last n values with the least squared error.",
+            "The change per row of the straight line through the last n values with the least \
+             squared error.",
             "TA-Lib LINEARREG_SLOPE",
         )
-        .params(&[bars("timeperiod", 14, 2)]).example(&[3.0], &[&[NAN, NAN, 0.25, 0.0, 0.75, 0.0, -0.25, 0.75]]);
+        .params(&[bars("timeperiod", 14, 2)])
+        .example(&[3.0], &[&[NULL, NULL, 0.25, 0.0, 0.75, 0.0, -0.25, 0.75]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -124,11 +130,13 @@ struct Correl(Fold<Comoments>);
 impl Indicator<2, 1> for Correl {
     const SPEC: Spec = spec("correl", "Pearson's correlation")
         .doc(
-            "The correlation of any two series over the last n rows, from -1 to 1; 0 where one of them is flat.",
+            "The correlation of any two series over the last n rows, from -1 to 1; 0 where one \
+             of them is flat.",
             "TA-Lib CORREL",
         )
         .inputs(&["high", "low"])
-        .params(&[bars("timeperiod", 30, 1)]).example(&[3.0], &[&[NAN, NAN, 0.92857, 0.86603, 1.0, 0.65465, 0.5, 0.86603]]);
+        .params(&[bars("timeperiod", 30, 1)])
+        .example(&[3.0], &[&[NULL, NULL, 0.92857, 0.86603, 1.0, 0.65465, 0.5, 0.86603]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
@@ -162,12 +170,13 @@ struct Beta {
 impl Indicator<2, 1> for Beta {
     const SPEC: Spec = spec("beta", "Beta")
         .doc(
-            "The slope of the second series' returns over the first one's (the market's): covariance / variance \
-             of the first, over n returns x / previous x - 1.",
+            "The slope of the second series' returns over the first one's (the market's): \
+             covariance / variance of the first, over n returns x / previous x - 1.",
             "TA-Lib BETA",
         )
         .inputs(&["high", "low"])
-        .params(&[bars("timeperiod", 5, 1)]).example(&[3.0], &[&[NAN, NAN, NAN, 0.85343, 1.22932, 1.015, 0.7247, 0.72548]]);
+        .params(&[bars("timeperiod", 5, 1)])
+        .example(&[3.0], &[&[NULL, NULL, NULL, 0.85343, 1.22932, 1.015, 0.7247, 0.72548]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)

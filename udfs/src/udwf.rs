@@ -1,7 +1,7 @@
 //! The one adapter from indicators to DataFusion's window functions, and the one NULL policy.
 //!
-//! Generic until [`entry`], erased after it: the loop over a slice is compiled once per indicator, and the
-//! tables are plain data. Nothing here knows a single indicator by name.
+//! Generic until [`entry`], erased after it: the loop over a slice is compiled once per indicator,
+//! and the tables are plain data. Nothing here knows a single indicator by name.
 
 use crate::docs;
 use crate::indicator::{CrossSection, Indicator, Kind, Memory, Param, Params, Spec, number};
@@ -21,6 +21,7 @@ use datafusion_functions_window_common::partition::PartitionEvaluatorArgs;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Literal;
 use std::any::Any;
+use std::cell::OnceCell;
 use std::fmt::{self, Debug};
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
@@ -122,9 +123,9 @@ impl Bound {
 
     /// Rows after which a value practically no longer depends on where the series starts.
     ///
-    /// The lookback for windows; an estimate for recursions (about 40 / alpha for each stage: enough on every
-    /// series that was measured, but no theorem), never less than the lookback; `usize::MAX` for what never
-    /// forgets. Show it to users, and do not rely on it for equality.
+    /// The lookback for windows; an estimate for recursions (about 40 / alpha for each stage:
+    /// enough on every series that was measured, but no theorem), never less than the lookback;
+    /// `usize::MAX` for what never forgets. Show it to users, and do not rely on it for equality.
     pub fn warmup(&self) -> usize {
         match self.entry.code {
             Code::Indicator { .. } if self.memory() == Memory::Cumulative => usize::MAX,
@@ -133,7 +134,8 @@ impl Bound {
         }
     }
 
-    /// How much of the past a value of this call depends on; a choice of moving average may change it.
+    /// How much of the past a value of this call depends on; a choice of moving average may change
+    /// it.
     pub fn memory(&self) -> Memory {
         match self.entry.code {
             Code::Indicator { memory, .. } => memory(&Params(&self.params)),
@@ -154,7 +156,8 @@ impl Bound {
         }
     }
 
-    /// The results of a cross-sectional function for all rows of one group, with the policy of [`Kernel`].
+    /// The results of a cross-sectional function for all rows of one group, with the policy of
+    /// [`Kernel`].
     ///
     /// # Errors
     /// For indicators, and for inputs that are not Float64.
@@ -178,9 +181,10 @@ impl Bound {
 
 /// A resumable indicator: it takes one slice of a group's rows after another.
 ///
-/// The NULL policy: a row with NULL, NaN or infinity in any input gives NULL and does not move the state; before
-/// `lookback` valid rows have passed the result is NULL; a result that is not finite is NULL. How the rows
-/// are cut into slices, and whether the state was saved and restored between them, changes no bit.
+/// The NULL policy: a row with NULL, NaN or infinity in any input gives NULL and does not move the
+/// state; before `lookback` valid rows have passed the result is NULL; a result that is not finite
+/// is NULL. How the rows are cut into slices, and whether the state was saved and restored between
+/// them, changes no bit.
 pub trait Kernel: Debug + Send {
     /// Appends the results for some rows of the input columns, which must be Float64.
     ///
@@ -305,6 +309,10 @@ fn columns<'a, const I: usize>(
     columns.try_into().map_err(|_| internal_datafusion_err!("{name}: {} inputs", inputs.len()))
 }
 
+fn has_null(column: &Float64Array, rows: &Range<usize>) -> bool {
+    column.nulls().is_some_and(|nulls| nulls.slice(rows.start, rows.len()).null_count() > 0)
+}
+
 /// The rows, counted from the start of the range, in which every input is a finite number.
 fn valid_rows(columns: &[&Float64Array], rows: Range<usize>) -> Vec<usize> {
     let start = rows.start;
@@ -329,6 +337,7 @@ struct Runner<T, const I: usize, const O: usize> {
     lookback: u64,
     seen: u64,
     state: T,
+    heap: OnceCell<usize>,
 }
 
 fn runner<T: Indicator<I, O>, const I: usize, const O: usize>(bound: &Bound) -> Box<dyn Kernel> {
@@ -338,6 +347,7 @@ fn runner<T: Indicator<I, O>, const I: usize, const O: usize>(bound: &Bound) -> 
         lookback: T::lookback(&params) as u64,
         seen: 0,
         state: T::new(&params),
+        heap: OnceCell::new(),
     })
 }
 
@@ -394,8 +404,9 @@ impl<T: Indicator<I, O>, const I: usize, const O: usize> Kernel for Runner<T, I,
             let Some(target) = output.grow::<O>(slice.len()) else {
                 return internal_err!("{:?}: the output has other columns", self.bound);
             };
-            let null = columns.iter().any(|column| column.null_count() > 0);
-            if null || values.iter().any(|values| !all_finite(values)) {
+            if columns.iter().any(|column| has_null(column, &slice))
+                || values.iter().any(|values| !all_finite(values))
+            {
                 let valid = valid_rows(&columns, slice);
                 self.run_valid(values, &valid, target);
             } else {
@@ -429,8 +440,8 @@ impl<T: Indicator<I, O>, const I: usize, const O: usize> Kernel for Runner<T, I,
             postcard::take_from_bytes(body).map_err(|_| damaged())?;
         if header != (name, version, self.bound.params.clone()) {
             return exec_err!(
-                "{name}: the saved state is of {} version {} with parameters {:?}, expected version \
-                 {version} with {:?}",
+                "{name}: the saved state is of {} version {} with parameters {:?}, expected \
+                 version {version} with {:?}",
                 header.0,
                 header.1,
                 header.2,
@@ -443,9 +454,10 @@ impl<T: Indicator<I, O>, const I: usize, const O: usize> Kernel for Runner<T, I,
     }
 
     fn size(&self) -> usize {
-        // Rings are taken in full at the start and stored in full: the stored size is the size on the heap.
-        let heap = postcard::to_allocvec(&self.state).map_or(0, |bytes| bytes.len());
-        size_of::<Self>() + heap
+        // Rings are taken in full at the start and stored in full: the stored size is the size on
+        // the heap.
+        let heap = || postcard::to_allocvec(&self.state).map_or(0, |bytes| bytes.len());
+        size_of::<Self>() + self.heap.get_or_init(heap)
     }
 }
 
@@ -614,7 +626,8 @@ impl PartitionEvaluator for Group {
 
 /// The call behind an evaluator that one of our window functions made; None for other evaluators.
 ///
-/// An operator that takes the place of DataFusion's window node finds the call in a physical plan with it.
+/// An operator that takes the place of DataFusion's window node finds the call in a physical plan
+/// with it.
 pub fn bound_evaluator(evaluator: &dyn PartitionEvaluator) -> Option<&Bound> {
     let any: &dyn Any = evaluator;
     let rows = any.downcast_ref::<Rows>().map(|rows| &rows.bound);

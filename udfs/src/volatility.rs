@@ -1,10 +1,9 @@
 //! True range and what is built on it.
 
-use crate::indicator::{Group, Indicator, Memory, Params, Spec, bars};
+use crate::indicator::{Group, Indicator, Memory, NULL, Params, Spec, bars};
 use crate::kernel::{Smooth, TrueRange, ratio};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
-use std::f64::NAN;
 
 pub(crate) static INDICATORS: &[Entry] =
     &[entry::<Atr, 3, 1>(), entry::<Natr, 3, 1>(), entry::<Trange, 3, 1>()];
@@ -22,11 +21,13 @@ struct Atr {
 impl Indicator<3, 1> for Atr {
     const SPEC: Spec = spec("atr", "Average true range")
         .doc(
-            "Wilder's average of the true range: max(high, previous close) - min(low, previous close).",
+            "Wilder's average of the true range: max(high, previous close) - min(low, previous \
+             close).",
             "Wilder 1978; TA-Lib ATR",
         )
         .params(&[bars("timeperiod", 14, 1)])
-        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 1.66667, 1.61111, 1.90741, 1.93827, 1.95885]]);
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NULL, NULL, NULL, 1.66667, 1.61111, 1.90741, 1.93827, 1.95885]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0)
@@ -37,7 +38,7 @@ impl Indicator<3, 1> for Atr {
     }
 
     fn new(params: &Params) -> Self {
-        Atr { range: TrueRange::new(), average: Smooth::wilder(params.bars(0)) }
+        Atr { range: TrueRange::default(), average: Smooth::wilder(params.bars(0)) }
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
@@ -55,12 +56,13 @@ struct Natr {
 impl Indicator<3, 1> for Natr {
     const SPEC: Spec = spec("natr", "Normalized average true range")
         .doc(
-            "The average true range in percent of the close: 100 * atr / close. Over one bar it is the true \
-             range itself, as in TA-Lib.",
+            "The average true range in percent of the close: 100 * atr / close. Over one bar it \
+             is the true range itself, as in TA-Lib.",
             "Forman 2006; TA-Lib NATR",
         )
         .params(&[bars("timeperiod", 14, 1)])
-        .memory(Memory::Recursive).example(&[3.0], &[&[NAN, NAN, NAN, 14.49275, 12.88889, 16.58615, 16.15226, 15.06806]]);
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NULL, NULL, NULL, 14.49275, 12.88889, 16.58615, 16.15226, 15.06806]]);
 
     fn lookback(params: &Params) -> usize {
         Atr::lookback(params)
@@ -84,18 +86,20 @@ impl Indicator<3, 1> for Natr {
 struct Trange(TrueRange);
 
 impl Indicator<3, 1> for Trange {
-    const SPEC: Spec = spec("trange", "True range").doc(
-        "The range of a bar widened to the close before it: max(high, previous close) - min(low, previous \
-         close).",
-        "Wilder 1978; TA-Lib TRANGE",
-    ).example(&[], &[&[NAN, 2.0, 1.5, 1.5, 1.5, 2.5, 2.0, 2.0]]);
+    const SPEC: Spec = spec("trange", "True range")
+        .doc(
+            "The range of a bar widened to the close before it: max(high, previous close) - \
+             min(low, previous close).",
+            "Wilder 1978; TA-Lib TRANGE",
+        )
+        .example(&[], &[&[NULL, 2.0, 1.5, 1.5, 1.5, 2.5, 2.0, 2.0]]);
 
     fn lookback(_: &Params) -> usize {
         1
     }
 
     fn new(_: &Params) -> Self {
-        Trange(TrueRange::new())
+        Trange(TrueRange::default())
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {

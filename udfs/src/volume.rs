@@ -1,11 +1,10 @@
 //! Price weighed by traded volume. What is cumulative counts from the first row of its group: use
 //! `PARTITION BY symbol, session` to begin anew with every session.
 
-use crate::indicator::{Group, Indicator, Memory, Params, Spec, bars};
+use crate::indicator::{Group, Indicator, Memory, NULL, Params, Spec, bars};
 use crate::kernel::{Smooth, Total, flow, ratio, typical};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
-use std::f64::NAN;
 
 pub(crate) static INDICATORS: &[Entry] =
     &[entry::<Obv, 2, 1>(), entry::<Ad, 4, 1>(), entry::<Adosc, 4, 1>(), entry::<Vwap, 4, 1>()];
@@ -25,11 +24,12 @@ struct Obv {
 impl Indicator<2, 1> for Obv {
     const SPEC: Spec = spec("obv", "On balance volume")
         .doc(
-            "The running total of volume, added when the close rises and taken away when it falls; it begins with \
-             the first row's volume.",
+            "The running total of volume, added when the close rises and taken away when it \
+             falls; it begins with the first row's volume.",
             "Granville 1963; TA-Lib OBV",
         )
-        .inputs(&["close", "volume"]).example(&[], &[&[100.0, 220.0, 130.0, 240.0, 390.0, 260.0, 340.0, 480.0]]);
+        .inputs(&["close", "volume"])
+        .example(&[], &[&[100.0, 220.0, 130.0, 240.0, 390.0, 260.0, 340.0, 480.0]]);
 
     fn lookback(_: &Params) -> usize {
         0
@@ -56,11 +56,13 @@ impl Indicator<2, 1> for Obv {
 struct Ad(Total);
 
 impl Indicator<4, 1> for Ad {
-    const SPEC: Spec = spec("ad", "Chaikin accumulation/distribution line").doc(
-        "The running total of ((close - low) - (high - close)) / (high - low) * volume; a bar without range \
-         adds nothing.",
-        "Chaikin; TA-Lib AD",
-    ).example(&[], &[&[33.33333, 93.33333, 3.33333, 40.0, 90.0, 12.0, 52.0, 122.0]]);
+    const SPEC: Spec = spec("ad", "Chaikin accumulation/distribution line")
+        .doc(
+            "The running total of ((close - low) - (high - close)) / (high - low) * volume; a \
+             bar without range adds nothing.",
+            "Chaikin; TA-Lib AD",
+        )
+        .example(&[], &[&[33.33333, 93.33333, 3.33333, 40.0, 90.0, 12.0, 52.0, 122.0]]);
 
     fn lookback(_: &Params) -> usize {
         0
@@ -75,7 +77,8 @@ impl Indicator<4, 1> for Ad {
     }
 }
 
-/// Both averages are seeded with the first row, which they forget; the line below them is cumulative.
+/// Both averages are seeded with the first row, which they forget; the line below them is
+/// cumulative.
 #[derive(Debug, Serialize, Deserialize)]
 struct Adosc {
     line: Ad,
@@ -86,11 +89,15 @@ struct Adosc {
 impl Indicator<4, 1> for Adosc {
     const SPEC: Spec = spec("adosc", "Chaikin oscillator")
         .doc(
-            "The fast exponential average of the accumulation/distribution line less the slow one, both seeded \
-             with its first value.",
+            "The fast exponential average of the accumulation/distribution line less the slow \
+             one, both seeded with its first value.",
             "Chaikin; TA-Lib ADOSC",
         )
-        .params(&[bars("fastperiod", 3, 2), bars("slowperiod", 10, 2)]).example(&[2.0, 3.0], &[&[NAN, NAN, -6.66667, -1.11111, 8.51852, -5.71605, 0.48354, 13.02229]]);
+        .params(&[bars("fastperiod", 3, 2), bars("slowperiod", 10, 2)])
+        .example(
+            &[2.0, 3.0],
+            &[&[NULL, NULL, -6.66667, -1.11111, 8.51852, -5.71605, 0.48354, 13.02229]],
+        );
 
     fn lookback(params: &Params) -> usize {
         params.bars(0).max(params.bars(1)) - 1
@@ -117,11 +124,16 @@ struct Vwap {
 }
 
 impl Indicator<4, 1> for Vwap {
-    const SPEC: Spec = spec("vwap", "Volume weighted average price").doc(
-        "sum(typical * volume) / sum(volume) since the first row, with typical = (high + low + close) / 3; 0 \
-         before anything is traded.",
-        "TA-Lib VWAP",
-    ).example(&[], &[&[10.33333, 10.78788, 10.99462, 11.08333, 11.41228, 11.52143, 11.53632, 11.70833]]);
+    const SPEC: Spec = spec("vwap", "Volume weighted average price")
+        .doc(
+            "sum(typical * volume) / sum(volume) since the first row, with typical = (high + \
+             low + close) / 3; 0 before anything is traded.",
+            "TA-Lib VWAP",
+        )
+        .example(
+            &[],
+            &[&[10.33333, 10.78788, 10.99462, 11.08333, 11.41228, 11.52143, 11.53632, 11.70833]],
+        );
 
     fn lookback(_: &Params) -> usize {
         0

@@ -13,8 +13,8 @@ use windrow_udfs::{Entry, all};
 /// How far a value may be off, as a share of the reference value.
 const RELATIVE: f64 = 1e-9;
 
-/// Where a value is a small difference of large numbers, its digits are those of the large numbers: the
-/// share is then of the largest price or value.
+/// Where a value is a small difference of large numbers, its digits are those of the large numbers:
+/// the share is then of the largest price or value.
 const CANCELLED: f64 = 1e-13;
 
 fn folder() -> PathBuf {

@@ -225,7 +225,8 @@ fn extreme_rows_neither_panic_nor_poison_the_rows_after_them() {
         }
         run(&bound, &vec![vec![None; bound.lookback() + 3]; inputs]);
 
-        // Extremes among ordinary rows: a cumulative total may keep one, everything else must recover.
+        // Extremes among ordinary rows: a cumulative total may keep one, everything else must
+        // recover.
         let mut random = Random(9);
         let ordinary = walk(bound.entry, 2 * rows_for(&bound) + 10, 9);
         let mut columns = ordinary.clone();

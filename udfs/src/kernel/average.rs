@@ -1,4 +1,5 @@
-//! Moving averages, each a brick of its own, and [`Average`]: the choice among them by TA-Lib's number.
+//! Moving averages, each a brick of its own, and [`Average`]: the choice among them by TA-Lib's
+//! number.
 
 use super::{Delay, Fold, Smooth, Sum, Weighted, ratio};
 use crate::indicator::Memory;
@@ -102,7 +103,8 @@ impl MaType {
         }
     }
 
-    /// Rows after which the start practically no longer shows: the lookback of windows, an estimate else.
+    /// Rows after which the start practically no longer shows: the lookback of windows, an estimate
+    /// else.
     pub fn warmup(self, length: usize) -> usize {
         let stages = match self {
             _ if length <= 1 => 0,
@@ -112,7 +114,8 @@ impl MaType {
             MaType::Dema => Smooth::ema_forgets(length) * 6 / 5,
             MaType::Tema => Smooth::ema_forgets(length) * 7 / 5,
             MaType::T3 => Smooth::ema_forgets(length) * 2,
-            // The weight depends on the data; its mean is near an ema's of 10 rows in a noisy market.
+            // The weight depends on the data; its mean is near an ema's of 10 rows in a noisy
+            // market.
             MaType::Kama => Smooth::ema_forgets(length.max(60)),
         };
         self.lookback(length) + stages
@@ -294,7 +297,8 @@ impl Trima {
     }
 }
 
-/// Hull's average: twice the weighted mean of half the window less that of the whole, weighted again.
+/// Hull's average: twice the weighted mean of half the window less that of the whole, weighted
+/// again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Hma {
     half: Wma,
@@ -450,7 +454,8 @@ impl Zlema {
     }
 }
 
-/// Kaufman's average: it follows fast while the price goes straight, and hardly moves while it goes about.
+/// Kaufman's average: it follows fast while the price goes straight, and hardly moves while it goes
+/// about.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Kama {
     delay: Delay,

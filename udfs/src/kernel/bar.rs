@@ -22,12 +22,14 @@ pub struct TrueRange {
     close: f64,
 }
 
-impl TrueRange {
+impl Default for TrueRange {
     /// Before the first bar.
-    pub fn new() -> Self {
+    fn default() -> Self {
         TrueRange { close: f64::NAN }
     }
+}
 
+impl TrueRange {
     /// The true range of a bar, NaN for the first.
     #[inline]
     pub fn next(&mut self, high: f64, low: f64, close: f64) -> f64 {
@@ -58,7 +60,7 @@ impl Directional {
         Directional {
             high: f64::NAN,
             low: f64::NAN,
-            range: TrueRange::new(),
+            range: TrueRange::default(),
             plus: smooth.clone(),
             minus: smooth.clone(),
             total: smooth,

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// The mean of a window, and the mean distance of its values from it.
 ///
-/// There is no summary of half a window from which this could be joined: every row looks at the whole
-/// window again, in the order from the oldest to the newest.
+/// There is no summary of half a window from which this could be joined: every row looks at the
+/// whole window again, in the order from the oldest to the newest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AbsoluteDeviation {
     ring: Vec<f64>,
@@ -26,7 +26,8 @@ impl AbsoluteDeviation {
         let length = self.ring.len();
         self.ring[self.at] = value;
         self.at = if self.at + 1 == length { 0 } else { self.at + 1 };
-        // This mean of equal values is that value exactly, so that a flat window deviates by nothing.
+        // This mean of equal values is that value exactly, so that a flat window deviates by
+        // nothing.
         let mean = self.mean.push(Moments::of(value)).mean;
         let (newer, older) = self.ring.split_at(self.at);
         let distances = older.iter().chain(newer).map(|other| (other - mean).abs());

@@ -1,11 +1,12 @@
 //! The window brick: a summary of the last n rows that depends on those rows only.
 //!
-//! A running sum carries its history in its rounding error, and a fresh sum costs n per row. [`Fold`] does
-//! neither. It joins summaries of 1, 2, 5, 10, 20 rows (the leading binary digits of n): the summary of a long
-//! window is joined from two of half the length that were computed before. Which row is joined with which
-//! is fixed by its distance from the newest row, so the same window gives the same bits wherever the series
-//! starts; a row costs about log2(n) joins, the error grows with log2(n) and not with n, and NaN or an
-//! overflow leaves the result with the row that brought it.
+//! A running sum carries its history in its rounding error, and a fresh sum costs n per row.
+//! [`Fold`] does neither. It joins summaries of 1, 2, 5, 10, 20 rows (the leading binary digits of
+//! n): the summary of a long window is joined from two of half the length that were computed
+//! before. Which row is joined with which is fixed by its distance from the newest row, so the same
+//! window gives the same bits wherever the series starts; a row costs about log2(n) joins, the
+//! error grows with log2(n) and not with n, and NaN or an overflow leaves the result with the row
+//! that brought it.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -99,8 +100,8 @@ impl<B: Block> Fold<B> {
 }
 
 impl<B: Block> Fold<B> {
-    /// What [`Fold::push`] gives for many rows, with the same bits: level by level over whole slices, which
-    /// the processor takes several at a time.
+    /// What [`Fold::push`] gives for many rows, with the same bits: level by level over whole
+    /// slices, which the processor takes several at a time.
     pub fn run(&mut self, rows: impl ExactSizeIterator<Item = B>, mut give: impl FnMut(usize, B)) {
         let count = rows.len();
         let held: usize = self.levels.iter().map(|level| level.ring.len()).sum();
@@ -319,7 +320,8 @@ impl Block for Comoments {
     }
 }
 
-/// Mean of a window and the sum of products of its distances from it with the row numbers' distances.
+/// Mean of a window and the sum of products of its distances from it with the row numbers'
+/// distances.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Trend {
     /// The mean.

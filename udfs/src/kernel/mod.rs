@@ -1,6 +1,7 @@
-//! Bricks that indicators hold by value: windows, smoothing, averages and the arithmetic of one bar.
-//! Numerical care lives here once. Bricks know nothing of functions, parameters or NULL; a brick that has
-//! not seen enough rows gives NaN, and NaN passes through chains of bricks until all have seen enough.
+//! Bricks that indicators hold by value: windows, smoothing, averages and the arithmetic of one
+//! bar. Numerical care lives here once. Bricks know nothing of functions, parameters or NULL; a
+//! brick that has not seen enough rows gives NaN, and NaN passes through chains of bricks until all
+//! have seen enough.
 
 mod average;
 mod bar;
@@ -65,7 +66,8 @@ pub fn ratio(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
 
-/// `part / (high - low)`, and 0 where `high` and `low` differ by no more than rounding, as TA-Lib has it.
+/// `part / (high - low)`, and 0 where `high` and `low` differ by no more than rounding, as TA-Lib
+/// has it.
 #[inline]
 pub fn within(part: f64, high: f64, low: f64) -> f64 {
     let range = high - low;

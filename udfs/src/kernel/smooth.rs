@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// An exponential average seeded with the mean of its first n values, as in TA-Lib.
 ///
-/// A value that is not finite, or that would carry the average over the largest number, gives NaN and is
-/// otherwise not taken: one bad row must not poison the rows after it.
+/// A value that is not finite, or that would carry the average over the largest number, gives NaN
+/// and is otherwise not taken: one bad row must not poison the rows after it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Smooth {
     alpha: f64,
@@ -26,8 +26,8 @@ impl Smooth {
         Smooth::new(length, 1.0 / length as f64)
     }
 
-    /// Wilder's weight 1 / n, seeded as his directional movement is: with n values, the first of which is
-    /// taken for 0, so that it is ready one row earlier.
+    /// Wilder's weight 1 / n, seeded as his directional movement is: with n values, the first of
+    /// which is taken for 0, so that it is ready one row earlier.
     pub fn wilder_sum(length: usize) -> Self {
         Smooth { missing: (length - 1).max(1), ..Smooth::wilder(length) }
     }
@@ -73,8 +73,8 @@ impl Smooth {
         self.value
     }
 
-    /// What is not finite is not taken; what is too small for a full mantissa is 0, since arithmetic on
-    /// such numbers is slow and never reaches 0 by itself.
+    /// What is not finite is not taken; what is too small for a full mantissa is 0, since
+    /// arithmetic on such numbers is slow and never reaches 0 by itself.
     #[cold]
     fn settle(&mut self, next: f64) -> f64 {
         if next.is_finite() {
