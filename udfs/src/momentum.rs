@@ -655,24 +655,30 @@ impl Indicator<4, 1> for Mfi {
     }
 
     fn next(&mut self, [high, low, close, volume]: [f64; 4]) -> [f64; 1] {
-        let Pair(up, down) = self.window.push(money(&mut self.previous, high, low, close, volume));
-        [100.0 * ratio(up, up + down)]
+        [rising(self.window.push(money(&mut self.previous, high, low, close, volume)))]
     }
 
     fn run(&mut self, [high, low, close, volume]: [&[f64]; 4], [output]: [&mut [f64]; 1]) {
         let rows = (0..output.len())
             .map(|row| money(&mut self.previous, high[row], low[row], close[row], volume[row]));
-        self.window.run(rows, |row, Pair(up, down)| output[row] = 100.0 * ratio(up, up + down));
+        self.window.run(rows, |row, window| output[row] = rising(window));
     }
 }
 
-/// The money of a rising and of a falling bar.
+/// The money of a rising and of a falling bar; a typical price that moves by no more than its
+/// rounding stands still, as in TA-Lib.
 fn money(previous: &mut f64, high: f64, low: f64, close: f64, volume: f64) -> Pair {
     let price = typical(high, low, close);
     let previous = std::mem::replace(previous, price);
-    let money = price * volume;
-    let of = |is: bool| if is { money } else { 0.0 };
+    let moved = !is_noise(price - previous, price.abs() + previous.abs());
+    let of = |is: bool| if moved && is { price * volume } else { 0.0 };
     Pair(of(price > previous), of(price < previous))
+}
+
+/// The share of rising bars in the money, from 0 to 100.
+fn rising(Pair(up, down): Pair) -> f64 {
+    let money = up + down;
+    if money <= 0.0 { 0.0 } else { 100.0 * (up.max(0.0).min(money) / money) }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

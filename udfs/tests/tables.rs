@@ -144,7 +144,7 @@ fn slices_and_saved_states_change_no_bit() {
 fn with_holes(columns: &[Vec<f64>], likelihood: f64, seed: u64) -> Vec<Column> {
     let mut random = Random(seed);
     let mut holed = whole(columns);
-    for row in 0..columns[0].len() {
+    for (row, _) in columns[0].iter().enumerate() {
         if random.next() < likelihood {
             let column = (random.next() * columns.len() as f64) as usize;
             let holes = [None, Some(f64::NAN), Some(f64::INFINITY), Some(f64::NEG_INFINITY)];

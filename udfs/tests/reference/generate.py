@@ -50,7 +50,8 @@ def bars(close, volume, spread, rng):
 
 
 def series():
-    """A random walk; the same with flat stretches; large prices that hardly move; small prices that move a lot."""
+    """A random walk; the same with flat stretches; large prices that hardly move; small prices that move a
+    lot; coarse ticks, whose ties and whose rounding show in every comparison."""
     rng = np.random.default_rng(20240102)
     steps = rng.normal(0, 1, ROWS)
     volume = np.round(rng.uniform(1e3, 1e5, ROWS))
@@ -63,6 +64,10 @@ def series():
         "flat": bars(flat, np.where(np.arange(ROWS) % 50 == 7, 0, volume), 0.0, rng),
         "large": bars(1e7 + np.cumsum(steps), volume * 1e3, 0.5, rng),
         "small": bars(1e-4 * np.exp(np.cumsum(steps) / 20), volume / 1e3, 2e-6, rng),
+    }
+    result["ticks"] = {
+        name: values if name == "volume" else np.round(np.round(values / 0.05) * 0.05, 2)
+        for name, values in bars(50 + np.cumsum(steps) / 10, volume, 0.15, rng).items()
     }
     # Stretches in which not even high and low differ.
     for name in ("open", "high", "low", "close"):
