@@ -381,6 +381,17 @@ y
 }
 
 #[test]
+fn a_plan_is_printed_in_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    bars(folder.path());
+    let output = piped(folder.path(), "EXPLAIN SELECT * FROM bars;");
+    let lines: Vec<&str> = text(&output.stdout).lines().collect();
+    assert_eq!(lines[0], "logical_plan");
+    assert!(lines.contains(&"physical_plan"), "{lines:?}");
+    assert!(lines.len() > 4, "{lines:?}");
+}
+
+#[test]
 fn a_script_keeps_every_row() {
     let folder = tempfile::tempdir().unwrap();
     bars(folder.path());

@@ -380,8 +380,10 @@ mod tests {
 
     #[test]
     fn a_line_with_axes_and_a_gap() {
-        let text =
-            draw(&[series("close", |i| (i < 40 || i > 60).then_some(100.0 + i as f64))], false);
+        let text = draw(
+            &[series("close", |i| (!(40..=60).contains(&i)).then_some(100.0 + i as f64))],
+            false,
+        );
         assert!(text.starts_with("AAPL\n⠒⠒ close\n"), "{text}");
         assert!(text.contains("2024-01-02"), "{text}");
         assert!(text.contains("2024-04-10"), "{text}");
@@ -389,6 +391,33 @@ mod tests {
         assert!(text.contains("199"), "{text}");
         assert_eq!(text.lines().count(), 14, "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
+    }
+
+    #[test]
+    fn a_small_chart() {
+        let series =
+            series("close", |i| (!(60..=70).contains(&i)).then_some((i as f64 - 50.0).abs()));
+        let chart = Chart {
+            title: "AAPL",
+            series: &[series],
+            x: Axis::Time,
+            width: 48,
+            height: 10,
+            color: false,
+        };
+        let expected = "\
+AAPL
+⠒⠒ close
+50.0│⠉⠲⢄⡀                                    ⣀⠔⠊
+    │   ⠈⠑⠤⢄⡀                            ⣀⠤⠖⠉
+    │       ⠈⠒⠤⣀                     ⢀⡠⠔⠋
+25.0│          ⠈⠉⠒⢤⡀               ⠐⠊⠁
+    │              ⠈⠑⠲⢄⡀      ⣀
+ 0.0│                  ⠈⠑⠤⣀⡠⠖⠉
+    └───────────────────────────────────────────
+    2024-01-02       2024-02-20       2024-04-10
+";
+        assert_eq!(chart.render(), expected);
     }
 
     #[test]

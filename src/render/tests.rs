@@ -110,7 +110,7 @@ fn no_rows_are_valid_too() {
         ),
     ];
     for (format, expected) in cases {
-        assert_eq!(print(format, &[none.clone()], Limit::All).0, expected, "{format}");
+        assert_eq!(print(format, std::slice::from_ref(&none), Limit::All).0, expected, "{format}");
         let mut out = Vec::new();
         Printer::new(format, &none.schema(), &mut out, rows(5)).finish().unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), expected, "{format} without a batch");
@@ -260,7 +260,7 @@ macd_macd,macd_macdsignal,list,tag,ok,ts
 fn floats_read_back_to_the_same_bits() {
     let values = [0.1 + 0.2, 1.0 / 3.0, 1e-300, 1.7976931348623157e308, 5e-324, 123456.789, -0.0];
     let floats = batch(vec![("x", Arc::new(Float64Array::from(values.to_vec())))]);
-    let csv = print(Format::Csv, &[floats.clone()], Limit::All).0;
+    let csv = print(Format::Csv, std::slice::from_ref(&floats), Limit::All).0;
     let read: Vec<f64> = csv.lines().skip(1).map(|line| line.parse().unwrap()).collect();
     assert_eq!(read.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), values.map(f64::to_bits));
     let json = print(Format::Json, &[floats], Limit::All).0;

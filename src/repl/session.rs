@@ -11,6 +11,7 @@ use crate::engine::{Engine, Query};
 use crate::error::{Error, Result, did_you_mean};
 use crate::render::{Format, Limit, Printer, Terminal, error_text, output_closed};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::util::display::array_value_to_string;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -163,6 +164,11 @@ impl Session {
         let schema = query.schema();
         self.names.result = schema.fields().iter().map(|field| field.name().clone()).collect();
         let limit = self.limit();
+        let explains = self.format == Format::Table
+            && self.names.result.iter().map(String::as_str).eq(["plan_type", "plan"]);
+        if explains {
+            return self.show_plan(&query).await;
+        }
         let mut printer = Printer::new(self.format, &schema, &mut self.out, limit);
         let mut rows = self.runner.start(&query, self.interrupt.as_mut())?;
         while let Some(batch) = rows.next().await? {
@@ -181,6 +187,24 @@ impl Session {
             self.note(&format!("note: {report}"));
         }
         Ok(())
+    }
+
+    /// The plan of EXPLAIN as lines: a box would cut them.
+    async fn show_plan(&mut self, query: &Arc<Query>) -> Result<()> {
+        let mut rows = self.runner.start(query, self.interrupt.as_mut())?;
+        let mut text = String::new();
+        while let Some(batch) = rows.next().await? {
+            for row in 0..batch.num_rows() {
+                for column in batch.columns() {
+                    let value = array_value_to_string(column, row)
+                        .map_err(|error| Error::internal(error.to_string()))?;
+                    text.push_str(value.trim_end());
+                    text.push('\n');
+                }
+            }
+        }
+        drop(rows);
+        self.print(&text)
     }
 
     /// What a result may take of the screen; everything where there is none.
