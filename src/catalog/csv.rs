@@ -23,7 +23,7 @@ use crate::error::Result;
 
 /// One file with its place in the order of the source and its hive values by column name.
 #[derive(Clone, Debug)]
-pub struct CsvFile {
+pub(super) struct CsvFile {
     /// The file.
     pub info: Arc<FileInfo>,
     /// Its place in the order of the source.
@@ -34,7 +34,7 @@ pub struct CsvFile {
 
 /// The files that one partition of a scan reads, one after the other.
 #[derive(Debug)]
-pub struct CsvPartition {
+pub(super) struct CsvPartition {
     /// The files, in order.
     pub files: Vec<CsvFile>,
     /// The columns to read; the last is the ordinal.

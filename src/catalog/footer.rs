@@ -18,7 +18,7 @@ use crate::store::{FileKind, FileRef, file_name};
 
 /// A file with what it says about itself.
 #[derive(Clone, Debug)]
-pub struct FileInfo {
+pub(super) struct FileInfo {
     /// The file.
     pub file: FileRef,
     /// Its own columns, without hive partitions.
@@ -32,7 +32,7 @@ pub struct FileInfo {
 }
 
 /// Text that stands for NULL in CSV files.
-pub const CSV_NULL: &str = r"^(|NA|N/A|n/a|null|NULL|None|NaT|#N/A)$";
+pub(super) const CSV_NULL: &str = r"^(|NA|N/A|n/a|null|NULL|None|NaT|#N/A)$";
 
 /// Rows that types of CSV columns are guessed from.
 const CSV_HEAD: usize = 10_000;
@@ -42,7 +42,7 @@ const CSV_HEAD: usize = 10_000;
 ///
 /// # Errors
 /// A file that cannot be read or is corrupt; it is named.
-pub fn read_all(
+pub(super) fn read_all(
     files: Vec<FileRef>,
     kind: FileKind,
     keys: &Keys,
@@ -89,9 +89,12 @@ fn read(
 }
 
 /// The error for a file that cannot be decoded.
-pub fn corrupt(path: &Path, why: impl std::fmt::Display) -> Error {
+pub(super) fn corrupt(path: &Path, why: impl std::fmt::Display) -> Error {
     let why = why.to_string();
     let why = why.lines().next().unwrap_or_default();
+    let why = ["Parquet argument error: ", "Parquet error: ", "External: ", "EOF: "]
+        .iter()
+        .fold(why, |why, prefix| why.trim_start_matches(prefix));
     Error::data(format!("{} is truncated or corrupt ({why})", file_name(path)))
         .hint("write it again, move it out of the source, or leave it out with --keep-going")
         .in_file(file_name(path))

@@ -11,10 +11,10 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 
 /// Least and greatest values of one column, file by file; None where a file proves nothing.
-pub type Ranges = Vec<Option<(ScalarValue, ScalarValue)>>;
+pub(super) type Ranges = Vec<Option<(ScalarValue, ScalarValue)>>;
 
 /// What the files prove of the columns that filters may prune by.
-pub struct FileStatistics {
+pub(super) struct FileStatistics {
     /// Column name and its ranges, one per file.
     pub columns: Vec<(String, Ranges)>,
     /// How many files there are.
@@ -23,7 +23,7 @@ pub struct FileStatistics {
 
 impl FileStatistics {
     /// For each file, whether it can hold rows that satisfy `filter`. Without proof it can.
-    pub fn keep(&self, filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Vec<bool> {
+    pub(super) fn keep(&self, filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Vec<bool> {
         PruningPredicateBuilder::new()
             .with_file_schema(Arc::clone(schema))
             .try_build(Arc::clone(filter))

@@ -40,7 +40,7 @@ pub struct Keys {
 ///
 /// # Errors
 /// A column whose types cannot be reconciled, or a measure that is no number.
-pub fn merge<'a>(
+pub(super) fn merge<'a>(
     files: impl IntoIterator<Item = (&'a str, &'a SchemaRef)>,
     keys: &Keys,
 ) -> Result<SchemaRef> {
@@ -149,7 +149,7 @@ fn finer(a: TimeUnit, b: TimeUnit) -> TimeUnit {
 }
 
 /// The type of a hive partition column, from all its values.
-pub fn partition_type<'a>(
+pub(super) fn partition_type<'a>(
     name: &str,
     keys: &Keys,
     values: impl Iterator<Item = Option<&'a str>> + Clone,

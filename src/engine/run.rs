@@ -182,6 +182,7 @@ impl Attempt<'_> {
             partition_by,
             record: self.record(left_out, &checks.1),
             notes: self.notes(),
+            about_null: planned.outputs.iter().map(about_null).collect(),
             checks: checks.0,
             covers: Arc::new(covers),
             notices: Arc::new(move || reports(&of_plan)),
@@ -433,6 +434,17 @@ impl Attempt<'_> {
             drained = drained => Ok(drained.is_ok()),
             error = stop.stopped() => Err(error),
         }
+    }
+}
+
+/// What to say of an output without any value: most often the bars do not reach its lookback.
+fn about_null(output: &super::OutputColumn) -> String {
+    let name = &output.name;
+    match output.need.lookback {
+        0 => format!("output {name} is NULL on every row: check the columns that it reads"),
+        rows => format!(
+            "output {name} is NULL on every row: it takes {rows} rows before its first value"
+        ),
     }
 }
 

@@ -110,7 +110,7 @@ impl ExecutionPlan for CleanExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+        vec![false] // It is kept, but the sequence is new: a sort by it must not move below.
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {

@@ -125,7 +125,7 @@ impl ExecutionPlan for DedupExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+        vec![false] // It has its own; another order must be made above.
     }
 
     fn apply_expressions(

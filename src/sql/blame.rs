@@ -121,6 +121,16 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
         };
         return with_place(error, spanned.or_else(|| find(text, &name, false)));
     }
+    if let Some(name) = quoted("Failed to coerce arguments to satisfy a call to '") {
+        let given = message.split(&format!("argument types '{name}")).nth(1);
+        let given = given.and_then(|rest| rest.split('\'').next()).unwrap_or_default();
+        let error = Error::query(format!("{name} cannot take {given}"));
+        let error = match windrow_udfs::find(&name) {
+            Some(entry) => error.hint(format!("write {}, with numbers", entry.spec.signature())),
+            None => error.hint("cast the arguments to types that it takes"),
+        };
+        return with_place(error, spanned.or_else(|| find(text, &name, true)));
+    }
     let sentence = first_line(message);
     // Indicators say their name first; DataFusion quotes the function.
     let function = sentence

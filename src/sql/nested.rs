@@ -14,13 +14,16 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use super::{at, fold, windows::in_selects};
 use crate::error::{Error, Result};
 
-/// Hoists the nested windows of the SELECTs of one query until none is left.
+/// Hoists the nested windows of the SELECTs of one query, level by level.
 pub(super) fn hoist(query: &mut Query) -> Result<()> {
+    hoist_at(query, 1)
+}
+
+/// `level` counts how deep the subquery stands, so that names do not meet.
+fn hoist_at(query: &mut Query, level: usize) -> Result<()> {
     let order_by = &mut query.order_by;
-    let mut level = 0;
     in_selects(&mut query.body, &mut |select| {
-        while let Some(span) = first_nested(select) {
-            level += 1;
+        if let Some(span) = first_nested(select) {
             let renamed = hoist_select(select, span, level)?;
             if let Some(order_by) = order_by.as_mut() {
                 rename(order_by, &renamed);
@@ -98,6 +101,10 @@ fn hoist_select(select: &mut Select, span: Span, level: usize) -> Result<Renamed
     let mut take = Take { depth: 0, level, moved: &mut moved };
     let _ = VisitMut::visit(&mut select.projection, &mut take);
     let _ = VisitMut::visit(&mut select.qualify, &mut take);
+    // A window that is hoisted and also stands on its own is computed once.
+    let mut reuse = Reuse { moved: &moved };
+    let _ = VisitMut::visit(&mut select.projection, &mut reuse);
+    let _ = VisitMut::visit(&mut select.qualify, &mut reuse);
 
     let single = matches!(select.from.as_slice(), [from] if from.joins.is_empty());
     let alias = if single { relation_name(&select.from[0].relation) } else { None };
@@ -134,11 +141,13 @@ fn hoist_select(select: &mut Select, span: Span, level: usize) -> Result<Renamed
     };
     let windows = moved.into_iter().map(|(expr, alias)| SelectItem::ExprWithAlias { expr, alias });
     inner.projection.extend(windows);
+    let mut subquery = query_of(inner);
+    hoist_at(&mut subquery, level + 1)?;
     select.selection = None;
     select.from = vec![TableWithJoins {
         relation: TableFactor::Derived {
             lateral: false,
-            subquery: Box::new(query_of(inner)),
+            subquery: Box::new(subquery),
             alias: Some(TableAlias {
                 explicit: true,
                 name: alias.unwrap_or_else(|| Ident::new(format!("__from{level}"))),
@@ -183,6 +192,24 @@ impl VisitorMut for Take<'_> {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if is_window(expr) {
             self.depth -= 1;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Replaces windows that were hoisted by their names.
+struct Reuse<'a> {
+    moved: &'a [(Expr, Ident)],
+}
+
+impl VisitorMut for Reuse<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if is_window(expr)
+            && let Some((_, name)) = self.moved.iter().find(|(moved, _)| moved == expr)
+        {
+            *expr = Expr::Identifier(name.clone());
         }
         ControlFlow::Continue(())
     }

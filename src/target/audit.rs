@@ -48,18 +48,24 @@ pub(super) struct Auditor {
     found: Vec<Found>,
     keys: [usize; 2],
     last: Option<[ArrayRef; 2]>,
+    /// Columns that held a value.
+    filled: Vec<bool>,
 }
 
 impl Auditor {
     pub(super) fn new(checks: Vec<Check>, entity: usize, time: usize) -> Self {
         let found = vec![Found::default(); checks.len()];
-        Self { checks, found, keys: [entity, time], last: None }
+        Self { checks, found, keys: [entity, time], last: None, filled: Vec::new() }
     }
 
     /// Checks a batch.
     pub(super) fn check(&mut self, batch: &RecordBatch) -> PlanResult<()> {
-        if batch.num_rows() == 0 || self.checks.is_empty() {
+        if batch.num_rows() == 0 {
             return Ok(());
+        }
+        self.filled.resize(batch.num_columns(), false);
+        for (filled, column) in self.filled.iter_mut().zip(batch.columns()) {
+            *filled = *filled || column.null_count() < column.len();
         }
         for (check, found) in self.checks.iter().zip(&mut self.found) {
             let failing = match &check.rule {
@@ -79,9 +85,22 @@ impl Auditor {
         Ok(())
     }
 
-    pub(super) fn found(self) -> Vec<Found> {
-        self.found
+    pub(super) fn finish(self) -> Findings {
+        Findings { found: self.found, filled: self.filled }
     }
+}
+
+/// What one partition's rows showed.
+#[derive(Clone, Debug)]
+pub(super) struct Findings {
+    found: Vec<Found>,
+    filled: Vec<bool>,
+}
+
+/// A sentence on each column that is NULL on every row of every partition.
+pub(super) fn empty_columns(about: &[String], partitions: &[Findings]) -> Vec<String> {
+    let filled = |i: usize| partitions.iter().any(|p| p.filled.get(i).copied().unwrap_or(false));
+    (0..about.len()).filter(|i| !filled(*i)).map(|i| about[i].clone()).collect()
 }
 
 /// Rows on which a condition is FALSE.
@@ -134,13 +153,13 @@ fn name_row(batch: &RecordBatch, keys: [usize; 2], row: usize) -> PlanResult<Str
 /// the first that failed.
 pub(super) fn judge(
     checks: &[Check],
-    partitions: &[Vec<Found>],
+    partitions: &[Findings],
 ) -> crate::error::Result<Vec<(String, String)>> {
     let mut told = Vec::new();
     for (i, check) in checks.iter().enumerate() {
-        let rows: u64 = partitions.iter().map(|found| found[i].rows).sum();
+        let rows: u64 = partitions.iter().map(|p| p.found[i].rows).sum();
         if rows > 0 {
-            let first = partitions.iter().filter_map(|found| found[i].first.as_deref()).min();
+            let first = partitions.iter().filter_map(|p| p.found[i].first.as_deref()).min();
             return Err(Error::data(format!(
                 "audit failed on {rows} rows: {}, first at {}",
                 check.text,

@@ -8,7 +8,7 @@ use datafusion::arrow::csv::WriterBuilder;
 use datafusion::physical_plan::execute_stream;
 use futures::TryStreamExt;
 
-use super::audit::{Auditor, judge};
+use super::audit::{Auditor, empty_columns, judge};
 use super::staging::{Lock, Stage};
 use super::watermark::Watermarks;
 use super::{Job, fault, peak_memory, unwritable};
@@ -111,7 +111,9 @@ async fn write_rows(path: &Path, target: &Path, job: &mut Job, record: &mut Reco
     }
     let mut buffer = writer.into_inner();
     std::io::Write::flush(&mut buffer).map_err(|error| unwritable(target, &error))?;
-    record.audits.extend(judge(&job.checks, &[auditor.found()])?);
+    let found = [auditor.finish()];
+    record.audits.extend(judge(&job.checks, &found)?);
+    record.notices.extend(empty_columns(&job.about_null, &found));
     record.watermarks = marks.into_ranges();
     Ok(rows)
 }

@@ -133,6 +133,8 @@ pub struct Job {
     pub record: Record,
     /// Text for the metadata of each column: name, then pairs.
     pub notes: Vec<(String, Vec<(String, String)>)>,
+    /// For each column, what to say if it is NULL on every row.
+    pub about_null: Vec<String>,
     /// Whether rows of a symbol that the target holds lie within the scope of this run.
     pub covers: Arc<dyn Fn(&str, &SymbolRange) -> bool + Send + Sync>,
     /// What the plan has to say of its inputs once it has run.

@@ -16,7 +16,7 @@ use datafusion::parquet::schema::types::ColumnPath;
 use futures::TryStreamExt;
 use tokio::task::JoinSet;
 
-use super::audit::{Auditor, Found, judge};
+use super::audit::{Auditor, Findings, empty_columns, judge};
 use super::staging::{Lock, Stage};
 use super::watermark::Watermarks;
 use super::{Job, fault, peak_memory, unwritable};
@@ -84,6 +84,7 @@ pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Re
     record.run = lock.run().to_string();
     record.watermarks = marks.into_ranges();
     record.notices.extend((job.notices)());
+    record.notices.extend(empty_columns(&job.about_null, &found));
     record.committed = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     record.seconds = job.started.elapsed().as_secs_f64();
     record.peak_memory = peak_memory();
@@ -114,7 +115,7 @@ fn write_record(stage: &Path, target: &Path, record: &Record) -> std::io::Result
 struct Part {
     files: Vec<RecordFile>,
     marks: Watermarks,
-    found: Vec<Found>,
+    found: Findings,
 }
 
 async fn write_partitions(stage: &Path, lock: &Lock, job: &mut Job) -> Result<Vec<Part>> {
@@ -146,7 +147,7 @@ async fn write_partitions(stage: &Path, lock: &Lock, job: &mut Job) -> Result<Ve
                 writer.finish()
             };
             let files = run.await?;
-            Ok::<Part, Error>(Part { files, marks, found: auditor.found() })
+            Ok::<Part, Error>(Part { files, marks, found: auditor.finish() })
         });
     }
     let mut parts = Vec::new();

@@ -1,0 +1,256 @@
+//! A run is killed at every step of its commit, and at random moments. What a stranger reads is
+//! the old state or the new one, whole; the next run succeeds with nothing cleaned by hand.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::Float64Type;
+
+use super::support::{Bars, fails, leftovers, ok, plain_read, windrow};
+
+/// Where `target/` lets itself be killed.
+const POINTS: [&str; 8] = [
+    "stage-made",
+    "file-closed",
+    "rows-written",
+    "record-written",
+    "before-exchange",
+    "after-exchange",
+    "before-cleaning",
+    "after-cleaning",
+];
+
+const SET: &str = "/*\nparams: {state: 1}\n*/\nSELECT symbol, ts, {{ state }}.0 AS state, \
+    rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts) AS rsi_14 FROM bars";
+
+const ROWS: usize = 8 * 300;
+
+fn prepare() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    Bars::new(8, 300).write(&folder.path().join("bars/all.parquet"));
+    std::fs::write(folder.path().join("set.sql"), SET).unwrap();
+    folder
+}
+
+fn args(state: usize, target: &str) -> Vec<String> {
+    let set = format!("state={state}");
+    ["run", "set.sql", "--source", "bars=bars", "--to", target, "--set", &set, "--threads", "2"]
+        .map(str::to_string)
+        .to_vec()
+}
+
+fn run(folder: &Path, state: usize, target: &str) {
+    let args = args(state, target);
+    ok(folder, &args.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// The state that a target holds, if it is whole; None if there is none.
+fn state(batch: Option<RecordBatch>) -> Option<usize> {
+    let batch = batch?;
+    let states = batch.column_by_name("state").unwrap().as_primitive::<Float64Type>();
+    assert_eq!(batch.num_rows(), ROWS, "a part of a state");
+    let first = states.value(0);
+    assert!(states.values().iter().all(|s| *s == first), "two states at once");
+    Some(first as usize)
+}
+
+fn csv_state(path: &Path) -> Option<usize> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let states: Vec<&str> = text.lines().skip(1).map(|l| l.split(',').nth(2).unwrap()).collect();
+    assert_eq!(states.len(), ROWS, "a part of a state");
+    assert!(states.iter().all(|s| *s == states[0]), "two states at once");
+    Some(states[0].parse::<f64>().unwrap() as usize)
+}
+
+fn read(folder: &Path, target: &str) -> Option<usize> {
+    let path = folder.join(target);
+    if target.ends_with(".csv") { csv_state(&path) } else { state(plain_read(&path).unwrap()) }
+}
+
+#[test]
+fn killed_at_every_step() {
+    for target in ["out", "out.csv"] {
+        for exists in [false, true] {
+            for point in POINTS {
+                if point == "stage-made" || point == "file-closed" {
+                    if target == "out.csv" {
+                        continue; // A CSV stage is one file.
+                    }
+                }
+                let folder = prepare();
+                let folder = folder.path();
+                if exists {
+                    run(folder, 1, target);
+                }
+                let killed = windrow(folder)
+                    .args(args(2, target))
+                    .env("WINDROW_FAULT", point)
+                    .stderr(Stdio::null())
+                    .status()
+                    .unwrap();
+                assert_eq!(killed.code(), None, "{target} {point}: it was not killed");
+                let found = read(folder, target);
+                let committed =
+                    matches!(point, "after-exchange" | "before-cleaning" | "after-cleaning");
+                let expected = if committed { Some(2) } else { exists.then_some(1) };
+                assert_eq!(found, expected, "{target} {point}, target existed: {exists}");
+                run(folder, 3, target);
+                assert_eq!(read(folder, target), Some(3), "{target} {point}");
+                assert_eq!(
+                    leftovers(&folder.join(target)),
+                    Vec::<String>::new(),
+                    "{target} {point}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn killed_at_random_moments() {
+    let folder = prepare();
+    let folder = folder.path();
+    run(folder, 1, "out");
+    let whole = std::time::Instant::now();
+    run(folder, 2, "out");
+    let whole = whole.elapsed();
+    let mut before = 2;
+    let mut seed = 42u64;
+    for state in 3..53 {
+        let mut child =
+            windrow(folder).args(args(state, "out")).stderr(Stdio::null()).spawn().unwrap();
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let share = (seed >> 33) as f64 / (1u64 << 31) as f64;
+        std::thread::sleep(Duration::from_secs_f64(whole.as_secs_f64() * 1.1 * share));
+        let _ = child.kill();
+        child.wait().unwrap();
+        let found = read(folder, "out");
+        assert!(
+            found == Some(before) || found == Some(state),
+            "{found:?}, not {before} or {state}"
+        );
+        before = found.unwrap();
+    }
+    run(folder, 99, "out");
+    assert_eq!(read(folder, "out"), Some(99));
+    assert_eq!(leftovers(&folder.join("out")), Vec::<String>::new());
+}
+
+#[test]
+fn readers_see_one_state_at_every_moment() {
+    let folder = prepare();
+    let path = folder.path().to_path_buf();
+    run(&path, 1, "out");
+    let (done, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let reader = {
+        let (path, done, looks) = (path.clone(), Arc::clone(&done), Arc::clone(&looks));
+        std::thread::spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                // A commit between listing and opening takes the files away: the reader lists
+                // again. What it never gets is rows of both, or a part.
+                if let Ok(batch) = plain_read(&path.join("out")) {
+                    assert!(state(batch).is_some(), "there was no state at all");
+                    looks.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        })
+    };
+    for state in 2..12 {
+        run(&path, state, "out");
+    }
+    done.store(true, Ordering::Relaxed);
+    reader.join().unwrap();
+    assert!(looks.load(Ordering::Relaxed) > 10, "the reader hardly looked");
+}
+
+#[test]
+fn two_runs_into_one_target() {
+    let folder = prepare();
+    let folder = folder.path();
+    let children: Vec<_> = (1..5)
+        .map(|state| {
+            let child = windrow(folder).args(args(state, "out")).stderr(Stdio::piped()).spawn();
+            (state, child.unwrap())
+        })
+        .collect();
+    let mut won = Vec::new();
+    for (state, child) in children {
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        if output.status.success() {
+            won.push(state);
+        } else {
+            assert!(told.contains("another run is writing out"), "{told}");
+        }
+    }
+    assert!(!won.is_empty());
+    assert!(won.contains(&read(folder, "out").unwrap()));
+    // The same while one surely holds it: the lock is this process's.
+    let lock = std::fs::File::open(folder.join(".out.windrow-lock")).unwrap();
+    lock.lock().unwrap();
+    let words = args(9, "out");
+    let (code, told) = fails(folder, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(code, 1);
+    assert!(told.starts_with("error: another run is writing out (run "), "{told}");
+    assert!(told.ends_with("wait for it, or write to another target\n"), "{told}");
+    assert!(won.contains(&read(folder, "out").unwrap()));
+}
+
+/// A file system of one megabyte, where this user may mount one.
+#[test]
+fn a_full_disk_leaves_the_target_as_it_was() {
+    let folder = prepare();
+    let folder = folder.path();
+    let small = folder.join("small");
+    std::fs::create_dir(&small).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=192k", "tmpfs"])
+        .arg(&small)
+        .stderr(Stdio::null())
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "CI must be able to mount a small file system");
+        eprintln!("skipped: this user cannot mount a small file system");
+        return;
+    }
+    struct Unmount<'a>(&'a Path);
+    impl Drop for Unmount<'_> {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("umount").arg(self.0).status();
+        }
+    }
+    let _unmount = Unmount(&small);
+    for target in ["small/out", "small/out.csv"] {
+        let small_set = "SELECT symbol, ts, 1.0 AS state FROM bars";
+        std::fs::write(folder.join("small.sql"), small_set).unwrap();
+        let few = ["run", "small.sql", "--source", "bars=bars", "--to", target];
+        if target.ends_with(".csv") {
+            let only = "/**/SELECT symbol, ts, 1.0 AS state FROM bars WHERE symbol = 'S001'";
+            std::fs::write(folder.join("small.sql"), only).unwrap();
+        }
+        ok(folder, &few);
+        let before = std::fs::read_dir(&small).unwrap().count();
+        let wide: String = (2..40).map(|n| format!(", ln(close) * {n} AS x{n}")).collect();
+        let many = format!("SELECT symbol, ts, 2.0 AS state {wide} FROM bars");
+        std::fs::write(folder.join("small.sql"), many).unwrap();
+        let (code, told) = fails(folder, &few);
+        assert_eq!(code, 1, "{told}");
+        assert!(told.contains("No space left on device"), "{told}");
+        assert!(told.contains("free some space and run again"), "{told}");
+        assert_eq!(
+            std::fs::read_dir(&small).unwrap().count(),
+            before,
+            "{target}: something is left"
+        );
+        if target.ends_with(".csv") {
+            let text = std::fs::read_to_string(small.join("out.csv")).unwrap();
+            assert!(text.lines().skip(1).all(|line| line.ends_with(",1.0")), "{text}");
+        } else {
+            assert_eq!(state(plain_read(&folder.join(target)).unwrap()), Some(1));
+        }
+    }
+}

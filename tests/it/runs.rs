@@ -1,0 +1,387 @@
+//! What a run promises: scope, labels, audits, partitions, sets that read sets, records.
+
+use super::support::{
+    Bars, bits, fails, leftovers, ok, plain_glob, plain_read, rows, run, run_json, write_parquet,
+};
+
+fn prepare() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    Bars::new(5, 200).write(&folder.path().join("bars/all.parquet"));
+    folder
+}
+
+const W: &str = "WINDOW w AS (PARTITION BY symbol ORDER BY ts)";
+
+fn set(folder: &std::path::Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).unwrap();
+}
+
+#[test]
+fn a_scope_keeps_the_bits_of_the_whole_run() {
+    let folder = prepare();
+    let folder = folder.path();
+    let text = format!(
+        "SELECT symbol, ts, ema(close, 20) OVER w AS ema_20, macd(close) OVER w AS macd, \
+         cs_zscore(close) OVER (PARTITION BY ts) AS z FROM bars {W}"
+    );
+    set(folder, "s.sql", &text);
+    ok(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "all"]);
+    let scope = ["--symbols", "S001,S003", "--from", "2019-06-01", "--until", "2019-08-01"];
+    let words = [&["run", "s.sql", "--source", "bars=bars", "--to", "part"][..], &scope].concat();
+    ok(folder, &words);
+    for column in ["ema_20", "macd_macdsignal", "z"] {
+        let (all, part) = (bits(folder, "all", column), bits(folder, "part", column));
+        assert_eq!(part.len(), 2 * 61);
+        for (key, value) in &part {
+            assert!(key.0 == "S001" || key.0 == "S003");
+            assert!("2019-06-01" <= key.1.as_str() && key.1.as_str() < "2019-08-01", "{key:?}");
+            assert_eq!(all[key], *value, "{column} {key:?}");
+        }
+    }
+}
+
+#[test]
+fn a_narrower_run_is_refused_and_a_wider_one_replaces() {
+    let folder = prepare();
+    let folder = folder.path();
+    set(folder, "s.sql", "SELECT symbol, ts, close FROM bars");
+    for target in ["out", "out.csv"] {
+        let base = ["run", "s.sql", "--source", "bars=bars", "--to", target];
+        ok(folder, &[&base[..], &["--symbols", "S001", "--from", "2019-05-01"]].concat());
+        ok(folder, &[&base[..], &["--symbols", "S001,S002"]].concat());
+        for scope in [["--symbols", "S001"], ["--from", "2019-05-01"], ["--until", "2019-05-01"]] {
+            let (code, told) = fails(folder, &[&base[..], &scope].concat());
+            assert_eq!(code, 1);
+            assert!(
+                told.starts_with(&format!("error: {target} holds rows outside the scope")),
+                "{told}"
+            );
+            assert!(told.contains("run without --symbols, --from and --until"), "{told}");
+        }
+        ok(folder, &base);
+        ok(folder, &base);
+        let counted = rows(folder, "SELECT count(*) FROM f", &[&format!("f={target}")]);
+        assert_eq!(counted, ["1000"], "{target}");
+    }
+}
+
+#[test]
+fn files_that_windrow_did_not_write_are_safe() {
+    let folder = prepare();
+    let folder = folder.path();
+    set(folder, "s.sql", "SELECT symbol, ts, close FROM bars");
+    std::fs::create_dir(folder.join("mine")).unwrap();
+    std::fs::write(folder.join("mine/thesis.txt"), "years of work").unwrap();
+    std::fs::write(folder.join("mine.csv"), "a,b\n").unwrap();
+    let base = ["run", "s.sql", "--source", "bars=bars", "--to"];
+    for (target, expected) in [
+        (
+            "mine",
+            "error: mine holds files that windrow did not write; name a new or an empty directory\n",
+        ),
+        (
+            "mine.csv",
+            "error: mine.csv was not written by windrow; name a new file, or remove this one first\n",
+        ),
+        (
+            "bars",
+            "error: bars holds the source bars: a commit would remove what it reads; write to another directory\n",
+        ),
+        (
+            ".",
+            "error: . holds the source bars: a commit would remove what it reads; write to another directory\n",
+        ),
+    ] {
+        let (code, told) = fails(folder, &[&base[..], &[target]].concat());
+        assert_eq!((code, told.as_str()), (1, expected));
+    }
+    assert_eq!(std::fs::read_to_string(folder.join("mine/thesis.txt")).unwrap(), "years of work");
+    assert!(folder.join("bars/all.parquet").exists());
+}
+
+#[test]
+fn the_target_is_sorted_flat_and_described() {
+    let folder = prepare();
+    let folder = folder.path();
+    let text = format!(
+        "/*\noutputs: {{c: the close}}\nlabels: [next]\n*/\n\
+         SELECT symbol, ts, close AS c, bbands(close) OVER w AS bb, lead(close, 1) OVER w AS next FROM bars {W}"
+    );
+    set(folder, "s.sql", &text);
+    let told = run_json(
+        folder,
+        &["run", "s.sql", "--source", "bars=bars", "--to", "out", "--threads", "3"],
+    );
+    assert_eq!((told["rows"].as_u64(), told["symbols"].as_u64()), (Some(1000), Some(5)));
+    assert_eq!(told["first"], "2019-04-14");
+    for path in plain_glob(&folder.join("out")) {
+        let file = std::fs::File::open(&path).unwrap();
+        let reader =
+            datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(
+                file,
+            )
+            .unwrap();
+        let schema = reader.schema();
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        assert_eq!(
+            names,
+            ["symbol", "ts", "c", "bb_upperband", "bb_middleband", "bb_lowerband", "next"]
+        );
+        assert_eq!(schema.field(2).metadata()["description"], "the close");
+        assert_eq!(schema.field(6).metadata()["windrow.role"], "label");
+        assert!(reader.metadata().row_group(0).sorting_columns().is_some());
+        let batch = reader.build().unwrap().next().unwrap().unwrap();
+        let text = |c: usize, r: usize| {
+            datafusion::arrow::util::display::array_value_to_string(batch.column(c), r).unwrap()
+        };
+        let keys: Vec<_> = (0..batch.num_rows()).map(|r| (text(0, r), text(1, r))).collect();
+        assert!(keys.is_sorted(), "{}", path.display());
+    }
+    let records: Vec<_> = std::fs::read_dir(folder.join("out/_windrow")).unwrap().collect();
+    assert_eq!(records.len(), 1);
+    ok(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"]);
+    assert_eq!(std::fs::read_dir(folder.join("out/_windrow")).unwrap().count(), 2, "records stay");
+}
+
+#[test]
+fn partition_by_becomes_directories() {
+    let folder = prepare();
+    let folder = folder.path();
+    let text = "/*\npartition_by: [year, symbol]\n*/\n\
+        SELECT symbol, ts, close, CAST(date_part('year', ts) AS INT) AS year FROM bars";
+    set(folder, "s.sql", text);
+    ok(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"]);
+    let paths = plain_glob(&folder.join("out"));
+    assert_eq!(paths.len(), 5);
+    assert!(paths[0].to_string_lossy().contains("out/year=2019/symbol=S000/"), "{paths:?}");
+    assert_eq!(rows(folder, "SELECT count(*), min(year) FROM f", &["f=out"]), ["1000,2019"]);
+    let (_, told) = fails(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "o.csv"]);
+    assert!(told.contains("a CSV target is one file and cannot be partitioned"), "{told}");
+}
+
+#[test]
+fn audits_stop_the_commit() {
+    let folder = prepare();
+    let folder = folder.path();
+    let audit = |line: &str| {
+        let text = format!(
+            "/*\naudits:\n  - {line}\n*/\nSELECT symbol, ts, close, CAST(NULL AS DOUBLE) AS none, 7 AS seven FROM bars"
+        );
+        set(folder, "s.sql", &text);
+        run(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"])
+    };
+    for passes in [
+        "close > 0",
+        "none > 0",
+        "'unique: [symbol, ts]'",
+        "not_null: [symbol, close]",
+        "unique: [ts, symbol]",
+        "unique: [symbol, ts, close]",
+    ] {
+        let line = passes.trim_matches('\'');
+        let output = audit(line);
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let before = plain_read(&folder.join("out")).unwrap().unwrap().num_rows();
+    for (line, expected) in [
+        (
+            "close > 1e9",
+            "s.sql:3:5: audit failed on 1000 rows: close > 1e9, first at S000 2019-04-14",
+        ),
+        (
+            "not_null: [none]",
+            "s.sql:3:5: audit failed on 1000 rows: not_null: [none], first at S000 2019-04-14",
+        ),
+        ("unique: [seven]", "s.sql:3:5: audit failed: unique: [seven], repeated for example at 7"),
+        ("close + 1", "s.sql:3:5: the audit close + 1 is no condition"),
+        ("clos > 1", "s.sql:3:5: unknown column clos; did you mean close?"),
+        ("unique: [symbl]", "s.sql:3:5: audits: there is no output symbl; did you mean symbol?"),
+    ] {
+        let output = audit(line);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.starts_with(&format!("error: {expected}")), "{told}");
+        assert_eq!(plain_read(&folder.join("out")).unwrap().unwrap().num_rows(), before);
+        assert_eq!(leftovers(&folder.join("out")), Vec::<String>::new());
+    }
+    // The same rows twice fail the audit of the key.
+    let twice = "/*\naudits:\n  - unique: [symbol, ts]\n*/\nSELECT symbol, ts, close FROM bars UNION ALL SELECT symbol, ts, close FROM bars";
+    set(folder, "s.sql", twice);
+    let (_, told) = fails(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"]);
+    assert!(
+        told.contains("audit failed on 1000 rows: unique: [symbol, ts], first at S000"),
+        "{told}"
+    );
+}
+
+#[test]
+fn look_ahead_needs_a_label() {
+    let folder = prepare();
+    let folder = folder.path();
+    let cases = [
+        ("lead(close, 5) OVER w", "it uses 5 rows later than its own (lead(5))"),
+        ("lag(close, -2) OVER w", "it uses 2 rows later"),
+        ("avg(close) OVER (w ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING)", "it uses 1 rows later"),
+        (
+            "close / avg(close) OVER (PARTITION BY symbol)",
+            "it uses rows later than its own (avg over the whole group)",
+        ),
+        ("sma(close, 3) OVER (PARTITION BY symbol ORDER BY ts DESC)", "it uses rows later"),
+        ("ema(lead(close, 1) OVER w, 3) OVER w", "it uses 1 rows later"),
+    ];
+    for (expression, expected) in cases {
+        set(folder, "s.sql", &format!("SELECT symbol, ts,\n  {expression} AS x FROM bars {W}"));
+        let (code, told) = fails(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"]);
+        assert_eq!(code, 1);
+        assert!(told.starts_with("error: s.sql:2:"), "{told}");
+        assert!(told.contains("output x looks ahead") && told.contains(expected), "{told}");
+        assert!(told.contains("declare it in the header, `labels: [x]`"), "{told}");
+        let labelled =
+            format!("/*\nlabels: [x]\n*/\nSELECT symbol, ts,\n  {expression} AS x FROM bars {W}");
+        set(folder, "s.sql", &labelled);
+        ok(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"]);
+    }
+    // One moment across symbols is no look-ahead.
+    set(
+        folder,
+        "s.sql",
+        "SELECT symbol, ts, close / avg(close) OVER (PARTITION BY ts) AS x FROM bars",
+    );
+    ok(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"]);
+}
+
+#[test]
+fn sets_read_each_other_by_name() {
+    let folder = prepare();
+    let folder = folder.path();
+    set(
+        folder,
+        "base.sql",
+        &format!(
+            "/*\nparams: {{n: 5}}\n*/\nSELECT symbol, ts, close, macd(close) OVER w AS m, sma(close, {{{{ n }}}}) OVER w AS s FROM bars {W}"
+        ),
+    );
+    set(
+        folder,
+        "top.sql",
+        &format!("SELECT symbol, ts, sma(m_macd, 3) OVER w AS x, s FROM base {W}"),
+    );
+    ok(folder, &["run", "top.sql", "--source", "bars=bars", "--to", "out"]);
+    let direct = format!(
+        "SELECT symbol, ts, sma(macd(close) OVER w['macd'], 3) OVER w AS x, sma(close, 5) OVER w AS s FROM bars {W}"
+    );
+    set(folder, "direct.sql", &direct);
+    ok(folder, &["run", "direct.sql", "--source", "bars=bars", "--to", "direct"]);
+    assert_eq!(bits(folder, "out", "x"), bits(folder, "direct", "x"));
+    // A cycle is shown.
+    set(folder, "a.sql", "SELECT symbol, ts FROM b");
+    set(folder, "b.sql", "SELECT symbol, ts FROM c");
+    set(folder, "c.sql", "SELECT symbol, ts\nFROM a");
+    let (code, told) = fails(folder, &["run", "a.sql", "--source", "bars=bars", "--to", "cycle"]);
+    assert_eq!(code, 1);
+    assert_eq!(
+        told,
+        "error: c.sql:2:6: feature sets read each other: a -> b -> c -> a; take one of the reads out\n"
+    );
+    // An error in the set that is read has its own place.
+    set(folder, "base.sql", "SELECT symbol, ts,\n  clos AS m_macd, 1 AS s FROM bars");
+    let (_, told) = fails(folder, &["run", "top.sql", "--source", "bars=bars", "--to", "out"]);
+    assert!(
+        told.starts_with("error: base.sql:2:3: unknown column clos; did you mean close?"),
+        "{told}"
+    );
+}
+
+#[test]
+fn parameters() {
+    let folder = prepare();
+    let folder = folder.path();
+    set(
+        folder,
+        "s.sql",
+        &format!(
+            "/*\nparams: {{n: 3}}\n*/\nSELECT symbol, ts, {{% for k in [n, n * 2] %}}sma(close, {{{{ k }}}}) OVER w AS sma_{{{{ k }}}}, {{% endfor %}}close FROM bars {W}"
+        ),
+    );
+    let columns = |args: &[&str]| {
+        let words = [&["run", "s.sql", "--source", "bars=bars", "--to", "out"][..], args].concat();
+        run_json(folder, &words)["columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| c["name"].as_str().unwrap().to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(columns(&[]), ["symbol", "ts", "sma_3", "sma_6", "close"]);
+    assert_eq!(columns(&["--set", "n=10"]), ["symbol", "ts", "sma_10", "sma_20", "close"]);
+}
+
+#[test]
+fn keep_going_names_what_it_leaves_out() {
+    let folder = prepare();
+    let folder = folder.path();
+    let bars = Bars::new(4, 100);
+    for (symbol, batch) in bars.symbols.iter().zip(bars.batches()) {
+        write_parquet(&folder.join(format!("files/{symbol}.parquet")), &batch);
+    }
+    let path = folder.join("files/S002.parquet");
+    let whole = std::fs::read(&path).unwrap();
+    // Truncated: found when the footer is read. Flipped: found when the pages are decoded.
+    let mut flipped = whole.clone();
+    flipped[4..30].iter_mut().for_each(|b| *b ^= 0xFF);
+    for broken in [whole[..2000].to_vec(), flipped] {
+        std::fs::write(&path, broken).unwrap();
+        set(folder, "s.sql", "SELECT symbol, ts, open, high, low, close, volume FROM bars");
+        let words = ["run", "s.sql", "--source", "bars=files", "--to", "out"];
+        let (code, told) = fails(folder, &words);
+        assert_eq!(code, 1);
+        assert!(told.starts_with("error: files/S002.parquet is truncated or corrupt"), "{told}");
+        assert!(!folder.join("out").exists());
+        let output = run(folder, &[&words[..], &["--keep-going", "--json"]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.starts_with("left out: files/S002.parquet: "), "{told}");
+        let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            (summary["rows"].as_u64(), &summary["left_out"][0]["what"]),
+            (Some(300), &"files/S002.parquet".into())
+        );
+        std::fs::remove_dir_all(folder.join("out")).unwrap();
+    }
+    // A symbol that cannot be computed.
+    let failing = "SELECT symbol, ts, CASE WHEN symbol = 'S003' AND close > 0 THEN CAST(symbol AS INT) ELSE 1 END AS x FROM bars";
+    set(folder, "s.sql", failing);
+    let words = ["run", "s.sql", "--source", "bars=bars", "--to", "out"];
+    let (_, told) = fails(folder, &words);
+    assert!(told.contains("Cannot cast string 'S003'"), "{told}");
+    let output = run(folder, &[&words[..], &["--keep-going"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.starts_with("left out: S003: "), "{told}");
+    assert_eq!(
+        rows(folder, "SELECT count(*), count(DISTINCT symbol) FROM f", &["f=out"]),
+        ["800,4"]
+    );
+}
+
+#[test]
+fn interrupted_runs_leave_nothing() {
+    let folder = prepare();
+    let folder = folder.path();
+    let slow = "SELECT b.symbol, b.ts, count(*) OVER (PARTITION BY b.symbol ORDER BY b.ts) AS n FROM bars b CROSS JOIN bars c CROSS JOIN bars d";
+    set(folder, "s.sql", slow);
+    let child = super::support::windrow(folder)
+        .args(["run", "s.sql", "--source", "bars=bars", "--to", "out"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let asked = std::time::Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert_eq!(output.status.code(), Some(130));
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: interrupted"));
+    assert!(!folder.join("out").exists());
+}

@@ -1,0 +1,177 @@
+//! Each setting does what it says, wherever it is said.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use windrow::Engine;
+use windrow::config::Config;
+
+use super::support::{Bars, fails, ok, run, windrow};
+
+fn prepare() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    Bars::new(8, 2000).write(&folder.path().join("bars/all.parquet"));
+    folder
+}
+
+fn plan(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> String {
+    let sql = "EXPLAIN SELECT symbol, sum(close) FROM bars GROUP BY symbol";
+    let output = windrow(folder)
+        .args(["sql", sql, "--source", "bars=bars", "--format", "csv"])
+        .args(args)
+        .envs(env.iter().copied())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn parallel_workers_by_flag_environment_and_file() {
+    let folder = prepare();
+    let folder = folder.path();
+    let workers = |args: &[&str], env: &[(&str, &str)]| {
+        let plan = plan(folder, args, env);
+        let at = plan.find("partitioning=Hash([symbol@0], ").expect("a repartition by symbol");
+        plan[at + 30..].chars().take_while(char::is_ascii_digit).collect::<String>()
+    };
+    std::fs::write(folder.join("windrow.yaml"), "parallel_workers: 3\n").unwrap();
+    assert_eq!(workers(&[], &[]), "3");
+    assert_eq!(workers(&[], &[("WINDROW_PARALLEL_WORKERS", "5")]), "5", "environment over file");
+    let env = [("WINDROW_PARALLEL_WORKERS", "5")];
+    assert_eq!(workers(&["--threads", "7"], &env), "7", "flags over environment");
+    // Found upwards.
+    let below = folder.join("deep/er");
+    std::fs::create_dir_all(&below).unwrap();
+    let yaml = "parallel_workers: 6\nsources: {bars: bars}\n";
+    std::fs::write(folder.join("windrow.yaml"), yaml).unwrap();
+    let sql = "EXPLAIN SELECT symbol, sum(close) FROM bars GROUP BY symbol";
+    let found = ok(&below, &["sql", sql, "--format", "csv"]);
+    assert!(found.contains("partitioning=Hash([symbol@0], 6)"), "{found}");
+}
+
+#[tokio::test]
+async fn batch_size_is_the_size_of_batches() {
+    let folder = prepare();
+    for batch_size in [1024, 4096] {
+        let config = Config { batch_size, parallel_workers: 1, ..Config::default() };
+        let mut engine = Engine::new(config).unwrap();
+        engine.add_source("bars", &folder.path().join("bars").to_string_lossy()).await.unwrap();
+        let query = engine.query("SELECT symbol, ts, close FROM bars").await.unwrap();
+        let batches: Vec<_> = query.stream().unwrap().try_collect().await.unwrap();
+        let largest = batches.iter().map(|b| b.num_rows()).max().unwrap();
+        assert_eq!(largest, batch_size);
+        assert_eq!(batches.iter().map(|b| b.num_rows()).sum::<usize>(), 16_000);
+    }
+}
+
+#[test]
+fn timeout_ends_the_whole_command() {
+    let folder = prepare();
+    let folder = folder.path();
+    std::fs::write(folder.join("windrow.yaml"), "timeout_seconds: 0.7\n").unwrap();
+    let slow = "SELECT b.symbol, b.ts, count(*) OVER (PARTITION BY b.symbol ORDER BY b.ts) AS n FROM bars b CROSS JOIN bars c";
+    std::fs::write(folder.join("s.sql"), slow).unwrap();
+    let runs: [&[&str]; 2] = [
+        &["run", "s.sql", "--source", "bars=bars", "--to", "out"],
+        &[
+            "sql",
+            "SELECT sum(b.close * c.close * d.close) FROM bars b CROSS JOIN bars c CROSS JOIN bars d",
+            "--source",
+            "bars=bars",
+        ],
+    ];
+    for words in runs {
+        let started = Instant::now();
+        let (code, told) = fails(folder, words);
+        assert!(started.elapsed() < Duration::from_secs(8), "{words:?} {:?}", started.elapsed());
+        assert_eq!(code, 1);
+        assert!(
+            told.starts_with("error: the time limit has passed; raise timeout_seconds"),
+            "{told}"
+        );
+        assert!(!folder.join("out").exists());
+    }
+    std::fs::write(folder.join("windrow.yaml"), "timeout_seconds: 60\n").unwrap();
+    ok(folder, &["sql", "SELECT count(*) FROM bars", "--source", "bars=bars"]);
+}
+
+#[test]
+fn memory_limit_makes_sorts_spill() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    Bars::new(60, 3000).write(&folder.join("bars/all.parquet"));
+    let sql = "EXPLAIN ANALYZE SELECT * FROM bars ORDER BY close";
+    let spills = |args: &[&str]| {
+        let words =
+            [&["sql", sql, "--source", "bars=bars", "--threads", "1", "--format", "csv"], args]
+                .concat();
+        let text = ok(folder, &words);
+        let counts = text.split("spill_count=").skip(1);
+        counts
+            .map(|t| {
+                t.chars()
+                    .take_while(char::is_ascii_digit)
+                    .collect::<String>()
+                    .parse::<u64>()
+                    .unwrap()
+            })
+            .sum::<u64>()
+    };
+    assert_eq!(spills(&[]), 0);
+    assert!(spills(&["--memory-limit", "8MB"]) > 0);
+    let (_, told) = fails(folder, &["sql", sql, "--source", "bars=bars", "--memory-limit", "lots"]);
+    assert!(told.starts_with("error: --memory-limit: "), "{told}");
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    let folder = prepare();
+    let folder = folder.path();
+    let cases = [
+        (
+            "batch_sizes: 8192\n",
+            "windrow.yaml:1:1: unknown key batch_sizes; did you mean batch_size?",
+        ),
+        ("batch_size: 10\n", "windrow.yaml:1:13: batch_size is 10, expected 1024 to 1048576"),
+        ("cache_ttl: 60\n", "windrow.yaml:1:1: cache_ttl is not supported yet"),
+        (
+            "sources: {bars: {location: bars, dupes: last}}\n",
+            "windrow.yaml:1:34: unknown key dupes",
+        ),
+        ("parallel_workers: many\n", "windrow.yaml:1:19: parallel_workers is many, expected 1 to"),
+    ];
+    for (yaml, expected) in cases {
+        std::fs::write(folder.join("windrow.yaml"), yaml).unwrap();
+        let (code, told) = fails(folder, &["sql", "SELECT 1"]);
+        assert_eq!(code, 2, "{told}");
+        assert!(told.starts_with(&format!("error: {expected}")), "{told}");
+    }
+    std::fs::remove_file(folder.join("windrow.yaml")).unwrap();
+    let output = windrow(folder)
+        .args(["sql", "SELECT 1"])
+        .env("WINDROW_BATCH_SIZE", "big")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.starts_with("error: WINDROW_BATCH_SIZE: batch_size is big"), "{told}");
+}
+
+#[test]
+fn named_sources_and_targets() {
+    let folder = prepare();
+    let folder = folder.path();
+    let yaml =
+        "sources:\n  bars: bars\n  other: bars/all.parquet\ntargets:\n  nightly: made/here\n";
+    std::fs::write(folder.join("windrow.yaml"), yaml).unwrap();
+    std::fs::write(folder.join("s.sql"), "SELECT symbol, ts, close FROM bars").unwrap();
+    ok(folder, &["run", "s.sql", "--to", "nightly"]);
+    assert!(folder.join("made/here/_windrow/000001.json").exists());
+    let counted = ok(folder, &["sql", "SELECT count(*) FROM other", "--format", "csv"]);
+    assert_eq!(counted.lines().nth(1), Some("16000"));
+    let output =
+        run(folder, &["sql", "SELECT count(*) FROM f", "--source", "f=other", "--format", "csv"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().nth(1), Some("16000"));
+}
