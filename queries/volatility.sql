@@ -37,6 +37,7 @@ WITH px AS (
 ),
 logs AS (
     SELECT symbol, ts, high, low, close,
+           bbands(close, 20, 2, 2) OVER w AS bands,
            CASE WHEN close > 0 AND lag(close, 1) OVER w > 0
                 THEN ln(close / lag(close, 1) OVER w) END AS ret,
            CASE WHEN sound AND lag(close, 1) OVER w > 0
@@ -68,7 +69,8 @@ SELECT symbol, ts,
        {%- for n in ranges %}
        {%- set k = 0.34 / (1.34 + (n + 1) / (n - 1)) %}
        sqrt({{ bars_per_year }} * sma(span * span / (4 * ln(2)), {{ n }}) OVER w) AS parkinson_{{ n }},
-       sqrt({{ bars_per_year }} * sma(span * span / 2 - (2 * ln(2) - 1) * intraday * intraday, {{ n }}) OVER w)
+       sqrt({{ bars_per_year }} * sma(span * span / 2 - (2 * ln(2) - 1) * intraday * intraday,
+                                    {{ n }}) OVER w)
            AS garman_klass_{{ n }},
        sqrt({{ bars_per_year }} * sma(drift_free, {{ n }}) OVER w) AS rogers_satchell_{{ n }},
        sqrt({{ bars_per_year }} * (var(overnight, {{ n }}) OVER w * {{ n / (n - 1) }}
@@ -78,11 +80,8 @@ SELECT symbol, ts,
        {%- endfor %}
 
        -- Bollinger bands.
-       (bbands(close, 20, 2, 2) OVER w['upperband'] - bbands(close, 20, 2, 2) OVER w['lowerband'])
-           / NULLIF(bbands(close, 20, 2, 2) OVER w['middleband'], 0) AS bb_width_20,
-       (close - bbands(close, 20, 2, 2) OVER w['lowerband'])
-           / NULLIF(bbands(close, 20, 2, 2) OVER w['upperband'] - bbands(close, 20, 2, 2) OVER w['lowerband'], 0)
-           AS bb_pct_20,
+       (bands['upperband'] - bands['lowerband']) / NULLIF(bands['middleband'], 0) AS bb_width_20,
+       (close - bands['lowerband']) / NULLIF(bands['upperband'] - bands['lowerband'], 0) AS bb_pct_20,
 
        -- Below the peak.
        {%- for n in [63, 252] %}
