@@ -137,7 +137,8 @@ impl Source {
     /// One line on where the source is and what it holds.
     pub fn describe(&self) -> String {
         let files = self.files.len();
-        let mut text = format!("{}, {files} files", self.kind.word());
+        let word = if files == 1 { "file" } else { "files" };
+        let mut text = format!("{}, {files} {word}", self.kind.word());
         if !self.partitions.is_empty() {
             let by: Vec<&str> = self.partitions.iter().map(|f| f.name().as_str()).collect();
             text += &format!(" by {}", by.join(", "));
@@ -394,8 +395,7 @@ impl TableProvider for Source {
 
         // Keys come first: they clean, order and name the rows even where nobody asked for them.
         let mut columns: Vec<usize> = keys.map(|(e, t)| vec![e, t]).unwrap_or_default();
-        let filtered =
-            filter.iter().flat_map(|f| datafusion::physical_expr::utils::collect_columns(f));
+        let filtered = filter.iter().flat_map(datafusion::physical_expr::utils::collect_columns);
         let strict = self.config.duplicates == crate::config::Duplicates::Error;
         let extra = if strict { all.clone() } else { wanted.clone() };
         for column in extra.into_iter().chain(filtered.map(|c| c.index())) {

@@ -97,14 +97,14 @@ async fn preview(engine: &mut Engine, dir: &Path) -> Result<()> {
     let query = engine.query(&split).await?;
     let stream = query.stream()?;
     let batches: Vec<_> = stream.try_collect().await.map_err(|e| query.explain_error(&e))?;
-    let mut series: Vec<Series> = ["adjusted", "sma_20", "rsi_14"]
+    let mut series: Vec<Series> = ["close as traded", "sma_20", "rsi_14"]
         .map(|name| Series { name: name.to_string(), points: Vec::new() })
         .to_vec();
     let wrong = |error: datafusion::arrow::error::ArrowError| Error::internal(error.to_string());
     for batch in &batches {
         let days = cast(batch.column(1), &DataType::Int32).map_err(wrong)?;
         let days = days.as_primitive::<datafusion::arrow::datatypes::Int32Type>();
-        for (series, column) in series.iter_mut().zip(3..) {
+        for (series, column) in series.iter_mut().zip([2, 4, 5]) {
             let values = batch.column(column).as_primitive::<Float64Type>();
             series.points.extend((0..values.len()).map(|i| {
                 let value = values.is_valid(i).then(|| values.value(i));
@@ -116,15 +116,13 @@ async fn preview(engine: &mut Engine, dir: &Path) -> Result<()> {
         let from = series.points.len().saturating_sub(DAYS * 3);
         series.points.drain(..from);
     }
-    let chart = Chart {
-        title: &format!("{SHOWN}: split 4 for 1, undone by the factor"),
-        series: &series,
-        x: Axis::Time,
-        width,
-        height: 22,
-        color: terminal.is_some_and(|t| t.color),
-    };
-    print(&format!("\n{}", chart.render()))
+    let (prices, oscillator) = series.split_at(2);
+    let color = terminal.is_some_and(|t| t.color);
+    let title = format!("{SHOWN} splits 4 for 1: the price falls to a quarter, sma_20 does not");
+    let (x, title) = (Axis::Time, title.as_str());
+    let above = Chart { title, series: prices, x, width, height: 16, color };
+    let below = Chart { title: "", series: oscillator, x, width, height: 9, color };
+    print(&format!("\n{}{}", above.render(), below.render()))
 }
 
 fn next(dir: &Path) -> String {

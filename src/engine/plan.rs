@@ -343,7 +343,7 @@ fn check_header(set: &FeatureSet, plan: &LogicalPlan, outputs: &[OutputColumn]) 
     };
     let declared = [("labels", &header.labels), ("partition_by", &header.partition_by)];
     for (key, entries) in declared {
-        for entry in entries.iter().filter(|entry| !known(entry)) {
+        if let Some(entry) = entries.iter().find(|entry| !known(entry)) {
             let error = Error::query(format!("{key}: there is no output {entry}"))
                 .hint(did_you_mean(entry, "outputs", names.iter().copied()));
             return Err(at(error, header.place_of_entry(key, entry)));

@@ -71,8 +71,8 @@ fn instant(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue> {
     if *ty != DataType::Date32 {
         return parse(ty).ok_or_else(wrong);
     }
-    if let Some(day) = parse(ty) {
-        return Ok(day);
+    if text.trim().parse::<chrono::NaiveDate>().is_ok() {
+        return parse(ty).ok_or_else(wrong);
     }
     // Days are compared with a time of day: the days from the next midnight on are not before it.
     let micros = parse(&DataType::Timestamp(TimeUnit::Microsecond, None)).ok_or_else(wrong)?;

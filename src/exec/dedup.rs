@@ -171,11 +171,10 @@ impl ExecutionPlan for DedupExec {
                     return Ok(Some((out, (input, dedup))));
                 }
             }
-            Ok(dedup
-                .held
-                .take()
-                .map(|last| dedup.output(&last).map(|b| (b, (input, dedup))))
-                .transpose()?)
+            match dedup.held.take() {
+                Some(last) => Ok(Some((dedup.output(&last)?, (input, dedup)))),
+                None => Ok(None),
+            }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }

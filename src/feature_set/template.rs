@@ -469,7 +469,7 @@ mod tests {
             let body = format!("SELECT{body}");
             let rendered = rendered(&body);
             let lines: Vec<&str> = body.split('\n').collect();
-            let captured = picks.iter().any(|pick| *pick == 14);
+            let captured = picks.contains(&14);
             for (offset, c) in rendered.sql.char_indices().filter(|(_, c)| *c >= '\u{4e00}') {
                 let place = rendered.place(offset);
                 let found = lines[place.line - 5].chars().nth(place.column - 1);

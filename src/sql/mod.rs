@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, Query, SelectItem, SetExpr, Spanned, Statement, Visit, VisitMut,
+    Expr, Ident, Query, SelectItem, SetExpr, Spanned, Statement, TableFactor, Visit, VisitMut,
     Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
@@ -120,8 +120,10 @@ impl Sql {
                 self.defined.extend(with.map(|cte| fold(&cte.alias.name)));
                 ControlFlow::Continue(())
             }
-            fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-                if let [part] = relation.0.as_slice()
+            fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+                // With arguments it is a table function.
+                if let TableFactor::Table { name, args: None, .. } = factor
+                    && let [part] = name.0.as_slice()
                     && let Some(ident) = part.as_ident()
                 {
                     self.read.push((fold(ident), place(ident.span.start)));

@@ -115,6 +115,9 @@ impl Progress {
     }
 }
 
+/// Says of a symbol and the range of its rows in a target whether a run computes them all.
+pub type Covers = Arc<dyn Fn(&str, &SymbolRange) -> bool + Send + Sync>;
+
 /// One run's output on its way to a target.
 pub struct Job {
     /// Every partition is sorted by `partition_by`, entity and time; a symbol is in one partition.
@@ -136,7 +139,7 @@ pub struct Job {
     /// For each column, what to say if it is NULL on every row.
     pub about_null: Vec<String>,
     /// Whether rows of a symbol that the target holds lie within the scope of this run.
-    pub covers: Arc<dyn Fn(&str, &SymbolRange) -> bool + Send + Sync>,
+    pub covers: Covers,
     /// What the plan has to say of its inputs once it has run.
     pub notices: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Puts an error of the plan into words, with its place.

@@ -76,10 +76,9 @@ fn killed_at_every_step() {
     for target in ["out", "out.csv"] {
         for exists in [false, true] {
             for point in POINTS {
-                if point == "stage-made" || point == "file-closed" {
-                    if target == "out.csv" {
-                        continue; // A CSV stage is one file.
-                    }
+                // A CSV stage is one file.
+                if target == "out.csv" && matches!(point, "stage-made" | "file-closed") {
+                    continue;
                 }
                 let folder = prepare();
                 let folder = folder.path();

@@ -1,8 +1,10 @@
 //! The whole program from outside: one test binary, one module per theme.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod kill;
 mod layouts;
 mod messages;
+mod repl;
 mod rooms;
 mod runs;
 mod sets;

@@ -168,7 +168,11 @@ pub(crate) fn run_json(folder: &Path, args: &[&str]) -> serde_json::Value {
 }
 
 /// Values by (symbol, ts) of one float column of a target, as bits.
-pub(crate) fn bits(folder: &Path, target: &str, column: &str) -> BTreeMap<(String, String), Option<u64>> {
+pub(crate) fn bits(
+    folder: &Path,
+    target: &str,
+    column: &str,
+) -> BTreeMap<(String, String), Option<u64>> {
     let sql = format!("SELECT symbol, ts, {column} FROM f");
     let source = format!("f={target}");
     rows(folder, &sql, &[&source])
