@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Where the bars are, and which set: the name of a shipped one, or the path of a .sql file.
     let mut engine = Engine::new(Config::default())?;
     engine.add_source("bars", &bars).await?;
-    let set = engine.find_set("momentum", None)?;
+    let set = engine.find_set("momentum")?;
 
     // What it gives, before anything runs.
     let params = BTreeMap::from([("changes".to_string(), "[1, 5, 20]".to_string())]);

@@ -29,6 +29,17 @@ pub use query::Query;
 pub use run::{Outcome, RunOptions};
 pub use scope::Scope;
 
+/// Who reads a feature set by name.
+#[derive(Clone, Copy, Debug)]
+enum Reader<'a> {
+    /// A person.
+    Nobody,
+    /// A file: what lies beside it comes first.
+    File(&'a Path),
+    /// A set that comes with the program: others of its kind come first.
+    Shipped,
+}
+
 /// The session that everything runs in. Cheap to make; one per command.
 pub struct Engine {
     config: Config,
@@ -44,7 +55,8 @@ pub struct Engine {
 /// # Errors
 /// Never with DataFusion's own registry.
 pub fn configure(builder: SessionStateBuilder) -> Result<SessionState> {
-    let mut state = builder.with_default_features().build();
+    let rules = crate::exec::physical_rules();
+    let mut state = builder.with_default_features().with_physical_optimizer_rules(rules).build();
     windrow_udfs::register_all(&mut state).map_err(|error| blame(&error, "", &[]))?;
     Ok(state)
 }
@@ -199,14 +211,13 @@ impl Engine {
         self.sources.get(table).map(|source| source.describe())
     }
 
-    /// Finds a feature set: a path to a `.sql` file, or a name looked for beside `reader` (the
-    /// file that reads it), in the working directory, in `queries/`, beside `windrow.yaml`, and
-    /// among those that come with the program.
+    /// Finds a feature set: a path to a `.sql` file, or a name looked for in the working directory,
+    /// in `queries/`, beside `windrow.yaml`, and among those that come with the program.
     ///
     /// # Errors
     /// No such feature set, or a header that is wrong.
-    pub fn find_set(&self, name: &str, reader: Option<&Path>) -> Result<FeatureSet> {
-        match self.look_for_set(name, reader)? {
+    pub fn find_set(&self, name: &str) -> Result<FeatureSet> {
+        match self.look_for_set(name, Reader::Nobody)? {
             Some(set) => Ok(set),
             None => {
                 let known = shipped_names();
@@ -227,13 +238,22 @@ impl Engine {
         shipped(name)?.ok_or_else(|| Error::query(format!("no shipped feature set {name}")))
     }
 
-    fn look_for_set(&self, name: &str, reader: Option<&Path>) -> Result<Option<FeatureSet>> {
+    fn look_for_set(&self, name: &str, reader: Reader<'_>) -> Result<Option<FeatureSet>> {
         if name.ends_with(".sql") || name.contains('/') {
             return FeatureSet::read(Path::new(name)).map(Some);
         }
         let file = format!("{name}.sql");
         let mut folders: Vec<PathBuf> = Vec::new();
-        folders.extend(reader.and_then(Path::parent).map(Path::to_path_buf));
+        match reader {
+            Reader::Nobody => {}
+            Reader::File(path) => folders.extend(path.parent().map(Path::to_path_buf)),
+            // What comes with the program fits together, whatever stands in the working directory.
+            Reader::Shipped => {
+                if let Some(set) = shipped(name)? {
+                    return Ok(Some(set));
+                }
+            }
+        }
         folders.extend([PathBuf::new(), PathBuf::from("queries")]);
         if let Some(folder) = self.config.file.as_deref().and_then(Path::parent) {
             folders.extend([folder.to_path_buf(), folder.join("queries")]);

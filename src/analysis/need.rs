@@ -35,7 +35,8 @@ pub enum Ahead {
 pub struct Need {
     /// Rows before the first value.
     pub lookback: usize,
-    /// Rows after which the value practically no longer depends on where the data starts.
+    /// Rows after which the value practically no longer depends on where the data starts;
+    /// `usize::MAX` for what never forgets.
     pub warmup: usize,
     /// What it depends on exactly.
     pub history: History,
@@ -78,15 +79,15 @@ impl Need {
 
     /// The need of a window over values that have this need.
     fn under(mut self, window: Need) -> Need {
-        self.lookback += window.lookback;
-        self.warmup += window.warmup;
+        self.lookback = self.lookback.saturating_add(window.lookback);
+        self.warmup = self.warmup.saturating_add(window.warmup);
         self.history = match (self.history, window.history) {
-            (History::Rows(a), History::Rows(b)) => History::Rows(a + b),
+            (History::Rows(a), History::Rows(b)) => History::Rows(a.saturating_add(b)),
             _ => History::All,
         };
         self.ahead = match (self.ahead, window.ahead) {
             (Ahead::All, _) | (_, Ahead::All) => Ahead::All,
-            (Ahead::Rows(a), Ahead::Rows(b)) => Ahead::Rows(a + b),
+            (Ahead::Rows(a), Ahead::Rows(b)) => Ahead::Rows(a.saturating_add(b)),
             (Ahead::None, other) => other,
             (own, Ahead::None) => own,
         };

@@ -40,7 +40,7 @@ pub(super) async fn run(args: CheckArgs, config: Config) -> Result<u8> {
 }
 
 async fn findings(engine: &Engine, path: &str, bound: bool) -> Vec<Error> {
-    let set: FeatureSet = match engine.find_set(path, None) {
+    let set: FeatureSet = match engine.find_set(path) {
         Ok(set) => set,
         Err(error) => return vec![error],
     };

@@ -29,7 +29,7 @@ pub(super) struct ExplainArgs {
 
 pub(super) async fn run(args: ExplainArgs, config: Config) -> Result<u8> {
     let engine = args.session.engine(config).await?;
-    let set = engine.find_set(&args.set, None)?;
+    let set = engine.find_set(&args.set)?;
     if !engine.sources().contains_key("bars") {
         let more: Vec<String> =
             set.header.requires.iter().chain(&set.header.optional).cloned().collect();
@@ -51,6 +51,11 @@ fn history(output: &OutputColumn) -> String {
         History::Rows(rows) => rows.to_string(),
         History::All => "all".into(),
     }
+}
+
+/// None for what never forgets, such as a running sum.
+fn warmup(output: &OutputColumn) -> Option<usize> {
+    Some(output.need.warmup).filter(|rows| *rows < usize::MAX)
 }
 
 fn ahead(output: &OutputColumn) -> String {
@@ -85,7 +90,7 @@ fn as_text(planned: &Planned, plan: &str) -> String {
             output.data_type.to_string(),
             output.need.lookback.to_string(),
             history(output),
-            output.need.warmup.to_string(),
+            warmup(output).map_or("never".into(), |rows| rows.to_string()),
             ahead(output) + label,
             output.need.made_of.join(", "),
         ]);
@@ -123,7 +128,7 @@ fn as_json(planned: &Planned, plan: &str) -> serde_json::Value {
             "type": output.data_type.to_string(),
             "lookback": output.need.lookback,
             "history": history,
-            "warmup": output.need.warmup,
+            "warmup": warmup(output),
             "look_ahead": ahead,
             "label": output.label,
             "made_of": output.need.made_of,

@@ -66,6 +66,7 @@ fn describe(entry: &'static Entry) -> serde_json::Value {
     let spec = &entry.spec;
     let lookback =
         entry.bind(&spec.defaults()).map(|bound| (bound.lookback(), bound.warmup())).ok();
+    let forgets = |l: (usize, usize)| Some(l.1).filter(|rows| *rows < usize::MAX);
     json!({
         "name": spec.name,
         "title": spec.title,
@@ -79,7 +80,7 @@ fn describe(entry: &'static Entry) -> serde_json::Value {
         "outputs": spec.outputs,
         "memory": spec.memory.to_string(),
         "lookback": lookback.map(|l| l.0),
-        "warmup": lookback.map(|l| l.1),
+        "warmup": lookback.and_then(forgets),
         "version": spec.version,
         "source": spec.source,
     })

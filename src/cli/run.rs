@@ -56,7 +56,7 @@ pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8>
     let mut engine = Engine::new(config)?;
     engine.keep_going(args.keep_going);
     args.session.sources.open(&mut engine).await?;
-    let set = engine.find_set(&args.set, None)?;
+    let set = engine.find_set(&args.set)?;
     let total = total(&engine, &scope);
     let progress = Arc::new(Progress::default());
     let keep_going = args.keep_going;

@@ -13,8 +13,8 @@ use datafusion::functions::core::get_field;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::Engine;
 use super::query::locate;
+use super::{Engine, Reader};
 use crate::analysis::{Ahead, Need, needs};
 use crate::error::{Error, Place, Result, did_you_mean};
 use crate::feature_set::{FeatureSet, Header, Rendered};
@@ -190,7 +190,8 @@ impl Engine {
         let text = &rendered.sql;
         let mut sql = parse(text)?;
         let places = check_names(&sql)?;
-        self.register_read_sets(&sql, Some(Path::new(&set.path)), reading).await?;
+        let reader = if set.shipped { Reader::Shipped } else { Reader::File(Path::new(&set.path)) };
+        self.register_read_sets(&sql, reader, reading).await?;
         check_requires(set, &self.has_column())?;
         sql.rewrite()?;
         let names = self.tables();
@@ -210,7 +211,7 @@ impl Engine {
     pub(super) async fn register_read_sets(
         &self,
         sql: &Sql,
-        reader: Option<&Path>,
+        reader: Reader<'_>,
         reading: &mut Vec<String>,
     ) -> Result<()> {
         let tables = self.tables();

@@ -10,7 +10,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use futures::TryStreamExt;
 
-use super::Engine;
+use super::{Engine, Reader};
 use crate::error::{Error, Result};
 use crate::exec::reports;
 use crate::feature_set::Rendered;
@@ -96,7 +96,8 @@ impl Engine {
 
     async fn plan_query(&self, text: &str, path: Option<&Path>) -> Result<Arc<dyn ExecutionPlan>> {
         let mut sql = parse(text)?;
-        self.register_read_sets(&sql, path, &mut Vec::new()).await?;
+        let reader = path.map_or(Reader::Nobody, Reader::File);
+        self.register_read_sets(&sql, reader, &mut Vec::new()).await?;
         sql.rewrite()?;
         let names = self.tables();
         let planned = async {

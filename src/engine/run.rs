@@ -367,7 +367,13 @@ impl Attempt<'_> {
     fn notes(&self) -> Vec<(String, Vec<(String, String)>)> {
         let header = &self.planned.set.header;
         let note = |output: &super::OutputColumn| {
-            let text = header.outputs.iter().find(|(name, _)| *name == output.name);
+            // A family or a struct is described once, by what its names begin with.
+            let of = |name: &str| {
+                let rest = output.name.strip_prefix(name);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+            };
+            let described = header.outputs.iter().filter(|(name, _)| of(name));
+            let text = described.max_by_key(|(name, _)| name.len());
             let mut pairs = Vec::new();
             if let Some((_, text)) = text {
                 pairs.push(("description".to_string(), text.clone()));

@@ -27,6 +27,8 @@ pub struct FeatureSet {
     pub name: String,
     /// The file as the user named it.
     pub path: String,
+    /// Whether it comes with the program.
+    pub shipped: bool,
     /// What the first comment declares.
     pub header: Header,
     text: String,
@@ -58,6 +60,7 @@ impl FeatureSet {
         Ok(Self {
             name: name.to_owned(),
             path: path.to_owned(),
+            shipped: false,
             header,
             text: text.to_owned(),
             body,

@@ -28,5 +28,6 @@ pub fn shipped(name: &str) -> Result<Option<FeatureSet>> {
     let text = file
         .contents_utf8()
         .ok_or_else(|| Error::internal(format!("queries/{path} is not UTF-8")))?;
-    FeatureSet::parse(name, &format!("queries/{path}"), text).map(Some)
+    let set = FeatureSet::parse(name, &format!("queries/{path}"), text)?;
+    Ok(Some(FeatureSet { shipped: true, ..set }))
 }

@@ -12,3 +12,4 @@ mod settings;
 mod slt;
 mod support;
 mod tree;
+mod windows;

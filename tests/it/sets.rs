@@ -116,7 +116,7 @@ fn explain_says_what_a_set_needs() {
     assert_eq!(output(3)["made_of"], serde_json::json!(["rsi(14)", "ema(9)"]));
     assert_eq!(told["inputs"], serde_json::json!(["bars"]));
     let text = ok(folder, &["explain", "s.sql"]);
-    assert!(text.contains("sma_20") && text.contains("WindowAggExec"), "{text}");
+    assert!(text.contains("sma_20") && text.contains("StreamWindowExec"), "{text}");
 }
 
 #[test]

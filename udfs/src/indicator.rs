@@ -146,7 +146,7 @@ impl Param {
 }
 
 /// A count of rows from `min` to 100,000, TA-Lib's limit.
-pub(crate) const fn bars(name: &'static str, default: u32, min: u32) -> Param {
+pub const fn bars(name: &'static str, default: u32, min: u32) -> Param {
     Param { name, default: default as f64, min: min as f64, max: 100_000.0, kind: ParamKind::Bars }
 }
 
@@ -225,7 +225,7 @@ pub struct Spec {
 
 impl Spec {
     /// One close in, one `real` out, no parameters, a window: what most rows of the tables share.
-    pub(crate) const fn new(name: &'static str, title: &'static str, group: Group) -> Self {
+    pub const fn new(name: &'static str, title: &'static str, group: Group) -> Self {
         Spec {
             name,
             title,
@@ -242,33 +242,39 @@ impl Spec {
         }
     }
 
-    pub(crate) const fn doc(mut self, doc: &'static str, source: &'static str) -> Self {
+    /// Sets what it does, in a sentence or two with the formula, and who defined it.
+    pub const fn doc(mut self, doc: &'static str, source: &'static str) -> Self {
         self.doc = doc;
         self.source = source;
         self
     }
 
-    pub(crate) const fn inputs(mut self, inputs: &'static [&'static str]) -> Self {
+    /// Sets the columns it reads.
+    pub const fn inputs(mut self, inputs: &'static [&'static str]) -> Self {
         self.inputs = inputs;
         self
     }
 
-    pub(crate) const fn params(mut self, params: &'static [Param]) -> Self {
+    /// Sets the parameters.
+    pub const fn params(mut self, params: &'static [Param]) -> Self {
         self.params = params;
         self
     }
 
-    pub(crate) const fn outputs(mut self, outputs: &'static [&'static str]) -> Self {
+    /// Sets the outputs.
+    pub const fn outputs(mut self, outputs: &'static [&'static str]) -> Self {
         self.outputs = outputs;
         self
     }
 
-    pub(crate) const fn memory(mut self, memory: Memory) -> Self {
+    /// Sets how much of the past a value depends on.
+    pub const fn memory(mut self, memory: Memory) -> Self {
         self.memory = memory;
         self
     }
 
-    pub(crate) const fn example(
+    /// Sets what it gives for [`EXAMPLE_BARS`] with some parameters.
+    pub const fn example(
         mut self,
         params: &'static [f64],
         outputs: &'static [&'static [f64]],

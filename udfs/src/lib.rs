@@ -26,11 +26,11 @@ mod volume;
 
 pub use indicator::{
     CrossSection, EXAMPLE_BARS, Example, Group, Indicator, Kind, Memory, Param, ParamKind, Params,
-    Spec,
+    Spec, bars,
 };
 pub use kernel::MaType;
 pub use planner::bound_call;
-pub use udwf::{Bound, Columns, Entry, Kernel, bound_evaluator};
+pub use udwf::{Bound, Columns, Entry, Kernel, bound_evaluator, entry};
 
 use datafusion_common::Result;
 use datafusion_expr::registry::FunctionRegistry;

@@ -543,6 +543,11 @@ impl Indicator<3, 1> for Cci {
     }
 }
 
+/// Williams' %R of one bar; TA-Lib keeps it within its range.
+fn percent_r(close: f64, highest: f64, lowest: f64) -> f64 {
+    (-100.0 * within(highest - close, highest, lowest)).clamp(-100.0, 0.0)
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Willr {
     highest: Fold<Highest>,
@@ -553,7 +558,8 @@ impl Indicator<3, 1> for Willr {
     const SPEC: Spec = spec("willr", "Williams' %R")
         .doc(
             "How far the close is below the highest high of the last n bars, in percent of \
-             their range, from -100 to 0: -100 * (highest - close) / (highest - lowest).",
+             their range: -100 * (highest - close) / (highest - lowest), no less than -100 and no \
+             more than 0, also for a close outside its bar.",
             "Williams; TA-Lib WILLR",
         )
         .inputs(&["high", "low", "close"])
@@ -571,7 +577,7 @@ impl Indicator<3, 1> for Willr {
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
         let highest = self.highest.push(Highest(high)).0;
         let lowest = self.lowest.push(Lowest(low)).0;
-        [-100.0 * within(highest - close, highest, lowest)]
+        [percent_r(close, highest, lowest)]
     }
 
     fn run(&mut self, [high, low, close]: [&[f64]; 3], [output]: [&mut [f64]; 1]) {
@@ -579,7 +585,7 @@ impl Indicator<3, 1> for Willr {
             output[row] = window.0;
         });
         self.lowest.run(low.iter().map(|low| Lowest(*low)), |row, window| {
-            output[row] = -100.0 * within(output[row] - close[row], output[row], window.0);
+            output[row] = percent_r(close[row], output[row], window.0);
         });
     }
 }

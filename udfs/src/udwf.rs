@@ -46,7 +46,7 @@ enum Code {
 }
 
 /// The table row of an indicator; a wrong number of inputs or outputs does not compile.
-pub(crate) const fn entry<T: Indicator<I, O>, const I: usize, const O: usize>() -> Entry {
+pub const fn entry<T: Indicator<I, O>, const I: usize, const O: usize>() -> Entry {
     assert!(T::SPEC.inputs.len() == I, "the inputs of SPEC and of the step differ in number");
     assert!(T::SPEC.outputs.len() == O, "the outputs of SPEC and of the step differ in number");
     Entry {
