@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 use super::audit::{Auditor, empty_columns, judge};
 use super::staging::{Lock, Stage};
 use super::watermark::Watermarks;
-use super::{Job, fault, peak_memory, unwritable};
+use super::{Job, check_scope, complete, fault, unwritable};
 use crate::error::{Error, Result};
 use crate::store::{Record, RecordFile};
 
@@ -30,52 +30,24 @@ pub(super) fn check_owner(target: &Path) -> Result<()> {
         .hint("name a new file, or remove this one first"))
 }
 
-/// Refuses to replace rows that this run does not compute.
-fn check_scope(target: &Path, job: &Job) -> Result<()> {
-    let path = record_path(target);
-    if !target.exists() || !path.exists() {
-        return Ok(());
-    }
-    let held = Record::read(&path)?;
-    let outside = held.watermarks.iter().find(|(symbol, range)| !(job.covers)(symbol, range));
-    match outside {
-        None => Ok(()),
-        Some((symbol, range)) => Err(Error::target(format!(
-            "{} holds rows outside the scope of this run, such as {symbol} from {} to {}",
-            target.display(),
-            range.first,
-            range.last
-        ))
-        .hint("run without --symbols, --from and --until, or write to another target")),
-    }
-}
-
 pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Record> {
     if !job.partition_by.is_empty() {
         return Err(Error::target("a CSV target is one file and cannot be partitioned")
             .hint("write to a directory, or take partition_by out of the header"));
     }
-    check_scope(target, &job)?;
+    let path = record_path(target);
+    let held = if path.exists() { Some(Record::read(&path)?) } else { None };
+    check_scope(target, held.as_ref(), &job)?;
     let stage = Stage::new(target, lock);
     let mut record = std::mem::take(&mut job.record);
     let rows = write_rows(stage.path(), target, &mut job, &mut record).await?;
-    if rows == 0 {
-        return Err(Error::data("the result is empty: no row matches").hint(
-            "check --symbols, --from, --until and the WHERE of the set; the target is as it was",
-        ));
-    }
     fault::point("rows-written");
     let bytes = std::fs::metadata(stage.path()).map_err(|error| unwritable(target, &error))?.len();
     let name = target.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     record.files = vec![RecordFile { path: name, rows, bytes }];
     record.rows = rows;
-    record.run = lock.run().to_string();
-    record.notices.extend((job.notices)());
-    record.committed = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    record.seconds = job.started.elapsed().as_secs_f64();
-    record.peak_memory = peak_memory();
+    complete(&mut record, lock, &job)?;
     // The record goes first: it claims a superset of rows until the file follows.
-    let path = record_path(target);
     let aside = path.with_extension("json.new");
     std::fs::write(&aside, record.to_json()?)
         .and_then(|()| std::fs::rename(&aside, &path))

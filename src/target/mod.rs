@@ -178,6 +178,37 @@ pub async fn write(target: &Target, lock: &Lock, job: Job) -> Result<Record> {
     }
 }
 
+/// Refuses to replace rows that this run does not compute. `held` is the record of the target.
+fn check_scope(target: &Path, held: Option<&Record>, job: &Job) -> Result<()> {
+    let mut held = held.into_iter().flat_map(|record| &record.watermarks);
+    match held.find(|(symbol, range)| !(job.covers)(symbol, range)) {
+        Some((symbol, range)) if target.exists() => Err(Error::target(format!(
+            "{} holds rows outside the scope of this run, such as {symbol} from {} to {}",
+            target.display(),
+            range.first,
+            range.last
+        ))
+        .hint("run without --symbols, --from and --until, or write to another target")),
+        _ => Ok(()),
+    }
+}
+
+/// Fills in what is known of a run once its rows are written.
+fn complete(record: &mut Record, lock: &Lock, job: &Job) -> Result<()> {
+    record.rows = record.files.iter().map(|f| f.rows).sum();
+    if record.rows == 0 {
+        return Err(Error::data("the result is empty: no row matches").hint(
+            "check --symbols, --from, --until and the WHERE of the set; the target is as it was",
+        ));
+    }
+    record.run = lock.run().to_string();
+    record.notices.extend((job.notices)());
+    record.committed = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    record.seconds = job.started.elapsed().as_secs_f64();
+    record.peak_memory = peak_memory();
+    Ok(())
+}
+
 /// The error for a place that cannot be written, such as a full disk.
 fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Error {
     let text = error.to_string();

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use super::audit::{Auditor, Findings, empty_columns, judge};
 use super::staging::{Lock, Stage};
 use super::watermark::Watermarks;
-use super::{Job, fault, peak_memory, unwritable};
+use super::{Job, check_scope, complete, fault, unwritable};
 use crate::error::{Error, Result};
 use crate::store::{RECORD_DIR, Record, RecordFile, latest, records};
 
@@ -43,24 +43,8 @@ pub(super) fn check_owner(target: &Path) -> Result<()> {
     }
 }
 
-/// Refuses to replace rows that this run does not compute.
-fn check_scope(target: &Path, job: &Job) -> Result<()> {
-    let Some(held) = latest(target)? else { return Ok(()) };
-    let outside = held.watermarks.iter().find(|(symbol, range)| !(job.covers)(symbol, range));
-    match outside {
-        None => Ok(()),
-        Some((symbol, range)) => Err(Error::target(format!(
-            "{} holds rows outside the scope of this run, such as {symbol} from {} to {}",
-            target.display(),
-            range.first,
-            range.last
-        ))
-        .hint("run without --symbols, --from and --until, or write to another target")),
-    }
-}
-
 pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Record> {
-    check_scope(target, &job)?;
+    check_scope(target, latest(target)?.as_ref(), &job)?;
     let stage = Stage::new(target, lock);
     std::fs::create_dir_all(stage.path()).map_err(|error| unwritable(target, &error))?;
     fault::point("stage-made");
@@ -75,19 +59,10 @@ pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Re
     }
     record.files.sort_by(|a, b| a.path.cmp(&b.path));
     record.rows = record.files.iter().map(|f| f.rows).sum();
-    if record.rows == 0 {
-        return Err(Error::data("the result is empty: no row matches").hint(
-            "check --symbols, --from, --until and the WHERE of the set; the target is as it was",
-        ));
-    }
     record.audits.extend(judge(&job.checks, &found)?);
-    record.run = lock.run().to_string();
-    record.watermarks = marks.into_ranges();
-    record.notices.extend((job.notices)());
     record.notices.extend(empty_columns(&job.about_null, &found));
-    record.committed = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    record.seconds = job.started.elapsed().as_secs_f64();
-    record.peak_memory = peak_memory();
+    record.watermarks = marks.into_ranges();
+    complete(&mut record, lock, &job)?;
     write_record(stage.path(), target, &record).map_err(|error| unwritable(target, &error))?;
     fault::point("record-written");
     stage.commit()?;
