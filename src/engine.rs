@@ -76,7 +76,7 @@ fn session(config: &Config) -> Result<SessionContext> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(limit)));
         // Sorts keep this much back to merge what they spilled; the default suits large limits.
-        let workers = config.parallel_workers.max(1);
+        let workers = config.parallel_workers.max(4); // A source has at least four ranges.
         options_spill(&mut settings, limit / (8 * workers));
     }
     let runtime = runtime.build_arc().map_err(|error| blame(&error, "", &[]))?;

@@ -6,7 +6,7 @@
 use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+    Expr, LogicalPlan, Subquery, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
 };
 use windrow_udfs::{Bound, Kind, Memory, bound_call};
 
@@ -211,6 +211,9 @@ impl<'a> Below<'a> {
                     all = std::mem::replace(&mut all, Need::NONE).beside(&need);
                     return Ok(TreeNodeRecursion::Jump);
                 }
+                Expr::ScalarSubquery(query) => subquery_need(query, self.time)?,
+                Expr::Exists(exists) => subquery_need(&exists.subquery, self.time)?,
+                Expr::InSubquery(within) => subquery_need(&within.subquery, self.time)?,
                 _ => return Ok(TreeNodeRecursion::Continue),
             };
             all = std::mem::replace(&mut all, Need::NONE).beside(&need);
@@ -220,11 +223,23 @@ impl<'a> Below<'a> {
     }
 }
 
+/// What a subquery needs: one that looks at the row outside may look at any row from there.
+fn subquery_need(query: &Subquery, time: &str) -> Result<Need> {
+    let mut need = merge(&needs(&query.subquery, time)?);
+    if !query.outer_ref_columns.is_empty() {
+        (need.history, need.ahead) = (History::All, Ahead::All);
+        need.made_of.push("a subquery on the row outside".into());
+    }
+    Ok(need)
+}
+
 /// What a window function needs of its own.
 fn window_need(window: &WindowFunction, time: &str) -> Result<Need> {
     let params = &window.params;
     let moment = params.partition_by.iter().any(|expr| is_column(expr, time));
-    let backwards = params.order_by.first().is_some_and(|sort| !sort.asc);
+    // Rows are in time only if the time column orders them, forwards.
+    let in_time = params.order_by.iter().any(|sort| sort.asc && is_column(&sort.expr, time));
+    let backwards = !params.order_by.is_empty() && !in_time;
     let mut need = match &window.fun {
         WindowFunctionDefinition::WindowUDF(udf) => match bound_call(udf, &params.args) {
             Some(bound) => indicator_need(&bound?),

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::compute::kernels::cast::cast;
@@ -12,6 +12,7 @@ use datafusion::common::ScalarValue;
 use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
+use super::order::Proof;
 use super::schema::Keys;
 use crate::error::{Error, Result};
 use crate::store::{FileKind, FileRef, file_name};
@@ -29,6 +30,8 @@ pub(super) struct FileInfo {
     pub entities: Option<(ScalarValue, ScalarValue)>,
     /// Least and greatest time, where the file proves it.
     pub times: Option<(ScalarValue, ScalarValue)>,
+    /// What a look at all its keys showed, once somebody looked; None is out of order.
+    pub(super) proof: OnceLock<Option<Proof>>,
 }
 
 /// Text that stands for NULL in CSV files.
@@ -128,6 +131,7 @@ fn parquet(file: &FileRef, keys: &Keys) -> Result<FileInfo> {
         times: range(&keys.time),
         schema: Arc::new(Schema::new(meta.schema().fields().clone())),
         file: file.clone(),
+        proof: OnceLock::new(),
     })
 }
 
@@ -163,6 +167,7 @@ fn csv(file: &FileRef) -> Result<FileInfo> {
         rows: None,
         entities: None,
         times: None,
+        proof: OnceLock::new(),
     })
 }
 

@@ -3,6 +3,7 @@
 
 mod csv;
 mod footer;
+mod order;
 mod prune;
 mod schema;
 mod source;

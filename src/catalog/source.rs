@@ -11,12 +11,14 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef}
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, DataFusionError, Result as PlanResult, ScalarValue};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::reassign_expr_columns;
@@ -29,10 +31,11 @@ use object_store::ObjectMeta;
 
 use super::csv::{CsvFile, CsvPartition};
 use super::footer::{FileInfo, corrupt, read_all};
+use super::order::{Candidate, Ranges, Slice, ranges};
 use super::prune::FileStatistics;
 use super::schema::{Keys, merge, partition_type};
 use crate::config::SourceConfig;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, did_you_mean};
 use crate::exec::{CleanExec, DedupExec, NameError, Report};
 use crate::store::{FileKind, FileRef, Input, Listing, Location, file_name, latest, list};
 
@@ -96,6 +99,26 @@ impl Source {
         if schema.fields().is_empty() {
             return Err(Error::data(format!("{} has no columns", config.location))
                 .hint("its files are empty; check what wrote them"));
+        }
+        for (key, column, default) in
+            [("entity", &config.entity, "symbol"), ("time", &config.time, "ts")]
+        {
+            if column != default && schema.field_with_name(column).is_err() {
+                let known = schema.fields().iter().map(|f| f.name().as_str());
+                return Err(Error::data(format!(
+                    "{}: {key} is {column}, which is no column",
+                    name
+                ))
+                .hint(did_you_mean(column, "columns", known)));
+            }
+        }
+        for (info, file) in infos.iter().map(|i| (&i.schema, file_name(&i.file.path))) {
+            let mut seen = BTreeSet::new();
+            if let Some(twice) = info.fields().iter().find(|f| !seen.insert(f.name())) {
+                return Err(Error::data(format!("column {} is twice in {file}", twice.name()))
+                    .hint("name the columns apart and write the file again")
+                    .in_file(file));
+            }
         }
         let (name, config) = (name.to_string(), config.clone());
         Ok(Self { name, config, keys, kind, files: infos, values, partitions, schema, left_out })
@@ -196,7 +219,7 @@ impl Source {
     fn scan_files(
         &self,
         columns: &[usize],
-        groups: &[Vec<u32>],
+        groups: &[Vec<Slice>],
         filter: Option<&Arc<dyn PhysicalExpr>>,
         state: &dyn Session,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
@@ -209,7 +232,7 @@ impl Source {
     fn scan_parquet(
         &self,
         columns: &[usize],
-        groups: &[Vec<u32>],
+        groups: &[Vec<Slice>],
         filter: Option<&Arc<dyn PhysicalExpr>>,
         state: &dyn Session,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
@@ -237,7 +260,7 @@ impl Source {
         let groups = groups
             .iter()
             .map(|group| {
-                let files = group.iter().map(|o| self.partitioned_file(*o));
+                let files = group.iter().map(|slice| self.partitioned_file(slice));
                 Ok(FileGroup::new(files.collect::<PlanResult<_>>()?))
             })
             .collect::<PlanResult<Vec<_>>>()?;
@@ -250,7 +273,8 @@ impl Source {
         Ok(DataSourceExec::from_data_source(scan))
     }
 
-    fn partitioned_file(&self, ordinal: u32) -> PlanResult<PartitionedFile> {
+    fn partitioned_file(&self, slice: &Slice) -> PlanResult<PartitionedFile> {
+        let ordinal = slice.ordinal;
         let file = &self.files[ordinal as usize].file;
         let location = object_store::path::Path::from_filesystem_path(&file.path)
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
@@ -263,26 +287,39 @@ impl Source {
             e_tag: None,
             version: None,
         };
-        Ok(PartitionedFile::new_from_meta(meta).with_partition_values(values))
+        let whole = PartitionedFile::new_from_meta(meta).with_partition_values(values);
+        Ok(match &slice.rows {
+            None => whole,
+            Some(rows) => {
+                let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+                let all = self.files[ordinal as usize].rows.unwrap_or(rows.end);
+                let selection = RowSelection::from(vec![
+                    RowSelector::skip(count(rows.start)),
+                    RowSelector::select(count(rows.end - rows.start)),
+                    RowSelector::skip(count(all - rows.end)),
+                ]);
+                whole.with_extension(ParquetRowSelection::new(selection))
+            }
+        })
     }
 
     fn scan_csv(
         &self,
         columns: &[usize],
-        groups: &[Vec<u32>],
+        groups: &[Vec<Slice>],
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         let mut fields: Vec<Field> =
             columns.iter().map(|c| self.schema.field(*c).clone().with_nullable(true)).collect();
         fields.push(Field::new(ORDINAL, DataType::UInt32, false));
         let schema = Arc::new(Schema::new(fields));
-        let file = |ordinal: &u32| CsvFile {
-            info: Arc::clone(&self.files[*ordinal as usize]),
-            ordinal: *ordinal,
+        let file = |slice: &Slice| CsvFile {
+            info: Arc::clone(&self.files[slice.ordinal as usize]),
+            ordinal: slice.ordinal,
             values: self
                 .partitions
                 .iter()
                 .map(|f| f.name().clone())
-                .zip(self.values[*ordinal as usize].clone())
+                .zip(self.values[slice.ordinal as usize].clone())
                 .collect(),
         };
         let partitions = groups.iter().map(|group| {
@@ -302,9 +339,9 @@ impl Source {
     }
 
     /// Finds the corrupt file behind an error of one partition by reading its files alone.
-    fn name_error(&self, groups: &[Vec<u32>]) -> NameError {
-        let paths = |group: &Vec<u32>| -> Vec<_> {
-            group.iter().map(|o| self.files[*o as usize].file.path.clone()).collect()
+    fn name_error(&self, groups: &[Vec<Slice>]) -> NameError {
+        let paths = |group: &Vec<Slice>| -> Vec<_> {
+            group.iter().map(|s| self.files[s.ordinal as usize].file.path.clone()).collect()
         };
         let groups: Vec<Vec<std::path::PathBuf>> = groups.iter().map(paths).collect();
         let kind = self.kind;
@@ -319,12 +356,38 @@ impl Source {
         })
     }
 
-    fn about(&self, read: usize) -> String {
-        format!(
-            "source={}, files={read} of {}, columns checked for NaN and NULL keys",
-            self.name,
-            self.files.len()
-        )
+    /// The files cut into ranges of entities that are read in order; None unless every file
+    /// proves that it can be.
+    async fn ranges(&self, files: &[u32], parts: usize) -> Option<Ranges> {
+        if self.kind != FileKind::Parquet {
+            return None;
+        }
+        self.key_indices()?;
+        let key = self.partitions.iter().position(|f| *f.name() == self.keys.entity);
+        let candidate = |ordinal: &u32| {
+            let value = key.map(|key| &self.values[*ordinal as usize][key]);
+            let entity = match value {
+                None => None,
+                Some(ScalarValue::Utf8View(Some(entity))) => Some(entity.clone()),
+                Some(_) => return None,
+            };
+            let info = Arc::clone(&self.files[*ordinal as usize]);
+            Some(Candidate { ordinal: *ordinal, info, entity })
+        };
+        let candidates: Vec<Candidate> = files.iter().map(candidate).collect::<Option<_>>()?;
+        let keys = self.keys.clone();
+        let look = move || ranges(candidates, &keys, parts, parts);
+        tokio::task::spawn_blocking(look).await.ok().flatten()
+    }
+
+    fn about(&self, read: usize, ranges: Option<&Ranges>) -> String {
+        let order = match ranges {
+            Some(ranges) => {
+                format!("in order, {} ranges of {}", ranges.partitions.len(), self.keys.entity)
+            }
+            None => "to be sorted".to_string(),
+        };
+        format!("source={}, files={read} of {}, {order}", self.name, self.files.len())
     }
 }
 
@@ -407,14 +470,26 @@ impl TableProvider for Source {
             let fields = columns.iter().map(|c| self.schema.field(*c).clone());
             Arc::new(EmptyExec::new(Arc::new(Schema::new(fields.collect::<Vec<_>>()))))
         } else {
-            let groups = split(&files, &self.files, state.config().target_partitions());
+            let workers = state.config().target_partitions();
+            // Fewer ranges than four are exchanged by the planner after all.
+            let ranges = self.ranges(&files, workers.max(4)).await;
+            let groups = match &ranges {
+                Some(ranges) => ranges.partitions.clone(),
+                None => split(&files, &self.files, workers),
+            };
             let report = Report::new(&self.name);
             let scan = self.scan_files(&columns, &groups, filter.as_ref(), state)?;
             let local = keys.map(|_| (0, 1));
             let name_error = self.name_error(&groups);
-            let about = self.about(files.len());
-            let mut plan: Arc<dyn ExecutionPlan> =
-                Arc::new(CleanExec::new(scan, local, about, Arc::clone(&report), name_error));
+            let about = self.about(files.len(), ranges.as_ref());
+            let mut plan: Arc<dyn ExecutionPlan> = Arc::new(CleanExec::try_new(
+                scan,
+                local,
+                ranges.map(|ranges| ranges.splits),
+                about,
+                Arc::clone(&report),
+                name_error,
+            )?);
             if let Some(filter) = filter {
                 let filter = reassign_expr_columns(filter, &plan.schema())?;
                 plan = Arc::new(FilterExec::try_new(filter, plan)?);
@@ -438,11 +513,11 @@ impl TableProvider for Source {
 }
 
 /// Cuts the files into at most `parts` runs of about equal bytes, in order.
-fn split(kept: &[u32], files: &[Arc<FileInfo>], parts: usize) -> Vec<Vec<u32>> {
+fn split(kept: &[u32], files: &[Arc<FileInfo>], parts: usize) -> Vec<Vec<Slice>> {
     let bytes = |o: &u32| files[*o as usize].file.size.max(1);
     let total: u64 = kept.iter().map(bytes).sum();
     let share = total.div_ceil(parts.max(1) as u64).max(1);
-    let mut groups: Vec<Vec<u32>> = Vec::new();
+    let mut groups: Vec<Vec<Slice>> = Vec::new();
     let mut before = 0;
     for ordinal in kept {
         let slot = (before / share) as usize;
@@ -451,7 +526,7 @@ fn split(kept: &[u32], files: &[Arc<FileInfo>], parts: usize) -> Vec<Vec<u32>> {
             groups.push(Vec::new());
         }
         if let Some(group) = groups.last_mut() {
-            group.push(*ordinal);
+            group.push(Slice { ordinal: *ordinal, rows: None });
         }
     }
     groups

@@ -24,6 +24,9 @@ use crate::error::{Error, Kind, Result};
 use crate::render::output_closed;
 use crate::target::{Stop, Stopper};
 
+/// Plans of long expressions are walked recursively.
+const STACK: usize = 64 << 20;
+
 /// How long a command that was stopped may take to put things in order.
 const GRACE: Duration = Duration::from_millis(900);
 
@@ -74,7 +77,14 @@ pub fn main() -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    match start(cli.command) {
+    let work = std::thread::Builder::new().stack_size(STACK).spawn(|| start(cli.command));
+    let panicked = || Err(Error::internal("the command panicked"));
+    let done = match work.map(std::thread::JoinHandle::join) {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => panicked(),
+        Err(error) => Err(Error::internal(format!("cannot start a thread: {error}"))),
+    };
+    match done {
         Ok(code) => code,
         Err(error) if output_closed(&error) => 0,
         Err(error) => {
@@ -88,6 +98,7 @@ fn start(command: Command) -> Result<u8> {
     let config = configuration(&command)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.parallel_workers)
+        .thread_stack_size(STACK)
         .enable_all()
         .build()
         .map_err(|error| Error::internal(format!("cannot start threads: {error}")))?;

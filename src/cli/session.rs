@@ -43,11 +43,16 @@ impl SessionArgs {
 impl SourceArgs {
     /// Opens the sources that were given, then those of the configuration.
     pub(super) async fn open(&self, engine: &mut Engine) -> Result<()> {
+        let mut seen = std::collections::BTreeSet::new();
         for given in &self.sources {
             let (name, location) = given.split_once('=').ok_or_else(|| {
                 Error::usage(format!("--source {given} has no name"))
                     .hint(format!("write --source bars={given}"))
             })?;
+            if !seen.insert(name.trim()) {
+                return Err(Error::usage(format!("--source {} is given twice", name.trim()))
+                    .hint("give each source a name of its own"));
+            }
             engine.add_source(name.trim(), location).await?;
         }
         engine.add_configured_sources().await

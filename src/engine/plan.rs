@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::view::ViewTable;
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::{Column, DataFusionError, ScalarValue, SchemaError};
 use datafusion::functions::core::get_field;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
@@ -229,8 +229,9 @@ impl Engine {
                 .hint("take one of the reads out")
                 .at(place));
             }
-            let found = self.look_for_set(&name, reader);
-            let Some(set) = found? else {
+            let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+            let found = if plain { self.look_for_set(&name, reader)? } else { None };
+            let Some(set) = found else {
                 if tables.contains(&name) {
                     continue; // A view or an unbound `bars`.
                 }
@@ -291,7 +292,7 @@ fn at(error: Error, place: Option<Place>) -> Error {
 /// Struct outputs become one column per field: `macd` becomes `macd_macd`, `macd_macdsignal`, ...
 fn flatten(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
     let schema = Arc::clone(plan.schema());
-    let mut columns = Vec::new();
+    let mut columns: Vec<Expr> = Vec::new();
     for (qualifier, field) in schema.iter() {
         let column = Expr::Column(Column::from((qualifier, field.as_ref())));
         match field.data_type() {
@@ -304,6 +305,14 @@ fn flatten(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
                 ))
             })),
             _ => columns.push(column.alias(field.name())),
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for column in &columns {
+        let name = column.schema_name().to_string();
+        if !seen.insert(name.clone()) {
+            let error = SchemaError::DuplicateUnqualifiedField { name };
+            return Err(DataFusionError::SchemaError(Box::new(error), Box::new(None)));
         }
     }
     LogicalPlanBuilder::from(plan).project(columns)?.build()

@@ -83,7 +83,10 @@ impl Engine {
     /// The file cannot be read, rendered, parsed or planned.
     pub async fn run_file(&self, path: &Path, set: &BTreeMap<String, String>) -> Result<Query> {
         let file = crate::feature_set::FeatureSet::read(path)?;
-        let rendered = file.render(set, &self.has_column())?;
+        // What is set holds for a whole session: each file takes what it knows.
+        let known = set.iter().filter(|(name, _)| file.header.params.contains_key(*name));
+        let known = known.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let rendered = file.render(&known, &self.has_column())?;
         self.query_text(rendered, Some(path)).await
     }
 

@@ -55,6 +55,7 @@ impl Engine {
     /// symbols and files at fault are left out and named in the outcome instead.
     pub async fn run(&mut self, set: FeatureSet, options: &RunOptions) -> Result<Outcome> {
         let started = Instant::now();
+        let options = &RunOptions { target: options.target.clone().resolved()?, ..options.clone() };
         self.check_apart(&options.target)?;
         let lock = target::open(&options.target)?;
         let mut left_out: Vec<(String, String)> = Vec::new();
@@ -109,19 +110,7 @@ impl Engine {
 
     /// A target inside a source, or around it, would be read and replaced at once.
     fn check_apart(&self, target: &Target) -> Result<()> {
-        let real = |path: &std::path::Path| {
-            let mut path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-            // The nearest directory that exists decides what links mean.
-            let mut tail = Vec::new();
-            while !path.exists() {
-                let Some(name) = path.file_name().map(std::ffi::OsStr::to_os_string) else { break };
-                tail.push(name);
-                path.pop();
-            }
-            let mut path = path.canonicalize().unwrap_or(path);
-            path.extend(tail.iter().rev());
-            path
-        };
+        let real = |path: &std::path::Path| path.canonicalize().unwrap_or_else(|_| path.into());
         let to = real(target.path());
         for (name, source) in self.sources() {
             for file in source.paths() {
@@ -182,6 +171,7 @@ impl Attempt<'_> {
             partition_by,
             record: self.record(left_out, &checks.1),
             notes: self.notes(),
+            asked: self.options.scope.symbols.clone().unwrap_or_default(),
             about_null: planned.outputs.iter().map(about_null).collect(),
             checks: checks.0,
             covers: Arc::new(covers),
@@ -225,9 +215,10 @@ impl Attempt<'_> {
         order: Vec<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let state = self.engine.context().state();
-        let single = matches!(self.options.target, Target::Csv(_));
+        // A CSV file is one partition, in order.
+        let entity = Some(entity).filter(|_| !matches!(self.options.target, Target::Csv(_)));
         let plan = state.create_physical_plan(plan).await;
-        plan.and_then(|plan| ordered(plan, entity, order, single, state.config_options()))
+        plan.and_then(|plan| ordered(plan, entity, &order, state.config_options()))
             .map_err(|error| self.explain(&error))
     }
 

@@ -13,9 +13,11 @@ use datafusion::arrow::datatypes::{
     DataType, Field, Float32Type, Float64Type, Schema, SchemaRef, UInt32Type,
 };
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DataFusionError, Result, ScalarValue, SplitPoint};
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::{
+    EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr, RangePartitioning,
+};
 use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -24,7 +26,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
-use super::Report;
+use super::{Report, ascending};
 
 /// The column that holds a row's place in its source: file ordinal, then row.
 pub const SEQUENCE: &str = "__seq";
@@ -39,6 +41,7 @@ pub type NameError = Arc<dyn Fn(usize, DataFusionError) -> DataFusionError + Sen
 pub struct CleanExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Option<(usize, usize)>,
+    splits: Option<Vec<String>>,
     about: String,
     report: Arc<Report>,
     name_error: NameError,
@@ -48,28 +51,50 @@ pub struct CleanExec {
 impl CleanExec {
     /// Cleans `input`, whose last column is the ordinal of the file (UInt32). With `keys`, the
     /// indices of entity and time, that column becomes the row's place in the source; without, it
-    /// is dropped. `about` is what EXPLAIN says of the source.
-    pub fn new(
+    /// is dropped. With `splits`, every partition is sorted by the keys and holds the entities
+    /// from one split up to the next. `about` is what EXPLAIN says of the source.
+    ///
+    /// # Errors
+    /// Splits that do not rise.
+    pub fn try_new(
         input: Arc<dyn ExecutionPlan>,
         keys: Option<(usize, usize)>,
+        splits: Option<Vec<String>>,
         about: String,
         report: Arc<Report>,
         name_error: NameError,
-    ) -> Self {
+    ) -> Result<Self> {
         let schema = output_schema(&input.schema(), keys);
+        let mut equivalence = EquivalenceProperties::new(Arc::clone(&schema));
+        let mut partitioning = input.output_partitioning().clone();
+        if let (Some((entity, time)), Some(splits)) = (keys, &splits) {
+            let sequence = schema.fields().len() - 1;
+            let order = [entity, time, sequence].map(|column| ascending(&schema, column));
+            equivalence.add_ordering(order);
+            partitioning = ranges(&schema, entity, splits)?;
+        }
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            input.output_partitioning().clone(),
+            equivalence,
+            partitioning,
             input.pipeline_behavior(),
             input.boundedness(),
         );
-        Self { input, keys, about, report, name_error, properties: Arc::new(properties) }
+        let properties = Arc::new(properties);
+        Ok(Self { input, keys, splits, about, report, name_error, properties })
     }
 
     /// The counts of this scan.
     pub fn report(&self) -> &Arc<Report> {
         &self.report
     }
+}
+
+/// Ranges of the entity: partition `i` begins at split `i - 1`.
+fn ranges(schema: &SchemaRef, entity: usize, splits: &[String]) -> Result<Partitioning> {
+    let key = LexOrdering::from([ascending(schema, entity)]);
+    let point = |split: &String| SplitPoint::new(vec![ScalarValue::Utf8View(Some(split.clone()))]);
+    let points = splits.iter().map(point).collect();
+    Ok(Partitioning::Range(RangePartitioning::try_new(key, points)?))
 }
 
 fn output_schema(input: &SchemaRef, keys: Option<(usize, usize)>) -> SchemaRef {
@@ -129,13 +154,14 @@ impl ExecutionPlan for CleanExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(
+        Ok(Arc::new(Self::try_new(
             children.swap_remove(0),
             self.keys,
+            self.splits.clone(),
             self.about.clone(),
             Arc::clone(&self.report),
             Arc::clone(&self.name_error),
-        )))
+        )?))
     }
 
     fn with_new_children(

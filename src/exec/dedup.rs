@@ -11,9 +11,8 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{
-    EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr, PhysicalSortExpr,
+    EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr,
 };
 use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -24,7 +23,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::Report;
+use super::{Report, ascending};
 use crate::config::Duplicates;
 use crate::error::Error;
 
@@ -65,6 +64,12 @@ impl DedupExec {
         Ok(Self { input, entity, time, policy, report, properties: Arc::new(properties) })
     }
 
+    /// The names of the columns that tell rows apart.
+    pub(super) fn key_names(&self) -> [String; 2] {
+        let schema = self.schema();
+        [self.entity, self.time].map(|key| schema.field(key).name().clone())
+    }
+
     /// The counts of this scan.
     pub fn report(&self) -> &Arc<Report> {
         &self.report
@@ -74,11 +79,6 @@ impl DedupExec {
         let report = Arc::clone(&self.report);
         Ok(Arc::new(Self::try_new(input, self.entity, self.time, self.policy, report)?))
     }
-}
-
-fn ascending(schema: &SchemaRef, column: usize) -> PhysicalSortExpr {
-    let column = Arc::new(Column::new(schema.field(column).name(), column));
-    PhysicalSortExpr::new(column, SortOptions { descending: false, nulls_first: false })
 }
 
 impl fmt::Debug for DedupExec {

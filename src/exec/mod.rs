@@ -13,3 +13,16 @@ pub use ordered::{OrderedExec, ordered};
 pub use report::{Report, reports};
 pub use rule::physical_rules;
 pub use stream_window::StreamWindowExec;
+
+use std::sync::Arc;
+
+use datafusion::arrow::compute::SortOptions;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::physical_expr::PhysicalSortExpr;
+use datafusion::physical_expr::expressions::Column;
+
+/// The order of SQL's `ORDER BY column`.
+fn ascending(schema: &SchemaRef, column: usize) -> PhysicalSortExpr {
+    let column = Arc::new(Column::new(schema.field(column).name(), column));
+    PhysicalSortExpr::new(column, SortOptions { descending: false, nulls_first: false })
+}

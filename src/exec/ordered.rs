@@ -3,15 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::compute::SortOptions;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{
-    LexOrdering, OrderingRequirements, PhysicalExpr, PhysicalSortExpr,
-};
+use datafusion::physical_expr::{LexOrdering, OrderingRequirements, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
@@ -20,52 +16,53 @@ use datafusion::physical_plan::{
     InputDistributionRequirements, PlanProperties, SendableRecordBatchStream,
 };
 
+use super::ascending;
+
 /// Passes batches through; it exists for its requirements.
 #[derive(Debug)]
 pub struct OrderedExec {
     input: Arc<dyn ExecutionPlan>,
-    entity: usize,
-    order: Vec<usize>,
-    single: bool,
+    /// Rows equal in these come together in one partition; without any there is one partition.
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    order: LexOrdering,
 }
 
 /// A plan whose partitions are sorted by the columns `order` and hold the rows of an `entity`
-/// together; with `single` there is one partition. What the plan already has costs nothing.
+/// together; without an entity there is one partition. What the plan already has costs nothing.
 ///
 /// # Errors
 /// Of DataFusion's optimizer.
 pub fn ordered(
     input: Arc<dyn ExecutionPlan>,
-    entity: usize,
-    order: Vec<usize>,
-    single: bool,
+    entity: Option<usize>,
+    order: &[usize],
     options: &ConfigOptions,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let plan = Arc::new(OrderedExec { input, entity, order, single });
-    EnsureRequirements::new().optimize(plan, options)
+    let schema = input.schema();
+    let keys = entity.map(|entity| ascending(&schema, entity).expr).into_iter().collect();
+    let order = LexOrdering::new(order.iter().map(|column| ascending(&schema, *column)));
+    let Some(order) = order else { return Ok(input) };
+    EnsureRequirements::new().optimize(Arc::new(OrderedExec::new(input, keys, order)), options)
 }
 
 impl OrderedExec {
-    fn column(&self, index: usize) -> Arc<dyn PhysicalExpr> {
-        Arc::new(Column::new(self.schema().field(index).name(), index))
+    /// See the type.
+    pub(super) fn new(
+        input: Arc<dyn ExecutionPlan>,
+        keys: Vec<Arc<dyn PhysicalExpr>>,
+        order: LexOrdering,
+    ) -> Self {
+        Self { input, keys, order }
     }
 
     fn over(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        Arc::new(Self {
-            input,
-            entity: self.entity,
-            order: self.order.clone(),
-            single: self.single,
-        })
+        Arc::new(Self::new(input, self.keys.clone(), self.order.clone()))
     }
 }
 
 impl DisplayAs for OrderedExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let schema = self.input.schema();
-        let names: Vec<&str> =
-            self.order.iter().map(|i| schema.field(*i).name().as_str()).collect();
-        write!(f, "OrderedExec: by=[{}]", names.join(", "))
+        write!(f, "OrderedExec: by=[{}]", self.order)
     }
 }
 
@@ -83,18 +80,15 @@ impl ExecutionPlan for OrderedExec {
     }
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
-        let distribution = if self.single {
-            Distribution::SinglePartition
-        } else {
-            Distribution::KeyPartitioned(vec![self.column(self.entity)])
+        let distribution = match self.keys.as_slice() {
+            [] => Distribution::SinglePartition,
+            keys => Distribution::KeyPartitioned(keys.to_vec()),
         };
         InputDistributionRequirements::new(vec![distribution])
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        let options = SortOptions { descending: false, nulls_first: false };
-        let order = self.order.iter().map(|i| PhysicalSortExpr::new(self.column(*i), options));
-        vec![LexOrdering::new(order).map(OrderingRequirements::from)]
+        vec![Some(OrderingRequirements::from(self.order.clone()))]
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {

@@ -1,20 +1,24 @@
 //! Puts our window operator into plans.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use datafusion::arrow::compute::SortOptions;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::window::WindowExpr;
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
-use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, InputOrderMode};
 
 use super::stream_window::{StreamWindowExec, indicator_of};
+use super::{DedupExec, OrderedExec, ascending};
 
 /// DataFusion's physical rules with ours directly before `EnsureRequirements`, so that order,
 /// distribution, cooperation and sanity are still seen to after it.
@@ -37,7 +41,12 @@ impl PhysicalOptimizerRule for StreamWindows {
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
+            let (node, settled) = match steady(&node)? {
+                Some(settled) => (settled, true),
+                None => (node, false),
+            };
             Ok(match replaced(&node)? {
+                None if settled => Transformed::yes(node),
                 Some(streaming) => Transformed::yes(streaming),
                 None => Transformed::no(node),
             })
@@ -51,6 +60,52 @@ impl PhysicalOptimizerRule for StreamWindows {
 
     fn schema_check(&self) -> bool {
         true
+    }
+}
+
+/// A window node whose rows have one order only. A window that leaves rows of equal order, such as
+/// all rows of one moment, as they come would give sums and places that change with the threads;
+/// the keys of the source below settle it.
+fn steady(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let windows = match node.downcast_ref::<WindowAggExec>() {
+        Some(window) => window.window_expr(),
+        None => match node.downcast_ref::<BoundedWindowAggExec>() {
+            Some(window) => window.window_expr(),
+            None => return Ok(None),
+        },
+    };
+    let ([input], Some(first)) = (&node.children()[..], windows.first()) else { return Ok(None) };
+    let input = Arc::clone(input);
+    let schema = input.schema();
+    let options = SortOptions { descending: false, nulls_first: false };
+    let by = first.partition_by().iter().map(|key| PhysicalSortExpr::new(Arc::clone(key), options));
+    let mut order: Vec<PhysicalSortExpr> = by.chain(first.order_by().iter().cloned()).collect();
+    let before = order.len();
+    let mut names = BTreeSet::new();
+    keys_below(&input, &mut names);
+    for (column, field) in schema.fields().iter().enumerate() {
+        let key = ascending(&schema, column);
+        let known = order.iter().any(|sort| sort.expr.eq(&key.expr));
+        if names.contains(field.name()) && !known {
+            order.push(key);
+        }
+    }
+    if order.len() == before {
+        return Ok(None);
+    }
+    let Some(order) = LexOrdering::new(order) else { return Ok(None) };
+    let settled = OrderedExec::new(input, first.partition_by().to_vec(), order);
+    let recompute = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    Arc::clone(node).replace_children(vec![Arc::new(settled)], recompute).map(Some)
+}
+
+/// The names of the key columns of the sources that a plan reads.
+fn keys_below(plan: &Arc<dyn ExecutionPlan>, names: &mut BTreeSet<String>) {
+    if let Some(source) = plan.downcast_ref::<DedupExec>() {
+        names.extend(source.key_names());
+    }
+    for child in plan.children() {
+        keys_below(child, names);
     }
 }
 

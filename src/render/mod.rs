@@ -240,6 +240,9 @@ fn from_arrow(error: arrow::error::ArrowError) -> Error {
         other if other.to_string().contains("Broken pipe") => {
             from_io(io::ErrorKind::BrokenPipe.into())
         }
+        other if other.to_string().contains("os error") => {
+            Error::target(format!("cannot write the output: {other}"))
+        }
         ArrowError::JsonError(message) | ArrowError::CsvError(message) => {
             Error::query(format!("the result has no text form: {message}"))
                 .hint("cast the column to varchar")

@@ -109,6 +109,14 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
         };
         return with_place(error, spanned.or_else(|| find(text, &name, true)));
     }
+    if let Some(rest) = message.strip_prefix("Projections require unique expression names but the")
+    {
+        let name = rest.split('"').nth(1).unwrap_or_default();
+        let name = name.rsplit('.').next().unwrap_or(name);
+        let error = Error::query(format!("output column {name} is there twice"))
+            .hint("give each a name of its own with AS, and leave it out of *");
+        return with_place(error, find(text, name, false));
+    }
     if let Some(name) = quoted("table '").filter(|_| message.ends_with("not found")) {
         let name = name.rsplit('.').next().unwrap_or(&name).to_string();
         let known = tables.iter().map(String::as_str);

@@ -6,9 +6,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, NamedWindowExpr, Query, Select, SetExpr, VisitMut, VisitorMut, WindowSpec,
-    WindowType,
+    Expr, Ident, JoinConstraint, JoinOperator, NamedWindowExpr, Query, Select, SetExpr, Spanned,
+    TableWithJoins, Visit, VisitMut, Visitor, VisitorMut, WindowSpec, WindowType,
 };
+use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::{at, fold};
 use crate::error::{Error, Result, did_you_mean};
@@ -42,16 +43,79 @@ pub(super) fn in_selects(
     }
 }
 
+/// Where a window function of an expression stands, not looking into subqueries.
+fn window_in(expr: &Expr) -> Option<Span> {
+    #[derive(Default)]
+    struct Find {
+        queries: usize,
+    }
+    impl Visitor for Find {
+        type Break = Span;
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Span> {
+            self.queries += 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Span> {
+            self.queries -= 1;
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Span> {
+            match expr {
+                Expr::Function(f) if f.over.is_some() && self.queries == 0 => {
+                    ControlFlow::Break(expr.span())
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    match Visit::visit(expr, &mut Find::default()) {
+        ControlFlow::Break(span) => Some(span),
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+/// The conditions of the joins of a FROM.
+fn joined(from: &[TableWithJoins]) -> impl Iterator<Item = &Expr> {
+    from.iter().flat_map(|table| &table.joins).filter_map(|join| match &join.join_operator {
+        JoinOperator::Join(JoinConstraint::On(on))
+        | JoinOperator::Inner(JoinConstraint::On(on))
+        | JoinOperator::Left(JoinConstraint::On(on))
+        | JoinOperator::LeftOuter(JoinConstraint::On(on))
+        | JoinOperator::Right(JoinConstraint::On(on))
+        | JoinOperator::RightOuter(JoinConstraint::On(on))
+        | JoinOperator::FullOuter(JoinConstraint::On(on)) => Some(on),
+        _ => None,
+    })
+}
+
 type Named = Vec<(String, WindowSpec)>;
 
 fn resolve_select(select: &mut Select) -> Result<Named> {
+    for (part, clause) in [(&select.selection, "WHERE"), (&select.having, "HAVING")] {
+        if let Some(span) = part.as_ref().and_then(window_in) {
+            return Err(Error::query(format!("a window function cannot stand in {clause}"))
+                .hint("write QUALIFY in its place, behind WINDOW")
+                .at(at(span)));
+        }
+    }
+    if let Some(span) = joined(&select.from).find_map(window_in) {
+        return Err(Error::query("a window function cannot stand in the condition of a join")
+            .hint("compute it in a WITH query and join that")
+            .at(at(span)));
+    }
     let mut named: Named = Vec::new();
     for definition in std::mem::take(&mut select.named_window) {
         let spec = match definition.1 {
             NamedWindowExpr::NamedWindow(base) => find(&base, &named)?.clone(),
             NamedWindowExpr::WindowSpec(spec) => inherit(spec, &named)?,
         };
-        named.push((fold(&definition.0), spec));
+        let name = fold(&definition.0);
+        if named.iter().any(|(known, _)| *known == name) {
+            return Err(Error::query(format!("the window {name} is there twice"))
+                .hint("give each a name of its own")
+                .at(at(definition.0.span)));
+        }
+        named.push((name, spec));
     }
     substitute(&mut select.projection, &named)?;
     if let Some(qualify) = &mut select.qualify {

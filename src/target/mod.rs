@@ -18,7 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use tokio::sync::watch;
 
 use crate::error::{Error, Kind, Result};
-use crate::store::{Location, Record, SymbolRange};
+use crate::store::{Location, Record, SymbolRange, records};
 
 pub use audit::{Check, Rule};
 pub use staging::Lock;
@@ -39,13 +39,51 @@ impl Target {
     /// A scheme that is not supported, or the name of a single parquet file.
     pub fn parse(text: &str) -> Result<Self> {
         let path = Location::parse(text)?.path().to_path_buf();
-        match path.extension().and_then(|e| e.to_str()) {
+        let extension = path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
+        match extension.as_deref() {
             Some("csv") => Ok(Self::Csv(path)),
             Some("parquet") => Err(Error::usage(format!("{text} is one file")).hint(
                 "name a directory: parquet targets hold one file per worker, or a .csv file",
             )),
             _ => Ok(Self::Parquet(path)),
         }
+    }
+
+    /// The target with its links followed: what is exchanged is the directory, not its name.
+    ///
+    /// # Errors
+    /// A link that leads nowhere, or a place within a target that a run committed.
+    pub fn resolved(self) -> Result<Self> {
+        let path = self.path();
+        let mut real = std::path::absolute(path).map_err(|error| unwritable(path, &error))?;
+        // The part that exists is followed; what is to be made stands below it.
+        let mut below = Vec::new();
+        while !real.exists() {
+            if real.is_symlink() {
+                return Err(Error::target(format!("{} is a link to nothing", real.display()))
+                    .hint("remove the link, or make what it leads to"));
+            }
+            let Some(name) = real.file_name().map(std::ffi::OsStr::to_os_string) else { break };
+            below.push(name);
+            real.pop();
+        }
+        let mut real = real.canonicalize().map_err(|error| unwritable(path, &error))?;
+        real.extend(below.iter().rev());
+        if let Some(outer) = real.ancestors().skip(1).find(|a| !records(a).is_empty()) {
+            return Err(Error::target(format!(
+                "{} lies within the target {}, whose next run would remove it",
+                path.display(),
+                outer.display()
+            ))
+            .hint("write to a directory of its own"));
+        }
+        // Messages keep the name that was given where it means the same.
+        let same = std::path::absolute(path).is_ok_and(|absolute| absolute == real);
+        Ok(match self {
+            _ if same => self,
+            Self::Parquet(_) => Self::Parquet(real),
+            Self::Csv(_) => Self::Csv(real),
+        })
     }
 
     /// The path.
@@ -136,6 +174,8 @@ pub struct Job {
     pub record: Record,
     /// Text for the metadata of each column: name, then pairs.
     pub notes: Vec<(String, Vec<(String, String)>)>,
+    /// The symbols that were asked for; each should have rows.
+    pub asked: Vec<String>,
     /// For each column, what to say if it is NULL on every row.
     pub about_null: Vec<String>,
     /// Whether rows of a symbol that the target holds lie within the scope of this run.
@@ -202,6 +242,8 @@ fn complete(record: &mut Record, lock: &Lock, job: &Job) -> Result<()> {
         ));
     }
     record.run = lock.run().to_string();
+    let missing = job.asked.iter().filter(|symbol| !record.watermarks.contains_key(*symbol));
+    record.notices.extend(missing.map(|symbol| format!("there is no row of {symbol}")));
     record.notices.extend((job.notices)());
     record.committed = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     record.seconds = job.started.elapsed().as_secs_f64();

@@ -1,5 +1,6 @@
 //! Parquet directories: one file per partition at a time, built aside and exchanged whole.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,18 +30,48 @@ pub(super) fn check_owner(target: &Path) -> Result<()> {
         return Err(Error::target(format!("{} is a file", target.display()))
             .hint("name a directory, or a file that ends in .csv"));
     }
-    if !target.exists() || !records(target).is_empty() {
+    if !target.exists() {
         return Ok(());
     }
-    let mut entries = std::fs::read_dir(target).map_err(|error| unwritable(target, &error))?;
-    match entries.next() {
+    let ours: BTreeSet<PathBuf> = match latest(target)? {
+        Some(record) => record.files.iter().map(|file| target.join(&file.path)).collect(),
+        None => BTreeSet::new(),
+    };
+    match foreign(target, target, &ours).map_err(|error| unwritable(target, &error))? {
         None => Ok(()),
-        Some(_) => Err(Error::target(format!(
-            "{} holds files that windrow did not write",
-            target.display()
+        Some(path) => Err(Error::target(format!(
+            "{} holds files that windrow did not write, such as {}",
+            target.display(),
+            path.display()
         ))
-        .hint("name a new or an empty directory")),
+        .hint("move them away, or name a new or an empty directory")),
     }
+}
+
+/// The first file below a directory that neither is in `ours` nor is a record.
+fn foreign(
+    target: &Path,
+    folder: &Path,
+    ours: &BTreeSet<PathBuf>,
+) -> std::io::Result<Option<PathBuf>> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<_>>()?;
+    paths.sort();
+    let records = target.join(RECORD_DIR);
+    for path in paths {
+        if path.is_dir() && !path.is_symlink() {
+            if let Some(found) = foreign(target, &path, ours)? {
+                return Ok(Some(found));
+            }
+        } else {
+            let record = folder == records && path.extension().is_some_and(|e| e == "json");
+            if !record && !ours.contains(&path) {
+                return Ok(Some(path));
+            }
+        }
+    }
+    Ok(None)
 }
 
 pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Record> {

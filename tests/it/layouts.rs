@@ -167,6 +167,67 @@ fn every_layout_gives_the_same_bits() {
 }
 
 #[test]
+fn windows_over_a_moment_do_not_depend_on_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let all = Bars::new(60, 120).all();
+    write_parquet(&folder.join("one/a.parquet"), &all);
+    write_parquet(&folder.join("shuffled/a.parquet"), &shuffled(&all));
+    let now = "OVER (PARTITION BY ts)";
+    let text = format!(
+        "SELECT symbol, ts, sum(close) {now} AS s, avg(close) {now} AS a, stddev(close) {now} AS d, \
+         corr(close, open) {now} AS c, cs_zscore(close) {now} AS z, \
+         CAST(row_number() OVER (PARTITION BY ts ORDER BY round(close / 50)) AS DOUBLE) AS n, \
+         CAST(ntile(5) OVER (PARTITION BY ts ORDER BY round(close / 50)) AS DOUBLE) AS q FROM bars"
+    );
+    std::fs::write(folder.join("set.sql"), text).unwrap();
+    let compute = |source: &str, threads: &str, batch: &str| {
+        let source = format!("bars={source}");
+        let output = windrow(folder)
+            .args(["run", "set.sql", "--source", &source, "--to", "out", "--threads", threads])
+            .env("WINDROW_BATCH_SIZE", batch)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        ["s", "a", "d", "c", "z", "n", "q"].map(|column| bits(folder, "out", column))
+    };
+    let expected = compute("one", "1", "8192");
+    for (source, threads, batch) in [
+        ("one", "2", "1024"),
+        ("one", "3", "8192"),
+        ("shuffled", "1", "1024"),
+        ("shuffled", "5", "2048"),
+    ] {
+        assert_eq!(compute(source, threads, batch), expected, "{source} {threads} {batch}");
+    }
+}
+
+#[test]
+fn files_in_order_are_neither_sorted_nor_exchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_layouts(folder, &bars());
+    let sql =
+        "EXPLAIN SELECT symbol, ts, sma(close, 5) OVER (PARTITION BY symbol ORDER BY ts) FROM bars";
+    for threads in ["1", "2", "3", "8", "16"] {
+        for (layout, in_order) in [
+            ("one", true),
+            ("flat", true),
+            ("by_symbol", true),
+            ("shuffled", false),
+            ("by_date", false),
+            ("by_year", false),
+        ] {
+            let source = format!("bars={layout}");
+            let words = ["sql", sql, "--source", &source, "--format", "csv", "--threads", threads];
+            let plan = ok(folder, &words);
+            let work = plan.contains("SortExec") || plan.contains("RepartitionExec");
+            assert_eq!(work, !in_order, "{layout}, {threads} threads\n{plan}");
+        }
+    }
+}
+
+#[test]
 fn pruning_shows_in_explain() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -342,6 +403,15 @@ fn sources_that_cannot_be_reconciled() {
         assert_eq!(code, 1);
         assert!(told.starts_with(&format!("error: {expected}")), "{told}");
     }
+    let yaml = "sources:\n  bars: {location: number, entity: sym}\n";
+    std::fs::write(folder.join("windrow.yaml"), yaml.replace("number", "one.parquet")).unwrap();
+    write_parquet(&folder.join("one.parquet"), &good);
+    let (_, told) = fails(folder, &["sql", "SELECT 1 FROM bars"]);
+    assert_eq!(
+        told,
+        "error: bars: entity is sym, which is no column; columns: symbol, ts, close, volume\n"
+    );
+    std::fs::remove_file(folder.join("windrow.yaml")).unwrap();
     let decimal = Decimal128Array::from(vec![Some(905)]).with_precision_and_scale(5, 2).unwrap();
     assert!(decimal.is_valid(0));
     write_parquet(&folder.join("dec/a.parquet"), &with_column(&good, "close", Arc::new(decimal)));

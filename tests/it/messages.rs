@@ -66,6 +66,12 @@ fn wrong_sets() {
             format!("SELECT symbol, ts, rsi(symbol) OVER w AS x FROM bars {w}"),
             "s.sql:1:20: rsi cannot take (Utf8View, Float64); write rsi(close, timeperiod => 14)",
         ),
+        ("SELECT symbol, ts, close FROM bars WHERE rsi(close) OVER (PARTITION BY symbol ORDER BY ts) > 70".into(), "s.sql:1:42: a window function cannot stand in WHERE; write QUALIFY in its place"),
+        (format!("SELECT symbol, ts, sma(close, 3) OVER w AS x FROM bars {w}, w AS (ORDER BY ts)"), "s.sql:1:103: the window w is there twice"),
+        ("SELECT symbol, ts, * FROM bars".into(), "s.sql:1:8: output column symbol is there twice; give each a name of its own with AS, and leave it out of *"),
+        (format!("SELECT symbol, ts, bbands(close) OVER w AS bb, close AS bb_upperband FROM bars {w}"), "s.sql:1:57: output column bb_upperband is there twice"),
+        ("SELECT symbol, ts, (SELECT max(close) FROM bars b WHERE b.symbol = bars.symbol) AS x FROM bars".into(), "s.sql:1:21: output x looks ahead"),
+        ("SELECT symbol, ts, sma(close, 3) OVER (PARTITION BY symbol ORDER BY volume) AS x FROM bars".into(), "s.sql:1:20: output x looks ahead"),
         (
             "SELECT symbol, ts, close AS x, open AS x FROM bars".into(),
             "s.sql:1:32: output column x is there twice; give each a name of its own with AS",

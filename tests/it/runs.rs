@@ -77,7 +77,7 @@ fn files_that_windrow_did_not_write_are_safe() {
     for (target, expected) in [
         (
             "mine",
-            "error: mine holds files that windrow did not write; name a new or an empty directory\n",
+            "error: mine holds files that windrow did not write, such as mine/thesis.txt; move them away, or name a new or an empty directory\n",
         ),
         (
             "mine.csv",
@@ -96,7 +96,58 @@ fn files_that_windrow_did_not_write_are_safe() {
         assert_eq!((code, told.as_str()), (1, expected));
     }
     assert_eq!(std::fs::read_to_string(folder.join("mine/thesis.txt")).unwrap(), "years of work");
+    // Also beside what a run wrote.
+    ok(folder, &[&base[..], &["made"]].concat());
+    for foreign in ["made/notes.txt", "made/part-mine.parquet", "made/deep/er/x.csv"] {
+        let path = folder.join(foreign);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "mine").unwrap();
+        let (code, told) = fails(folder, &[&base[..], &["made"]].concat());
+        assert_eq!(code, 1);
+        let expected =
+            format!("error: made holds files that windrow did not write, such as {foreign}; ");
+        assert!(told.starts_with(&expected), "{told}");
+        std::fs::remove_file(&path).unwrap();
+    }
+    // Nor may a target stand within another.
+    for inner in ["made/in", "made/_windrow/z", "made/in.csv"] {
+        let (_, told) = fails(folder, &[&base[..], &[inner]].concat());
+        assert!(
+            told.contains("lies within the target")
+                && told.contains("whose next run would remove it"),
+            "{told}"
+        );
+    }
     assert!(folder.join("bars/all.parquet").exists());
+}
+
+#[test]
+fn links_are_followed() {
+    let folder = prepare();
+    let folder = folder.path();
+    set(folder, "s.sql", "SELECT symbol, ts, close FROM bars");
+    std::fs::create_dir_all(folder.join("real/t")).unwrap();
+    std::os::unix::fs::symlink("real/t", folder.join("link")).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.join("dangling")).unwrap();
+    for target in ["link", "link/", "real/t", "real/../link"] {
+        ok(folder, &["run", "s.sql", "--source", "bars=bars", "--to", target]);
+        assert!(folder.join("link").is_symlink());
+    }
+    assert_eq!(std::fs::read_dir(folder.join("real/t/_windrow")).unwrap().count(), 4);
+    let (code, told) =
+        fails(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "dangling"]);
+    assert_eq!(code, 1);
+    assert!(told.contains("dangling is a link to nothing"), "{told}");
+}
+
+#[test]
+fn what_is_asked_for_and_missing_is_told() {
+    let folder = prepare();
+    let folder = folder.path();
+    set(folder, "s.sql", "SELECT symbol, ts, close FROM bars");
+    let words = ["run", "s.sql", "--source", "bars=bars", "--to", "out", "--symbols", "S001,NOPE"];
+    let told = String::from_utf8(run(folder, &words).stderr).unwrap();
+    assert!(told.starts_with("note: there is no row of NOPE\n"), "{told}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn prepare() -> tempfile::TempDir {
 }
 
 fn plan(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> String {
-    let sql = "EXPLAIN SELECT symbol, sum(close) FROM bars GROUP BY symbol";
+    let sql = "EXPLAIN SELECT volume, sum(close) FROM bars GROUP BY volume";
     let output = windrow(folder)
         .args(["sql", sql, "--source", "bars=bars", "--format", "csv"])
         .args(args)
@@ -33,7 +33,7 @@ fn parallel_workers_by_flag_environment_and_file() {
     let folder = folder.path();
     let workers = |args: &[&str], env: &[(&str, &str)]| {
         let plan = plan(folder, args, env);
-        let at = plan.find("partitioning=Hash([symbol@0], ").expect("a repartition by symbol");
+        let at = plan.find("partitioning=Hash([volume@0], ").expect("a repartition by volume");
         plan[at + 30..].chars().take_while(char::is_ascii_digit).collect::<String>()
     };
     std::fs::write(folder.join("windrow.yaml"), "parallel_workers: 3\n").unwrap();
@@ -46,15 +46,15 @@ fn parallel_workers_by_flag_environment_and_file() {
     std::fs::create_dir_all(&below).unwrap();
     let yaml = "parallel_workers: 6\nsources: {bars: bars}\n";
     std::fs::write(folder.join("windrow.yaml"), yaml).unwrap();
-    let sql = "EXPLAIN SELECT symbol, sum(close) FROM bars GROUP BY symbol";
+    let sql = "EXPLAIN SELECT volume, sum(close) FROM bars GROUP BY volume";
     let found = ok(&below, &["sql", sql, "--format", "csv"]);
-    assert!(found.contains("partitioning=Hash([symbol@0], 6)"), "{found}");
+    assert!(found.contains("partitioning=Hash([volume@0], 6)"), "{found}");
 }
 
 #[tokio::test]
 async fn batch_size_is_the_size_of_batches() {
     let folder = prepare();
-    for batch_size in [1024, 4096] {
+    for batch_size in [1024, 2048] {
         let config = Config { batch_size, parallel_workers: 1, ..Config::default() };
         let mut engine = Engine::new(config).unwrap();
         engine.add_source("bars", &folder.path().join("bars").to_string_lossy()).await.unwrap();
@@ -101,7 +101,7 @@ fn timeout_ends_the_whole_command() {
 fn memory_limit_makes_sorts_spill() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    Bars::new(60, 3000).write(&folder.join("bars/all.parquet"));
+    Bars::new(60, 10_000).write(&folder.join("bars/all.parquet"));
     let sql = "EXPLAIN ANALYZE SELECT * FROM bars ORDER BY close";
     let spills = |args: &[&str]| {
         let words =
@@ -120,7 +120,7 @@ fn memory_limit_makes_sorts_spill() {
             .sum::<u64>()
     };
     assert_eq!(spills(&[]), 0);
-    assert!(spills(&["--memory-limit", "8MB"]) > 0);
+    assert!(spills(&["--memory-limit", "32MB"]) > 0);
     let (_, told) = fails(folder, &["sql", sql, "--source", "bars=bars", "--memory-limit", "lots"]);
     assert!(told.starts_with("error: --memory-limit: "), "{told}");
 }

@@ -71,7 +71,7 @@ impl Memory {
 impl Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Memory::Pointwise => "pointwise: depends on its own row only",
+            Memory::Pointwise => "pointwise: depends on its own moment only",
             Memory::Window => "window: depends on the last lookback + 1 rows only",
             Memory::Recursive => "recursive: depends on all earlier rows, with fading weight",
             Memory::Cumulative => "cumulative: depends on all earlier rows for ever",

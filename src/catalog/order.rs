@@ -1,0 +1,330 @@
+//! What files prove of their order: sorted by entity and time, entities apart from file to file.
+//!
+//! Such files need no sort and no exchange of rows: they are read in ranges of entities, each in
+//! order. Nothing is believed: footers only say whether it is worth a look, and the look reads the
+//! keys of every row. It ends at the first row out of order, and its result is kept.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use datafusion::arrow::compute::kernels::cmp::{eq, lt, lt_eq};
+use datafusion::arrow::compute::{and, cast, or};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::ScalarValue;
+use datafusion::parquet::arrow::ProjectionMask;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::footer::FileInfo;
+use super::schema::Keys;
+
+/// Rows that the look takes at a time.
+const LOOK: usize = 65_536;
+
+/// Rows of one file that a partition reads; None is all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Slice {
+    /// The file.
+    pub(super) ordinal: u32,
+    /// Its rows.
+    pub(super) rows: Option<Range<u64>>,
+}
+
+/// Files cut into ranges of entities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ranges {
+    /// What each partition reads, in order.
+    pub(super) partitions: Vec<Vec<Slice>>,
+    /// The first entity of each partition but the first.
+    pub(super) splits: Vec<String>,
+}
+
+/// Where the entities of a sorted file begin: row and entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Proof {
+    starts: Vec<(u64, String)>,
+    rows: u64,
+}
+
+/// A file of the source with what is known of its keys.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    /// Its place in the order of the source.
+    pub(super) ordinal: u32,
+    /// The file.
+    pub(super) info: Arc<FileInfo>,
+    /// The entity of all its rows, if a directory names it.
+    pub(super) entity: Option<String>,
+}
+
+impl Candidate {
+    fn entities(&self) -> Option<(String, String)> {
+        if let Some(entity) = &self.entity {
+            return Some((entity.clone(), entity.clone()));
+        }
+        let (least, greatest) = self.info.entities.as_ref()?;
+        Some((text(least)?, text(greatest)?))
+    }
+}
+
+fn text(value: &ScalarValue) -> Option<String> {
+    match value {
+        ScalarValue::Utf8View(text) | ScalarValue::Utf8(text) | ScalarValue::LargeUtf8(text) => {
+            text.clone()
+        }
+        _ => None,
+    }
+}
+
+/// Cuts files into at least `parts` ranges of entities; None unless every file proves its order.
+/// It reads the keys of all rows, on `threads` threads.
+pub(super) fn ranges(
+    mut files: Vec<Candidate>,
+    keys: &Keys,
+    parts: usize,
+    threads: usize,
+) -> Option<Ranges> {
+    let known: Option<Vec<_>> = files.iter().map(Candidate::entities).collect();
+    let mut known: Vec<_> = known?.into_iter().zip(files.drain(..)).collect();
+    known.sort_by(|((a, _), f), ((b, _), g)| (a, f.ordinal).cmp(&(b, g.ordinal)));
+    if !known.windows(2).all(|pair| follows(&pair[0], &pair[1])) {
+        return None;
+    }
+    let chain: Vec<Candidate> = known.into_iter().map(|(_, file)| file).collect();
+    prove(&chain, keys, threads);
+    let proofs: Option<Vec<&Proof>> =
+        chain.iter().map(|file| file.info.proof.get().and_then(Option::as_ref)).collect();
+    Some(cut(&chain, &proofs?, parts))
+}
+
+type Known = ((String, String), Candidate);
+
+/// Whether the rows of `b` may stand behind those of `a`.
+fn follows(((_, last), a): &Known, ((first, _), b): &Known) -> bool {
+    if last != first {
+        return last < first;
+    }
+    // One entity in both: its times must not meet.
+    match (&a.info.times, &b.info.times) {
+        (Some((_, before)), Some((after, _))) => before <= after && a.ordinal < b.ordinal,
+        _ => false,
+    }
+}
+
+/// Looks at the files that nobody looked at before.
+fn prove(files: &[Candidate], keys: &Keys, threads: usize) {
+    let chunk = files.len().div_ceil(threads.max(1)).max(1);
+    std::thread::scope(|scope| {
+        for chunk in files.chunks(chunk) {
+            scope.spawn(move || {
+                for file in chunk {
+                    let proof = file.info.proof.get_or_init(|| {
+                        look(&file.info.file.path, file.entity.as_deref(), keys).ok().flatten()
+                    });
+                    if proof.is_none() {
+                        return; // One is enough to sort all.
+                    }
+                }
+            });
+        }
+    });
+}
+
+type Look<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Reads the keys of a file; None if a row is out of order or lacks a key.
+fn look(path: &Path, entity: Option<&str>, keys: &Keys) -> Look<Option<Proof>> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path)?)?;
+    let names: Vec<&str> = match entity {
+        Some(_) => vec![&keys.time],
+        None => vec![&keys.entity, &keys.time],
+    };
+    let mask = ProjectionMask::columns(builder.parquet_schema(), names);
+    let reader = builder.with_projection(mask).with_batch_size(LOOK).build()?;
+    let mut proof = Proof { starts: Vec::new(), rows: 0 };
+    let mut last: Option<[ArrayRef; 2]> = None;
+    for batch in reader {
+        let batch = batch?;
+        let rows = batch.num_rows();
+        let Some(times) = batch.column_by_name(&keys.time).cloned() else { return Ok(None) };
+        let entities: ArrayRef = match entity {
+            Some(entity) => ScalarValue::Utf8View(Some(entity.into())).to_array_of_size(rows)?,
+            None => match batch.column_by_name(&keys.entity) {
+                Some(entities) => cast(entities, &DataType::Utf8View)?,
+                None => return Ok(None),
+            },
+        };
+        if rows == 0 {
+            continue;
+        }
+        if entities.null_count() + times.null_count() > 0 {
+            return Ok(None);
+        }
+        if let Some([entity, time]) = &last {
+            let heads = [entities.slice(0, 1), times.slice(0, 1)];
+            match steps([entity, time], [&heads[0], &heads[1]])? {
+                (in_order, same) if in_order.value(0) => proof.start(&entities, &same, 0),
+                _ => return Ok(None),
+            }
+        } else {
+            proof.starts.push((0, entities.as_string_view().value(0).to_string()));
+        }
+        let (head, tail) = ((0, rows - 1), (1, rows - 1));
+        let part = |(offset, length): (usize, usize)| {
+            [entities.slice(offset, length), times.slice(offset, length)]
+        };
+        let (a, b) = (part(head), part(tail));
+        let (in_order, same) = steps([&a[0], &a[1]], [&b[0], &b[1]])?;
+        if in_order.true_count() < rows - 1 {
+            return Ok(None);
+        }
+        proof.start(&entities, &same, 1);
+        proof.rows += rows as u64;
+        last = Some([entities.slice(rows - 1, 1), times.slice(rows - 1, 1)]);
+    }
+    Ok(Some(proof))
+}
+
+impl Proof {
+    /// Notes the rows where another entity begins; `same` speaks of rows from `offset` on.
+    fn start(&mut self, entities: &ArrayRef, same: &BooleanArray, offset: usize) {
+        let entities = entities.as_string_view();
+        let others = !same.values();
+        for step in others.set_indices() {
+            let row = step + offset;
+            self.starts.push((self.rows + row as u64, entities.value(row).to_string()));
+        }
+    }
+}
+
+/// For pairs of rows: whether the second may stand behind the first, and whether they are of one
+/// entity.
+fn steps(a: [&ArrayRef; 2], b: [&ArrayRef; 2]) -> Result<(BooleanArray, BooleanArray), ArrowError> {
+    let same = eq(a[0], b[0])?;
+    let later = and(&same, &lt_eq(a[1], b[1])?)?;
+    Ok((or(&lt(a[0], b[0])?, &later)?, same))
+}
+
+/// Cuts a chain of files where entities begin, into ranges of about equal rows.
+fn cut(chain: &[Candidate], proofs: &[&Proof], parts: usize) -> Ranges {
+    let total: u64 = proofs.iter().map(|p| p.rows).sum();
+    let share = total.div_ceil(parts.max(1) as u64).max(1);
+    let mut ranges = Ranges { partitions: vec![Vec::new()], splits: Vec::new() };
+    let mut before: Option<&str> = None;
+    let (mut passed, mut taken) = (0, 0);
+    for (file, proof) in chain.iter().zip(proofs) {
+        let mut from = 0;
+        for (row, entity) in &proof.starts {
+            let full = passed + row - taken >= share && ranges.partitions.len() < parts;
+            if full && before.is_some_and(|before| before != entity) {
+                ranges.take(file.ordinal, from..*row, proof.rows);
+                ranges.partitions.push(Vec::new());
+                ranges.splits.push(entity.clone());
+                (from, taken) = (*row, passed + row);
+            }
+            before = Some(entity);
+        }
+        ranges.take(file.ordinal, from..proof.rows, proof.rows);
+        passed += proof.rows;
+    }
+    // Empty ranges behind the last entity: fewer partitions than asked for would be exchanged.
+    let mut beyond = before.unwrap_or_default().to_string();
+    while ranges.partitions.len() < parts {
+        beyond.push(char::MAX);
+        ranges.splits.push(beyond.clone());
+        ranges.partitions.push(Vec::new());
+    }
+    ranges
+}
+
+impl Ranges {
+    fn take(&mut self, ordinal: u32, rows: Range<u64>, all: u64) {
+        if rows.is_empty() {
+            return;
+        }
+        let rows = Some(rows).filter(|rows| *rows != (0..all));
+        if let Some(partition) = self.partitions.last_mut() {
+            partition.push(Slice { ordinal, rows });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::FileRef;
+    use std::time::SystemTime;
+
+    /// A file with these (entity, rows) in order.
+    fn file(ordinal: u32, entities: &[(&str, u64)]) -> Candidate {
+        let mut proof = Proof { starts: Vec::new(), rows: 0 };
+        for (entity, rows) in entities {
+            proof.starts.push((proof.rows, entity.to_string()));
+            proof.rows += rows;
+        }
+        let text = |e: &str| ScalarValue::Utf8View(Some(e.to_string()));
+        let info = FileInfo {
+            file: FileRef {
+                path: format!("{ordinal}.parquet").into(),
+                size: 1,
+                modified: SystemTime::UNIX_EPOCH,
+                partitions: vec![],
+            },
+            schema: Arc::new(datafusion::arrow::datatypes::Schema::empty()),
+            rows: Some(proof.rows),
+            entities: Some((text(entities[0].0), text(entities[entities.len() - 1].0))),
+            times: None,
+            proof: std::sync::OnceLock::from(Some(proof)),
+        };
+        Candidate { ordinal, info: Arc::new(info), entity: None }
+    }
+
+    fn keys() -> Keys {
+        Keys { entity: "symbol".into(), time: "ts".into() }
+    }
+
+    fn whole(ordinal: u32) -> Slice {
+        Slice { ordinal, rows: None }
+    }
+
+    #[test]
+    fn files_are_cut_where_entities_begin() {
+        let files = vec![file(1, &[("C", 10), ("D", 10)]), file(0, &[("A", 10), ("B", 10)])];
+        let found = ranges(files, &keys(), 4, 2).unwrap();
+        assert_eq!(found.splits, ["B", "C", "D"]);
+        let part = |ordinal, rows: Range<u64>| vec![Slice { ordinal, rows: Some(rows) }];
+        let expected = [part(0, 0..10), part(0, 10..20), part(1, 0..10), part(1, 10..20)];
+        assert_eq!(found.partitions, expected);
+    }
+
+    #[test]
+    fn one_entity_is_one_range_and_the_rest_is_empty() {
+        let found = ranges(vec![file(0, &[("A", 10)])], &keys(), 4, 1).unwrap();
+        assert_eq!(found.partitions, [vec![whole(0)], vec![], vec![], vec![]]);
+        assert!(found.splits.is_sorted() && found.splits[0].as_str() > "A");
+    }
+
+    #[test]
+    fn entities_in_two_files_need_times_apart() {
+        let files = vec![file(0, &[("A", 10), ("B", 5)]), file(1, &[("B", 5), ("C", 10)])];
+        assert_eq!(ranges(files, &keys(), 4, 1), None);
+        let times = |candidate: Candidate, from: i32, to: i32| {
+            let info = FileInfo {
+                times: Some((ScalarValue::Date32(Some(from)), ScalarValue::Date32(Some(to)))),
+                ..candidate.info.as_ref().clone()
+            };
+            Candidate { info: Arc::new(info), ..candidate }
+        };
+        let files = vec![
+            times(file(0, &[("A", 10), ("B", 5)]), 1, 9),
+            times(file(1, &[("B", 5), ("C", 10)]), 10, 20),
+        ];
+        let found = ranges(files, &keys(), 2, 1).unwrap();
+        assert_eq!(found.splits, ["C"]);
+        let tail = Slice { ordinal: 1, rows: Some(0..5) };
+        let rest = Slice { ordinal: 1, rows: Some(5..15) };
+        assert_eq!(found.partitions, [vec![whole(0), tail], vec![rest]]);
+    }
+}
