@@ -204,8 +204,10 @@ impl Windows {
             .iter()
             .map(|key| key.evaluate(batch)?.into_array(rows))
             .collect::<Result<Vec<_>>>()?;
-        let ranges: Vec<Range<usize>> =
-            if keys.is_empty() { vec![0..rows] } else { partition(&keys)?.ranges() };
+        let ranges: Vec<Range<usize>> = match keys.as_slice() {
+            [] => std::iter::once(0..rows).collect(),
+            keys => partition(keys)?.ranges(),
+        };
         let inputs = self
             .windows
             .iter()
