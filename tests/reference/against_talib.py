@@ -40,7 +40,7 @@ FEATURES = {
 # the hundreds that an oscillator moves in.
 SCALES = {
     **dict.fromkeys(["macd", "slope", "stddev", "atr"], lambda bar: float(bar.close.abs().mean()) * 1e-3),
-    "cci": lambda bar: 1.0,
+    **dict.fromkeys(["cci", "mfi"], lambda bar: 1.0),
 }
 
 
