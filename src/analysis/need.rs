@@ -136,7 +136,14 @@ pub fn needs(plan: &LogicalPlan, time: &str) -> Result<Vec<Need>> {
         }
         LogicalPlan::Join(node) => {
             let mut all = needs(&node.left, time)?;
-            all.extend(needs(&node.right, time)?);
+            let mut right = needs(&node.right, time)?;
+            if super::joins::reaches_later(node, time) {
+                for need in &mut right {
+                    (need.history, need.ahead) = (History::All, Ahead::All);
+                    need.made_of.push(format!("a join that reaches rows of a later {time}"));
+                }
+            }
+            all.extend(right);
             if all.len() == width { Ok(all) } else { Ok(vec![merge(&all); width]) }
         }
         LogicalPlan::Aggregate(node) => {
@@ -171,7 +178,7 @@ fn merge(needs: &[Need]) -> Need {
     needs.iter().fold(Need::NONE, Need::beside)
 }
 
-fn is_column(expr: &Expr, name: &str) -> bool {
+pub(super) fn is_column(expr: &Expr, name: &str) -> bool {
     matches!(expr, Expr::Column(column) if column.name == name)
 }
 

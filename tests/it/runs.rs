@@ -436,3 +436,36 @@ fn interrupted_runs_leave_nothing() {
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: interrupted"));
     assert!(!folder.join("out").exists());
 }
+
+#[test]
+fn joins_that_reach_later_rows_look_ahead() {
+    let folder = prepare();
+    let folder = folder.path();
+    let join = |condition: &str, latest: &str| {
+        let text = format!(
+            "SELECT b.symbol, b.ts, n.close AS x FROM bars b \
+             JOIN bars n ON b.symbol = n.symbol AND {condition} {latest}"
+        );
+        set(folder, "s.sql", &text);
+        run(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"])
+    };
+    for leaks in
+        ["n.ts > b.ts", "b.ts < n.ts", "n.ts = b.ts + INTERVAL '1 day'", "n.close > b.close"]
+    {
+        let output = join(leaks, "");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{leaks}: {told}");
+        assert!(told.contains("output x looks ahead") && told.contains("a later ts"), "{told}");
+    }
+    let latest = "QUALIFY row_number() OVER (PARTITION BY b.symbol, b.ts ORDER BY n.ts DESC) = 1";
+    for honest in [
+        "n.ts = b.ts",
+        "n.ts <= b.ts",
+        "b.ts > n.ts",
+        "n.ts = b.ts - INTERVAL '1 day'",
+        "n.ts BETWEEN b.ts - INTERVAL '9 days' AND b.ts",
+    ] {
+        let output = join(honest, latest);
+        assert!(output.status.success(), "{honest}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

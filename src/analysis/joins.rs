@@ -1,0 +1,65 @@
+//! Whether a join brings rows of a later time beside rows of an earlier one.
+
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
+
+use super::need::is_column;
+
+/// Whether a row of the right side may be later than the row of the left side it stands beside.
+/// Both have the time column; only a condition can tie the right one to the left one.
+pub(super) fn reaches_later(join: &Join, time: &str) -> bool {
+    let timed = |side: &LogicalPlan| side.schema().fields().iter().any(|f| f.name() == time);
+    if !timed(&join.left) || !timed(&join.right) {
+        return false;
+    }
+    let sides = Sides { join, time };
+    let tied_by_pair = join.on.iter().any(|(left, right)| {
+        let plain = is_column(left, time) && is_column(right, time);
+        plain && left != right
+    });
+    let conditions = join.filter.iter().flat_map(split_conjunction);
+    !tied_by_pair && !conditions.into_iter().any(|condition| sides.tie(condition))
+}
+
+struct Sides<'a> {
+    join: &'a Join,
+    time: &'a str,
+}
+
+impl Sides<'_> {
+    /// Whether a condition keeps the time of the right side at or before that of the left side.
+    fn tie(&self, condition: &Expr) -> bool {
+        match condition {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
+                Operator::Eq => self.before(left, right) || self.before(right, left),
+                Operator::Lt | Operator::LtEq => self.before(left, right),
+                Operator::Gt | Operator::GtEq => self.before(right, left),
+                _ => false,
+            },
+            Expr::Between(between) => !between.negated && self.before(&between.expr, &between.high),
+            _ => false,
+        }
+    }
+
+    /// Whether `earlier` is the right side's time and `later` bounds it by the left side's.
+    fn before(&self, earlier: &Expr, later: &Expr) -> bool {
+        self.is_time_of(&self.join.right, earlier) && self.bounds(later)
+    }
+
+    /// The left side's time, or something before it.
+    fn bounds(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, .. }) => self.bounds(left),
+            Expr::Cast(cast) => self.bounds(&cast.expr),
+            other => self.is_time_of(&self.join.left, other),
+        }
+    }
+
+    fn is_time_of(&self, side: &LogicalPlan, expr: &Expr) -> bool {
+        match expr {
+            Expr::Column(column) => column.name == self.time && side.schema().has_column(column),
+            Expr::Cast(cast) => self.is_time_of(side, &cast.expr),
+            _ => false,
+        }
+    }
+}
