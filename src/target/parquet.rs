@@ -218,6 +218,9 @@ impl Shape {
     }
 }
 
+/// Rows of a row group. Every worker holds one group until it is written.
+const ROW_GROUP: usize = 128 * 1024;
+
 /// Floats are split into bytes and not kept in dictionaries, keys are sorted and delta coded;
 /// docs/performance.md has the figures.
 fn properties(schema: &SchemaRef, job: &Job, columns: &[usize]) -> WriterProperties {
@@ -228,6 +231,7 @@ fn properties(schema: &SchemaRef, job: &Job, columns: &[usize]) -> WriterPropert
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_max_row_group_row_count(Some(ROW_GROUP))
         .set_created_by(concat!("windrow ", env!("CARGO_PKG_VERSION")).to_string())
         .set_key_value_metadata(Some(facts.to_vec()));
     for field in schema.fields() {
