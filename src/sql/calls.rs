@@ -65,7 +65,7 @@ fn complete_call(function: &mut Function) -> Result<()> {
 }
 
 /// Whether SQL has an aggregate of the same name: then the period decides who is meant.
-fn shared_with_sql(entry: &Entry) -> bool {
+pub(super) fn shared_with_sql(entry: &Entry) -> bool {
     matches!(entry.spec.name, "max" | "min" | "sum" | "stddev" | "var")
 }
 

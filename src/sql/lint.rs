@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use windrow_udfs::Kind;
 
+use super::calls::shared_with_sql;
 use super::{Sql, at, fold};
 use crate::error::Error;
 
@@ -69,7 +70,9 @@ impl Lint<'_> {
         let name = fold(ident);
         let place = at(ident.span);
         let entry = windrow_udfs::find(&name);
-        let ours = entry.filter(|e| arguments(function) > e.spec.inputs.len() || !is_sql(&name));
+        // SQL has functions of the same names, which take no period.
+        let ours =
+            entry.filter(|e| !shared_with_sql(e) || arguments(function) > e.spec.inputs.len());
         self.deviation(&name, ours.is_some(), function);
         let by = |column: &str| window.partition_by.iter().any(|e| names(e, column));
         let (entity, time) = (self.entity, self.time);
@@ -114,10 +117,6 @@ impl Lint<'_> {
             self.found.push(error);
         }
     }
-}
-
-fn is_sql(name: &str) -> bool {
-    matches!(name, "max" | "min" | "sum" | "stddev" | "var")
 }
 
 fn arguments(function: &Function) -> usize {
