@@ -77,17 +77,12 @@ fn session(config: &Config) -> Result<SessionContext> {
         runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(limit)));
         // Sorts keep this much back to merge what they spilled; the default suits large limits.
         let workers = config.parallel_workers.max(4); // A source has at least four ranges.
-        options_spill(&mut settings, limit / (8 * workers));
+        let spill = &mut options.execution.sort_spill_reservation_bytes;
+        *spill = (*spill).min(limit / (8 * workers));
     }
     let runtime = runtime.build_arc().map_err(|error| blame(&error, "", &[]))?;
     let builder = SessionStateBuilder::new().with_config(settings).with_runtime_env(runtime);
     Ok(SessionContext::new_with_state(configure(builder)?))
-}
-
-fn options_spill(settings: &mut SessionConfig, bytes: usize) {
-    let options = settings.options_mut();
-    let default = options.execution.sort_spill_reservation_bytes;
-    options.execution.sort_spill_reservation_bytes = default.min(bytes);
 }
 
 impl Engine {
@@ -264,14 +259,17 @@ impl Engine {
         }
     }
 
-    /// Binds `bars` to an empty table with the standard columns, for `check` and `explain` without
-    /// data; `more` names further columns that a feature set asks for.
+    /// Binds `bars`, unless it is a source, to an empty table with the standard columns and those
+    /// that a feature set names in its header: for `check` and `explain` without data.
     ///
     /// # Errors
     /// Never with DataFusion's own catalog.
-    pub fn bind_standard_bars(&self, more: &[String]) -> Result<()> {
+    pub fn bind_standard_bars(&self, set: &FeatureSet) -> Result<()> {
+        if self.sources.contains_key("bars") {
+            return Ok(());
+        }
         let mut fields = standard();
-        for name in more {
+        for name in set.header.requires.iter().chain(&set.header.optional) {
             if !fields.iter().any(|f| f.name() == name) {
                 let text = ["sector", "industry", "exchange", "currency"].contains(&name.as_str());
                 let ty = if text { DataType::Utf8View } else { DataType::Float64 };

@@ -24,11 +24,10 @@ pub(super) struct CheckArgs {
 pub(super) async fn run(args: CheckArgs, config: Config) -> Result<u8> {
     let mut engine = Engine::new(config)?;
     args.sources.open(&mut engine).await?;
-    let bound = engine.sources().contains_key("bars");
     let (mut checked, mut found) = (0, 0);
     for path in files(&args.files)? {
         checked += 1;
-        for finding in findings(&engine, &path, bound).await {
+        for finding in findings(&engine, &path).await {
             found += 1;
             print(&format!("{finding}\n"))?;
         }
@@ -39,17 +38,13 @@ pub(super) async fn run(args: CheckArgs, config: Config) -> Result<u8> {
     Ok(u8::from(found > 0))
 }
 
-async fn findings(engine: &Engine, path: &str, bound: bool) -> Vec<Error> {
+async fn findings(engine: &Engine, path: &str) -> Vec<Error> {
     let set: FeatureSet = match engine.find_set(path) {
         Ok(set) => set,
         Err(error) => return vec![error],
     };
-    if !bound {
-        let more: Vec<String> =
-            set.header.requires.iter().chain(&set.header.optional).cloned().collect();
-        if let Err(error) = engine.bind_standard_bars(&more) {
-            return vec![error];
-        }
+    if let Err(error) = engine.bind_standard_bars(&set) {
+        return vec![error];
     }
     engine.check_set(set, &Default::default()).await
 }

@@ -30,11 +30,7 @@ pub(super) struct ExplainArgs {
 pub(super) async fn run(args: ExplainArgs, config: Config) -> Result<u8> {
     let engine = args.session.engine(config).await?;
     let set = engine.find_set(&args.set)?;
-    if !engine.sources().contains_key("bars") {
-        let more: Vec<String> =
-            set.header.requires.iter().chain(&set.header.optional).cloned().collect();
-        engine.bind_standard_bars(&more)?;
-    }
+    engine.bind_standard_bars(&set)?;
     let planned = engine.plan_set(set, &parse_params(&args.params)?).await?;
     let plan = engine.physical_plan(&planned).await?;
     let plan = displayable(plan.as_ref()).indent(false).to_string();

@@ -108,7 +108,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// A target inside a source, or around it, would be read and replaced at once.
+    /// A target that holds files of a source would remove at its commit what the run reads.
     fn check_apart(&self, target: &Target) -> Result<()> {
         let real = |path: &std::path::Path| path.canonicalize().unwrap_or_else(|_| path.into());
         let to = real(target.path());

@@ -89,7 +89,6 @@ pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Re
         found.push(part.found);
     }
     record.files.sort_by(|a, b| a.path.cmp(&b.path));
-    record.rows = record.files.iter().map(|f| f.rows).sum();
     record.audits.extend(judge(&job.checks, &found)?);
     record.notices.extend(empty_columns(&job.about_null, &found));
     record.watermarks = marks.into_ranges();

@@ -101,7 +101,10 @@ fn timeout_ends_the_whole_command() {
 fn memory_limit_makes_sorts_spill() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    Bars::new(60, 10_000).write(&folder.join("bars/all.parquet"));
+    // Out of order, so that one worker sorts in one partition, and nothing waits for a merge.
+    let mut bars = Bars::new(60, 6_000);
+    bars.symbols.reverse();
+    bars.write(&folder.join("bars/all.parquet"));
     let sql = "EXPLAIN ANALYZE SELECT * FROM bars ORDER BY close";
     let spills = |args: &[&str]| {
         let words =

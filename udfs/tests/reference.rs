@@ -18,7 +18,7 @@ const RELATIVE: f64 = 1e-9;
 const CANCELLED: f64 = 1e-13;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference")
+    Path::new("tests/reference").to_path_buf()
 }
 
 fn lines(name: &str) -> Option<Vec<Vec<String>>> {
