@@ -5,14 +5,14 @@ mod dedup;
 mod ordered;
 mod report;
 mod rule;
-mod stream_window;
+mod window;
 
 pub use clean::{CleanExec, NameError, SEQUENCE};
 pub use dedup::DedupExec;
 pub use ordered::{OrderedExec, ordered};
 pub use report::{Report, reports};
 pub use rule::physical_rules;
-pub use stream_window::StreamWindowExec;
+pub use window::StreamWindowExec;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::compute::SortOptions;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -17,7 +18,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, InputOrderMode};
 
-use super::stream_window::{StreamWindowExec, indicator_of};
+use super::window::{StreamWindowExec, served};
 use super::{DedupExec, OrderedExec, ascending};
 
 /// DataFusion's physical rules with ours directly before `EnsureRequirements`, so that order,
@@ -29,8 +30,8 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules
 }
 
-/// Replaces window operators by [`StreamWindowExec`] as far as they compute indicators; what it
-/// cannot serve stays with DataFusion, in an operator of its own above.
+/// Replaces window operators by [`StreamWindowExec`]; what it cannot serve stays with DataFusion, in
+/// an operator of its own above.
 #[derive(Debug)]
 struct StreamWindows;
 
@@ -67,15 +68,8 @@ impl PhysicalOptimizerRule for StreamWindows {
 /// all rows of one moment, as they come would give sums and places that change with the threads;
 /// the keys of the source below settle it.
 fn steady(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let windows = match node.downcast_ref::<WindowAggExec>() {
-        Some(window) => window.window_expr(),
-        None => match node.downcast_ref::<BoundedWindowAggExec>() {
-            Some(window) => window.window_expr(),
-            None => return Ok(None),
-        },
-    };
-    let ([input], Some(first)) = (&node.children()[..], windows.first()) else { return Ok(None) };
-    let input = Arc::clone(input);
+    let Some((windows, input)) = window_node(node) else { return Ok(None) };
+    let Some(first) = windows.first() else { return Ok(None) };
     let schema = input.schema();
     let options = SortOptions { descending: false, nulls_first: false };
     let by = first.partition_by().iter().map(|key| PhysicalSortExpr::new(Arc::clone(key), options));
@@ -110,31 +104,38 @@ fn keys_below(plan: &Arc<dyn ExecutionPlan>, names: &mut BTreeSet<String>) {
 }
 
 fn replaced(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let Some(window) = node.downcast_ref::<WindowAggExec>() else { return Ok(None) };
-    let all = window.window_expr();
-    let ours = |expr: &&Arc<dyn WindowExpr>| indicator_of(expr).is_some();
-    let indicators: Vec<_> = all.iter().filter(ours).cloned().collect();
-    if indicators.is_empty() {
+    let Some((all, input)) = window_node(node) else { return Ok(None) };
+    let schema = input.schema();
+    let (ours, rest): (Vec<_>, Vec<_>) =
+        all.iter().cloned().partition(|expr| served(expr, &schema).is_some());
+    if ours.is_empty() {
         return Ok(None);
     }
-    let rest: Vec<_> = all.iter().filter(|expr| !ours(expr)).cloned().collect();
-    let partitioned = !window.partition_keys().is_empty();
-    let stock = WindowAggExec::try_new(indicators, Arc::clone(window.input()), partitioned)?;
-    let stock: Arc<dyn ExecutionPlan> = Arc::new(stock);
-    let Some(streaming) = StreamWindowExec::over(&stock) else { return Ok(None) };
+    let Some(streaming) = StreamWindowExec::over(ours, input)? else { return Ok(None) };
     if rest.is_empty() {
         return Ok(Some(Arc::new(streaming)));
     }
-    let above = stock_windows(rest, Arc::new(streaming), partitioned)?;
-    in_order(node, all, above).map(Some)
+    let above = stock_windows(rest, Arc::new(streaming))?;
+    in_order(node, &all, above, &schema).map(Some)
+}
+
+/// The expressions and the input of one of DataFusion's window operators.
+fn window_node(
+    node: &Arc<dyn ExecutionPlan>,
+) -> Option<(Vec<Arc<dyn WindowExpr>>, Arc<dyn ExecutionPlan>)> {
+    if let Some(window) = node.downcast_ref::<WindowAggExec>() {
+        return Some((window.window_expr().to_vec(), Arc::clone(window.input())));
+    }
+    let window = node.downcast_ref::<BoundedWindowAggExec>()?;
+    Some((window.window_expr().to_vec(), Arc::clone(window.input())))
 }
 
 /// Windows that stay with DataFusion, streaming if all of them can.
 fn stock_windows(
     rest: Vec<Arc<dyn WindowExpr>>,
     input: Arc<dyn ExecutionPlan>,
-    partitioned: bool,
 ) -> Result<Arc<dyn ExecutionPlan>> {
+    let partitioned = rest.first().is_some_and(|expr| !expr.partition_by().is_empty());
     if rest.iter().all(|expr| expr.uses_bounded_memory()) {
         let mode = InputOrderMode::Sorted;
         return Ok(Arc::new(BoundedWindowAggExec::try_new(rest, input, mode, partitioned)?));
@@ -147,25 +148,24 @@ fn in_order(
     node: &Arc<dyn ExecutionPlan>,
     all: &[Arc<dyn WindowExpr>],
     split: Arc<dyn ExecutionPlan>,
+    input: &SchemaRef,
 ) -> Result<Arc<dyn ExecutionPlan>> {
+    let inputs = input.fields().len();
+    let ours: Vec<bool> = all.iter().map(|expr| served(expr, input).is_some()).collect();
+    let (mut mine, mut theirs) = (inputs, inputs + ours.iter().filter(|ours| **ours).count());
     let schema = node.schema();
-    let inputs = schema.fields().len() - all.len();
-    let served = all.iter().filter(|expr| indicator_of(expr).is_some()).count();
-    let (mut ours, mut theirs) = (inputs, inputs + served);
     let columns = schema.fields().iter().enumerate().map(|(i, field)| {
         let from = match i.checked_sub(inputs) {
             None => i,
-            Some(window) if indicator_of(&all[window]).is_some() => {
-                ours += 1;
-                ours - 1
-            }
-            Some(_) => {
-                theirs += 1;
-                theirs - 1
+            Some(window) => {
+                let next = if ours[window] { &mut mine } else { &mut theirs };
+                *next += 1;
+                *next - 1
             }
         };
         let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), from));
         (column, field.name().clone())
     });
-    Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), split)?))
+    let columns: Vec<_> = columns.collect();
+    Ok(Arc::new(ProjectionExec::try_new(columns, split)?))
 }

@@ -100,6 +100,12 @@ impl<B: Block> Fold<B> {
 }
 
 impl<B: Block> Fold<B> {
+    /// Bytes on the heap: about two blocks per row of the window.
+    pub fn size(&self) -> usize {
+        let rings = self.levels.iter().map(|level| level.ring.len() * size_of::<B>());
+        rings.sum::<usize>() + self.levels.len() * size_of::<Level<B>>()
+    }
+
     /// What [`Fold::push`] gives for many rows, with the same bits: level by level over whole
     /// slices, which the processor takes several at a time.
     pub fn run(&mut self, rows: impl ExactSizeIterator<Item = B>, mut give: impl FnMut(usize, B)) {
