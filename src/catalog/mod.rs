@@ -4,6 +4,7 @@
 mod csv;
 mod footer;
 mod order;
+mod periods;
 mod prune;
 mod schema;
 mod source;

@@ -57,15 +57,26 @@ pub(super) struct Candidate {
     pub(super) info: Arc<FileInfo>,
     /// The entity of all its rows, if a directory names it.
     pub(super) entity: Option<String>,
+    /// The time of all its rows, if a directory names it.
+    pub(super) time: Option<ScalarValue>,
 }
 
 impl Candidate {
-    fn entities(&self) -> Option<(String, String)> {
+    /// The least and the greatest entity.
+    pub(super) fn entities(&self) -> Option<(String, String)> {
         if let Some(entity) = &self.entity {
             return Some((entity.clone(), entity.clone()));
         }
         let (least, greatest) = self.info.entities.as_ref()?;
         Some((text(least)?, text(greatest)?))
+    }
+
+    /// The first and the last time.
+    pub(super) fn times(&self) -> Option<(ScalarValue, ScalarValue)> {
+        match &self.time {
+            Some(time) => Some((time.clone(), time.clone())),
+            None => self.info.times.clone(),
+        }
     }
 }
 
@@ -278,7 +289,7 @@ mod tests {
             times: None,
             proof: std::sync::OnceLock::from(Some(proof)),
         };
-        Candidate { ordinal, info: Arc::new(info), entity: None }
+        Candidate { ordinal, info: Arc::new(info), entity: None, time: None }
     }
 
     fn keys() -> Keys {

@@ -15,6 +15,7 @@ use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
@@ -32,11 +33,12 @@ use object_store::ObjectMeta;
 use super::csv::{CsvFile, CsvPartition};
 use super::footer::{FileInfo, corrupt, read_all};
 use super::order::{Candidate, Ranges, Slice, ranges};
+use super::periods::{Periods, periods};
 use super::prune::FileStatistics;
 use super::schema::{Keys, merge, partition_type};
 use crate::config::SourceConfig;
 use crate::error::{Error, Result, did_you_mean};
-use crate::exec::{CleanExec, DedupExec, NameError, Report};
+use crate::exec::{CleanExec, DedupExec, NameError, NameFile, PeriodsExec, Report};
 use crate::store::{FileKind, FileRef, Input, Listing, Location, file_name, latest, list};
 
 /// The column that holds the ordinal of a row's file, between scan and cleaning.
@@ -51,7 +53,7 @@ pub struct Source {
     config: SourceConfig,
     keys: Keys,
     kind: FileKind,
-    files: Vec<Arc<FileInfo>>,
+    files: Arc<[Arc<FileInfo>]>,
     /// The hive values of each file, in the order of `partitions`.
     values: Vec<Vec<ScalarValue>>,
     partitions: Vec<FieldRef>,
@@ -121,7 +123,8 @@ impl Source {
             }
         }
         let (name, config) = (name.to_string(), config.clone());
-        Ok(Self { name, config, keys, kind, files: infos, values, partitions, schema, left_out })
+        let files = infos.into();
+        Ok(Self { name, config, keys, kind, files, values, partitions, schema, left_out })
     }
 
     /// Files that could not be read and are left out, with the reason.
@@ -356,36 +359,69 @@ impl Source {
         })
     }
 
-    /// The files cut into ranges of entities that are read in order; None unless every file
-    /// proves that it can be.
-    async fn ranges(&self, files: &[u32], parts: usize) -> Option<Ranges> {
+    /// How the files are read: in their order if they prove one, else period by period if they
+    /// tell their times, else as they come.
+    async fn arranged(&self, files: &[u32], state: &dyn Session) -> Arranged {
+        let workers = state.config().target_partitions();
+        let parts = workers.max(4); // Fewer ranges than four are exchanged by the planner after all.
+        let as_they_come = || Arranged::AsTheyCome(split(files, &self.files, workers));
+        let Some(candidates) = self.candidates(files) else { return as_they_come() };
+        let keys = self.keys.clone();
+        let rows = self.rows_of_period(state);
+        let look = move || match ranges(candidates.clone(), &keys, parts, workers) {
+            Some(ranges) => Some(Arranged::InOrder(ranges)),
+            None => periods(candidates, &keys, parts, workers, rows).map(Arranged::ByPeriod),
+        };
+        let found = tokio::task::spawn_blocking(look).await.ok().flatten();
+        found.unwrap_or_else(as_they_come)
+    }
+
+    /// What is known of the keys of files; None for formats that say nothing of them.
+    fn candidates(&self, files: &[u32]) -> Option<Vec<Candidate>> {
         if self.kind != FileKind::Parquet {
             return None;
         }
         self.key_indices()?;
-        let key = self.partitions.iter().position(|f| *f.name() == self.keys.entity);
+        let place = |key: &str| self.partitions.iter().position(|f| f.name() == key);
+        let (entity, time) = (place(&self.keys.entity), place(&self.keys.time));
         let candidate = |ordinal: &u32| {
-            let value = key.map(|key| &self.values[*ordinal as usize][key]);
-            let entity = match value {
+            let value = |key: usize| &self.values[*ordinal as usize][key];
+            let entity = match entity.map(value) {
                 None => None,
                 Some(ScalarValue::Utf8View(Some(entity))) => Some(entity.clone()),
                 Some(_) => return None,
             };
+            let time = match time.map(value) {
+                Some(time) if time.is_null() => return None,
+                time => time.cloned(),
+            };
             let info = Arc::clone(&self.files[*ordinal as usize]);
-            Some(Candidate { ordinal: *ordinal, info, entity })
+            Some(Candidate { ordinal: *ordinal, info, entity, time })
         };
-        let candidates: Vec<Candidate> = files.iter().map(candidate).collect::<Option<_>>()?;
-        let keys = self.keys.clone();
-        let look = move || ranges(candidates, &keys, parts, parts);
-        tokio::task::spawn_blocking(look).await.ok().flatten()
+        files.iter().map(candidate).collect()
     }
 
-    fn about(&self, read: usize, ranges: Option<&Ranges>) -> String {
-        let order = match ranges {
-            Some(ranges) => {
+    /// The rows of a period: enough that the rows of an entity stand together, and no more than
+    /// fit a memory limit.
+    fn rows_of_period(&self, state: &dyn Session) -> u64 {
+        let rows = 32 * state.config().batch_size() as u64;
+        match state.runtime_env().memory_pool.memory_limit() {
+            MemoryLimit::Finite(limit) => {
+                // Three periods are held at a time, beside what stands above.
+                let row = 16 * (self.schema.fields().len() as u64 + 2);
+                rows.min(limit as u64 / (8 * row))
+            }
+            _ => rows,
+        }
+    }
+
+    fn about(&self, read: usize, arranged: &Arranged) -> String {
+        let order = match arranged {
+            Arranged::InOrder(ranges) => {
                 format!("in order, {} ranges of {}", ranges.partitions.len(), self.keys.entity)
             }
-            None => "to be sorted".to_string(),
+            Arranged::ByPeriod(periods) => format!("{} periods", periods.periods.len()),
+            Arranged::AsTheyCome(_) => "to be sorted".to_string(),
         };
         format!("source={}, files={read} of {}, {order}", self.name, self.files.len())
     }
@@ -470,32 +506,44 @@ impl TableProvider for Source {
             let fields = columns.iter().map(|c| self.schema.field(*c).clone());
             Arc::new(EmptyExec::new(Arc::new(Schema::new(fields.collect::<Vec<_>>()))))
         } else {
-            let workers = state.config().target_partitions();
-            // Fewer ranges than four are exchanged by the planner after all.
-            let ranges = self.ranges(&files, workers.max(4)).await;
-            let groups = match &ranges {
-                Some(ranges) => ranges.partitions.clone(),
-                None => split(&files, &self.files, workers),
+            let arranged = self.arranged(&files, state).await;
+            let groups = match &arranged {
+                Arranged::InOrder(ranges) => ranges.partitions.clone(),
+                Arranged::ByPeriod(periods) => periods.readers.clone(),
+                Arranged::AsTheyCome(groups) => groups.clone(),
             };
             let report = Report::new(&self.name);
             let scan = self.scan_files(&columns, &groups, filter.as_ref(), state)?;
             let local = keys.map(|_| (0, 1));
-            let name_error = self.name_error(&groups);
-            let about = self.about(files.len(), ranges.as_ref());
+            let about = self.about(files.len(), &arranged);
+            let splits = match &arranged {
+                Arranged::InOrder(ranges) => Some(ranges.splits.clone()),
+                _ => None,
+            };
             let mut plan: Arc<dyn ExecutionPlan> = Arc::new(CleanExec::try_new(
                 scan,
                 local,
-                ranges.map(|ranges| ranges.splits),
+                splits,
                 about,
                 Arc::clone(&report),
-                name_error,
+                self.name_error(&groups),
             )?);
             if let Some(filter) = filter {
                 let filter = reassign_expr_columns(filter, &plan.schema())?;
                 plan = Arc::new(FilterExec::try_new(filter, plan)?);
             }
+            let files = Arc::clone(&self.files);
+            let name_file: NameFile = Arc::new(move |file| {
+                files.get(file as usize).map(|f| file_name(&f.file.path)).unwrap_or_default()
+            });
+            if let (Arranged::ByPeriod(periods), Some(keys)) = (arranged, local) {
+                let Periods { periods, splits, .. } = periods;
+                let (report, name) = (Arc::clone(&report), Arc::clone(&name_file));
+                plan = Arc::new(PeriodsExec::try_new(plan, keys, periods, splits, report, name)?);
+            }
             if local.is_some() {
-                plan = Arc::new(DedupExec::try_new(plan, 0, 1, self.config.duplicates, report)?);
+                let policy = self.config.duplicates;
+                plan = Arc::new(DedupExec::try_new(plan, 0, 1, policy, report, name_file)?);
             }
             plan
         };
@@ -510,6 +558,13 @@ impl TableProvider for Source {
         });
         Ok(Arc::new(ProjectionExec::try_new(columns.collect::<PlanResult<Vec<_>>>()?, plan)?))
     }
+}
+
+/// How the files of a scan are read.
+enum Arranged {
+    InOrder(Ranges),
+    ByPeriod(Periods),
+    AsTheyCome(Vec<Vec<Slice>>),
 }
 
 /// Cuts the files into at most `parts` runs of about equal bytes, in order.

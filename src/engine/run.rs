@@ -15,7 +15,7 @@ use super::query::locate;
 use super::scope::exact;
 use super::{Engine, Planned, Scope};
 use crate::error::{Error, Kind, Result};
-use crate::exec::{ordered, reports};
+use crate::exec::{by_periods, ordered, reports};
 use crate::feature_set::{Audit, FeatureSet};
 use crate::sql::blame;
 use crate::store::{Record, SymbolRange};
@@ -217,9 +217,14 @@ impl Attempt<'_> {
         let state = self.engine.context().state();
         // A CSV file is one partition, in order.
         let entity = Some(entity).filter(|_| !matches!(self.options.target, Target::Csv(_)));
-        let plan = state.create_physical_plan(plan).await;
-        plan.and_then(|plan| ordered(plan, entity, &order, state.config_options()))
-            .map_err(|error| self.explain(&error))
+        let plan = state.create_physical_plan(plan).await.map_err(|error| self.explain(&error))?;
+        // Rows that are sorted period by period go to files of one period each.
+        if let (Some(_), Some((entity, time))) = (entity, by_periods(&plan))
+            && order == [entity, time]
+        {
+            return Ok(plan);
+        }
+        ordered(plan, entity, &order, state.config_options()).map_err(|error| self.explain(&error))
     }
 
     fn explain(&self, error: &DataFusionError) -> Error {

@@ -32,7 +32,7 @@ use super::{Report, ascending};
 pub const SEQUENCE: &str = "__seq";
 
 /// Bits of the sequence that count rows of one file.
-const ROW_BITS: u32 = 40;
+pub(super) const ROW_BITS: u32 = 40;
 
 /// Finds the file at fault for an error of one partition of the scan.
 pub type NameError = Arc<dyn Fn(usize, DataFusionError) -> DataFusionError + Send + Sync>;
@@ -90,7 +90,7 @@ impl CleanExec {
 }
 
 /// Ranges of the entity: partition `i` begins at split `i - 1`.
-fn ranges(schema: &SchemaRef, entity: usize, splits: &[String]) -> Result<Partitioning> {
+pub(super) fn ranges(schema: &SchemaRef, entity: usize, splits: &[String]) -> Result<Partitioning> {
     let key = LexOrdering::from([ascending(schema, entity)]);
     let point = |split: &String| SplitPoint::new(vec![ScalarValue::Utf8View(Some(split.clone()))]);
     let points = splits.iter().map(point).collect();

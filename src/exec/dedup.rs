@@ -3,10 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, make_comparator};
-use datafusion::arrow::compute::kernels::cmp::not_distinct;
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, make_comparator,
+};
+use datafusion::arrow::compute::kernels::cmp::{lt, not_distinct};
 use datafusion::arrow::compute::{SortOptions, and, filter_record_batch};
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Schema, SchemaRef, UInt64Type};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
@@ -23,18 +25,22 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Report, ascending};
+use super::clean::ROW_BITS;
+use super::{NameFile, Report, ascending, by_periods};
 use crate::config::Duplicates;
 use crate::error::Error;
 
-/// Keeps one row per (entity, time) of an input sorted by entity, time and sequence, and drops
-/// the sequence, its last column.
+/// Keeps one row per (entity, time) of an input sorted by entity, time and sequence, as a whole or
+/// period by period, and drops the sequence, its last column.
 pub struct DedupExec {
     input: Arc<dyn ExecutionPlan>,
     entity: usize,
     time: usize,
     policy: Duplicates,
+    /// Entities come again, period by period.
+    repeats: bool,
     report: Arc<Report>,
+    name_file: NameFile,
     properties: Arc<PlanProperties>,
 }
 
@@ -49,19 +55,25 @@ impl DedupExec {
         time: usize,
         policy: Duplicates,
         report: Arc<Report>,
+        name_file: NameFile,
     ) -> Result<Self> {
         let mut fields = input.schema().fields().to_vec();
         fields.pop();
         let schema = Arc::new(Schema::new(fields));
         let order = [ascending(&schema, entity), ascending(&schema, time)];
-        let equivalence = EquivalenceProperties::new_with_orderings(schema, [order]);
+        let repeats = by_periods(&input).is_some();
+        let mut equivalence = EquivalenceProperties::new(schema);
+        if !repeats {
+            equivalence.add_ordering(order);
+        }
         let properties = PlanProperties::new(
             equivalence,
             input.output_partitioning().clone(),
             EmissionType::Incremental,
             input.boundedness(),
         );
-        Ok(Self { input, entity, time, policy, report, properties: Arc::new(properties) })
+        let properties = Arc::new(properties);
+        Ok(Self { input, entity, time, policy, repeats, report, name_file, properties })
     }
 
     /// The names of the columns that tell rows apart.
@@ -76,8 +88,9 @@ impl DedupExec {
     }
 
     fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-        let report = Arc::clone(&self.report);
-        Ok(Arc::new(Self::try_new(input, self.entity, self.time, self.policy, report)?))
+        let (report, name_file) = (Arc::clone(&self.report), Arc::clone(&self.name_file));
+        let (entity, time) = (self.entity, self.time);
+        Ok(Arc::new(Self::try_new(input, entity, time, self.policy, report, name_file)?))
     }
 }
 
@@ -119,6 +132,9 @@ impl ExecutionPlan for DedupExec {
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        if self.repeats {
+            return vec![None];
+        }
         let schema = self.input.schema();
         let sequence = schema.fields().len() - 1;
         let keys = [self.entity, self.time, sequence].map(|column| ascending(&schema, column));
@@ -164,7 +180,9 @@ impl ExecutionPlan for DedupExec {
             schema: self.schema(),
             keys: [self.entity, self.time],
             policy: self.policy,
+            repeats: self.repeats,
             report: Arc::clone(&self.report),
+            name_file: Arc::clone(&self.name_file),
             held: None,
         };
         let batches = stream::try_unfold((input.fuse(), dedup), |(mut input, mut dedup)| async {
@@ -189,7 +207,9 @@ struct Dedup {
     schema: SchemaRef,
     keys: [usize; 2],
     policy: Duplicates,
+    repeats: bool,
     report: Arc<Report>,
+    name_file: NameFile,
     held: Option<RecordBatch>,
 }
 
@@ -201,6 +221,7 @@ impl Dedup {
             return Ok(None);
         };
         let last = held.num_rows() - 1;
+        self.check(&held, last, &batch, 0)?;
         if !self.same_key(&held, last, &batch, 0)? {
             self.held = Some(batch);
             return self.output(&held).map(Some);
@@ -229,7 +250,15 @@ impl Dedup {
             let column = batch.column(column);
             not_distinct(&column.slice(0, rows - 1), &column.slice(1, rows - 1))
         };
-        let twin = and(&same(self.keys[0])?, &same(self.keys[1])?)?;
+        let entities = same(self.keys[0])?;
+        let times = batch.column(self.keys[1]);
+        let falls = lt(&times.slice(1, rows - 1), &times.slice(0, rows - 1))?;
+        let turns = entities.values().clone();
+        let suspect = &(!&turns) | falls.values();
+        for row in suspect.set_indices() {
+            self.check(&batch, row, &batch, row + 1)?;
+        }
+        let twin = and(&entities, &same(self.keys[1])?)?;
         if twin.true_count() == 0 {
             return Ok(batch);
         }
@@ -250,6 +279,37 @@ impl Dedup {
         self.keys
             .iter()
             .try_fold(true, |same, &k| Ok(same && equal(a.column(k), i, b.column(k), j)?))
+    }
+
+    /// The second of two rows stands behind the first: files that are read in their order were
+    /// found to be sorted when they were opened.
+    fn check(&self, a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> Result<()> {
+        let [entity, time] = self.keys;
+        let order = |key: usize| {
+            Ok::<_, DataFusionError>(make_comparator(
+                a.column(key),
+                b.column(key),
+                SortOptions::default(),
+            )?(i, j))
+        };
+        if self.repeats || order(entity)?.then(order(time)?).is_le() {
+            return Ok(());
+        }
+        let key = |batch: &RecordBatch, row: usize| {
+            [entity, time].map(|key| text(batch.column(key), row)).join(" ")
+        };
+        let place = b.column(b.num_columns() - 1).as_primitive::<UInt64Type>().value(j);
+        let file = (self.name_file)((place >> ROW_BITS) as u32);
+        let error = Error::data(format!(
+            "{}: row {} of {file}, {}, stands behind {}, though the file was in order when it was opened",
+            self.report.source(),
+            (place & ((1 << ROW_BITS) - 1)) + 1,
+            key(b, j),
+            key(a, i),
+        ))
+        .hint("the file changed while it was read: run again when nobody writes it")
+        .in_file(file);
+        Err(DataFusionError::External(Box::new(error)))
     }
 
     /// Counts two rows with one key: duplicates if all columns agree, else a conflict.

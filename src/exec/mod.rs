@@ -3,6 +3,7 @@
 mod clean;
 mod dedup;
 mod ordered;
+mod periods;
 mod report;
 mod rule;
 mod window;
@@ -10,6 +11,7 @@ mod window;
 pub use clean::{CleanExec, NameError, SEQUENCE};
 pub use dedup::DedupExec;
 pub use ordered::{OrderedExec, ordered};
+pub use periods::{NameFile, PeriodsExec, by_periods};
 pub use report::{Report, reports};
 pub use rule::physical_rules;
 pub use window::StreamWindowExec;

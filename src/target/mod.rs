@@ -158,7 +158,8 @@ pub type Covers = Arc<dyn Fn(&str, &SymbolRange) -> bool + Send + Sync>;
 
 /// One run's output on its way to a target.
 pub struct Job {
-    /// Every partition is sorted by `partition_by`, entity and time; a symbol is in one partition.
+    /// Every partition is sorted by `partition_by`, entity and time, or by entity and time period
+    /// after period; a symbol is in one partition.
     pub plan: Arc<dyn ExecutionPlan>,
     /// What the plan runs in.
     pub context: Arc<TaskContext>,

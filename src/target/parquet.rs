@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::compute::kernels::cmp::lt;
 use datafusion::arrow::compute::partition;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -272,23 +275,32 @@ struct PartWriter {
     number: usize,
     shape: Arc<Shape>,
     open: Option<Open>,
+    /// The entity of the last row.
+    last: Option<ArrayRef>,
     files: Vec<RecordFile>,
 }
 
 impl PartWriter {
     fn new(stage: &Path, number: usize, shape: Arc<Shape>) -> Self {
-        Self { stage: stage.to_path_buf(), number, shape, open: None, files: Vec::new() }
+        let stage = stage.to_path_buf();
+        Self { stage, number, shape, open: None, last: None, files: Vec::new() }
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        if self.shape.partition_by.is_empty() {
-            return self.write_rows(batch, "");
-        }
         let wrong =
             |error: datafusion::arrow::error::ArrowError| Error::internal(error.to_string());
+        if self.shape.partition_by.is_empty() {
+            for (i, rows) in self.rising(batch).map_err(wrong)?.into_iter().enumerate() {
+                if i > 0 {
+                    self.close()?;
+                }
+                self.write_rows(&batch.slice(rows.start, rows.len()), "")?;
+            }
+            return Ok(());
+        }
         let keys: Vec<ArrayRef> =
             self.shape.partition_by.iter().map(|c| ArrayRef::clone(batch.column(*c))).collect();
         for run in partition(&keys).map_err(wrong)?.ranges() {
@@ -298,7 +310,32 @@ impl PartWriter {
         Ok(())
     }
 
+    /// The rows cut where an entity stands behind a later one: there another period begins, and
+    /// with it another file, so that every file is sorted. The first stretch is empty if the batch
+    /// itself begins so.
+    fn rising(&mut self, batch: &RecordBatch) -> Result<Vec<Range<usize>>, ArrowError> {
+        let (rows, entities) = (batch.num_rows(), batch.column(self.shape.entity));
+        let falls = lt(&entities.slice(1, rows - 1), &entities.slice(0, rows - 1))?;
+        let falls = falls.values().set_indices().map(|row| row + 1);
+        let back = match self.last.replace(entities.slice(rows - 1, 1)) {
+            Some(last) => lt(&entities.slice(0, 1), &last)?.value(0),
+            None => false,
+        };
+        let starts = back.then_some(0).into_iter().chain(falls);
+        let mut stretches = Vec::new();
+        let mut from = 0;
+        for start in starts {
+            stretches.push(from..start);
+            from = start;
+        }
+        stretches.push(from..rows);
+        Ok(stretches)
+    }
+
     fn write_rows(&mut self, batch: &RecordBatch, folder: &str) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
         if self.open.as_ref().is_some_and(|open| open.folder != folder) {
             self.close()?;
         }

@@ -203,31 +203,6 @@ fn windows_over_a_moment_do_not_depend_on_threads() {
 }
 
 #[test]
-fn files_in_order_are_neither_sorted_nor_exchanged() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    write_layouts(folder, &bars());
-    let sql =
-        "EXPLAIN SELECT symbol, ts, sma(close, 5) OVER (PARTITION BY symbol ORDER BY ts) FROM bars";
-    for threads in ["1", "2", "3", "8", "16"] {
-        for (layout, in_order) in [
-            ("one", true),
-            ("flat", true),
-            ("by_symbol", true),
-            ("shuffled", false),
-            ("by_date", false),
-            ("by_year", false),
-        ] {
-            let source = format!("bars={layout}");
-            let words = ["sql", sql, "--source", &source, "--format", "csv", "--threads", threads];
-            let plan = ok(folder, &words);
-            let work = plan.contains("SortExec") || plan.contains("RepartitionExec");
-            assert_eq!(work, !in_order, "{layout}, {threads} threads\n{plan}");
-        }
-    }
-}
-
-#[test]
 fn pruning_shows_in_explain() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -4,6 +4,7 @@
 mod kill;
 mod layouts;
 mod messages;
+mod plans;
 mod repl;
 mod rooms;
 mod runs;

@@ -8,6 +8,7 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_expr::{OrderingRequirements, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
@@ -22,8 +23,9 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::function::served;
+use super::function::{Waits, served};
 use super::groups::{Call, Groups};
+use crate::exec::by_periods;
 
 /// In place of a [`WindowAggExec`] all of whose expressions are computed here.
 pub struct StreamWindowExec {
@@ -33,6 +35,8 @@ pub struct StreamWindowExec {
     calls: Vec<Call>,
     /// For each window expression, the call that computes it.
     outputs: Vec<usize>,
+    /// Groups come again, period by period, and their states are kept for it.
+    keep: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -58,21 +62,46 @@ impl StreamWindowExec {
                 calls.push(Call { expr: Arc::clone(expr), function });
             }
         }
+        let keep =
+            by_periods(&input).is_some_and(|keys| calls.iter().all(|call| goes_on(call, keys)));
         let stock = WindowAggExec::try_new(exprs, input, partitioned)?;
-        Ok(Some(Self::in_place_of(Arc::new(stock), calls, outputs)))
+        Ok(Some(Self::in_place_of(Arc::new(stock), calls, outputs, keep)))
     }
 
-    fn in_place_of(stock: Arc<dyn ExecutionPlan>, calls: Vec<Call>, outputs: Vec<usize>) -> Self {
+    fn in_place_of(
+        stock: Arc<dyn ExecutionPlan>,
+        calls: Vec<Call>,
+        outputs: Vec<usize>,
+        keep: bool,
+    ) -> Self {
         let properties =
             PlanProperties::clone(stock.properties()).with_emission_type(EmissionType::Incremental);
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { stock, calls, outputs, properties: Arc::new(properties), metrics }
+        Self { stock, calls, outputs, keep, properties: Arc::new(properties), metrics }
+    }
+
+    /// Whether groups may come again, period by period.
+    pub(in crate::exec) fn keeps(&self) -> bool {
+        self.keep
     }
 
     /// How many functions it computes: expressions that are alike are one.
     pub fn computations(&self) -> usize {
         self.calls.len()
     }
+}
+
+/// Whether a call can go on with its group in a later period: the groups are the entities, in the
+/// order of their time, and no result waits for later rows.
+fn goes_on(call: &Call, (entity, time): (usize, usize)) -> bool {
+    let is = |expr: &Arc<dyn PhysicalExpr>, column: usize| {
+        expr.downcast_ref::<Column>().is_some_and(|known| known.index() == column)
+    };
+    let by = call.expr.partition_by();
+    let order = call.expr.order_by();
+    call.function.waits == Waits::No
+        && matches!(by, [key] if is(key, entity))
+        && matches!(order, [key] if is(&key.expr, time) && !key.options.descending)
 }
 
 /// Whether two expressions over one window have the same results.
@@ -100,7 +129,8 @@ impl DisplayAs for StreamWindowExec {
         let by = join(first.expr.partition_by().iter().map(ToString::to_string).collect());
         let order = join(first.expr.order_by().iter().map(ToString::to_string).collect());
         let calls = join(self.calls.iter().map(|call| call.function.label.clone()).collect());
-        write!(f, "StreamWindowExec: partition_by=[{by}], order_by=[{order}], windows=[{calls}]")
+        write!(f, "StreamWindowExec: partition_by=[{by}], order_by=[{order}], windows=[{calls}]")?;
+        if self.keep { write!(f, ", by period") } else { Ok(()) }
     }
 }
 
@@ -122,6 +152,9 @@ impl ExecutionPlan for StreamWindowExec {
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        if self.keep {
+            return vec![None];
+        }
         self.stock.required_input_ordering()
     }
 
@@ -142,7 +175,7 @@ impl ExecutionPlan for StreamWindowExec {
         options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let stock = Arc::clone(&self.stock).replace_children(children, options)?;
-        Ok(Arc::new(Self::in_place_of(stock, self.calls.clone(), self.outputs.clone())))
+        Ok(Arc::new(Self::in_place_of(stock, self.calls.clone(), self.outputs.clone(), self.keep)))
     }
 
     fn with_new_children(
@@ -170,7 +203,7 @@ impl ExecutionPlan for StreamWindowExec {
             self.schema(),
             self.calls.clone(),
             self.outputs.clone(),
-            false,
+            self.keep,
             memory.register(context.memory_pool()),
             (
                 MetricBuilder::new(&self.metrics).counter("groups", number),

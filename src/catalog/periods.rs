@@ -1,0 +1,179 @@
+//! Files that hold one stretch of time each: what their footers and directories say of it.
+//!
+//! A history in one directory per date, or in one file per month, or a sorted file with others
+//! appended, is read period by period (see `PeriodsExec`). Nothing is believed for good: rows that
+//! are not where the footers put them are found while reading.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::Range;
+
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::parquet::arrow::ProjectionMask;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::order::{Candidate, Slice};
+use super::schema::Keys;
+
+/// Files that are looked into for the entities of a source.
+const LOOKED_INTO: usize = 8;
+
+/// Files put together into periods.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Periods {
+    /// What each reader reads.
+    pub(super) readers: Vec<Vec<Slice>>,
+    /// The readers of each period.
+    pub(super) periods: Vec<Range<usize>>,
+    /// The first entity of each range of entities but the first.
+    pub(super) splits: Vec<String>,
+}
+
+/// Rows that a look takes of a file.
+const LOOK: usize = 256 * 1024;
+
+/// Puts files into periods of about `rows` rows, read by `readers` side by side and sorted in `parts`
+/// ranges of entities; None if the times of the files are not known, or overlap so far that a
+/// period would be much larger.
+pub(super) fn periods(
+    files: Vec<Candidate>,
+    keys: &Keys,
+    parts: usize,
+    readers: usize,
+    rows: u64,
+) -> Option<Periods> {
+    let clusters = clusters(files)?;
+    if clusters.iter().any(|cluster| cluster.rows > 4 * rows) {
+        return None;
+    }
+    let splits = splits(&clusters, keys, parts)?;
+    let mut found = Periods { splits, ..Periods::default() };
+    let mut period: Vec<Candidate> = Vec::new();
+    let mut held = 0;
+    for cluster in clusters {
+        if held > 0 && held + cluster.rows > rows {
+            found.close(&mut period, readers);
+            held = 0;
+        }
+        held += cluster.rows;
+        period.extend(cluster.files);
+    }
+    found.close(&mut period, readers);
+    Some(found)
+}
+
+impl Periods {
+    fn close(&mut self, period: &mut Vec<Candidate>, readers: usize) {
+        let first = self.readers.len();
+        let slice = |file: &Candidate| Slice { ordinal: file.ordinal, rows: None };
+        let share = period.len().div_ceil(readers).max(1);
+        self.readers.extend(period.chunks(share).map(|files| files.iter().map(slice).collect()));
+        self.readers.resize(first + readers, Vec::new());
+        self.periods.push(first..self.readers.len());
+        period.clear();
+    }
+}
+
+/// Files whose times overlap.
+struct Cluster {
+    files: Vec<Candidate>,
+    rows: u64,
+}
+
+/// The files in the order of their times; those that overlap stand together.
+fn clusters(files: Vec<Candidate>) -> Option<Vec<Cluster>> {
+    let mut known = Vec::with_capacity(files.len());
+    for file in files {
+        let (least, greatest) = file.times()?;
+        let rows = file.info.rows?;
+        known.push((least, greatest, rows, file));
+    }
+    let comparable = |value: &ScalarValue| {
+        known.first().is_some_and(|first| value.partial_cmp(&first.0).is_some())
+    };
+    if !known.iter().all(|(least, greatest, ..)| comparable(least) && comparable(greatest)) {
+        return None;
+    }
+    known.sort_by(|a, b| {
+        let times = a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal);
+        times.then(a.3.ordinal.cmp(&b.3.ordinal))
+    });
+    let mut clusters: Vec<Cluster> = Vec::new();
+    let mut until: Option<ScalarValue> = None;
+    for (least, greatest, rows, file) in known {
+        let apart = until.as_ref().is_none_or(|until| least > *until);
+        if until.as_ref().is_none_or(|until| greatest > *until) {
+            until = Some(greatest);
+        }
+        match clusters.last_mut().filter(|_| !apart) {
+            Some(cluster) => {
+                cluster.files.push(file);
+                cluster.rows += rows;
+            }
+            None => clusters.push(Cluster { files: vec![file], rows }),
+        }
+    }
+    Some(clusters)
+}
+
+/// Entities that cut the rows into ranges of about equal size.
+fn splits(clusters: &[Cluster], keys: &Keys, parts: usize) -> Option<Vec<String>> {
+    let files: Vec<&Candidate> = clusters.iter().flat_map(|cluster| &cluster.files).collect();
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    for file in &files {
+        for entity in file.entities().map(<[String; 2]>::from).into_iter().flatten() {
+            *seen.entry(entity).or_default() += file.info.rows.unwrap_or(1);
+        }
+    }
+    if seen.len() < 8 * parts {
+        let step = files.len().div_ceil(LOOKED_INTO).max(1);
+        for file in files.iter().step_by(step) {
+            look(file, keys, &mut seen)?;
+        }
+    }
+    let total: u64 = seen.values().sum();
+    let mut splits = Vec::new();
+    let (mut passed, mut last) = (0, None);
+    for (entity, rows) in seen {
+        let full = passed >= (splits.len() as u64 + 1) * total.div_ceil(parts as u64);
+        if full && last.is_some() && splits.len() + 1 < parts {
+            splits.push(entity.clone());
+        }
+        passed += rows;
+        last = Some(entity);
+    }
+    let mut beyond = last.unwrap_or_default();
+    while splits.len() + 1 < parts {
+        beyond.push(char::MAX);
+        splits.push(beyond.clone());
+    }
+    Some(splits)
+}
+
+/// Counts the entities of the first rows of a file.
+fn look(file: &Candidate, keys: &Keys, seen: &mut BTreeMap<String, u64>) -> Option<()> {
+    if file.entity.is_some() {
+        return Some(());
+    }
+    let file = File::open(&file.info.file.path).ok()?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), [keys.entity.as_str()]);
+    let reader = builder.with_projection(mask).with_limit(LOOK).build().ok()?;
+    for batch in reader {
+        let batch = batch.ok()?;
+        let entities = cast(batch.column_by_name(&keys.entity)?, &DataType::Utf8View).ok()?;
+        for entity in entities.as_string_view().iter().flatten() {
+            match seen.get_mut(entity) {
+                Some(rows) => *rows += 1,
+                None => {
+                    seen.insert(entity.to_string(), 1);
+                }
+            }
+        }
+    }
+    Some(())
+}

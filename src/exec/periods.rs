@@ -1,0 +1,522 @@
+//! Sorts rows that come in the order of their time, one period after the other.
+//!
+//! Files that hold one date each need no sort of everything. A period, a stretch of time that no
+//! other overlaps, is read whole, each of its rows goes to the partition of its entity's range, and
+//! is sorted there by entity and time. What stands above and keeps a state per entity sees the rows
+//! of each entity in order. Memory is a few periods, however long the history.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use datafusion::arrow::compute::{
+    SortColumn, cast, interleave_record_batch, lexsort_to_indices, take_record_batch,
+};
+use datafusion::arrow::datatypes::{DataType, Int64Type, UInt64Type};
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
+    PlanProperties, SendableRecordBatchStream,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::{Notify, mpsc};
+
+use super::clean::{ROW_BITS, ranges};
+use super::{DedupExec, Report, StreamWindowExec, ascending};
+use crate::error::Error;
+
+/// Names the file with this ordinal.
+pub type NameFile = Arc<dyn Fn(u32) -> String + Send + Sync>;
+
+/// Sorts period by period; see the module.
+pub struct PeriodsExec {
+    input: Arc<dyn ExecutionPlan>,
+    entity: usize,
+    time: usize,
+    /// The partitions of the input that hold each period.
+    periods: Vec<Range<usize>>,
+    splits: Vec<String>,
+    report: Arc<Report>,
+    name_file: NameFile,
+    /// What the output partitions take up; made when the first of them is executed.
+    ends: Mutex<Option<Vec<Option<End>>>>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl PeriodsExec {
+    /// Each range of `periods` names partitions of `input` that hold all rows of one stretch of
+    /// time; the stretches follow each other. The last column is the sequence. Output partition `i`
+    /// begins with the entity at split `i - 1`.
+    ///
+    /// # Errors
+    /// Splits that do not rise.
+    pub fn try_new(
+        input: Arc<dyn ExecutionPlan>,
+        (entity, time): (usize, usize),
+        periods: Vec<Range<usize>>,
+        splits: Vec<String>,
+        report: Arc<Report>,
+        name_file: NameFile,
+    ) -> Result<Self> {
+        let schema = input.schema();
+        let mut equivalence = EquivalenceProperties::new(Arc::clone(&schema));
+        if periods.len() < 2 {
+            let sequence = schema.fields().len() - 1;
+            let order = [entity, time, sequence].map(|column| ascending(&schema, column));
+            equivalence.add_ordering(order);
+        }
+        let properties = PlanProperties::new(
+            equivalence,
+            ranges(&schema, entity, &splits)?,
+            EmissionType::Incremental,
+            input.boundedness(),
+        );
+        Ok(Self {
+            input,
+            entity,
+            time,
+            periods,
+            splits,
+            report,
+            name_file,
+            ends: Mutex::new(None),
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    /// Whether an entity may come again after others: there is more than one period.
+    pub(super) fn repeats(&self) -> bool {
+        self.periods.len() > 1
+    }
+}
+
+impl fmt::Debug for PeriodsExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeriodsExec").field("periods", &self.periods.len()).finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for PeriodsExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schema = self.schema();
+        let [entity, time] = [self.entity, self.time].map(|key| schema.field(key).name().clone());
+        let (periods, parts) = (self.periods.len(), self.splits.len() + 1);
+        write!(f, "PeriodsExec: by=[{entity}, {time}], periods={periods}, ranges={parts}")
+    }
+}
+
+impl ExecutionPlan for PeriodsExec {
+    fn name(&self) -> &'static str {
+        "PeriodsExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false] // The partitions of the input are its periods.
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::try_new(
+            children.swap_remove(0),
+            (self.entity, self.time),
+            self.periods.clone(),
+            self.splits.clone(),
+            Arc::clone(&self.report),
+            Arc::clone(&self.name_file),
+        )?))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn execute(
+        &self,
+        number: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = match &mut *ends {
+            Some(ends) => ends,
+            none => none.insert(start(self, &context)?),
+        };
+        let Some(end) = ends.get_mut(number).and_then(Option::take) else {
+            return internal_err!("partition {number} of PeriodsExec is taken");
+        };
+        let memory = MemoryConsumer::new(format!("PeriodsExec[{number}]"));
+        let sorter = Sorter {
+            number,
+            end,
+            keys: [self.entity, self.time],
+            rows: context.session_config().batch_size(),
+            memory: memory.register(context.memory_pool()),
+            baseline: BaselineMetrics::new(&self.metrics, number),
+            sorted: None,
+        };
+        let batches = stream::try_unfold(sorter, |mut sorter| async {
+            Ok(sorter.next().await?.map(|batch| (batch, sorter)))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
+
+/// The columns of entity and time in a plan whose partitions hold period after period, each sorted
+/// by them; None for other plans.
+///
+/// No order is declared for such a plan: DataFusion knows only orders of all rows.
+pub fn by_periods(plan: &Arc<dyn ExecutionPlan>) -> Option<(usize, usize)> {
+    if let Some(periods) = plan.downcast_ref::<PeriodsExec>() {
+        return periods.repeats().then_some((periods.entity, periods.time));
+    }
+    let [child] = plan.children()[..] else { return None };
+    if plan.is::<DedupExec>() {
+        return by_periods(child);
+    }
+    if let Some(window) = plan.downcast_ref::<StreamWindowExec>() {
+        return by_periods(child).filter(|_| window.keeps());
+    }
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        return match filter.projection() {
+            None => by_periods(child),
+            Some(_) => None,
+        };
+    }
+    let projection = plan.downcast_ref::<ProjectionExec>()?;
+    let (entity, time) = by_periods(child)?;
+    let place = |from: usize| {
+        projection.expr().iter().position(|output| {
+            output.expr.downcast_ref::<Column>().is_some_and(|column| column.index() == from)
+        })
+    };
+    Some((place(entity)?, place(time)?))
+}
+
+/// The rows of one period that belong to one output partition.
+type Part = Vec<(RecordBatch, Vec<u32>)>;
+
+/// What one output partition has of the exchange.
+struct End {
+    receiver: mpsc::UnboundedReceiver<Result<Part>>,
+    gate: Arc<Gate>,
+    /// Reading stops with the last partition that wants rows.
+    _driver: Arc<SpawnedTask<()>>,
+}
+
+/// Lets the next period be read when an output partition has nothing left to do: then no consumer
+/// waits for ever, in whatever order the partitions are read.
+struct Gate {
+    waiting: Mutex<Vec<usize>>,
+    taken: Notify,
+}
+
+impl Gate {
+    fn count(&self, change: impl FnOnce(&mut [usize])) {
+        change(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        self.taken.notify_one();
+    }
+
+    async fn open(&self) {
+        loop {
+            let taken = self.taken.notified();
+            let idle = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains(&0);
+            if idle {
+                return;
+            }
+            taken.await;
+        }
+    }
+}
+
+/// Starts to read; gives each output partition its end.
+fn start(plan: &PeriodsExec, context: &Arc<TaskContext>) -> Result<Vec<Option<End>>> {
+    let parts = plan.splits.len() + 1;
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        (0..parts).map(|_| mpsc::unbounded_channel()).unzip();
+    let gate = Arc::new(Gate { waiting: Mutex::new(vec![0; parts]), taken: Notify::new() });
+    let reader = Reader {
+        input: Arc::clone(&plan.input),
+        context: Arc::clone(context),
+        entity: plan.entity,
+        time: plan.time,
+        splits: Arc::new(plan.splits.clone()),
+        source: plan.report.source().to_string(),
+        name_file: Arc::clone(&plan.name_file),
+    };
+    let (periods, opened) = (plan.periods.clone(), Arc::clone(&gate));
+    let driver = SpawnedTask::spawn(async move {
+        let mut until = None;
+        for period in periods {
+            opened.open().await;
+            match reader.read(period, &mut until).await {
+                Ok(parts) => {
+                    opened.count(|waiting| {
+                        waiting.iter_mut().for_each(|count| *count = count.saturating_add(1))
+                    });
+                    for (sender, part) in senders.iter().zip(parts) {
+                        let _ = sender.send(Ok(part)); // A partition may have ended early.
+                    }
+                }
+                Err(error) => {
+                    let error = Arc::new(error);
+                    for sender in &senders {
+                        let _ = sender.send(Err(DataFusionError::Shared(Arc::clone(&error))));
+                    }
+                    return;
+                }
+            }
+        }
+    });
+    let driver = Arc::new(driver);
+    let end =
+        |receiver| Some(End { receiver, gate: Arc::clone(&gate), _driver: Arc::clone(&driver) });
+    Ok(receivers.into_iter().map(end).collect())
+}
+
+/// Reads periods and deals their rows out.
+struct Reader {
+    input: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    entity: usize,
+    time: usize,
+    splits: Arc<Vec<String>>,
+    source: String,
+    name_file: NameFile,
+}
+
+impl Reader {
+    /// The rows of one period by output partition. `until` is the last time of the periods before.
+    async fn read(&self, period: Range<usize>, until: &mut Option<Moment>) -> Result<Vec<Part>> {
+        let tasks = period.map(|number| {
+            let stream = self.input.execute(number, Arc::clone(&self.context))?;
+            let (entity, splits) = (self.entity, Arc::clone(&self.splits));
+            Ok(SpawnedTask::spawn(async move {
+                let dealt = stream.map(|batch| {
+                    let batch = batch?;
+                    let rows = deal(&batch, entity, &splits);
+                    Ok::<_, DataFusionError>((batch, rows))
+                });
+                dealt.try_collect::<Vec<_>>().await
+            }))
+        });
+        let mut parts: Vec<Part> = vec![Part::new(); self.splits.len() + 1];
+        let mut last = until.clone();
+        for task in tasks.collect::<Result<Vec<_>>>()? {
+            let batches =
+                task.join().await.map_err(|e| DataFusionError::External(Box::new(e)))??;
+            for (batch, rows) in batches {
+                if batch.num_rows() > 0 {
+                    self.check(&batch, until.as_ref(), &mut last)?;
+                }
+                for (part, rows) in parts.iter_mut().zip(rows) {
+                    if !rows.is_empty() {
+                        part.push((batch.clone(), rows));
+                    }
+                }
+            }
+        }
+        *until = last;
+        Ok(parts)
+    }
+
+    /// The rows of a period are later than those of the periods before: files promised it.
+    fn check(
+        &self,
+        batch: &RecordBatch,
+        until: Option<&Moment>,
+        last: &mut Option<Moment>,
+    ) -> Result<()> {
+        let times = batch.column(self.time);
+        let ticks = cast(times, &DataType::Int64)?;
+        let ticks = ticks.as_primitive::<Int64Type>().values();
+        let Some((latest, greatest)) = ticks.iter().enumerate().max_by_key(|(_, t)| **t) else {
+            return Ok(());
+        };
+        if last.as_ref().is_none_or(|last| *greatest > last.ticks) {
+            let shown = ScalarValue::try_from_array(times, latest)?.to_string();
+            *last = Some(Moment { ticks: *greatest, shown });
+        }
+        let Some(until) = until else { return Ok(()) };
+        let Some(row) = ticks.iter().position(|time| *time <= until.ticks) else { return Ok(()) };
+        let places = batch.column(batch.num_columns() - 1).as_primitive::<UInt64Type>();
+        let place = places.value(row);
+        let file = (self.name_file)((place >> ROW_BITS) as u32);
+        let time = ScalarValue::try_from_array(times, row)?;
+        let error = Error::data(format!(
+            "{}: row {} of {file} is of {time}, though the statistics of the file say that all its rows are later than {}",
+            self.source,
+            (place & ((1 << ROW_BITS) - 1)) + 1,
+            until.shown
+        ))
+        .hint("write the file again, with statistics that are true or without any")
+        .in_file(file);
+        Err(DataFusionError::External(Box::new(error)))
+    }
+}
+
+/// A time as a number, and as people read it.
+#[derive(Clone)]
+struct Moment {
+    ticks: i64,
+    shown: String,
+}
+
+/// The rows of a batch by output partition.
+fn deal(batch: &RecordBatch, entity: usize, splits: &[String]) -> Vec<Vec<u32>> {
+    let mut rows = vec![Vec::new(); splits.len() + 1];
+    let entities = batch.column(entity).as_string_view();
+    for (row, entity) in (0u32..).zip(entities.iter()) {
+        let entity = entity.unwrap_or_default();
+        rows[splits.partition_point(|split| split.as_str() <= entity)].push(row);
+    }
+    rows
+}
+
+/// One output partition.
+struct Sorter {
+    number: usize,
+    end: End,
+    keys: [usize; 2],
+    rows: usize,
+    memory: MemoryReservation,
+    baseline: BaselineMetrics,
+    /// The sorted rows of the period, and how many of them are out.
+    sorted: Option<(RecordBatch, usize)>,
+}
+
+impl Drop for Sorter {
+    fn drop(&mut self) {
+        let number = self.number;
+        // Nobody waits for this partition any more.
+        self.end.gate.count(|waiting| waiting[number] = usize::MAX);
+    }
+}
+
+impl Sorter {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some((sorted, out)) = &mut self.sorted {
+                let rows = self.rows.min(sorted.num_rows() - *out);
+                if rows > 0 {
+                    let batch = sorted.slice(*out, rows);
+                    *out += rows;
+                    self.baseline.record_output(rows);
+                    return Ok(Some(batch));
+                }
+                self.sorted = None;
+                self.memory.free();
+            }
+            let Some(part) = self.end.receiver.recv().await else { return Ok(None) };
+            let part = part?;
+            let timer = self.baseline.elapsed_compute().timer();
+            let sorted = sort(&part, self.keys)?;
+            drop(part);
+            timer.done();
+            let number = self.number;
+            self.end.gate.count(|waiting| waiting[number] -= 1);
+            if let Some(sorted) = sorted {
+                // The rows, and those of the next period that are read meanwhile.
+                self.memory.try_resize(2 * sorted.get_array_memory_size())?;
+                self.sorted = Some((sorted, 0));
+            }
+        }
+    }
+}
+
+/// The rows of a part by entity, time and sequence.
+fn sort(part: &Part, [entity, time]: [usize; 2]) -> Result<Option<RecordBatch>> {
+    let Some((first, _)) = part.first() else { return Ok(None) };
+    let sequence = first.num_columns() - 1;
+    // Rows come in the order of their time: putting each behind the others of its entity sorts.
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    let mut rows: Vec<Vec<(usize, usize)>> = Vec::new();
+    for (at, (batch, chosen)) in part.iter().enumerate() {
+        let entities = batch.column(entity).as_string_view();
+        for row in chosen {
+            let row = *row as usize;
+            let number = *numbers.entry(entities.value(row)).or_insert_with(|| {
+                rows.push(Vec::new());
+                rows.len() - 1
+            });
+            rows[number].push((at, row));
+        }
+    }
+    let mut names: Vec<(&str, usize)> = numbers.into_iter().collect();
+    names.sort_unstable();
+    let order: Vec<(usize, usize)> =
+        names.iter().flat_map(|(_, number)| std::mem::take(&mut rows[*number])).collect();
+    let batches: Vec<&RecordBatch> = part.iter().map(|(batch, _)| batch).collect();
+    let placed = interleave_record_batch(&batches, &order)?;
+    if in_order(&placed, [entity, time, sequence])? {
+        return Ok(Some(placed));
+    }
+    let column =
+        |column: usize| SortColumn { values: Arc::clone(placed.column(column)), options: None };
+    let indices: UInt32Array = lexsort_to_indices(&[entity, time, sequence].map(column), None)?;
+    Ok(Some(take_record_batch(&placed, &indices)?))
+}
+
+/// Whether rows that stand together by entity are sorted by time and sequence.
+fn in_order(batch: &RecordBatch, [entity, time, sequence]: [usize; 3]) -> Result<bool> {
+    use datafusion::arrow::compute::kernels::cmp::{eq, lt, neq};
+    use datafusion::arrow::compute::{and, or};
+    let rows = batch.num_rows();
+    if rows < 2 {
+        return Ok(true);
+    }
+    let pair = |column: usize| {
+        let column = batch.column(column);
+        (column.slice(0, rows - 1), column.slice(1, rows - 1))
+    };
+    let (entities, times, places) = (pair(entity), pair(time), pair(sequence));
+    let later = and(&eq(&times.0, &times.1)?, &lt(&places.0, &places.1)?)?;
+    let later = or(&lt(&times.0, &times.1)?, &later)?;
+    let fine = or(&neq(&entities.0, &entities.1)?, &later)?;
+    Ok(fine.true_count() == rows - 1)
+}

@@ -1,0 +1,214 @@
+//! The rows of one partition, group by group: states come and go, results meet their rows again.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::compute::partition;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::common::Result;
+use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::physical_expr::window::WindowExpr;
+use datafusion::physical_plan::metrics::{Count, Gauge};
+
+use super::function::{Function, Running, Slice, Waits, same};
+use super::results::Results;
+
+/// One function with the expression that it computes and where its results go.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) expr: Arc<dyn WindowExpr>,
+    pub(super) function: Function,
+}
+
+/// What is held of the groups.
+pub(super) struct Groups {
+    schema: SchemaRef,
+    calls: Vec<Call>,
+    /// For each output column, the call that computes it.
+    outputs: Vec<usize>,
+    /// The partition keys of the last row.
+    last: Option<Vec<ArrayRef>>,
+    /// The states of the group of the last row.
+    states: Vec<Box<dyn Running>>,
+    /// The states of groups that may come again.
+    kept: Option<Kept>,
+    results: Vec<Results>,
+    /// Batches whose results are not all there.
+    pending: VecDeque<RecordBatch>,
+    memory: MemoryReservation,
+    counted: Count,
+    peak: Gauge,
+}
+
+/// States of groups that come again and again, by partition keys.
+struct Kept {
+    keys: RowConverter,
+    states: HashMap<OwnedRow, Vec<Box<dyn Running>>>,
+    current: Option<OwnedRow>,
+    bytes: usize,
+}
+
+impl Groups {
+    /// Before the first row. With `keep`, a group may come again after others, which functions
+    /// that wait for the rest of a group do not allow.
+    pub(super) fn new(
+        schema: SchemaRef,
+        calls: Vec<Call>,
+        outputs: Vec<usize>,
+        keep: bool,
+        memory: MemoryReservation,
+        (counted, peak): (Count, Gauge),
+    ) -> Result<Self> {
+        let inputs = schema.fields().len() - outputs.len();
+        let kept = match calls.first().filter(|_| keep) {
+            Some(call) => {
+                let ty = |key: &Arc<dyn datafusion::physical_expr::PhysicalExpr>| {
+                    Ok(SortField::new(key.data_type(&schema)?))
+                };
+                let fields = call.expr.partition_by().iter().map(ty).collect::<Result<_>>()?;
+                let keys = RowConverter::new(fields)?;
+                Some(Kept { keys, states: HashMap::new(), current: None, bytes: 0 })
+            }
+            None => None,
+        };
+        let results = calls.iter().map(|call| Results::new(call.function.ty.clone())).collect();
+        debug_assert!(inputs > 0 || schema.fields().len() == outputs.len());
+        Ok(Self {
+            schema,
+            calls,
+            outputs,
+            last: None,
+            states: Vec::new(),
+            kept,
+            results,
+            pending: VecDeque::new(),
+            memory,
+            counted,
+            peak,
+        })
+    }
+
+    /// Takes a batch and gives those whose results are complete by now.
+    pub(super) fn push(&mut self, batch: RecordBatch) -> Result<Vec<RecordBatch>> {
+        let rows = batch.num_rows();
+        if rows == 0 {
+            return Ok(Vec::new());
+        }
+        let (keys, order) = match self.calls.first() {
+            Some(call) => {
+                let order = call.expr.order_by().iter().map(|key| &key.expr);
+                (arrays(call.expr.partition_by().iter(), &batch)?, arrays(order, &batch)?)
+            }
+            None => (Vec::new(), Vec::new()),
+        };
+        let ranges: Vec<Range<usize>> = match keys.as_slice() {
+            [] => std::iter::once(0..rows).collect(),
+            keys => partition(keys)?.ranges(),
+        };
+        let args =
+            self.calls.iter().map(|c| c.expr.evaluate_args(&batch)).collect::<Result<Vec<_>>>()?;
+        for (i, rows) in ranges.into_iter().enumerate() {
+            let goes_on = match &self.last {
+                Some(last) if i == 0 => same(last, &keys, 0)?,
+                _ => false,
+            };
+            if !goes_on {
+                self.start(&keys, rows.start)?;
+            }
+            let all = self.states.iter_mut().zip(&args).zip(&mut self.results);
+            for ((state, args), results) in all {
+                let slice = Slice { batch: &batch, rows: rows.clone(), args, order: &order };
+                state.append(&slice, results)?;
+            }
+        }
+        self.last = Some(keys.iter().map(|key| key.slice(rows - 1, 1)).collect());
+        self.pending.push_back(batch);
+        self.ready()
+    }
+
+    /// Ends the last group and gives the batches that waited for it.
+    pub(super) fn finish(&mut self) -> Result<Vec<RecordBatch>> {
+        self.end()?;
+        self.ready()
+    }
+
+    /// Ends the group before, and takes up or makes the states of the group of a row.
+    fn start(&mut self, keys: &[ArrayRef], row: usize) -> Result<()> {
+        let fresh =
+            |calls: &[Call]| calls.iter().map(|c| (c.function.start)()).collect::<Result<Vec<_>>>();
+        let Some(kept) = &mut self.kept else {
+            self.end()?;
+            self.states = fresh(&self.calls)?;
+            self.counted.add(1);
+            return Ok(());
+        };
+        let one: Vec<ArrayRef> = keys.iter().map(|key| key.slice(row, 1)).collect();
+        let key = kept.keys.convert_columns(&one)?.row(0).owned();
+        let left = std::mem::take(&mut self.states);
+        if let Some(current) = kept.current.replace(key.clone()) {
+            if kept.bytes == 0 {
+                kept.bytes = left.iter().map(|state| state.size()).sum::<usize>();
+            }
+            kept.states.insert(current, left);
+        }
+        self.states = match kept.states.remove(&key) {
+            Some(states) => states,
+            None => {
+                self.counted.add(1);
+                fresh(&self.calls)?
+            }
+        };
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        for (state, results) in self.states.iter_mut().zip(&mut self.results) {
+            state.finish(results)?;
+        }
+        self.states.clear();
+        Ok(())
+    }
+
+    /// The batches at the front whose results are all there, with them.
+    fn ready(&mut self) -> Result<Vec<RecordBatch>> {
+        self.results.iter_mut().for_each(Results::settle);
+        let mut there = self.results.iter().map(Results::rows).min().unwrap_or(usize::MAX);
+        let mut ready = Vec::new();
+        while let Some(batch) = self.pending.pop_front_if(|batch| batch.num_rows() <= there) {
+            there -= batch.num_rows();
+            let results = self.results.iter_mut().map(|results| results.take(batch.num_rows()));
+            let results = results.collect::<Result<Vec<_>>>()?;
+            let mut columns = batch.columns().to_vec();
+            columns.extend(self.outputs.iter().map(|call| ArrayRef::clone(&results[*call])));
+            ready.push(RecordBatch::try_new(Arc::clone(&self.schema), columns)?);
+        }
+        self.account()?;
+        Ok(ready)
+    }
+
+    fn account(&mut self) -> Result<()> {
+        let mut bytes = match &self.kept {
+            Some(kept) => (kept.states.len() + 1) * kept.bytes,
+            None => 0,
+        };
+        if self.calls.iter().any(|call| call.function.waits > Waits::No) {
+            let batches = self.pending.iter().map(RecordBatch::get_array_memory_size);
+            bytes += batches.sum::<usize>();
+            bytes += self.results.iter().map(Results::size).sum::<usize>();
+            bytes += self.states.iter().map(|state| state.size()).sum::<usize>();
+        }
+        self.peak.set_max(bytes);
+        self.memory.try_resize(bytes)
+    }
+}
+
+/// The values of expressions, row by row.
+fn arrays<'a>(
+    exprs: impl Iterator<Item = &'a Arc<dyn datafusion::physical_expr::PhysicalExpr>>,
+    batch: &RecordBatch,
+) -> Result<Vec<ArrayRef>> {
+    exprs.map(|expr| expr.evaluate(batch)?.into_array(batch.num_rows())).collect()
+}

@@ -1,0 +1,78 @@
+//! The results of one function on their way out.
+
+use std::collections::VecDeque;
+
+use datafusion::arrow::array::{Array, ArrayRef, new_empty_array};
+use datafusion::arrow::compute::concat;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::Result;
+use windrow_udfs::{Columns, Spec};
+
+/// Results in the order of the rows; some functions run behind the rows they have seen.
+pub(super) struct Results {
+    ty: DataType,
+    parts: VecDeque<ArrayRef>,
+    rows: usize,
+    /// What an indicator writes into until the batch ends.
+    columns: Option<Columns>,
+}
+
+impl Results {
+    pub(super) fn new(ty: DataType) -> Self {
+        Self { ty, parts: VecDeque::new(), rows: 0, columns: None }
+    }
+
+    /// Adds results.
+    pub(super) fn push(&mut self, part: ArrayRef) {
+        if !part.is_empty() {
+            self.rows += part.len();
+            self.parts.push_back(part);
+        }
+    }
+
+    /// The columns of an indicator, with room for `capacity` rows.
+    pub(super) fn columns(&mut self, spec: &Spec, capacity: usize) -> &mut Columns {
+        self.columns.get_or_insert_with(|| Columns::new(spec, capacity))
+    }
+
+    /// Ends a batch: what indicators wrote becomes an array.
+    pub(super) fn settle(&mut self) {
+        if let Some(columns) = self.columns.take() {
+            self.push(columns.finish());
+        }
+    }
+
+    /// Results that are there.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Bytes held.
+    pub(super) fn size(&self) -> usize {
+        self.parts.iter().map(|part| part.get_array_memory_size()).sum()
+    }
+
+    /// Takes the first `rows` results.
+    pub(super) fn take(&mut self, rows: usize) -> Result<ArrayRef> {
+        let mut parts: Vec<ArrayRef> = Vec::new();
+        let mut wanted = rows;
+        while wanted > 0
+            && let Some(part) = self.parts.pop_front()
+        {
+            if part.len() <= wanted {
+                wanted -= part.len();
+                parts.push(part);
+            } else {
+                self.parts.push_front(part.slice(wanted, part.len() - wanted));
+                parts.push(part.slice(0, wanted));
+                wanted = 0;
+            }
+        }
+        self.rows -= rows - wanted;
+        Ok(match parts.as_slice() {
+            [] => new_empty_array(&self.ty),
+            [part] => ArrayRef::clone(part),
+            parts => concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>())?,
+        })
+    }
+}

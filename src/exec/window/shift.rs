@@ -1,0 +1,118 @@
+//! `lag` and `lead`: the value of another row at a fixed distance.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, UInt64Array};
+use datafusion::arrow::compute::{concat, take};
+use datafusion::common::{Result, internal_datafusion_err};
+use datafusion::functions_window::lead_lag::WindowShift;
+use datafusion::physical_expr::window::StandardWindowFunctionExpr;
+use datafusion::physical_plan::windows::WindowUDFExpr;
+
+use super::function::{Running, Slice, Start, Waits};
+use super::results::Results;
+
+/// Longer distances are computed with the whole group at hand.
+const FAR: usize = 1 << 24;
+
+/// How a shift runs; None if the function is none, or counts rows with values only.
+pub(super) fn shift(
+    function: &Arc<dyn StandardWindowFunctionExpr>,
+    udwf: &WindowUDFExpr,
+) -> Option<(Start, Waits)> {
+    let any: &dyn std::any::Any = udwf.fun().inner().as_ref();
+    any.downcast_ref::<WindowShift>()?;
+    // What rows the function reads for a row far from both ends tells the distance; one that
+    // leaves out NULL reads to an end.
+    let (row, all) = (FAR * 4, FAR * 8);
+    let reads = function.create_evaluator().ok()?.get_range(row, all).ok()?;
+    let (before, after) = (row.checked_sub(reads.start)?, reads.end.checked_sub(row)?);
+    let waits = match (before, after) {
+        (1..FAR, 1) => Waits::No,
+        (0, 0..FAR) => Waits::Some,
+        _ => return None,
+    };
+    let function = Arc::clone(function);
+    let start: Start = Arc::new(move || {
+        let (function, rows) = (Arc::clone(&function), before.max(after));
+        Ok(match waits {
+            Waits::No => Box::new(Lag { function, rows, last: None }),
+            _ => Box::new(Lead { function, rows, open: None }),
+        })
+    });
+    Some((start, waits))
+}
+
+/// The values of `last`, then those of the slice.
+fn joined(last: Option<&ArrayRef>, slice: &Slice) -> Result<ArrayRef> {
+    let column =
+        slice.args.first().ok_or_else(|| internal_datafusion_err!("no column to shift"))?;
+    let new = column.slice(slice.rows.start, slice.rows.len());
+    Ok(match last {
+        Some(last) => concat(&[last.as_ref(), new.as_ref()])?,
+        None => new,
+    })
+}
+
+/// The last values of a column, copied: a slice would keep the whole column in memory.
+fn tail(values: &ArrayRef, rows: usize) -> Result<ArrayRef> {
+    let all = values.len();
+    let last: UInt64Array = (all.saturating_sub(rows)..all).map(|row| row as u64).collect();
+    Ok(take(values, &last, None)?)
+}
+
+struct Lag {
+    function: Arc<dyn StandardWindowFunctionExpr>,
+    rows: usize,
+    last: Option<ArrayRef>,
+}
+
+impl Running for Lag {
+    fn append(&mut self, slice: &Slice, results: &mut Results) -> Result<()> {
+        let values = joined(self.last.as_ref(), slice)?;
+        let shifted =
+            self.function.create_evaluator()?.evaluate_all(&[Arc::clone(&values)], values.len())?;
+        let known = self.last.as_ref().map_or(0, |last| last.len());
+        results.push(shifted.slice(known, slice.rows.len()));
+        self.last = Some(tail(&values, self.rows)?);
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Results) -> Result<()> {
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.last.as_ref().map_or(0, |last| last.get_array_memory_size())
+    }
+}
+
+struct Lead {
+    function: Arc<dyn StandardWindowFunctionExpr>,
+    rows: usize,
+    /// The values of the rows whose results are open.
+    open: Option<ArrayRef>,
+}
+
+impl Running for Lead {
+    fn append(&mut self, slice: &Slice, results: &mut Results) -> Result<()> {
+        let values = joined(self.open.as_ref(), slice)?;
+        let shifted =
+            self.function.create_evaluator()?.evaluate_all(&[Arc::clone(&values)], values.len())?;
+        results.push(shifted.slice(0, values.len().saturating_sub(self.rows)));
+        self.open = Some(tail(&values, self.rows)?);
+        Ok(())
+    }
+
+    fn finish(&mut self, results: &mut Results) -> Result<()> {
+        if let Some(open) = self.open.take() {
+            let rows = open.len();
+            results.push(self.function.create_evaluator()?.evaluate_all(&[open], rows)?);
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.open.as_ref().map_or(0, |open| open.get_array_memory_size())
+    }
+}

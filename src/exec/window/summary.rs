@@ -1,0 +1,250 @@
+//! Summaries of the rows in a frame that have values: what SQL's aggregates are computed from.
+//!
+//! Two of neighbouring rows join into one, so that a sliding frame costs log2(n) joins a row and
+//! nothing is ever taken out again: the same rows give the same bits wherever the series starts.
+
+use std::cmp::Ordering;
+use std::fmt::Debug;
+
+use datafusion::arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int64Type};
+use serde::{Deserialize, Serialize};
+use windrow_udfs::kernel::{Block, Joint, Moments};
+
+/// A summary with the number of its rows; [`Block::NONE`] is that of no rows.
+pub(super) trait Summary: Block {
+    /// The type of the columns that are summed up.
+    type In: ArrowPrimitiveType;
+
+    /// The summary of one row of up to two columns.
+    fn of(row: [<Self::In as ArrowPrimitiveType>::Native; 2]) -> Self;
+
+    /// Adds a row behind the others, with the arithmetic of DataFusion's accumulators.
+    fn add(&mut self, row: [<Self::In as ArrowPrimitiveType>::Native; 2]);
+}
+
+/// Rows and their sum.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Total<T> {
+    pub(super) rows: i64,
+    pub(super) sum: T,
+}
+
+impl Block for Total<f64> {
+    const NONE: Self = Self { rows: 0, sum: 0.0 };
+
+    #[inline]
+    fn join(older: Self, newer: Self, _: &Joint) -> Self {
+        Self { rows: older.rows + newer.rows, sum: older.sum + newer.sum }
+    }
+}
+
+impl Summary for Total<f64> {
+    type In = Float64Type;
+
+    #[inline]
+    fn of([value, _]: [f64; 2]) -> Self {
+        Self { rows: 1, sum: value }
+    }
+
+    #[inline]
+    fn add(&mut self, [value, _]: [f64; 2]) {
+        self.rows += 1;
+        self.sum += value;
+    }
+}
+
+impl Block for Total<i64> {
+    const NONE: Self = Self { rows: 0, sum: 0 };
+
+    #[inline]
+    fn join(older: Self, newer: Self, _: &Joint) -> Self {
+        Self { rows: older.rows + newer.rows, sum: older.sum.wrapping_add(newer.sum) }
+    }
+}
+
+impl Summary for Total<i64> {
+    type In = Int64Type;
+
+    #[inline]
+    fn of([value, _]: [i64; 2]) -> Self {
+        Self { rows: 1, sum: value }
+    }
+
+    #[inline]
+    fn add(&mut self, [value, _]: [i64; 2]) {
+        self.rows += 1;
+        self.sum = self.sum.wrapping_add(value);
+    }
+}
+
+/// A number with the order that SQL's `min` and `max` go by.
+pub(super) trait Ordered: Copy + PartialOrd {
+    /// NaN is the greatest, and -0 is less than 0.
+    fn order(self, other: Self) -> Ordering;
+}
+
+impl Ordered for f64 {
+    #[inline]
+    fn order(self, other: Self) -> Ordering {
+        self.total_cmp(&other)
+    }
+}
+
+impl Ordered for i64 {
+    #[inline]
+    fn order(self, other: Self) -> Ordering {
+        self.cmp(&other)
+    }
+}
+
+/// The least value, or with `MAX` the greatest.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Extreme<T, const MAX: bool> {
+    pub(super) value: Option<T>,
+}
+
+impl<T: Ordered, const MAX: bool> Extreme<T, MAX> {
+    #[inline]
+    fn better(self, other: Self) -> Self {
+        match (self.value, other.value) {
+            (Some(a), Some(b)) => {
+                let keep = if MAX { a.order(b).is_ge() } else { a.order(b).is_le() };
+                Self { value: Some(if keep { a } else { b }) }
+            }
+            (None, _) => other,
+            (_, None) => self,
+        }
+    }
+}
+
+macro_rules! extreme {
+    ($native:ty, $arrow:ty) => {
+        impl<const MAX: bool> Block for Extreme<$native, MAX> {
+            const NONE: Self = Self { value: None };
+
+            #[inline]
+            fn join(older: Self, newer: Self, _: &Joint) -> Self {
+                older.better(newer)
+            }
+        }
+
+        impl<const MAX: bool> Summary for Extreme<$native, MAX> {
+            type In = $arrow;
+
+            #[inline]
+            fn of([value, _]: [$native; 2]) -> Self {
+                Self { value: Some(value) }
+            }
+
+            #[inline]
+            fn add(&mut self, row: [$native; 2]) {
+                *self = self.better(Self::of(row));
+            }
+        }
+    };
+}
+
+extreme!(f64, Float64Type);
+extreme!(i64, Int64Type);
+
+/// Rows, their mean, and the sum of squared distances from it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Spread {
+    pub(super) rows: f64,
+    pub(super) of: Moments,
+}
+
+/// The lengths of two blocks some of whose rows have no value.
+#[inline]
+fn lengths(older: f64, newer: f64, joint: &Joint) -> Joint {
+    if older == joint.older && newer == joint.newer {
+        return *joint;
+    }
+    let both = older + newer;
+    Joint { older, newer, share: newer / both, cross: older * newer / both }
+}
+
+impl Block for Spread {
+    const NONE: Self = Self { rows: 0.0, of: Moments { mean: 0.0, squares: 0.0 } };
+
+    #[inline]
+    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+        if older.rows == 0.0 {
+            return newer;
+        }
+        if newer.rows == 0.0 {
+            return older;
+        }
+        let joint = lengths(older.rows, newer.rows, joint);
+        let of = Moments::join(older.of, newer.of, &joint);
+        Self { rows: older.rows + newer.rows, of }
+    }
+}
+
+impl Summary for Spread {
+    type In = Float64Type;
+
+    #[inline]
+    fn of([value, _]: [f64; 2]) -> Self {
+        Self { rows: 1.0, of: Moments::of(value) }
+    }
+
+    #[inline]
+    fn add(&mut self, [value, _]: [f64; 2]) {
+        self.rows += 1.0;
+        let before = value - self.of.mean;
+        self.of.mean += before / self.rows;
+        self.of.squares += before * (value - self.of.mean);
+    }
+}
+
+/// Rows with values in two columns: both spreads, and the sum of products of the distances.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Joined {
+    pub(super) rows: f64,
+    pub(super) x: Moments,
+    pub(super) y: Moments,
+    pub(super) products: f64,
+}
+
+impl Block for Joined {
+    const NONE: Self = Self { rows: 0.0, x: Spread::NONE.of, y: Spread::NONE.of, products: 0.0 };
+
+    #[inline]
+    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+        if older.rows == 0.0 {
+            return newer;
+        }
+        if newer.rows == 0.0 {
+            return older;
+        }
+        let joint = lengths(older.rows, newer.rows, joint);
+        let step = (newer.x.mean - older.x.mean) * (newer.y.mean - older.y.mean);
+        Self {
+            rows: older.rows + newer.rows,
+            x: Moments::join(older.x, newer.x, &joint),
+            y: Moments::join(older.y, newer.y, &joint),
+            products: older.products + newer.products + step * joint.cross,
+        }
+    }
+}
+
+impl Summary for Joined {
+    type In = Float64Type;
+
+    #[inline]
+    fn of([x, y]: [f64; 2]) -> Self {
+        Self { rows: 1.0, x: Moments::of(x), y: Moments::of(y), products: 0.0 }
+    }
+
+    #[inline]
+    fn add(&mut self, [x, y]: [f64; 2]) {
+        let mut spreads = [(self.x, x), (self.y, y)].map(|(of, _)| Spread { rows: self.rows, of });
+        let before = x - self.x.mean;
+        spreads[0].add([x, 0.0]);
+        spreads[1].add([y, 0.0]);
+        (self.x, self.y) = (spreads[0].of, spreads[1].of);
+        self.rows += 1.0;
+        self.products += before * (y - self.y.mean);
+    }
+}

@@ -1,0 +1,170 @@
+//! Which operators a plan has, for every layout, kind of window and number of threads; and that
+//! files read period by period give the bits of one sorted file.
+
+use std::path::Path;
+
+use datafusion::arrow::array::{RecordBatch, UInt64Array};
+use datafusion::arrow::compute::{concat_batches, take_record_batch};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::TryStreamExt;
+use windrow::Engine;
+use windrow::config::Config;
+
+use super::support::{Bars, write_parquet};
+
+const DAYS: usize = 500;
+const SYMBOLS: usize = 120;
+
+/// The smallest batches: a period is 32 of them.
+fn config(threads: usize) -> Config {
+    Config { batch_size: 1024, parallel_workers: threads, ..Config::default() }
+}
+
+/// The rows of some days, those of one day together and in the order of the symbols.
+fn days(all: &RecordBatch, days: std::ops::Range<usize>) -> RecordBatch {
+    pick(all, days.flat_map(|day| (0..SYMBOLS).map(move |s| s * DAYS + day)))
+}
+
+fn pick(all: &RecordBatch, rows: impl Iterator<Item = usize>) -> RecordBatch {
+    let rows = UInt64Array::from_iter_values(rows.map(|row| row as u64));
+    take_record_batch(all, &rows).unwrap()
+}
+
+fn write_layouts(root: &Path) {
+    let bars = Bars::new(SYMBOLS, DAYS);
+    let all = bars.all();
+    let at = |name: String| root.join(name);
+    write_parquet(&at("one/all.parquet".into()), &all);
+    for (i, batch) in bars.batches().iter().enumerate() {
+        write_parquet(&at(format!("by_symbol/symbol={}/a.parquet", bars.symbols[i])), batch);
+        let file = i / 40;
+        if i % 40 == 0 {
+            let some = all.slice(file * 40 * DAYS, 40 * DAYS);
+            write_parquet(&at(format!("ranges/{file}.parquet")), &some);
+        }
+    }
+    for day in 0..DAYS {
+        write_parquet(&at(format!("by_date/date={day:03}/a.parquet")), &days(&all, day..day + 1));
+    }
+    for (i, day) in (0..DAYS).step_by(100).enumerate() {
+        write_parquet(&at(format!("by_time/{i}.parquet")), &days(&all, day..day + 100));
+    }
+    // Sorted files of one stretch of time each, and files whose times overlap.
+    for half in 0..2 {
+        let rows = (0..SYMBOLS).flat_map(|s| (0..250).map(move |d| s * DAYS + half * 250 + d));
+        write_parquet(&at(format!("by_half/{half}.parquet")), &pick(&all, rows));
+        let odd = (0..all.num_rows()).filter(|row| row % 2 == half).rev();
+        write_parquet(&at(format!("overlapping/{half}.parquet")), &pick(&all, odd));
+    }
+    // More rows of one stretch of time than a period may have.
+    let many = (0..5).flat_map(|_| (0..all.num_rows()).rev());
+    write_parquet(&at("unsorted/all.parquet".into()), &pick(&all, many));
+}
+
+const LAYOUTS: [&str; 8] =
+    ["one", "ranges", "by_symbol", "by_date", "by_time", "by_half", "overlapping", "unsorted"];
+
+/// Windows that step over the bars of a symbol.
+const STEPS: &str = "SELECT symbol, ts, rsi(close, 14) OVER w AS a, \
+     avg(close) OVER (PARTITION BY symbol ORDER BY ts ROWS 9 PRECEDING) AS b, lag(close) OVER w AS c \
+     FROM bars WINDOW w AS (PARTITION BY symbol ORDER BY ts)";
+
+/// A nested window: the result of one is the input of the next.
+const NESTED: &str = "SELECT symbol, ts, ema(a, 9) OVER (PARTITION BY symbol ORDER BY ts) AS a, b, c \
+     FROM (SELECT symbol, ts, rsi(close, 14) OVER w AS a, sma(close, 5) OVER w AS b, \
+     row_number() OVER w AS c FROM bars WINDOW w AS (PARTITION BY symbol ORDER BY ts)) \
+     WHERE c > 3";
+
+/// Groups that are part of a symbol.
+const SESSIONS: &str = "SELECT symbol, ts, sum(volume) OVER w AS a, \
+     first_value(open) OVER w AS b, row_number() OVER w AS c \
+     FROM bars WINDOW w AS (PARTITION BY symbol, date_trunc('month', ts) ORDER BY ts)";
+
+/// Results that wait for later rows.
+const LABELS: &str = "SELECT symbol, ts, lead(close, 5) OVER w AS a, \
+     avg(close) OVER (PARTITION BY symbol) AS b, sma(close, 5) OVER w AS c \
+     FROM bars WINDOW w AS (PARTITION BY symbol ORDER BY ts)";
+
+/// Both directions.
+const MIXED: &str = "SELECT symbol, ts, cs_rank(r) OVER (PARTITION BY ts) AS a, r AS b, \
+     ema(r, 3) OVER (PARTITION BY symbol ORDER BY ts) AS c \
+     FROM (SELECT symbol, ts, rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts) AS r FROM bars)";
+
+/// The operators that matter, from the target down to the files.
+fn operators(plan: &dyn ExecutionPlan, found: &mut Vec<&'static str>) {
+    let short = match plan.name() {
+        "StreamWindowExec" => "window",
+        "WindowAggExec" | "BoundedWindowAggExec" => "STOCK",
+        "SortExec" => "sort",
+        "RepartitionExec" => "exchange",
+        "SortPreservingMergeExec" | "CoalescePartitionsExec" => "merge",
+        "PeriodsExec" => "periods",
+        _ => "",
+    };
+    if !short.is_empty() {
+        found.push(short);
+    }
+    for child in plan.children() {
+        operators(child.as_ref(), found);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_needless_work_on_any_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    write_layouts(folder.path());
+    let cases = [
+        ("steps", STEPS, "one ranges by_symbol", "window"),
+        ("steps", STEPS, "by_date by_time by_half overlapping", "window periods"),
+        ("nested", NESTED, "one ranges by_symbol", "window window"),
+        ("nested", NESTED, "by_date by_time by_half overlapping", "window window periods"),
+        ("sessions", SESSIONS, "one ranges by_symbol", "window"),
+        ("labels", LABELS, "one ranges by_symbol", "window window"),
+    ];
+    for threads in [1, 2, 3, 8, 16] {
+        for layout in LAYOUTS {
+            let mut engine = Engine::new(config(threads)).unwrap();
+            let location = folder.path().join(layout);
+            engine.add_source("bars", &location.to_string_lossy()).await.unwrap();
+            for (name, sql, layouts, expected) in &cases {
+                if !layouts.split(' ').any(|known| known == layout) {
+                    continue;
+                }
+                let query = engine.query(sql).await.unwrap();
+                let mut found = Vec::new();
+                operators(query.plan().as_ref(), &mut found);
+                let plan = datafusion::physical_plan::displayable(query.plan().as_ref());
+                assert_eq!(
+                    found.join(" "),
+                    *expected,
+                    "{name}, {layout}, {threads} threads\n{}",
+                    plan.indent(false)
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn periods_give_the_bits_of_a_sorted_file() {
+    let folder = tempfile::tempdir().unwrap();
+    write_layouts(folder.path());
+    for sql in [STEPS, NESTED, SESSIONS, LABELS, MIXED] {
+        let sql = format!("SELECT * FROM ({sql}) ORDER BY symbol, ts");
+        let mut expected: Option<RecordBatch> = None;
+        for (layout, threads) in
+            LAYOUTS.into_iter().flat_map(|layout| [1, 3].map(|threads| (layout, threads)))
+        {
+            let mut engine = Engine::new(config(threads)).unwrap();
+            let location = folder.path().join(layout);
+            engine.add_source("bars", &location.to_string_lossy()).await.unwrap();
+            let query = engine.query(&sql).await.unwrap();
+            let batches: Vec<_> = query.stream().unwrap().try_collect().await.unwrap();
+            let found = concat_batches(&query.schema(), &batches).unwrap();
+            match &expected {
+                None => expected = Some(found),
+                Some(expected) => assert!(found == *expected, "{sql}\n{layout}, {threads} threads"),
+            }
+        }
+    }
+}
