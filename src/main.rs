@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// Arrow takes and gives back many buffers of a few hundred kB, which the system's allocator
+/// returns to the kernel each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     ExitCode::from(windrow::cli::main())
 }

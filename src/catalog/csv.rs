@@ -7,36 +7,25 @@ use std::fs::File;
 use std::io::BufReader;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::csv::ReaderBuilder;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
-use super::footer::{CSV_NULL, FileInfo, corrupt};
+use super::footer::{CSV_NULL, corrupt};
+use super::part::Part;
 use crate::error::Result;
-
-/// One file with its place in the order of the source and its hive values by column name.
-#[derive(Clone, Debug)]
-pub(super) struct CsvFile {
-    /// The file.
-    pub info: Arc<FileInfo>,
-    /// Its place in the order of the source.
-    pub ordinal: u32,
-    /// Hive partition values by column name.
-    pub values: Vec<(String, ScalarValue)>,
-}
 
 /// The files that one partition of a scan reads, one after the other.
 #[derive(Debug)]
 pub(super) struct CsvPartition {
     /// The files, in order.
-    pub files: Vec<CsvFile>,
+    pub files: Vec<Part>,
     /// The columns to read; the last is the ordinal.
     pub schema: SchemaRef,
 }
@@ -62,7 +51,7 @@ impl PartitionStream for CsvPartition {
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// The batches of one file in the columns of `schema`.
-fn read(file: &CsvFile, schema: &SchemaRef, rows: usize) -> Result<Batches> {
+fn read(file: &Part, schema: &SchemaRef, rows: usize) -> Result<Batches> {
     let path = file.info.file.path.clone();
     let own = &file.info.schema;
     // The file's columns with the types that the source gives them, so that text is parsed once.
@@ -88,25 +77,6 @@ fn read(file: &CsvFile, schema: &SchemaRef, rows: usize) -> Result<Batches> {
     let (schema, file) = (Arc::clone(schema), file.clone());
     Ok(Box::new(reader.map(move |batch| {
         let batch = batch.map_err(|error| corrupt(&path, error))?;
-        let columns = schema.fields().iter().enumerate();
-        let columns =
-            columns.map(|(i, field)| column(&batch, field, i + 1 == schema.fields().len(), &file));
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| corrupt(&path, error))
+        file.adapt(&batch, &schema)
     })))
-}
-
-fn column(batch: &RecordBatch, field: &Field, ordinal: bool, file: &CsvFile) -> Result<ArrayRef> {
-    let rows = batch.num_rows();
-    let broken = |error: &dyn std::fmt::Display| corrupt(&file.info.file.path, error);
-    if ordinal {
-        return Ok(Arc::new(UInt32Array::from_value(file.ordinal, rows)));
-    }
-    if let Some((_, value)) = file.values.iter().find(|(name, _)| name == field.name()) {
-        return value.to_array_of_size(rows).map_err(|error| broken(&error));
-    }
-    match batch.column_by_name(field.name()) {
-        Some(values) => cast(values, field.data_type()).map_err(|error| broken(&error)),
-        None => Ok(new_null_array(field.data_type(), rows)),
-    }
 }

@@ -1,9 +1,11 @@
 //! What the files of a source say about themselves before their rows are read.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::compute::kernels::cast::cast;
 use datafusion::arrow::csv::reader::Format;
@@ -36,6 +38,9 @@ pub(super) struct FileInfo {
 
 /// Text that stands for NULL in CSV files.
 pub(super) const CSV_NULL: &str = r"^(|NA|N/A|n/a|null|NULL|None|NaT|#N/A)$";
+
+/// Bytes of a file up to which it is read as a whole for its footer.
+const AT_ONCE: u64 = 64 << 10;
 
 /// Rows that types of CSV columns are guessed from.
 const CSV_HEAD: usize = 10_000;
@@ -111,11 +116,23 @@ fn open(path: &Path) -> Result<File> {
     })
 }
 
+fn whole(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match open(path)?.read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(corrupt(path, error)),
+    }
+}
+
 fn parquet(file: &FileRef, keys: &Keys) -> Result<FileInfo> {
     let path = &file.path;
-    let handle = open(path)?;
-    let meta = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new())
-        .map_err(|error| corrupt(path, error))?;
+    let options = ArrowReaderOptions::new();
+    let meta = if file.size <= AT_ONCE {
+        ArrowReaderMetadata::load(&Bytes::from(whole(path)?), options)
+    } else {
+        ArrowReaderMetadata::load(&open(path)?, options)
+    };
+    let meta = meta.map_err(|error| corrupt(path, error))?;
     let range = |column: &str| -> Option<(ScalarValue, ScalarValue)> {
         let groups = meta.metadata().row_groups();
         let converter =

@@ -4,9 +4,12 @@
 mod csv;
 mod footer;
 mod order;
+mod pages;
+mod part;
 mod periods;
 mod prune;
 mod schema;
+mod small;
 mod source;
 
 pub use schema::{Keys, standard};

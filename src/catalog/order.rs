@@ -131,8 +131,11 @@ fn prove(files: &[Candidate], keys: &Keys, threads: usize) {
         for chunk in files.chunks(chunk) {
             scope.spawn(move || {
                 for file in chunk {
-                    let proof = file.info.proof.get_or_init(|| {
-                        look(&file.info.file.path, file.entity.as_deref(), keys).ok().flatten()
+                    let proof = file.info.proof.get_or_init(|| match one_row(file) {
+                        Some(proof) => Some(proof),
+                        None => {
+                            look(&file.info.file.path, file.entity.as_deref(), keys).ok().flatten()
+                        }
                     });
                     if proof.is_none() {
                         return; // One is enough to sort all.
@@ -141,6 +144,13 @@ fn prove(files: &[Candidate], keys: &Keys, threads: usize) {
             });
         }
     });
+}
+
+/// The proof of a file with one row, whose footer says all of it.
+fn one_row(file: &Candidate) -> Option<Proof> {
+    let (entity, _) = file.entities()?;
+    file.times()?;
+    (file.info.rows == Some(1)).then(|| Proof { starts: vec![(0, entity)], rows: 1 })
 }
 
 type Look<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -30,16 +30,18 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use object_store::ObjectMeta;
 
-use super::csv::{CsvFile, CsvPartition};
+use super::csv::CsvPartition;
 use super::footer::{FileInfo, corrupt, read_all};
 use super::order::{Candidate, Ranges, Slice, ranges};
+use super::part::Part;
 use super::periods::{Periods, periods};
 use super::prune::FileStatistics;
 use super::schema::{Keys, merge, partition_type};
+use super::small::{SMALL, SmallFiles};
 use crate::config::SourceConfig;
 use crate::error::{Error, Result, did_you_mean};
 use crate::exec::{CleanExec, DedupExec, NameError, NameFile, PeriodsExec, Report};
-use crate::store::{FileKind, FileRef, Input, Listing, Location, file_name, latest, list};
+use crate::store::{FileKind, FileRef, Input, Listing, Location, below, file_name, latest, list};
 
 /// The column that holds the ordinal of a row's file, between scan and cleaning.
 const ORDINAL: &str = "__file";
@@ -142,6 +144,12 @@ impl Source {
         self.files.iter().map(|f| f.file.path.as_path())
     }
 
+    /// Whether files in a directory would be files of the source.
+    pub fn lists(&self, folder: &Path) -> bool {
+        let root = Path::new(&self.config.location);
+        root.is_dir() && root.canonicalize().is_ok_and(|root| below(&root, folder))
+    }
+
     /// The columns that name the entity and the time.
     pub fn keys(&self) -> &Keys {
         &self.keys
@@ -227,8 +235,10 @@ impl Source {
         state: &dyn Session,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         match self.kind {
-            FileKind::Parquet => self.scan_parquet(columns, groups, filter, state),
-            FileKind::Csv => self.scan_csv(columns, groups),
+            FileKind::Parquet if !self.is_small(groups) => {
+                self.scan_parquet(columns, groups, filter, state)
+            }
+            kind => self.scan_parts(kind, columns, groups),
         }
     }
 
@@ -279,7 +289,8 @@ impl Source {
     fn partitioned_file(&self, slice: &Slice) -> PlanResult<PartitionedFile> {
         let ordinal = slice.ordinal;
         let file = &self.files[ordinal as usize].file;
-        let location = object_store::path::Path::from_filesystem_path(&file.path)
+        let path = std::path::absolute(&file.path)?;
+        let location = object_store::path::Path::from_absolute_path(path)
             .map_err(|error| DataFusionError::External(Box::new(error)))?;
         let mut values = self.values[ordinal as usize].clone();
         values.push(ScalarValue::UInt32(Some(ordinal)));
@@ -306,8 +317,16 @@ impl Source {
         })
     }
 
-    fn scan_csv(
+    fn is_small(&self, groups: &[Vec<Slice>]) -> bool {
+        let size = |slice: &Slice| self.files[slice.ordinal as usize].file.size;
+        let files = groups.iter().flatten();
+        files.clone().map(size).sum::<u64>() < SMALL * files.count() as u64
+    }
+
+    /// The scan by readers of our own.
+    fn scan_parts(
         &self,
+        kind: FileKind,
         columns: &[usize],
         groups: &[Vec<Slice>],
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
@@ -315,9 +334,9 @@ impl Source {
             columns.iter().map(|c| self.schema.field(*c).clone().with_nullable(true)).collect();
         fields.push(Field::new(ORDINAL, DataType::UInt32, false));
         let schema = Arc::new(Schema::new(fields));
-        let file = |slice: &Slice| CsvFile {
+        let part = |slice: &Slice| Part {
             info: Arc::clone(&self.files[slice.ordinal as usize]),
-            ordinal: slice.ordinal,
+            slice: slice.clone(),
             values: self
                 .partitions
                 .iter()
@@ -325,19 +344,17 @@ impl Source {
                 .zip(self.values[slice.ordinal as usize].clone())
                 .collect(),
         };
-        let partitions = groups.iter().map(|group| {
-            let files = group.iter().map(file).collect();
-            Arc::new(CsvPartition { files, schema: Arc::clone(&schema) })
-                as Arc<dyn PartitionStream>
+        let partitions = groups.iter().map(|group| -> Arc<dyn PartitionStream> {
+            let parts = group.iter().map(part);
+            let schema = Arc::clone(&schema);
+            match kind {
+                FileKind::Csv => Arc::new(CsvPartition { files: parts.collect(), schema }),
+                FileKind::Parquet => Arc::new(SmallFiles { parts: parts.collect(), schema }),
+            }
         });
-        let plan = StreamingTableExec::try_new(
-            Arc::clone(&schema),
-            partitions.collect(),
-            None,
-            [],
-            false,
-            None,
-        )?;
+        let partitions = partitions.collect();
+        let plan =
+            StreamingTableExec::try_new(Arc::clone(&schema), partitions, None, [], false, None)?;
         Ok(Arc::new(plan))
     }
 

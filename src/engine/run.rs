@@ -1,6 +1,7 @@
 //! One run: a feature set, a scope, a target.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,14 +9,14 @@ use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::TryStreamExt;
 
 use super::query::locate;
 use super::scope::exact;
 use super::{Engine, Planned, Scope};
 use crate::error::{Error, Kind, Result};
-use crate::exec::{by_periods, ordered, reports};
+use crate::exec::{by_periods, independent, ordered, reports};
 use crate::feature_set::{Audit, FeatureSet};
 use crate::sql::blame;
 use crate::store::{Record, SymbolRange};
@@ -110,19 +111,22 @@ impl Engine {
 
     /// A target that holds files of a source would remove at its commit what the run reads.
     fn check_apart(&self, target: &Target) -> Result<()> {
-        let real = |path: &std::path::Path| path.canonicalize().unwrap_or_else(|_| path.into());
+        let real = |path: &Path| {
+            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+            path.canonicalize().unwrap_or_else(|_| path.into())
+        };
+        let shown = target.path().display();
         let to = real(target.path());
         for (name, source) in self.sources() {
-            for file in source.paths() {
-                let file = real(file);
-                if file.starts_with(&to) {
-                    return Err(Error::target(format!(
-                        "{} holds the source {name}: a commit would remove what it reads",
-                        target.path().display()
-                    ))
-                    .hint("write to another directory"));
-                }
-            }
+            let folders: BTreeSet<_> = source.paths().filter_map(Path::parent).collect();
+            let why = if folders.into_iter().any(|folder| real(folder).starts_with(&to)) {
+                format!("{shown} holds the source {name}: a commit would remove what it reads")
+            } else if source.lists(&to) {
+                format!("{shown} lies in the source {name}, which would read it the next time")
+            } else {
+                continue;
+            };
+            return Err(Error::target(why).hint("write to another directory"));
         }
         Ok(())
     }
@@ -163,8 +167,14 @@ impl Attempt<'_> {
         };
         let text = planned.rendered.clone();
         let explain = move |error: &DataFusionError| locate(blame(error, &text.sql, &[]), &text);
+        // Every partition that is being written holds rows back.
+        let side_by_side = match independent(&plan) {
+            true => self.engine.config().parallel_workers,
+            false => plan.output_partitioning().partition_count(),
+        };
         let job = Job {
             plan,
+            side_by_side,
             context: self.engine.context().task_ctx(),
             entity,
             time,

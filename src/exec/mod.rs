@@ -10,7 +10,7 @@ mod window;
 
 pub use clean::{CleanExec, NameError, SEQUENCE};
 pub use dedup::DedupExec;
-pub use ordered::{OrderedExec, ordered};
+pub use ordered::{OrderedExec, independent, ordered};
 pub use periods::{NameFile, PeriodsExec, by_periods};
 pub use report::{Report, reports};
 pub use rule::physical_rules;

@@ -45,6 +45,26 @@ pub fn ordered(
     EnsureRequirements::new().optimize(Arc::new(OrderedExec::new(input, keys, order)), options)
 }
 
+/// Whether each partition of a plan reads that partition of its sources and no other, so that the
+/// partitions may run one after the other. Where rows change partitions, all must run side by side.
+pub fn independent(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    const APART: [&str; 12] = [
+        "BoundedWindowAggExec",
+        "CleanExec",
+        "CooperativeExec",
+        "DataSourceExec",
+        "DedupExec",
+        "FilterExec",
+        "OrderedExec",
+        "ProjectionExec",
+        "SortExec",
+        "StreamWindowExec",
+        "StreamingTableExec",
+        "WindowAggExec",
+    ];
+    APART.contains(&plan.name()) && plan.children().into_iter().all(independent)
+}
+
 impl OrderedExec {
     /// See the type.
     pub(super) fn new(

@@ -145,11 +145,13 @@ fn walk(root: &Path, dir: &Path, files: &mut Vec<FileRef>) -> Result<()> {
             .hint("check that the directory exists and may be read")
     };
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
+        let entry = entry.map_err(unreadable)?;
+        let path = entry.path();
         if hidden(&path) {
             continue;
         }
-        if path.is_dir() {
+        let kind = entry.file_type().map_err(unreadable)?;
+        if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
             walk(root, &path, files)?;
         } else if FileKind::of(&path).is_some() {
             files.push(file_ref(root, &path)?);
@@ -183,6 +185,13 @@ fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
         return Err(Error::data(format!("no parquet or CSV file matches {pattern}")));
     }
     Ok((root, files))
+}
+
+/// Whether a listing of `root` would look into `folder`.
+pub fn below(root: &Path, folder: &Path) -> bool {
+    let Ok(rest) = folder.strip_prefix(root) else { return false };
+    let mut parts = rest.components().peekable();
+    parts.peek().is_some() && !parts.any(|part| hidden(Path::new(&part)))
 }
 
 fn hidden(path: &Path) -> bool {

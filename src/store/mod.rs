@@ -4,5 +4,5 @@
 mod location;
 mod record;
 
-pub use location::{FileKind, FileRef, Listing, Location, file_name, list};
+pub use location::{FileKind, FileRef, Listing, Location, below, file_name, list};
 pub use record::{Input, RECORD_DIR, Record, RecordFile, SymbolRange, latest, records};

@@ -163,6 +163,8 @@ pub struct Job {
     pub plan: Arc<dyn ExecutionPlan>,
     /// What the plan runs in.
     pub context: Arc<TaskContext>,
+    /// Partitions that are written at the same time: all, if rows change partitions in the plan.
+    pub side_by_side: usize,
     /// The entity column.
     pub entity: usize,
     /// The time column.

@@ -18,6 +18,7 @@ use datafusion::parquet::file::metadata::{KeyValue, SortingColumn};
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::parquet::schema::types::ColumnPath;
 use futures::TryStreamExt;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::audit::{Auditor, Findings, empty_columns, judge};
@@ -131,17 +132,17 @@ async fn write_partitions(stage: &Path, lock: &Lock, job: &mut Job) -> Result<Ve
     let partitions = job.plan.output_partitioning().partition_count();
     let mut tasks = JoinSet::new();
     let shape = Arc::new(Shape::of(job, lock));
+    let turns = Arc::new(Semaphore::new(job.side_by_side.clamp(1, Semaphore::MAX_PERMITS)));
     for number in 0..partitions {
-        let stream = job
-            .plan
-            .execute(number, Arc::clone(&job.context))
-            .map_err(|error| (job.explain)(&error))?;
+        let (plan, context) = (Arc::clone(&job.plan), Arc::clone(&job.context));
+        let turns = Arc::clone(&turns);
         let mut auditor = Auditor::new(job.checks.clone(), job.entity, job.time);
         let mut writer = PartWriter::new(stage, number, Arc::clone(&shape));
         let progress = Arc::clone(&job.progress);
         let explain = Arc::clone(&job.explain);
         tasks.spawn(async move {
-            let mut stream = stream;
+            let _turn = turns.acquire().await;
+            let mut stream = plan.execute(number, context).map_err(|error| explain(&error))?;
             let mut marks = Watermarks::default();
             let run = async {
                 while let Some(batch) = stream.try_next().await.map_err(|e| explain(&e))? {

@@ -1,0 +1,57 @@
+//! One file of a source on its way into the source's columns: found by name, cast, and completed by
+//! what its directories say.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{Field, SchemaRef};
+use datafusion::common::ScalarValue;
+
+use super::footer::{FileInfo, corrupt};
+use super::order::Slice;
+use crate::error::{Error, Result};
+
+/// A file with what a partition reads of it, and its hive values by column name.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    /// The file.
+    pub(super) info: Arc<FileInfo>,
+    /// Its place in the order of the source, and the rows.
+    pub(super) slice: Slice,
+    /// Hive partition values by column name.
+    pub(super) values: Vec<(String, ScalarValue)>,
+}
+
+impl Part {
+    /// The rows of a batch in the columns of `schema`, the last of which is the file's ordinal.
+    pub(super) fn adapt(&self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+        let last = schema.fields().len() - 1;
+        let columns = schema.fields().iter().enumerate().map(|(i, field)| {
+            if i == last {
+                let ordinals = UInt32Array::from_value(self.slice.ordinal, batch.num_rows());
+                return Ok(Arc::new(ordinals) as ArrayRef);
+            }
+            self.column(batch, field)
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| self.broken(error))
+    }
+
+    fn column(&self, batch: &RecordBatch, field: &Field) -> Result<ArrayRef> {
+        let rows = batch.num_rows();
+        if let Some((_, value)) = self.values.iter().find(|(name, _)| name == field.name()) {
+            return value.to_array_of_size(rows).map_err(|error| self.broken(error));
+        }
+        match batch.column_by_name(field.name()) {
+            Some(values) if values.data_type() == field.data_type() => Ok(Arc::clone(values)),
+            Some(values) => cast(values, field.data_type()).map_err(|error| self.broken(error)),
+            None => Ok(new_null_array(field.data_type(), rows)),
+        }
+    }
+
+    /// The error for a file that cannot be decoded.
+    pub(super) fn broken(&self, why: impl std::fmt::Display) -> Error {
+        corrupt(&self.info.file.path, why)
+    }
+}

@@ -1,0 +1,115 @@
+//! Reads small parquet files: each is taken into memory whole and decoded at once.
+//!
+//! For a file of one day or one symbol, DataFusion's scan costs more in requests, tasks and batches
+//! of a few rows than in rows. Here many files make one batch.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::{DataFusionError, Result as PlanResult};
+use datafusion::execution::TaskContext;
+use datafusion::parquet::arrow::ProjectionMask;
+use datafusion::parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector,
+};
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use futures::stream;
+
+use super::pages;
+use super::part::Part;
+use crate::error::Result;
+
+/// Files of this size on average are small.
+pub(super) const SMALL: u64 = 1 << 20;
+
+/// The files that one partition of a scan reads, one after the other.
+#[derive(Debug)]
+pub(super) struct SmallFiles {
+    /// The files, in order.
+    pub(super) parts: Arc<[Part]>,
+    /// The columns to read; the last is the ordinal.
+    pub(super) schema: SchemaRef,
+}
+
+impl PartitionStream for SmallFiles {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let rows = context.session_config().batch_size();
+        let (schema, parts) = (Arc::clone(&self.schema), Arc::clone(&self.parts));
+        let batches = Batches { schema, parts, next: 0, rows, decoded: Vec::new(), held: 0 };
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(batches)))
+    }
+}
+
+/// Batches of about `rows` rows, of as many files as that takes.
+struct Batches {
+    schema: SchemaRef,
+    parts: Arc<[Part]>,
+    next: usize,
+    rows: usize,
+    decoded: Vec<RecordBatch>,
+    held: usize,
+}
+
+impl Iterator for Batches {
+    type Item = PlanResult<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.held < self.rows
+            && let Some(part) = self.parts.get(self.next)
+        {
+            self.next += 1;
+            if let Err(error) = self.decode(&Part::clone(part)) {
+                self.next = self.parts.len();
+                self.held = 0;
+                self.decoded.clear();
+                return Some(Err(DataFusionError::External(Box::new(error))));
+            }
+        }
+        if self.held == 0 {
+            return None;
+        }
+        self.held = 0;
+        let decoded = std::mem::take(&mut self.decoded);
+        Some(match decoded.as_slice() {
+            [batch] => Ok(batch.clone()),
+            batches => concat_batches(&self.schema, batches).map_err(DataFusionError::from),
+        })
+    }
+}
+
+impl Batches {
+    fn decode(&mut self, part: &Part) -> Result<()> {
+        let bytes = std::fs::read(&part.info.file.path).map_err(|error| part.broken(error))?;
+        let bytes = Bytes::from(bytes);
+        let meta = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())
+            .map_err(|error| part.broken(error))?;
+        let names = self.schema.fields().iter().map(|field| field.name().as_str());
+        let mask = ProjectionMask::columns(meta.parquet_schema(), names);
+        let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+        let all = u64::try_from(meta.metadata().file_metadata().num_rows()).unwrap_or(0);
+        let selection = part.slice.rows.as_ref().map(|rows| {
+            RowSelection::from(vec![
+                RowSelector::skip(count(rows.start)),
+                RowSelector::select(count(rows.end - rows.start)),
+            ])
+        });
+        // A reader makes room for a whole batch.
+        let rows = self.rows.min(count(all)).max(1);
+        let batches = pages::read(bytes, &meta, mask, rows, selection);
+        for batch in batches.map_err(|error| part.broken(error))? {
+            let batch = batch.map_err(|error| part.broken(error))?;
+            self.held += batch.num_rows();
+            self.decoded.push(part.adapt(&batch, &self.schema)?);
+        }
+        Ok(())
+    }
+}
