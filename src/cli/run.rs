@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::out::{bytes, grouped, print_json};
-use super::progress;
+use super::progress::ProgressArgs;
 use super::session::SessionArgs;
 use crate::config::Config;
 use crate::engine::{Engine, Outcome, RunOptions, Scope};
@@ -42,6 +42,8 @@ pub(super) struct RunArgs {
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8> {
@@ -55,15 +57,18 @@ pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8>
     };
     let mut engine = Engine::new(config)?;
     engine.keep_going(args.keep_going);
-    args.session.sources.open(&mut engine).await?;
     let set = engine.find_set(&args.set)?;
-    let total = total(&engine, &scope);
     let progress = Arc::new(Progress::default());
     let keep_going = args.keep_going;
     let counter = Arc::clone(&progress);
     let options = RunOptions { target, scope, params, keep_going, progress: counter, stop };
     let name = set.name.clone();
-    let outcome = progress::shown(&name, &progress, total, engine.run(set, &options)).await?;
+    let work = async {
+        options.stop.or(args.session.sources.open(&mut engine)).await?;
+        progress.expect(total(&engine, &options.scope));
+        engine.run(set, &options).await
+    };
+    let outcome = args.progress.shown(&name, &progress, work).await?;
     if args.json {
         print_json(&summary(&outcome))?;
     }

@@ -61,7 +61,8 @@ impl Engine {
         let mut left_out: Vec<(String, String)> = Vec::new();
         let mut symbols = BTreeSet::new();
         loop {
-            let planned = self.plan_set(set.clone(), &options.params).await?;
+            let stop = &options.stop;
+            let planned = stop.or(self.plan_set(set.clone(), &options.params)).await?;
             let sources = self.sources().values().flat_map(|s| s.left_out().to_vec());
             let unread: Vec<_> = sources.collect();
             let all_left_out: Vec<_> = unread.iter().chain(&left_out).cloned().collect();
@@ -77,10 +78,10 @@ impl Engine {
             let found = match (&file, error.bad_symbol()) {
                 (Some(_), _) => Vec::new(),
                 (None, Some(symbol)) => vec![symbol.to_string()],
-                (None, None) => attempt.find_failing().await?,
+                (None, None) => stop.or(attempt.find_failing()).await?,
             };
             if let Some(file) = file {
-                if !self.leave_out_file(&file).await? {
+                if !stop.or(self.leave_out_file(&file)).await? {
                     return Err(error);
                 }
                 left_out.push((file, error.to_string()));
@@ -153,10 +154,11 @@ impl Attempt<'_> {
             header.partition_by.iter().filter_map(|c| index(c)).collect();
         let checks = self.checks(partition_by.is_empty())?;
         let logical = self.scoped()?;
-        self.check_unique(&logical, &checks.1).await?;
+        let stop = &self.options.stop;
+        stop.or(self.check_unique(&logical, &checks.1)).await?;
         let mut order = partition_by.clone();
         order.extend([entity, time].iter().filter(|key| !partition_by.contains(key)));
-        let plan = self.physical(&logical, entity, order).await?;
+        let plan = stop.or(self.physical(&logical, entity, order)).await?;
         let (of_plan, scope) = (Arc::clone(&plan), self.options.scope.clone());
         let covers = move |symbol: &str, range: &SymbolRange| {
             scope.covers(symbol, &range.first, &range.last)
@@ -426,11 +428,7 @@ impl Attempt<'_> {
             while stream.try_next().await?.is_some() {}
             Ok::<_, DataFusionError>(())
         };
-        let mut stop = self.options.stop.clone();
-        tokio::select! {
-            drained = drained => Ok(drained.is_ok()),
-            error = stop.stopped() => Err(error),
-        }
+        Ok(drained.await.is_ok())
     }
 }
 

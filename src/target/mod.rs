@@ -5,12 +5,12 @@ mod audit;
 mod csv;
 mod fault;
 mod parquet;
+mod progress;
 mod staging;
 mod watermark;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
@@ -21,6 +21,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{Location, Record, SymbolRange, records};
 
 pub use audit::{Check, Rule};
+pub use progress::Progress;
 pub use staging::Lock;
 
 /// Where a run writes to.
@@ -116,40 +117,44 @@ impl Stopper {
 }
 
 impl Stop {
+    /// What `work` gives, or the error to end with if it is stopped first; `work` is then dropped.
+    ///
+    /// # Errors
+    /// Of `work`, or [`Stop::stopped`].
+    pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut stop = self.clone();
+        tokio::select! {
+            done = work => done,
+            error = stop.stopped() => Err(error),
+        }
+    }
+
+    /// The error to end with, if it is stopped: for work that hardly ever waits.
+    ///
+    /// # Errors
+    /// As [`Stop::stopped`].
+    pub fn check(&self) -> Result<()> {
+        match *self.0.borrow() {
+            Some(why) => Err(stopped(why)),
+            None => Ok(()),
+        }
+    }
+
     /// Resolves with the error to end with, once stopped; never if the other half is gone.
     pub async fn stopped(&mut self) -> Error {
         let why = match self.0.wait_for(Option::is_some).await {
             Ok(why) => *why,
             Err(_) => std::future::pending().await,
         };
-        match why {
-            Some(Kind::Timeout) => Error::new(Kind::Timeout, "the time limit has passed")
-                .hint("raise timeout_seconds; the target is as it was"),
-            _ => Error::new(Kind::Interrupted, "interrupted; the target is as it was"),
-        }
+        stopped(why.unwrap_or(Kind::Interrupted))
     }
 }
 
-/// Rows written so far, for whoever shows it.
-#[derive(Debug, Default)]
-pub struct Progress {
-    rows: AtomicU64,
-}
-
-impl Progress {
-    /// Counts rows that were written.
-    pub fn add(&self, rows: usize) {
-        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
-    }
-
-    /// Rows written so far.
-    pub fn rows(&self) -> u64 {
-        self.rows.load(Ordering::Relaxed)
-    }
-
-    /// Starts again at zero, when a run is tried again.
-    pub fn reset(&self) {
-        self.rows.store(0, Ordering::Relaxed);
+fn stopped(why: Kind) -> Error {
+    match why {
+        Kind::Timeout => Error::new(Kind::Timeout, "the time limit has passed")
+            .hint("raise timeout_seconds; the target is as it was"),
+        _ => Error::new(Kind::Interrupted, "interrupted; the target is as it was"),
     }
 }
 
@@ -212,6 +217,7 @@ pub fn open(target: &Target) -> Result<Lock> {
 /// # Errors
 /// Of the plan, of an audit, or of the place; the target is then as it was.
 pub async fn write(target: &Target, lock: &Lock, job: Job) -> Result<Record> {
+    job.progress.watch(&job.plan);
     match target {
         Target::Parquet(path) => parquet::write(path, lock, job).await,
         Target::Csv(path) => csv::write(path, lock, job).await,

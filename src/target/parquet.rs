@@ -95,7 +95,7 @@ pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Re
     complete(&mut record, lock, &job)?;
     write_record(stage.path(), target, &record).map_err(|error| unwritable(target, &error))?;
     fault::point("record-written");
-    stage.commit()?;
+    stage.commit(&job.stop).await?;
     Ok(record)
 }
 
@@ -137,11 +137,13 @@ async fn write_partitions(stage: &Path, lock: &Lock, job: &mut Job) -> Result<Ve
         let mut writer = PartWriter::new(stage, number, Arc::clone(&shape));
         let progress = Arc::clone(&job.progress);
         let explain = Arc::clone(&job.explain);
+        let stop = job.stop.clone();
         tasks.spawn(async move {
             let mut stream = stream;
             let mut marks = Watermarks::default();
             let run = async {
                 while let Some(batch) = stream.try_next().await.map_err(|e| explain(&e))? {
+                    stop.check()?;
                     auditor.check(&batch).map_err(|e| explain(&e))?;
                     marks
                         .add(&batch, writer.shape.entity, writer.shape.time)
@@ -341,7 +343,9 @@ impl PartWriter {
 
 fn start_file(stage: &Path, part: usize, file: usize, folder: &str, shape: &Shape) -> Result<Open> {
     let directory = stage.join(folder);
-    std::fs::create_dir_all(&directory).map_err(|error| unwritable(&directory, &error))?;
+    if !folder.is_empty() {
+        std::fs::create_dir_all(&directory).map_err(|error| unwritable(&directory, &error))?;
+    }
     // The run is in the name: a reader that listed the old state finds its files or none of them.
     let path = directory.join(format!("part-{}-{part:04}-{file:04}.parquet", shape.run));
     let handle = File::create(&path).map_err(|error| unwritable(&path, &error))?;

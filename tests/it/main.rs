@@ -4,6 +4,7 @@
 mod kill;
 mod layouts;
 mod messages;
+mod progress;
 mod repl;
 mod rooms;
 mod runs;
