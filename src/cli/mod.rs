@@ -138,15 +138,12 @@ impl Command {
 fn configuration(command: &Command) -> Result<Config> {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let mut config = Config::load(&here, &|name| std::env::var(name).ok())?;
-    let session = match command {
-        Command::Run(args) => Some(&args.session),
-        Command::Sql(args) => Some(&args.session),
-        Command::Explain(args) => Some(&args.session),
-        Command::Repl(args) => Some(args),
-        _ => None,
-    };
-    if let Some(session) = session {
-        session.apply(&mut config)?;
+    match command {
+        Command::Run(args) => args.apply(&mut config)?,
+        Command::Sql(args) => args.session.limits.apply(&mut config)?,
+        Command::Explain(args) => args.session.limits.apply(&mut config)?,
+        Command::Repl(args) => args.limits.apply(&mut config)?,
+        Command::Demo(_) | Command::Check(_) | Command::Functions(_) => {}
     }
     Ok(config)
 }

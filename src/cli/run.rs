@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::out::{bytes, grouped, print_json};
 use super::progress::ProgressArgs;
-use super::session::SessionArgs;
+use super::session::{CompressionArgs, SessionArgs, only_parquet};
 use crate::config::Config;
 use crate::engine::{Engine, Outcome, RunOptions, Scope};
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ pub(super) struct RunArgs {
     #[arg(value_name = "SET|FILE")]
     set: String,
     #[command(flatten)]
-    pub(super) session: SessionArgs,
+    session: SessionArgs,
     /// Where to write: a directory for parquet, or a .csv file, or a target of windrow.yaml
     #[arg(long, value_name = "TARGET")]
     to: String,
@@ -39,11 +39,29 @@ pub(super) struct RunArgs {
     /// Leave out symbols and files that cannot be computed, name them, and exit with code 1
     #[arg(long)]
     keep_going: bool,
+    #[command(flatten)]
+    compression: CompressionArgs,
+    /// Write 64-bit floats as 32-bit ones
+    #[arg(long)]
+    float32: bool,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     progress: ProgressArgs,
+}
+
+impl RunArgs {
+    /// Overrides the configuration by the flags that were given.
+    pub(super) fn apply(&self, config: &mut Config) -> Result<()> {
+        self.session.limits.apply(config)?;
+        self.compression.apply(config, &self.to)?;
+        if self.float32 {
+            config.apply("float32", "true", "--float32")?;
+            only_parquet("--float32", config, &self.to)?;
+        }
+        Ok(())
+    }
 }
 
 pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8> {

@@ -179,6 +179,8 @@ impl Attempt<'_> {
             covers: Arc::new(covers),
             notices: Arc::new(move || reports(&of_plan)),
             explain: Arc::new(explain),
+            compression: self.engine.config().compression,
+            float32: self.narrows(),
             started,
             progress: Arc::clone(&self.options.progress),
             stop: self.options.stop.clone(),
@@ -327,6 +329,11 @@ impl Attempt<'_> {
         Ok(())
     }
 
+    /// Whether 64-bit floats are written as 32-bit ones: CSV is text and has neither.
+    fn narrows(&self) -> bool {
+        self.engine.config().float32 && matches!(self.options.target, Target::Parquet(_))
+    }
+
     /// What is known of the run before its rows.
     fn record(&self, left_out: Vec<(String, String)>, whole: &[WholeAudit]) -> Record {
         let planned = self.planned;
@@ -335,6 +342,12 @@ impl Attempt<'_> {
         let sources = self.engine.sources();
         let read = planned.inputs();
         let inputs = sources.iter().filter(|(name, _)| read.contains(name));
+        let narrows = self.narrows();
+        let column = |output: &super::OutputColumn| {
+            let narrow = narrows && output.data_type == DataType::Float64;
+            let ty = if narrow { &DataType::Float32 } else { &output.data_type };
+            (output.name.clone(), ty.to_string())
+        };
         Record {
             windrow: env!("CARGO_PKG_VERSION").to_string(),
             set: planned.set.name.clone(),
@@ -345,11 +358,11 @@ impl Attempt<'_> {
             from: scope.from.clone(),
             until: scope.until.clone(),
             inputs: inputs.map(|(name, source)| (name.clone(), source.input())).collect(),
-            columns: planned
-                .outputs
-                .iter()
-                .map(|o| (o.name.clone(), o.data_type.to_string()))
-                .collect(),
+            columns: planned.outputs.iter().map(column).collect(),
+            compression: match self.options.target {
+                Target::Parquet(_) => self.engine.config().compression.to_string(),
+                Target::Csv(_) => String::new(),
+            },
             audits: whole.iter().map(|a| (a.text.clone(), "passed".to_string())).collect(),
             left_out,
             ..Record::default()

@@ -4,7 +4,9 @@
 mod audit;
 mod csv;
 mod fault;
+mod groups;
 mod parquet;
+mod part;
 mod progress;
 mod staging;
 mod watermark;
@@ -17,6 +19,7 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use tokio::sync::watch;
 
+use crate::config::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Location, Record, SymbolRange, records};
 
@@ -189,6 +192,10 @@ pub struct Job {
     pub notices: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Puts an error of the plan into words, with its place.
     pub explain: Arc<dyn Fn(&DataFusionError) -> Error + Send + Sync>,
+    /// How a parquet target is compressed.
+    pub compression: Compression,
+    /// Whether a parquet target holds 64-bit floats as 32-bit ones. Audits see all bits.
+    pub float32: bool,
     /// When the run started.
     pub started: std::time::Instant,
     /// Where rows are counted.

@@ -14,3 +14,4 @@ mod slt;
 mod support;
 mod tree;
 mod windows;
+mod writer;
