@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr)]
 
 mod check;
+mod compact;
 mod demo;
 mod explain;
 mod functions;
@@ -50,6 +51,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Compute a feature set and write it to a target, whole or not at all
     Run(run::RunArgs),
+    /// Write a source, whatever its layout, as files sorted by symbol and time
+    Compact(compact::CompactArgs),
     /// Run one statement and print its result
     Sql(sql::SqlArgs),
     /// Type statements and see their results
@@ -130,7 +133,7 @@ fn start(command: Command) -> Result<u8> {
 impl Command {
     /// Whether it has something to put in order when it is stopped.
     fn writes(&self) -> bool {
-        matches!(self, Self::Demo(_) | Self::Run(_))
+        matches!(self, Self::Demo(_) | Self::Run(_) | Self::Compact(_))
     }
 }
 
@@ -140,6 +143,7 @@ fn configuration(command: &Command) -> Result<Config> {
     let mut config = Config::load(&here, &|name| std::env::var(name).ok())?;
     match command {
         Command::Run(args) => args.apply(&mut config)?,
+        Command::Compact(args) => args.apply(&mut config)?,
         Command::Sql(args) => args.session.limits.apply(&mut config)?,
         Command::Explain(args) => args.session.limits.apply(&mut config)?,
         Command::Repl(args) => args.limits.apply(&mut config)?,
@@ -152,6 +156,7 @@ async fn dispatch(command: Command, config: Config, stop: Stop) -> Result<u8> {
     match command {
         Command::Demo(args) => demo::run(args, config, stop).await,
         Command::Run(args) => run::run(args, config, stop).await,
+        Command::Compact(args) => compact::run(args, config, stop).await,
         Command::Sql(args) => sql::run(args, config).await,
         Command::Repl(_) => Ok(0), // It has its own way with Ctrl-C; see `start`.
         Command::Check(args) => check::run(args, config).await,

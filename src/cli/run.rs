@@ -87,10 +87,7 @@ pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8>
         engine.run(set, &options).await
     };
     let outcome = args.progress.shown(&name, &progress, work).await?;
-    if args.json {
-        print_json(&summary(&outcome))?;
-    }
-    tell(&outcome);
+    report(&outcome, args.json)?;
     Ok(u8::from(!outcome.record.left_out.is_empty()))
 }
 
@@ -114,8 +111,11 @@ fn total(engine: &Engine, scope: &Scope) -> Option<u64> {
     }
 }
 
-/// What was done, for people.
-fn tell(outcome: &Outcome) {
+/// What was done, for people and with `json` for programs.
+pub(super) fn report(outcome: &Outcome, json: bool) -> Result<()> {
+    if json {
+        print_json(&summary(outcome))?;
+    }
     let record = &outcome.record;
     for notice in &record.notices {
         eprintln!("note: {notice}");
@@ -124,6 +124,7 @@ fn tell(outcome: &Outcome) {
         eprintln!("left out: {what}: {why}");
     }
     eprintln!("{}", line(outcome));
+    Ok(())
 }
 
 /// One line on a committed run.

@@ -110,7 +110,7 @@ impl Engine {
     }
 
     /// A target that holds files of a source would remove at its commit what the run reads.
-    fn check_apart(&self, target: &Target) -> Result<()> {
+    pub(super) fn check_apart(&self, target: &Target) -> Result<()> {
         let real = |path: &std::path::Path| path.canonicalize().unwrap_or_else(|_| path.into());
         let to = real(target.path());
         for (name, source) in self.sources() {
@@ -177,6 +177,7 @@ impl Attempt<'_> {
             about_null: planned.outputs.iter().map(about_null).collect(),
             checks: checks.0,
             covers: Arc::new(covers),
+            append: false,
             notices: Arc::new(move || reports(&of_plan)),
             explain: Arc::new(explain),
             compression: self.engine.config().compression,

@@ -1,6 +1,7 @@
 //! Streams of batches -> somewhere, whole or not at all. This room knows stores and records; it
 //! knows neither feature sets nor where the batches come from.
 
+mod after;
 mod audit;
 mod csv;
 mod fault;
@@ -24,6 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{Location, Record, SymbolRange, records};
 
 pub use audit::{Check, Rule};
+pub use parquet::notes;
 pub use progress::Progress;
 pub use staging::Lock;
 
@@ -164,6 +166,9 @@ fn stopped(why: Kind) -> Error {
 /// Says of a symbol and the range of its rows in a target whether a run computes them all.
 pub type Covers = Arc<dyn Fn(&str, &SymbolRange) -> bool + Send + Sync>;
 
+/// Text for the metadata of columns: name, then pairs.
+pub type Notes = Vec<(String, Vec<(String, String)>)>;
+
 /// One run's output on its way to a target.
 pub struct Job {
     /// Every partition is sorted by `partition_by`, entity and time; a symbol is in one partition.
@@ -180,14 +185,16 @@ pub struct Job {
     pub checks: Vec<Check>,
     /// What is known of the run before it starts; the rest is filled in.
     pub record: Record,
-    /// Text for the metadata of each column: name, then pairs.
-    pub notes: Vec<(String, Vec<(String, String)>)>,
+    /// Text for the metadata of the columns.
+    pub notes: Notes,
     /// The symbols that were asked for; each should have rows.
     pub asked: Vec<String>,
     /// For each column, what to say if it is NULL on every row.
     pub about_null: Vec<String>,
     /// Whether rows of a symbol that the target holds lie within the scope of this run.
     pub covers: Covers,
+    /// Keep what a parquet target holds and add the rows after its watermarks.
+    pub append: bool,
     /// What the plan has to say of its inputs once it has run.
     pub notices: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Puts an error of the plan into words, with its place.
@@ -227,6 +234,10 @@ pub async fn write(target: &Target, lock: &Lock, job: Job) -> Result<Record> {
     job.progress.watch(&job.plan);
     match target {
         Target::Parquet(path) => parquet::write(path, lock, job).await,
+        Target::Csv(path) if job.append => Err(Error::target(format!(
+            "{} is a CSV file, which no rows are added to",
+            path.display()
+        ))),
         Target::Csv(path) => csv::write(path, lock, job).await,
     }
 }
@@ -249,7 +260,7 @@ fn check_scope(target: &Path, held: Option<&Record>, job: &Job) -> Result<()> {
 /// Fills in what is known of a run once its rows are written.
 fn complete(record: &mut Record, lock: &Lock, job: &Job) -> Result<()> {
     record.rows = record.files.iter().map(|f| f.rows).sum();
-    if record.rows == 0 {
+    if record.rows == 0 && !job.append {
         return Err(Error::data("the result is empty: no row matches").hint(
             "check --symbols, --from, --until and the WHERE of the set; the target is as it was",
         ));

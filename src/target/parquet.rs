@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::Field;
+use datafusion::arrow::error::ArrowError;
+use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use futures::TryStreamExt;
 use tokio::task::JoinSet;
 
+use super::after::After;
 use super::audit::{Auditor, Findings, empty_columns, judge};
 use super::part::{PartWriter, Shape};
 use super::staging::{Lock, Stage};
 use super::watermark::Watermarks;
-use super::{Job, check_scope, complete, fault, unwritable};
+use super::{Job, Notes, Target, check_scope, complete, fault, unwritable};
 use crate::error::{Error, Result};
 use crate::store::{RECORD_DIR, Record, RecordFile, latest, records};
 
@@ -66,28 +70,86 @@ fn foreign(
 }
 
 pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Record> {
-    check_scope(target, latest(target)?.as_ref(), &job)?;
+    let held = latest(target)?;
+    check_scope(target, held.as_ref(), &job)?;
+    let held = held.filter(|_| job.append);
     let stage = Stage::new(target, lock);
     std::fs::create_dir_all(stage.path()).map_err(|error| unwritable(target, &error))?;
     fault::point("stage-made");
-    let written = write_partitions(stage.path(), lock, &mut job).await?;
+    let after = match &held {
+        Some(held) => {
+            link(held, target, stage.path()).map_err(|error| unwritable(target, &error))?;
+            fault::point("files-linked");
+            let schema = job.plan.schema();
+            let after = After::of(&held.watermarks, schema.field(job.time).data_type());
+            Some(Arc::new(after.map_err(|error| Error::target(error.to_string()))?))
+        }
+        None => None,
+    };
+    let written = write_partitions(stage.path(), lock, &mut job, after).await?;
     fault::point("rows-written");
     let (mut found, mut marks) = (Vec::new(), Watermarks::default());
     let mut record = std::mem::take(&mut job.record);
+    let mut skipped = 0;
     for part in written {
         record.files.extend(part.files);
         marks.join(part.marks);
         found.push(part.found);
+        skipped += part.skipped;
     }
-    record.files.sort_by(|a, b| a.path.cmp(&b.path));
+    if skipped > 0 {
+        record.notices.push(format!(
+            "{skipped} rows left out because {} holds their symbol up to their time or later",
+            target.display()
+        ));
+    }
     record.audits.extend(judge(&job.checks, &found)?);
     record.notices.extend(empty_columns(&job.about_null, &found));
+    if let Some(held) = &held {
+        marks.join(Watermarks::from(held.watermarks.clone()));
+    }
     record.watermarks = marks.into_ranges();
     complete(&mut record, lock, &job)?;
+    record.files.extend(held.into_iter().flat_map(|held| held.files));
+    record.files.sort_by(|a, b| a.path.cmp(&b.path));
     write_record(stage.path(), target, &record).map_err(|error| unwritable(target, &error))?;
     fault::point("record-written");
     stage.commit(&job.stop).await?;
     Ok(record)
+}
+
+/// Takes the files of the target into the stage: they stay what they are.
+fn link(held: &Record, target: &Path, stage: &Path) -> std::io::Result<()> {
+    for file in &held.files {
+        let to = stage.join(&file.path);
+        if let Some(folder) = to.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::hard_link(target.join(&file.path), to)?;
+    }
+    Ok(())
+}
+
+/// What the files of a target say of their columns, for [`Job::notes`].
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn notes(target: &Target, held: &Record) -> Result<Notes> {
+    let Some(file) = held.files.first() else { return Ok(Vec::new()) };
+    let path = target.path().join(&file.path);
+    let file = std::fs::File::open(&path).map_err(|error| unreadable(&path, &error))?;
+    let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+    let meta = meta.map_err(|error| unreadable(&path, &error))?;
+    let pairs = |field: &Arc<Field>| {
+        let pairs = field.metadata().iter().map(|(key, value)| (key.clone(), value.clone()));
+        (field.name().clone(), pairs.collect())
+    };
+    Ok(meta.schema().fields().iter().map(pairs).collect())
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::target(format!("cannot read {}: {error}", path.display()))
+        .hint("move the target away and run again")
 }
 
 /// Writes the record behind those of earlier runs, which stay.
@@ -112,9 +174,16 @@ struct Part {
     files: Vec<RecordFile>,
     marks: Watermarks,
     found: Findings,
+    /// Rows that the target held already.
+    skipped: u64,
 }
 
-async fn write_partitions(stage: &Path, lock: &Lock, job: &mut Job) -> Result<Vec<Part>> {
+async fn write_partitions(
+    stage: &Path,
+    lock: &Lock,
+    job: &mut Job,
+    after: Option<Arc<After>>,
+) -> Result<Vec<Part>> {
     use datafusion::physical_plan::ExecutionPlanProperties;
     let partitions = job.plan.output_partitioning().partition_count();
     let mut tasks = JoinSet::new();
@@ -130,21 +199,32 @@ async fn write_partitions(stage: &Path, lock: &Lock, job: &mut Job) -> Result<Ve
         let explain = Arc::clone(&job.explain);
         let stop = job.stop.clone();
         let (entity, time) = (job.entity, job.time);
+        let after = after.clone();
         tasks.spawn(async move {
             let mut stream = stream;
+            let mut skipped = 0;
+            let internal = |error: ArrowError| Error::internal(error.to_string());
             let mut marks = Watermarks::default();
             let run = async {
                 while let Some(batch) = stream.try_next().await.map_err(|e| explain(&e))? {
                     stop.check()?;
-                    auditor.check(&batch).map_err(|e| explain(&e))?;
-                    marks.add(&batch, entity, time).map_err(|e| Error::internal(e.to_string()))?;
-                    writer.write(&batch)?;
                     progress.add(batch.num_rows());
+                    let batch = match &after {
+                        None => batch,
+                        Some(after) => {
+                            let (rest, held) = after.rest(batch, entity, time).map_err(internal)?;
+                            skipped += held;
+                            rest
+                        }
+                    };
+                    auditor.check(&batch).map_err(|e| explain(&e))?;
+                    marks.add(&batch, entity, time).map_err(internal)?;
+                    writer.write(&batch)?;
                 }
                 writer.finish()
             };
             let files = run.await?;
-            Ok::<Part, Error>(Part { files, marks, found: auditor.finish() })
+            Ok::<Part, Error>(Part { files, marks, found: auditor.finish(), skipped })
         });
     }
     let mut parts = Vec::new();
