@@ -6,10 +6,11 @@
 pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::{Error, Kind, Result, did_you_mean};
+use crate::error::{Error, Kind, Result, did_you_mean, nearest};
 use yaml::{Key, Node, Value};
 
 /// The name of the file that is looked for upwards from the working directory.
@@ -32,6 +33,58 @@ pub struct Config {
     pub timeout: Option<Duration>,
     /// The bytes that the engine may account for.
     pub memory_limit: Option<u64>,
+    /// How parquet targets are compressed.
+    pub compression: Compression,
+    /// Whether runs write 64-bit floats as 32-bit ones.
+    pub float32: bool,
+}
+
+/// How the pages of a parquet target are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// Snappy.
+    Snappy,
+    /// LZ4, the raw block format.
+    Lz4,
+    /// Zstandard, with its level.
+    Zstd(u8),
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self::Zstd(1)
+    }
+}
+
+impl Compression {
+    /// The words for it; a level of zstd stands behind a colon.
+    const WORDS: [&str; 4] = ["zstd", "lz4", "snappy", "none"];
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "none" => Self::None,
+            "snappy" => Self::Snappy,
+            "lz4" => Self::Lz4,
+            "zstd" => Self::default(),
+            _ => {
+                let level = text.strip_prefix("zstd:")?.parse().ok()?;
+                Self::Zstd(Some(level).filter(|level| (1..=22).contains(level))?)
+            }
+        })
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Snappy => f.write_str("snappy"),
+            Self::Lz4 => f.write_str("lz4"),
+            Self::Zstd(level) => write!(f, "zstd:{level}"),
+        }
+    }
 }
 
 /// A named source.
@@ -75,7 +128,7 @@ enum Setting {
 }
 
 /// Every key there is.
-const KEYS: [(&str, Setting); 7] = [
+const KEYS: [(&str, Setting); 9] = [
     ("sources", Setting::Mapping(take_sources)),
     ("targets", Setting::Mapping(take_targets)),
     ("batch_size", Setting::Single(take_batch_size, "1024 to 1048576 rows")),
@@ -85,6 +138,11 @@ const KEYS: [(&str, Setting); 7] = [
         "memory_limit",
         Setting::Single(take_memory_limit, "a size from 1MB up, such as 2GB or 512MiB"),
     ),
+    (
+        "compression",
+        Setting::Single(take_compression, "zstd, zstd:1 to zstd:22, lz4, snappy or none"),
+    ),
+    ("float32", Setting::Single(take_float32, "true or false")),
     ("cache_ttl", Setting::NotYet),
 ];
 
@@ -101,6 +159,8 @@ impl Default for Config {
             parallel_workers: std::thread::available_parallelism().map_or(1, usize::from),
             timeout: None,
             memory_limit: None,
+            compression: Compression::default(),
+            float32: false,
         }
     }
 }
@@ -203,7 +263,13 @@ fn names() -> impl Iterator<Item = &'static str> + Clone {
 }
 
 fn wrong(key: &str, text: &str, expected: &str) -> String {
-    format!("{key} is {}, expected {expected}", text.trim())
+    let mut message = format!("{key} is {}, expected {expected}", text.trim());
+    if key == "compression"
+        && let Some(near) = nearest(text.trim(), Compression::WORDS)
+    {
+        message += &format!("; did you mean {near}?");
+    }
+    message
 }
 
 fn not_yet(key: &str, origin: &str) -> Error {
@@ -228,6 +294,16 @@ fn take_timeout(config: &mut Config, text: &str) -> Option<()> {
 
 fn take_memory_limit(config: &mut Config, text: &str) -> Option<()> {
     config.memory_limit = Some(parse_size(text).ok().filter(|bytes| *bytes >= 1_000_000)?);
+    Some(())
+}
+
+fn take_compression(config: &mut Config, text: &str) -> Option<()> {
+    config.compression = Compression::parse(text)?;
+    Some(())
+}
+
+fn take_float32(config: &mut Config, text: &str) -> Option<()> {
+    config.float32 = text.parse().ok()?;
     Some(())
 }
 
@@ -373,7 +449,8 @@ mod tests {
     fn every_key() {
         let text = "sources:\n  bars: s3://bucket/bars/\n  trades: {location: /data/trades, entity: ticker, \
                     time: day, duplicates: error}\ntargets: {out: 'postgres://host/db?table=f'}\n\
-                    batch_size: 1024\nparallel_workers: 3\ntimeout_seconds: 1.5\nmemory_limit: 2GB\n";
+                    batch_size: 1024\nparallel_workers: 3\ntimeout_seconds: 1.5\nmemory_limit: 2GB\n\
+                    compression: zstd:9\nfloat32: true\n";
         let config = load(text, &[]).unwrap();
         assert_eq!(config.sources["bars"], SourceConfig::new("s3://bucket/bars/"));
         assert_eq!(
@@ -389,6 +466,19 @@ mod tests {
         assert_eq!((config.batch_size, config.parallel_workers), (1024, 3));
         assert_eq!(config.timeout, Some(Duration::from_millis(1500)));
         assert_eq!(config.memory_limit, Some(2_000_000_000));
+        assert_eq!((config.compression, config.float32), (Compression::Zstd(9), true));
+    }
+
+    #[test]
+    fn compressions() {
+        let words = ["none", "snappy", "lz4", "zstd:1", "zstd:22"];
+        for word in words {
+            assert_eq!(Compression::parse(word).unwrap().to_string(), word);
+        }
+        assert_eq!(Compression::parse("zstd"), Some(Compression::default()));
+        for word in ["zstd:0", "zstd:23", "zstd:", "gzip", "LZ4", ""] {
+            assert_eq!(Compression::parse(word), None, "{word}");
+        }
     }
 
     #[test]
@@ -424,7 +514,14 @@ mod tests {
         assert_eq!((config.batch_size, config.parallel_workers), (2048, 8));
         assert_eq!(config.memory_limit, Some(1_000_000_000));
         let names: Vec<String> = Config::environment_keys().map(|(_, name)| name).collect();
-        let expected = ["BATCH_SIZE", "PARALLEL_WORKERS", "TIMEOUT_SECONDS", "MEMORY_LIMIT"];
+        let expected = [
+            "BATCH_SIZE",
+            "PARALLEL_WORKERS",
+            "TIMEOUT_SECONDS",
+            "MEMORY_LIMIT",
+            "COMPRESSION",
+            "FLOAT32",
+        ];
         assert_eq!(names, expected.map(|name| format!("WINDROW_{name}")));
     }
 
@@ -446,11 +543,20 @@ mod tests {
             "memory_limit: 2 GX",
             "1:15: memory_limit is 2 GX, expected a size from 1MB up, such as 2GB or 512MiB",
         ),
+        (
+            "compression: gzip",
+            "1:14: compression is gzip, expected zstd, zstd:1 to zstd:22, lz4, snappy or none",
+        ),
+        (
+            "compression: snapy",
+            "1:14: compression is snapy, expected zstd, zstd:1 to zstd:22, lz4, snappy or none; did you mean snappy?",
+        ),
+        ("float32: yes", "1:10: float32 is yes, expected true or false"),
         ("cache_ttl: 5", "1:1: cache_ttl is not supported yet; remove the key"),
         ("batchsize: 1024", "1:1: unknown key batchsize; did you mean batch_size?"),
         (
             "colour: red",
-            "1:1: unknown key colour; keys: sources, targets, batch_size, parallel_workers, timeout_seconds, memory_limit, cache_ttl",
+            "1:1: unknown key colour; keys: sources, targets, batch_size, parallel_workers, timeout_seconds, memory_limit, compression, float32, cache_ttl",
         ),
         (
             "batch_size: 1024\nbatch_size: 2048",

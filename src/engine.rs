@@ -1,8 +1,10 @@
 //! The engine: configuration in, sessions, plans and streams of batches out. It knows no door:
 //! nothing here prints, parses a command line or reads a key press.
 
+mod compact;
 mod plan;
 mod query;
+mod ranges;
 mod run;
 mod scope;
 
@@ -24,6 +26,7 @@ use crate::error::{Error, Result, did_you_mean};
 use crate::feature_set::{FeatureSet, shipped, shipped_names};
 use crate::sql::blame;
 
+pub use compact::CompactOptions;
 pub use plan::{OutputColumn, Planned};
 pub use query::Query;
 pub use run::{Outcome, RunOptions};

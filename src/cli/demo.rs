@@ -11,7 +11,8 @@ use datafusion::arrow::datatypes::{DataType, Float64Type};
 use futures::TryStreamExt;
 
 use super::out::{grouped, print};
-use super::{progress, run, sample};
+use super::progress::ProgressArgs;
+use super::{run, sample};
 use crate::config::Config;
 use crate::engine::{Engine, RunOptions, Scope};
 use crate::error::{Error, Result};
@@ -24,6 +25,8 @@ pub(super) struct DemoArgs {
     /// Where to write the bars and the features
     #[arg(long, value_name = "D", default_value = "windrow-demo")]
     dir: PathBuf,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 /// The symbol of the preview and of the chart: the one whose price splits.
@@ -34,18 +37,19 @@ const DAYS: usize = 250;
 pub(super) async fn run(args: DemoArgs, config: Config, stop: Stop) -> Result<u8> {
     let started = Instant::now();
     let bars = args.dir.join("bars");
-    let rows = sample::write(&bars)?;
+    let rows = sample(bars.clone(), &stop).await?;
     let where_ = bars.display();
     print(&format!(
         "sample bars: {} rows, 50 symbols x 5 years, raw prices with a factor -> {where_}\n\n",
         grouped(rows as u64)
     ))?;
     let mut engine = Engine::new(config)?;
-    engine.add_source("bars", &bars.to_string_lossy()).await?;
+    stop.or(engine.add_source("bars", &bars.to_string_lossy())).await?;
     for name in shipped_names() {
         let set = engine.find_set_shipped(name)?;
         let target = Target::Parquet(args.dir.join("features").join(name));
         let progress = Arc::new(Progress::default());
+        progress.expect(Some(rows as u64));
         let options = RunOptions {
             target,
             scope: Scope::default(),
@@ -55,10 +59,10 @@ pub(super) async fn run(args: DemoArgs, config: Config, stop: Stop) -> Result<u8
             stop: stop.clone(),
         };
         let work = engine.run(set, &options);
-        let outcome = progress::shown(name, &progress, Some(rows as u64), work).await?;
+        let outcome = args.progress.shown(name, &progress, work).await?;
         print(&(run::line(&outcome) + "\n"))?;
     }
-    preview(&mut engine, &args.dir).await?;
+    stop.or(preview(&mut engine, &args.dir)).await?;
     let seconds = started.elapsed().as_secs_f64();
     print(&format!(
         "\n{} feature sets in {seconds:.1} s. Next:\n{}",
@@ -66,6 +70,13 @@ pub(super) async fn run(args: DemoArgs, config: Config, stop: Stop) -> Result<u8
         next(&args.dir)
     ))?;
     Ok(0)
+}
+
+/// Writes the sample bars beside the signals; returns rows.
+async fn sample(folder: PathBuf, stop: &Stop) -> Result<usize> {
+    let made = tokio::task::spawn_blocking(move || sample::write(&folder));
+    let panicked = |error| Error::internal(format!("making sample bars panicked: {error}"));
+    stop.or(async { made.await.map_err(panicked)? }).await
 }
 
 /// A table and a chart of one symbol.

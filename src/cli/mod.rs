@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr)]
 
 mod check;
+mod compact;
 mod demo;
 mod explain;
 mod functions;
@@ -13,11 +14,11 @@ mod sample;
 mod session;
 mod sql;
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::sync::oneshot;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -27,8 +28,10 @@ use crate::target::{Stop, Stopper};
 /// Plans of long expressions are walked recursively.
 const STACK: usize = 64 << 20;
 
-/// How long a command that was stopped may take to put things in order.
-const GRACE: Duration = Duration::from_millis(900);
+/// How long a command that writes may take to put things in order once it is stopped.
+const GRACE: Duration = Duration::from_millis(600);
+/// How long what it left running may take to end and to remove its temporary files.
+const WIND_DOWN: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Parser)]
 #[command(
@@ -48,6 +51,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Compute a feature set and write it to a target, whole or not at all
     Run(run::RunArgs),
+    /// Write a source, whatever its layout, as files sorted by symbol and time
+    Compact(compact::CompactArgs),
     /// Run one statement and print its result
     Sql(sql::SqlArgs),
     /// Type statements and see their results
@@ -107,27 +112,42 @@ fn start(command: Command) -> Result<u8> {
             let engine = args.engine(config).await?;
             return crate::repl::run(engine).await;
         }
-        let limit = config.timeout;
-        let (stopper, stop) = Stopper::new();
-        stoppable(dispatch(command, config, stop), &stopper, limit).await
+        let grace = if command.writes() { GRACE } else { Duration::ZERO };
+        let (stop, over) = stops(config.timeout, grace)?;
+        tokio::select! {
+            biased; // What was committed is committed, however late.
+            done = dispatch(command, config, stop) => done,
+            why = over => Err(match why {
+                Ok(Kind::Timeout) => {
+                    let error = Error::new(Kind::Timeout, "the time limit has passed");
+                    error.hint("raise timeout_seconds")
+                }
+                _ => Error::new(Kind::Interrupted, "interrupted"),
+            }),
+        }
     });
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(WIND_DOWN);
     code
+}
+
+impl Command {
+    /// Whether it has something to put in order when it is stopped.
+    fn writes(&self) -> bool {
+        matches!(self, Self::Demo(_) | Self::Run(_) | Self::Compact(_))
+    }
 }
 
 /// `windrow.yaml` and the environment, overridden by flags.
 fn configuration(command: &Command) -> Result<Config> {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let mut config = Config::load(&here, &|name| std::env::var(name).ok())?;
-    let session = match command {
-        Command::Run(args) => Some(&args.session),
-        Command::Sql(args) => Some(&args.session),
-        Command::Explain(args) => Some(&args.session),
-        Command::Repl(args) => Some(args),
-        _ => None,
-    };
-    if let Some(session) = session {
-        session.apply(&mut config)?;
+    match command {
+        Command::Run(args) => args.apply(&mut config)?,
+        Command::Compact(args) => args.apply(&mut config)?,
+        Command::Sql(args) => args.session.limits.apply(&mut config)?,
+        Command::Explain(args) => args.session.limits.apply(&mut config)?,
+        Command::Repl(args) => args.limits.apply(&mut config)?,
+        Command::Demo(_) | Command::Check(_) | Command::Functions(_) => {}
     }
     Ok(config)
 }
@@ -136,7 +156,8 @@ async fn dispatch(command: Command, config: Config, stop: Stop) -> Result<u8> {
     match command {
         Command::Demo(args) => demo::run(args, config, stop).await,
         Command::Run(args) => run::run(args, config, stop).await,
-        Command::Sql(args) => sql::run(args, config, stop).await,
+        Command::Compact(args) => compact::run(args, config, stop).await,
+        Command::Sql(args) => sql::run(args, config).await,
         Command::Repl(_) => Ok(0), // It has its own way with Ctrl-C; see `start`.
         Command::Check(args) => check::run(args, config).await,
         Command::Explain(args) => explain::run(args, config).await,
@@ -144,34 +165,32 @@ async fn dispatch(command: Command, config: Config, stop: Stop) -> Result<u8> {
     }
 }
 
-/// Stops a command on Ctrl-C, on SIGTERM and at the time limit: it is told, and has a moment to
-/// leave everything as it was.
-async fn stoppable(
-    command: impl Future<Output = Result<u8>>,
-    stopper: &Stopper,
-    limit: Option<Duration>,
-) -> Result<u8> {
-    tokio::pin!(command);
-    let deadline = async {
-        match limit {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
-        }
+/// Stops a command on Ctrl-C, on SIGTERM and at the time limit: it is told, has a moment to leave
+/// everything as it was, and is then over. This has a thread of its own, for workers that compute
+/// let signals and timers wait.
+fn stops(limit: Option<Duration>, grace: Duration) -> Result<(Stop, oneshot::Receiver<Kind>)> {
+    let (stopper, stop) = Stopper::new();
+    let (ends, over) = oneshot::channel();
+    let failed = |error| Error::internal(format!("cannot start a thread: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(failed)?;
+    let watch = async move {
+        let deadline = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let why = tokio::select! {
+            () = interrupted() => Kind::Interrupted,
+            () = deadline => Kind::Timeout,
+        };
+        stopper.stop(why);
+        tokio::time::sleep(grace).await;
+        let _ = ends.send(why);
     };
-    let why = tokio::select! {
-        done = &mut command => return done,
-        () = interrupted() => Kind::Interrupted,
-        () = deadline => Kind::Timeout,
-    };
-    stopper.stop(why);
-    let ended = tokio::time::timeout(GRACE, &mut command).await;
-    match (ended, why) {
-        (Ok(Err(error)), _) => Err(error),
-        (_, Kind::Timeout) => {
-            Err(Error::new(why, "the time limit has passed").hint("raise timeout_seconds"))
-        }
-        _ => Err(Error::new(why, "interrupted")),
-    }
+    std::thread::Builder::new().spawn(move || runtime.block_on(watch)).map_err(failed)?;
+    Ok((stop, over))
 }
 
 async fn interrupted() {

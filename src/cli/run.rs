@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::out::{bytes, grouped, print_json};
-use super::progress;
-use super::session::SessionArgs;
+use super::progress::ProgressArgs;
+use super::session::{CompressionArgs, SessionArgs, only_parquet};
 use crate::config::Config;
 use crate::engine::{Engine, Outcome, RunOptions, Scope};
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ pub(super) struct RunArgs {
     #[arg(value_name = "SET|FILE")]
     set: String,
     #[command(flatten)]
-    pub(super) session: SessionArgs,
+    session: SessionArgs,
     /// Where to write: a directory for parquet, or a .csv file, or a target of windrow.yaml
     #[arg(long, value_name = "TARGET")]
     to: String,
@@ -39,9 +39,29 @@ pub(super) struct RunArgs {
     /// Leave out symbols and files that cannot be computed, name them, and exit with code 1
     #[arg(long)]
     keep_going: bool,
+    #[command(flatten)]
+    compression: CompressionArgs,
+    /// Write 64-bit floats as 32-bit ones
+    #[arg(long)]
+    float32: bool,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    progress: ProgressArgs,
+}
+
+impl RunArgs {
+    /// Overrides the configuration by the flags that were given.
+    pub(super) fn apply(&self, config: &mut Config) -> Result<()> {
+        self.session.limits.apply(config)?;
+        self.compression.apply(config, &self.to)?;
+        if self.float32 {
+            config.apply("float32", "true", "--float32")?;
+            only_parquet("--float32", config, &self.to)?;
+        }
+        Ok(())
+    }
 }
 
 pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8> {
@@ -55,19 +75,19 @@ pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8>
     };
     let mut engine = Engine::new(config)?;
     engine.keep_going(args.keep_going);
-    args.session.sources.open(&mut engine).await?;
     let set = engine.find_set(&args.set)?;
-    let total = total(&engine, &scope);
     let progress = Arc::new(Progress::default());
     let keep_going = args.keep_going;
     let counter = Arc::clone(&progress);
     let options = RunOptions { target, scope, params, keep_going, progress: counter, stop };
     let name = set.name.clone();
-    let outcome = progress::shown(&name, &progress, total, engine.run(set, &options)).await?;
-    if args.json {
-        print_json(&summary(&outcome))?;
-    }
-    tell(&outcome);
+    let work = async {
+        options.stop.or(args.session.sources.open(&mut engine)).await?;
+        progress.expect(total(&engine, &options.scope));
+        engine.run(set, &options).await
+    };
+    let outcome = args.progress.shown(&name, &progress, work).await?;
+    report(&outcome, args.json)?;
     Ok(u8::from(!outcome.record.left_out.is_empty()))
 }
 
@@ -91,8 +111,11 @@ fn total(engine: &Engine, scope: &Scope) -> Option<u64> {
     }
 }
 
-/// What was done, for people.
-fn tell(outcome: &Outcome) {
+/// What was done, for people and with `json` for programs.
+pub(super) fn report(outcome: &Outcome, json: bool) -> Result<()> {
+    if json {
+        print_json(&summary(outcome))?;
+    }
     let record = &outcome.record;
     for notice in &record.notices {
         eprintln!("note: {notice}");
@@ -101,6 +124,7 @@ fn tell(outcome: &Outcome) {
         eprintln!("left out: {what}: {why}");
     }
     eprintln!("{}", line(outcome));
+    Ok(())
 }
 
 /// One line on a committed run.

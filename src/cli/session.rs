@@ -6,12 +6,20 @@ use super::SourceArgs;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::target::Target;
 
 /// Sources and limits.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct SessionArgs {
     #[command(flatten)]
     pub(super) sources: SourceArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+}
+
+/// What a command may take of the machine.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct LimitArgs {
     /// How many threads compute; all cores if not given
     #[arg(long, value_name = "N")]
     threads: Option<String>,
@@ -20,7 +28,7 @@ pub(super) struct SessionArgs {
     memory_limit: Option<String>,
 }
 
-impl SessionArgs {
+impl LimitArgs {
     /// Overrides the configuration by the flags that were given.
     pub(super) fn apply(&self, config: &mut Config) -> Result<()> {
         if let Some(threads) = &self.threads {
@@ -31,7 +39,36 @@ impl SessionArgs {
         }
         Ok(())
     }
+}
 
+/// How a parquet target is compressed.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct CompressionArgs {
+    /// How pages are compressed: zstd, zstd:1 to zstd:22, lz4, snappy or none
+    #[arg(long, value_name = "C")]
+    compression: Option<String>,
+}
+
+impl CompressionArgs {
+    /// Overrides the configuration by the flag, which a CSV target has no use for.
+    pub(super) fn apply(&self, config: &mut Config, to: &str) -> Result<()> {
+        let Some(compression) = &self.compression else { return Ok(()) };
+        config.apply("compression", compression, "--compression")?;
+        only_parquet("--compression", config, to)
+    }
+}
+
+/// Refuses a flag that says how parquet is written, for a target that is a CSV file.
+pub(super) fn only_parquet(flag: &str, config: &Config, to: &str) -> Result<()> {
+    let to = config.targets.get(to).map_or(to, String::as_str);
+    match Target::parse(to)? {
+        Target::Parquet(_) => Ok(()),
+        Target::Csv(_) => Err(Error::usage(format!("{flag}: {to} is a CSV file"))
+            .hint("leave the flag out, or name a directory for parquet")),
+    }
+}
+
+impl SessionArgs {
     /// An engine with the sources of the command line and of the configuration.
     pub(super) async fn engine(&self, config: Config) -> Result<Engine> {
         let mut engine = Engine::new(config)?;

@@ -9,7 +9,6 @@ use super::session::SessionArgs;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::render::{Format, Limit, Printer, Terminal, error_text};
-use crate::target::Stop;
 
 #[derive(Debug, Args)]
 pub(super) struct SqlArgs {
@@ -24,7 +23,7 @@ pub(super) struct SqlArgs {
 }
 
 #[allow(clippy::print_stderr)]
-pub(super) async fn run(args: SqlArgs, config: Config, mut stop: Stop) -> Result<u8> {
+pub(super) async fn run(args: SqlArgs, config: Config) -> Result<u8> {
     let terminal = Terminal::of_stdout();
     let told = |error: &Error| {
         let width = terminal.map_or(100, |t| t.width);
@@ -49,14 +48,7 @@ pub(super) async fn run(args: SqlArgs, config: Config, mut stop: Stop) -> Result
     let mut printer = Printer::new(args.format, &query.schema(), BufWriter::new(stdout()), limit);
     let mut stream = query.stream()?;
     loop {
-        let next = tokio::select! {
-            next = stream.try_next() => next,
-            error = stop.stopped() => return Err(Error::new(error.kind(), match error.kind() {
-                crate::error::Kind::Timeout => "the time limit has passed; raise timeout_seconds",
-                _ => "interrupted",
-            })),
-        };
-        match next {
+        match stream.try_next().await {
             Ok(Some(batch)) => printer.batch(&batch)?,
             Ok(None) => break,
             Err(error) => {

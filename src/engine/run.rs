@@ -62,7 +62,8 @@ impl Engine {
         let mut left_out: Vec<(String, String)> = Vec::new();
         let mut symbols = BTreeSet::new();
         loop {
-            let planned = self.plan_set(set.clone(), &options.params).await?;
+            let stop = &options.stop;
+            let planned = stop.or(self.plan_set(set.clone(), &options.params)).await?;
             let sources = self.sources().values().flat_map(|s| s.left_out().to_vec());
             let unread: Vec<_> = sources.collect();
             let all_left_out: Vec<_> = unread.iter().chain(&left_out).cloned().collect();
@@ -78,10 +79,10 @@ impl Engine {
             let found = match (&file, error.bad_symbol()) {
                 (Some(_), _) => Vec::new(),
                 (None, Some(symbol)) => vec![symbol.to_string()],
-                (None, None) => attempt.find_failing().await?,
+                (None, None) => stop.or(attempt.find_failing()).await?,
             };
             if let Some(file) = file {
-                if !self.leave_out_file(&file).await? {
+                if !stop.or(self.leave_out_file(&file)).await? {
                     return Err(error);
                 }
                 left_out.push((file, error.to_string()));
@@ -109,8 +110,17 @@ impl Engine {
         Ok(true)
     }
 
+    /// How many partitions of a plan are written at the same time: each holds rows back, so no
+    /// more than there are threads, unless rows change partitions.
+    pub(super) fn side_by_side(&self, plan: &Arc<dyn ExecutionPlan>) -> usize {
+        match independent(plan) {
+            true => self.config().parallel_workers,
+            false => plan.output_partitioning().partition_count(),
+        }
+    }
+
     /// A target that holds files of a source would remove at its commit what the run reads.
-    fn check_apart(&self, target: &Target) -> Result<()> {
+    pub(super) fn check_apart(&self, target: &Target) -> Result<()> {
         let real = |path: &Path| {
             let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
             path.canonicalize().unwrap_or_else(|_| path.into())
@@ -157,24 +167,20 @@ impl Attempt<'_> {
             header.partition_by.iter().filter_map(|c| index(c)).collect();
         let checks = self.checks(partition_by.is_empty())?;
         let logical = self.scoped()?;
-        self.check_unique(&logical, &checks.1).await?;
+        let stop = &self.options.stop;
+        stop.or(self.check_unique(&logical, &checks.1)).await?;
         let mut order = partition_by.clone();
         order.extend([entity, time].iter().filter(|key| !partition_by.contains(key)));
-        let plan = self.physical(&logical, entity, order).await?;
+        let plan = stop.or(self.physical(&logical, entity, order)).await?;
         let (of_plan, scope) = (Arc::clone(&plan), self.options.scope.clone());
         let covers = move |symbol: &str, range: &SymbolRange| {
             scope.covers(symbol, &range.first, &range.last)
         };
         let text = planned.rendered.clone();
         let explain = move |error: &DataFusionError| locate(blame(error, &text.sql, &[]), &text);
-        // Every partition that is being written holds rows back.
-        let side_by_side = match independent(&plan) {
-            true => self.engine.config().parallel_workers,
-            false => plan.output_partitioning().partition_count(),
-        };
         let job = Job {
+            side_by_side: self.engine.side_by_side(&plan),
             plan,
-            side_by_side,
             context: self.engine.context().task_ctx(),
             entity,
             time,
@@ -185,8 +191,11 @@ impl Attempt<'_> {
             about_null: planned.outputs.iter().map(about_null).collect(),
             checks: checks.0,
             covers: Arc::new(covers),
+            append: false,
             notices: Arc::new(move || reports(&of_plan)),
             explain: Arc::new(explain),
+            compression: self.engine.config().compression,
+            float32: self.narrows(),
             started,
             progress: Arc::clone(&self.options.progress),
             stop: self.options.stop.clone(),
@@ -340,6 +349,11 @@ impl Attempt<'_> {
         Ok(())
     }
 
+    /// Whether 64-bit floats are written as 32-bit ones: CSV is text and has neither.
+    fn narrows(&self) -> bool {
+        self.engine.config().float32 && matches!(self.options.target, Target::Parquet(_))
+    }
+
     /// What is known of the run before its rows.
     fn record(&self, left_out: Vec<(String, String)>, whole: &[WholeAudit]) -> Record {
         let planned = self.planned;
@@ -348,6 +362,12 @@ impl Attempt<'_> {
         let sources = self.engine.sources();
         let read = planned.inputs();
         let inputs = sources.iter().filter(|(name, _)| read.contains(name));
+        let narrows = self.narrows();
+        let column = |output: &super::OutputColumn| {
+            let narrow = narrows && output.data_type == DataType::Float64;
+            let ty = if narrow { &DataType::Float32 } else { &output.data_type };
+            (output.name.clone(), ty.to_string())
+        };
         Record {
             windrow: env!("CARGO_PKG_VERSION").to_string(),
             set: planned.set.name.clone(),
@@ -358,11 +378,11 @@ impl Attempt<'_> {
             from: scope.from.clone(),
             until: scope.until.clone(),
             inputs: inputs.map(|(name, source)| (name.clone(), source.input())).collect(),
-            columns: planned
-                .outputs
-                .iter()
-                .map(|o| (o.name.clone(), o.data_type.to_string()))
-                .collect(),
+            columns: planned.outputs.iter().map(column).collect(),
+            compression: match self.options.target {
+                Target::Parquet(_) => self.engine.config().compression.to_string(),
+                Target::Csv(_) => String::new(),
+            },
             audits: whole.iter().map(|a| (a.text.clone(), "passed".to_string())).collect(),
             left_out,
             ..Record::default()
@@ -441,11 +461,7 @@ impl Attempt<'_> {
             while stream.try_next().await?.is_some() {}
             Ok::<_, DataFusionError>(())
         };
-        let mut stop = self.options.stop.clone();
-        tokio::select! {
-            drained = drained => Ok(drained.is_ok()),
-            error = stop.stopped() => Err(error),
-        }
+        Ok(drained.await.is_ok())
     }
 }
 

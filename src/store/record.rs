@@ -42,6 +42,8 @@ pub struct Record {
     pub rows: u64,
     /// Output columns with their types.
     pub columns: Vec<(String, String)>,
+    /// How the pages of parquet files are compressed.
+    pub compression: String,
     /// First and last time per symbol: the watermarks.
     pub watermarks: BTreeMap<String, SymbolRange>,
     /// Audits and what they found.

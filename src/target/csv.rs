@@ -52,7 +52,7 @@ pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Re
         .and_then(|()| std::fs::rename(&aside, &path))
         .map_err(|error| unwritable(target, &error))?;
     fault::point("record-written");
-    stage.commit()?;
+    stage.commit(&job.stop).await?;
     Ok(record)
 }
 

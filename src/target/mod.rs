@@ -1,26 +1,32 @@
 //! Streams of batches -> somewhere, whole or not at all. This room knows stores and records; it
 //! knows neither feature sets nor where the batches come from.
 
+mod after;
 mod audit;
 mod csv;
 mod fault;
+mod groups;
 mod parquet;
+mod part;
+mod progress;
 mod staging;
 mod watermark;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use tokio::sync::watch;
 
+use crate::config::Compression;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Location, Record, SymbolRange, records};
 
 pub use audit::{Check, Rule};
+pub use parquet::notes;
+pub use progress::Progress;
 pub use staging::Lock;
 
 /// Where a run writes to.
@@ -116,45 +122,52 @@ impl Stopper {
 }
 
 impl Stop {
+    /// What `work` gives, or the error to end with if it is stopped first; `work` is then dropped.
+    ///
+    /// # Errors
+    /// Of `work`, or [`Stop::stopped`].
+    pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut stop = self.clone();
+        tokio::select! {
+            done = work => done,
+            error = stop.stopped() => Err(error),
+        }
+    }
+
+    /// The error to end with, if it is stopped: for work that hardly ever waits.
+    ///
+    /// # Errors
+    /// As [`Stop::stopped`].
+    pub fn check(&self) -> Result<()> {
+        match *self.0.borrow() {
+            Some(why) => Err(stopped(why)),
+            None => Ok(()),
+        }
+    }
+
     /// Resolves with the error to end with, once stopped; never if the other half is gone.
     pub async fn stopped(&mut self) -> Error {
         let why = match self.0.wait_for(Option::is_some).await {
             Ok(why) => *why,
             Err(_) => std::future::pending().await,
         };
-        match why {
-            Some(Kind::Timeout) => Error::new(Kind::Timeout, "the time limit has passed")
-                .hint("raise timeout_seconds; the target is as it was"),
-            _ => Error::new(Kind::Interrupted, "interrupted; the target is as it was"),
-        }
+        stopped(why.unwrap_or(Kind::Interrupted))
     }
 }
 
-/// Rows written so far, for whoever shows it.
-#[derive(Debug, Default)]
-pub struct Progress {
-    rows: AtomicU64,
-}
-
-impl Progress {
-    /// Counts rows that were written.
-    pub fn add(&self, rows: usize) {
-        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
-    }
-
-    /// Rows written so far.
-    pub fn rows(&self) -> u64 {
-        self.rows.load(Ordering::Relaxed)
-    }
-
-    /// Starts again at zero, when a run is tried again.
-    pub fn reset(&self) {
-        self.rows.store(0, Ordering::Relaxed);
+fn stopped(why: Kind) -> Error {
+    match why {
+        Kind::Timeout => Error::new(Kind::Timeout, "the time limit has passed")
+            .hint("raise timeout_seconds; the target is as it was"),
+        _ => Error::new(Kind::Interrupted, "interrupted; the target is as it was"),
     }
 }
 
 /// Says of a symbol and the range of its rows in a target whether a run computes them all.
 pub type Covers = Arc<dyn Fn(&str, &SymbolRange) -> bool + Send + Sync>;
+
+/// Text for the metadata of columns: name, then pairs.
+pub type Notes = Vec<(String, Vec<(String, String)>)>;
 
 /// One run's output on its way to a target.
 pub struct Job {
@@ -175,18 +188,24 @@ pub struct Job {
     pub checks: Vec<Check>,
     /// What is known of the run before it starts; the rest is filled in.
     pub record: Record,
-    /// Text for the metadata of each column: name, then pairs.
-    pub notes: Vec<(String, Vec<(String, String)>)>,
+    /// Text for the metadata of the columns.
+    pub notes: Notes,
     /// The symbols that were asked for; each should have rows.
     pub asked: Vec<String>,
     /// For each column, what to say if it is NULL on every row.
     pub about_null: Vec<String>,
     /// Whether rows of a symbol that the target holds lie within the scope of this run.
     pub covers: Covers,
+    /// Keep what a parquet target holds and add the rows after its watermarks.
+    pub append: bool,
     /// What the plan has to say of its inputs once it has run.
     pub notices: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Puts an error of the plan into words, with its place.
     pub explain: Arc<dyn Fn(&DataFusionError) -> Error + Send + Sync>,
+    /// How a parquet target is compressed.
+    pub compression: Compression,
+    /// Whether a parquet target holds 64-bit floats as 32-bit ones. Audits see all bits.
+    pub float32: bool,
     /// When the run started.
     pub started: std::time::Instant,
     /// Where rows are counted.
@@ -215,8 +234,13 @@ pub fn open(target: &Target) -> Result<Lock> {
 /// # Errors
 /// Of the plan, of an audit, or of the place; the target is then as it was.
 pub async fn write(target: &Target, lock: &Lock, job: Job) -> Result<Record> {
+    job.progress.watch(&job.plan);
     match target {
         Target::Parquet(path) => parquet::write(path, lock, job).await,
+        Target::Csv(path) if job.append => Err(Error::target(format!(
+            "{} is a CSV file, which no rows are added to",
+            path.display()
+        ))),
         Target::Csv(path) => csv::write(path, lock, job).await,
     }
 }
@@ -239,7 +263,7 @@ fn check_scope(target: &Path, held: Option<&Record>, job: &Job) -> Result<()> {
 /// Fills in what is known of a run once its rows are written.
 fn complete(record: &mut Record, lock: &Lock, job: &Job) -> Result<()> {
     record.rows = record.files.iter().map(|f| f.rows).sum();
-    if record.rows == 0 {
+    if record.rows == 0 && !job.append {
         return Err(Error::data("the result is empty: no row matches").hint(
             "check --symbols, --from, --until and the WHERE of the set; the target is as it was",
         ));

@@ -1,30 +1,22 @@
 //! Parquet directories: one file per partition at a time, built aside and exchanged whole.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch};
-use datafusion::arrow::compute::kernels::cmp::lt;
-use datafusion::arrow::compute::partition;
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::arrow::datatypes::Field;
 use datafusion::arrow::error::ArrowError;
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
-use datafusion::parquet::file::metadata::{KeyValue, SortingColumn};
-use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
-use datafusion::parquet::schema::types::ColumnPath;
+use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use futures::TryStreamExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::after::After;
 use super::audit::{Auditor, Findings, empty_columns, judge};
+use super::part::{PartWriter, Shape};
 use super::staging::{Lock, Stage};
 use super::watermark::Watermarks;
-use super::{Job, check_scope, complete, fault, unwritable};
+use super::{Job, Notes, Target, check_scope, complete, fault, unwritable};
 use crate::error::{Error, Result};
 use crate::store::{RECORD_DIR, Record, RecordFile, latest, records};
 
@@ -79,28 +71,86 @@ fn foreign(
 }
 
 pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Record> {
-    check_scope(target, latest(target)?.as_ref(), &job)?;
+    let held = latest(target)?;
+    check_scope(target, held.as_ref(), &job)?;
+    let held = held.filter(|_| job.append);
     let stage = Stage::new(target, lock);
     std::fs::create_dir_all(stage.path()).map_err(|error| unwritable(target, &error))?;
     fault::point("stage-made");
-    let written = write_partitions(stage.path(), lock, &mut job).await?;
+    let after = match &held {
+        Some(held) => {
+            link(held, target, stage.path()).map_err(|error| unwritable(target, &error))?;
+            fault::point("files-linked");
+            let schema = job.plan.schema();
+            let after = After::of(&held.watermarks, schema.field(job.time).data_type());
+            Some(Arc::new(after.map_err(|error| Error::target(error.to_string()))?))
+        }
+        None => None,
+    };
+    let written = write_partitions(stage.path(), lock, &mut job, after).await?;
     fault::point("rows-written");
     let (mut found, mut marks) = (Vec::new(), Watermarks::default());
     let mut record = std::mem::take(&mut job.record);
+    let mut skipped = 0;
     for part in written {
         record.files.extend(part.files);
         marks.join(part.marks);
         found.push(part.found);
+        skipped += part.skipped;
     }
-    record.files.sort_by(|a, b| a.path.cmp(&b.path));
+    if skipped > 0 {
+        record.notices.push(format!(
+            "{skipped} rows left out because {} holds their symbol up to their time or later",
+            target.display()
+        ));
+    }
     record.audits.extend(judge(&job.checks, &found)?);
     record.notices.extend(empty_columns(&job.about_null, &found));
+    if let Some(held) = &held {
+        marks.join(Watermarks::from(held.watermarks.clone()));
+    }
     record.watermarks = marks.into_ranges();
     complete(&mut record, lock, &job)?;
+    record.files.extend(held.into_iter().flat_map(|held| held.files));
+    record.files.sort_by(|a, b| a.path.cmp(&b.path));
     write_record(stage.path(), target, &record).map_err(|error| unwritable(target, &error))?;
     fault::point("record-written");
-    stage.commit()?;
+    stage.commit(&job.stop).await?;
     Ok(record)
+}
+
+/// Takes the files of the target into the stage: they stay what they are.
+fn link(held: &Record, target: &Path, stage: &Path) -> std::io::Result<()> {
+    for file in &held.files {
+        let to = stage.join(&file.path);
+        if let Some(folder) = to.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::hard_link(target.join(&file.path), to)?;
+    }
+    Ok(())
+}
+
+/// What the files of a target say of their columns, for [`Job::notes`].
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn notes(target: &Target, held: &Record) -> Result<Notes> {
+    let Some(file) = held.files.first() else { return Ok(Vec::new()) };
+    let path = target.path().join(&file.path);
+    let file = std::fs::File::open(&path).map_err(|error| unreadable(&path, &error))?;
+    let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+    let meta = meta.map_err(|error| unreadable(&path, &error))?;
+    let pairs = |field: &Arc<Field>| {
+        let pairs = field.metadata().iter().map(|(key, value)| (key.clone(), value.clone()));
+        (field.name().clone(), pairs.collect())
+    };
+    Ok(meta.schema().fields().iter().map(pairs).collect())
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::target(format!("cannot read {}: {error}", path.display()))
+        .hint("move the target away and run again")
 }
 
 /// Writes the record behind those of earlier runs, which stay.
@@ -125,9 +175,16 @@ struct Part {
     files: Vec<RecordFile>,
     marks: Watermarks,
     found: Findings,
+    /// Rows that the target held already.
+    skipped: u64,
 }
 
-async fn write_partitions(stage: &Path, lock: &Lock, job: &mut Job) -> Result<Vec<Part>> {
+async fn write_partitions(
+    stage: &Path,
+    lock: &Lock,
+    job: &mut Job,
+    after: Option<Arc<After>>,
+) -> Result<Vec<Part>> {
     use datafusion::physical_plan::ExecutionPlanProperties;
     let partitions = job.plan.output_partitioning().partition_count();
     let mut tasks = JoinSet::new();
@@ -140,23 +197,35 @@ async fn write_partitions(stage: &Path, lock: &Lock, job: &mut Job) -> Result<Ve
         let mut writer = PartWriter::new(stage, number, Arc::clone(&shape));
         let progress = Arc::clone(&job.progress);
         let explain = Arc::clone(&job.explain);
+        let stop = job.stop.clone();
+        let (entity, time) = (job.entity, job.time);
+        let after = after.clone();
         tasks.spawn(async move {
             let _turn = turns.acquire().await;
             let mut stream = plan.execute(number, context).map_err(|error| explain(&error))?;
+            let mut skipped = 0;
+            let internal = |error: ArrowError| Error::internal(error.to_string());
             let mut marks = Watermarks::default();
             let run = async {
                 while let Some(batch) = stream.try_next().await.map_err(|e| explain(&e))? {
-                    auditor.check(&batch).map_err(|e| explain(&e))?;
-                    marks
-                        .add(&batch, writer.shape.entity, writer.shape.time)
-                        .map_err(|e| Error::internal(e.to_string()))?;
-                    writer.write(&batch)?;
+                    stop.check()?;
                     progress.add(batch.num_rows());
+                    let batch = match &after {
+                        None => batch,
+                        Some(after) => {
+                            let (rest, held) = after.rest(batch, entity, time).map_err(internal)?;
+                            skipped += held;
+                            rest
+                        }
+                    };
+                    auditor.check(&batch).map_err(|e| explain(&e))?;
+                    marks.add(&batch, entity, time).map_err(internal)?;
+                    writer.write(&batch)?;
                 }
                 writer.finish()
             };
-            let files = run.await?;
-            Ok::<Part, Error>(Part { files, marks, found: auditor.finish() })
+            let files = run.await?.whole().await?;
+            Ok::<Part, Error>(Part { files, marks, found: auditor.finish(), skipped })
         });
     }
     let mut parts = Vec::new();
@@ -181,248 +250,4 @@ async fn write_partitions(stage: &Path, lock: &Lock, job: &mut Job) -> Result<Ve
             }
         }
     }
-}
-
-/// What every file of a run has in common.
-struct Shape {
-    run: String,
-    entity: usize,
-    time: usize,
-    partition_by: Vec<usize>,
-    columns: Vec<usize>,
-    schema: SchemaRef,
-    properties: WriterProperties,
-}
-
-impl Shape {
-    fn of(job: &Job, lock: &Lock) -> Self {
-        let all = job.plan.schema();
-        let partition_by = job.partition_by.clone();
-        let columns: Vec<usize> =
-            (0..all.fields().len()).filter(|i| !partition_by.contains(i)).collect();
-        let fields = columns.iter().map(|column| {
-            let field = all.field(*column).clone();
-            let notes = job.notes.iter().find(|(name, _)| name == field.name());
-            let notes = notes.map(|(_, pairs)| pairs.iter().cloned().collect()).unwrap_or_default();
-            field.with_metadata(notes)
-        });
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let properties = properties(&schema, job, &columns);
-        let (entity, time) = (job.entity, job.time);
-        Self {
-            run: lock.run().to_string(),
-            entity,
-            time,
-            partition_by,
-            columns,
-            schema,
-            properties,
-        }
-    }
-}
-
-/// Rows of a row group. Every worker holds one group until it is written.
-const ROW_GROUP: usize = 128 * 1024;
-
-/// Floats are split into bytes and not kept in dictionaries, keys are sorted and delta coded;
-/// docs/performance.md has the figures.
-fn properties(schema: &SchemaRef, job: &Job, columns: &[usize]) -> WriterProperties {
-    let level = ZstdLevel::try_new(1).unwrap_or_default();
-    let record = &job.record;
-    let facts = [("windrow.set", &record.set), ("windrow.fingerprint", &record.fingerprint)];
-    let facts = facts.map(|(key, value)| KeyValue::new(key.to_string(), value.clone()));
-    let mut builder = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_max_row_group_row_count(Some(ROW_GROUP))
-        .set_created_by(concat!("windrow ", env!("CARGO_PKG_VERSION")).to_string())
-        .set_key_value_metadata(Some(facts.to_vec()));
-    for field in schema.fields() {
-        let path = ColumnPath::from(field.name().as_str());
-        builder = match field.data_type() {
-            DataType::Float64 | DataType::Float32 => builder
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT),
-            DataType::Timestamp(..) | DataType::Date32 | DataType::Int64 | DataType::Int32 => {
-                builder
-                    .set_column_dictionary_enabled(path.clone(), false)
-                    .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
-            }
-            _ => builder,
-        };
-    }
-    let sorted = [job.entity, job.time].map(|key| columns.iter().position(|c| *c == key));
-    if let [Some(entity), Some(time)] = sorted {
-        let by = [entity, time].map(|column| SortingColumn {
-            column_idx: i32::try_from(column).unwrap_or(0),
-            descending: false,
-            nulls_first: false,
-        });
-        builder = builder.set_sorting_columns(Some(by.to_vec()));
-    }
-    builder.build()
-}
-
-/// The one open file of a partition.
-struct Open {
-    writer: ArrowWriter<File>,
-    path: PathBuf,
-    folder: String,
-    rows: u64,
-}
-
-struct PartWriter {
-    stage: PathBuf,
-    number: usize,
-    shape: Arc<Shape>,
-    open: Option<Open>,
-    /// The entity of the last row.
-    last: Option<ArrayRef>,
-    files: Vec<RecordFile>,
-}
-
-impl PartWriter {
-    fn new(stage: &Path, number: usize, shape: Arc<Shape>) -> Self {
-        let stage = stage.to_path_buf();
-        Self { stage, number, shape, open: None, last: None, files: Vec::new() }
-    }
-
-    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        if batch.num_rows() == 0 {
-            return Ok(());
-        }
-        let wrong =
-            |error: datafusion::arrow::error::ArrowError| Error::internal(error.to_string());
-        if self.shape.partition_by.is_empty() {
-            for (i, rows) in self.rising(batch).map_err(wrong)?.into_iter().enumerate() {
-                if i > 0 {
-                    self.close()?;
-                }
-                self.write_rows(&batch.slice(rows.start, rows.len()), "")?;
-            }
-            return Ok(());
-        }
-        let keys: Vec<ArrayRef> =
-            self.shape.partition_by.iter().map(|c| ArrayRef::clone(batch.column(*c))).collect();
-        for run in partition(&keys).map_err(wrong)?.ranges() {
-            let folder = folder(batch, &self.shape.partition_by, run.start).map_err(wrong)?;
-            self.write_rows(&batch.slice(run.start, run.end - run.start), &folder)?;
-        }
-        Ok(())
-    }
-
-    /// The rows cut where an entity stands behind a later one: there another period begins, and
-    /// with it another file, so that every file is sorted. The first stretch is empty if the batch
-    /// itself begins so.
-    fn rising(&mut self, batch: &RecordBatch) -> Result<Vec<Range<usize>>, ArrowError> {
-        let (rows, entities) = (batch.num_rows(), batch.column(self.shape.entity));
-        let falls = lt(&entities.slice(1, rows - 1), &entities.slice(0, rows - 1))?;
-        let falls = falls.values().set_indices().map(|row| row + 1);
-        let back = match self.last.replace(entities.slice(rows - 1, 1)) {
-            Some(last) => lt(&entities.slice(0, 1), &last)?.value(0),
-            None => false,
-        };
-        let starts = back.then_some(0).into_iter().chain(falls);
-        let mut stretches = Vec::new();
-        let mut from = 0;
-        for start in starts {
-            stretches.push(from..start);
-            from = start;
-        }
-        stretches.push(from..rows);
-        Ok(stretches)
-    }
-
-    fn write_rows(&mut self, batch: &RecordBatch, folder: &str) -> Result<()> {
-        if batch.num_rows() == 0 {
-            return Ok(());
-        }
-        if self.open.as_ref().is_some_and(|open| open.folder != folder) {
-            self.close()?;
-        }
-        let internal =
-            |error: datafusion::arrow::error::ArrowError| Error::internal(error.to_string());
-        let batch = batch.project(&self.shape.columns).map_err(internal)?;
-        let batch = RecordBatch::try_new(Arc::clone(&self.shape.schema), batch.columns().to_vec())
-            .map_err(internal)?;
-        let open = match &mut self.open {
-            Some(open) => open,
-            none => none.insert(start_file(
-                &self.stage,
-                self.number,
-                self.files.len(),
-                folder,
-                &self.shape,
-            )?),
-        };
-        open.writer.write(&batch).map_err(|error| unwritable(&open.path, &error))?;
-        open.rows += batch.num_rows() as u64;
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<()> {
-        let Some(open) = self.open.take() else { return Ok(()) };
-        let Open { writer, path, rows, .. } = open;
-        writer.close().map_err(|error| unwritable(&path, &error))?;
-        let bytes = std::fs::metadata(&path).map_err(|error| unwritable(&path, &error))?.len();
-        let below = path.strip_prefix(&self.stage).unwrap_or(&path);
-        self.files.push(RecordFile { path: below.to_string_lossy().into_owned(), rows, bytes });
-        fault::point("file-closed");
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Vec<RecordFile>> {
-        self.close()?;
-        Ok(self.files)
-    }
-}
-
-fn start_file(stage: &Path, part: usize, file: usize, folder: &str, shape: &Shape) -> Result<Open> {
-    let directory = stage.join(folder);
-    std::fs::create_dir_all(&directory).map_err(|error| unwritable(&directory, &error))?;
-    // The run is in the name: a reader that listed the old state finds its files or none of them.
-    let path = directory.join(format!("part-{}-{part:04}-{file:04}.parquet", shape.run));
-    let handle = File::create(&path).map_err(|error| unwritable(&path, &error))?;
-    let schema = Arc::clone(&shape.schema);
-    let writer = ArrowWriter::try_new(handle, schema, Some(shape.properties.clone()))
-        .map_err(|error| unwritable(&path, &error))?;
-    Ok(Open { writer, path, folder: folder.to_string(), rows: 0 })
-}
-
-/// `key=value/key=value` of one row, with hive's escaping.
-fn folder(
-    batch: &RecordBatch,
-    columns: &[usize],
-    row: usize,
-) -> Result<String, datafusion::arrow::error::ArrowError> {
-    let schema = batch.schema();
-    let mut parts = Vec::new();
-    for column in columns {
-        let values = batch.column(*column);
-        let text = if values.is_null(row) {
-            "__HIVE_DEFAULT_PARTITION__".to_string()
-        } else {
-            let options = FormatOptions::default();
-            escape(&ArrayFormatter::try_new(values, &options)?.value(row).to_string())
-        };
-        parts.push(format!("{}={text}", schema.field(*column).name()));
-    }
-    Ok(parts.join("/"))
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control()
-            || matches!(c, '/' | '\\' | ':' | '%' | '=' | '?' | '*' | '"' | '\'' | '#')
-        {
-            let mut bytes = [0; 4];
-            for byte in c.encode_utf8(&mut bytes).bytes() {
-                out += &format!("%{byte:02X}");
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }

@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Target, fault, unwritable};
+use super::{Stop, Target, fault, unwritable};
 use crate::error::{Error, Result};
 
 /// Exclusive use of a target by one run. The system releases it when the process ends, however
@@ -121,35 +121,54 @@ impl Stage {
     }
 
     /// Makes the stage the target in one step: an exchange of two names if there is a target, a
-    /// rename if there is none. What was the target is removed after.
-    pub(super) fn commit(mut self) -> Result<()> {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        sync(&self.path).map_err(|error| unwritable(&self.path, &error))?;
-        fault::point("before-exchange");
-        let flags =
-            if self.target.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
-        renameat_with(CWD, &self.path, CWD, &self.target, flags).map_err(|error| {
-            let text = std::io::Error::from(error);
-            match error {
-                rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP => {
-                    Error::target(format!(
-                        "the file system of {} cannot exchange two directories in one step ({text})",
-                        self.target.display()
-                    ))
-                    .hint("write to a target on a local file system, such as ext4, xfs, btrfs or tmpfs")
-                }
-                _ => unwritable(&self.target, &text),
-            }
-        })?;
+    /// rename if there is none. What was the target is removed after. Until the exchange it can be
+    /// stopped, after it the run is committed.
+    pub(super) async fn commit(mut self, stop: &Stop) -> Result<()> {
+        let path = self.path.clone();
+        let synced = blocking(move || {
+            let synced = sync(&path);
+            fault::point("before-exchange");
+            synced.map_err(|error| unwritable(&path, &error))
+        });
+        stop.or(synced).await?;
+        exchange(&self.path, &self.target)?;
         self.committed = true;
-        fault::point("after-exchange");
-        let _ = sync_directory(parent(&self.target));
-        fault::point("before-cleaning");
-        // The old state now stands under the stage's name. If this fails, the next run does it.
-        let _ = remove(&self.path);
-        fault::point("after-cleaning");
-        Ok(())
+        let (path, target) = (self.path.clone(), self.target.clone());
+        blocking(move || {
+            fault::point("after-exchange");
+            let _ = sync_directory(parent(&target));
+            fault::point("before-cleaning");
+            // The old state now stands under the stage's name. If this fails, the next run does it.
+            let _ = remove(&path);
+            fault::point("after-cleaning");
+            Ok(())
+        })
+        .await
     }
+}
+
+/// Runs what waits for a disk beside what waits for signals.
+async fn blocking(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+    let panicked = |error| Error::internal(format!("a commit panicked: {error}"));
+    tokio::task::spawn_blocking(work).await.map_err(panicked)?
+}
+
+fn exchange(stage: &Path, target: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let flags = if target.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+    renameat_with(CWD, stage, CWD, target, flags).map_err(|error| {
+        let text = std::io::Error::from(error);
+        match error {
+            rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP => {
+                Error::target(format!(
+                    "the file system of {} cannot exchange two directories in one step ({text})",
+                    target.display()
+                ))
+                .hint("write to a target on a local file system, such as ext4, xfs, btrfs or tmpfs")
+            }
+            _ => unwritable(target, &text),
+        }
+    })
 }
 
 impl Drop for Stage {

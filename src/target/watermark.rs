@@ -14,6 +14,12 @@ pub(super) struct Watermarks {
     ranges: BTreeMap<String, SymbolRange>,
 }
 
+impl From<BTreeMap<String, SymbolRange>> for Watermarks {
+    fn from(ranges: BTreeMap<String, SymbolRange>) -> Self {
+        Self { ranges }
+    }
+}
+
 impl Watermarks {
     /// Takes a batch whose rows of one symbol stand in time order.
     pub(super) fn add(

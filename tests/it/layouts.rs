@@ -31,7 +31,7 @@ fn cast_column(batch: &RecordBatch, name: &str, ty: &DataType) -> RecordBatch {
 }
 
 /// The rows in another order, the same every time.
-fn shuffled(batch: &RecordBatch) -> RecordBatch {
+pub(crate) fn shuffled(batch: &RecordBatch) -> RecordBatch {
     let n = batch.num_rows() as u64;
     let order: Vec<u32> = {
         let mut keyed: Vec<(u64, u32)> = (0..n)
@@ -43,13 +43,13 @@ fn shuffled(batch: &RecordBatch) -> RecordBatch {
     take_record_batch(batch, &UInt32Array::from(order)).unwrap()
 }
 
-fn filter_rows(batch: &RecordBatch, keep: impl Fn(usize) -> bool) -> RecordBatch {
+pub(crate) fn filter_rows(batch: &RecordBatch, keep: impl Fn(usize) -> bool) -> RecordBatch {
     let rows: Vec<u32> = (0..batch.num_rows()).filter(|i| keep(*i)).map(|i| i as u32).collect();
     take_record_batch(batch, &UInt32Array::from(rows)).unwrap()
 }
 
 /// Prices with two decimals, so that decimals and integers hold them exactly.
-fn bars() -> RecordBatch {
+pub(crate) fn bars() -> RecordBatch {
     let all = Bars::new(6, 120).all();
     let close = all.column_by_name("close").unwrap().as_primitive::<Float64Type>();
     let round: Float64Array = close.iter().map(|v| v.map(|v| v.round())).collect();
@@ -60,7 +60,7 @@ fn day(batch: &RecordBatch, row: usize) -> i32 {
     batch.column(1).as_any().downcast_ref::<Date32Array>().unwrap().value(row)
 }
 
-fn write_layouts(root: &Path, all: &RecordBatch) -> Vec<&'static str> {
+pub(crate) fn write_layouts(root: &Path, all: &RecordBatch) -> Vec<&'static str> {
     let at = |path: &str| root.join(path);
     write_parquet(&at("one/bars.parquet"), all);
     write_parquet(&at("shuffled/bars.parquet"), &shuffled(all));

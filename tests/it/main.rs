@@ -1,10 +1,12 @@
 //! The whole program from outside: one test binary, one module per theme.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod compact;
 mod kill;
 mod layouts;
 mod messages;
 mod plans;
+mod progress;
 mod repl;
 mod rooms;
 mod runs;
@@ -14,3 +16,4 @@ mod slt;
 mod support;
 mod tree;
 mod windows;
+mod writer;

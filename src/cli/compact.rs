@@ -1,0 +1,57 @@
+//! `windrow compact`: any layout into files that are sorted by symbol and time.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::progress::ProgressArgs;
+use super::run::report;
+use super::session::{CompressionArgs, LimitArgs};
+use crate::config::Config;
+use crate::engine::{CompactOptions, Engine};
+use crate::error::Result;
+use crate::target::{Progress, Stop, Target};
+
+#[derive(Debug, Args)]
+pub(super) struct CompactArgs {
+    /// What to read: a directory, file or 'glob', or a source of windrow.yaml
+    #[arg(value_name = "SRC")]
+    source: String,
+    /// Where to write: a directory, or a target of windrow.yaml; SRC itself if windrow wrote it
+    #[arg(value_name = "DST")]
+    to: String,
+    /// Keep what DST holds and add the rows after the last of each symbol
+    #[arg(long)]
+    append: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    compression: CompressionArgs,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    progress: ProgressArgs,
+}
+
+impl CompactArgs {
+    /// Overrides the configuration by the flags that were given.
+    pub(super) fn apply(&self, config: &mut Config) -> Result<()> {
+        self.limits.apply(config)?;
+        self.compression.apply(config, &self.to)
+    }
+}
+
+pub(super) async fn run(args: CompactArgs, config: Config, stop: Stop) -> Result<u8> {
+    let to = config.targets.get(&args.to).unwrap_or(&args.to);
+    let target = Target::parse(to)?;
+    let progress = Arc::new(Progress::default());
+    let counter = Arc::clone(&progress);
+    let (source, append) = (args.source, args.append);
+    let options = CompactOptions { source, target, append, progress: counter, stop };
+    let mut engine = Engine::new(config)?;
+    let work = engine.compact(&options);
+    let outcome = args.progress.shown("compact", &progress, work).await?;
+    report(&outcome, args.json)?;
+    Ok(0)
+}

@@ -1,0 +1,315 @@
+//! One source, whatever its layout, into files sorted by symbol and time, each with a range of
+//! symbols of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::arrow::datatypes::Schema;
+use datafusion::catalog::TableProvider;
+use datafusion::common::DataFusionError;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::physical_expr::Partitioning;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use tokio::task::JoinSet;
+
+use super::ranges::{count, cut, ranged, unordered};
+use super::scope::exact;
+use super::{Engine, Outcome};
+use crate::catalog::Source;
+use crate::error::{Error, Result};
+use crate::exec::{ordered, reports};
+use crate::sql::blame;
+use crate::store::{Record, latest};
+use crate::target::{self, Job, Lock, Progress, Stop, Target};
+
+/// The set that a record of a compacted source names.
+const SET: &str = "compact";
+/// The name of a source that the configuration does not name.
+const SOURCE: &str = "source";
+
+/// What to compact, and where to.
+#[derive(Clone, Debug)]
+pub struct CompactOptions {
+    /// A location, or the name of a configured source.
+    pub source: String,
+    /// Where to. The source itself if a run committed it: its files are then written anew.
+    pub target: Target,
+    /// Keep what the target holds and add the rows after its watermarks.
+    pub append: bool,
+    /// Where rows are counted.
+    pub progress: Arc<Progress>,
+    /// When to stop.
+    pub stop: Stop,
+}
+
+impl Engine {
+    /// Writes a source as files sorted by symbol and time, whole or not at all.
+    ///
+    /// # Errors
+    /// Of the data or the target, which is then as it was.
+    pub async fn compact(&mut self, options: &CompactOptions) -> Result<Outcome> {
+        let started = Instant::now();
+        let target = options.target.clone().resolved()?;
+        if let Target::Csv(path) = &target {
+            return Err(Error::usage(format!("{} is a CSV file", path.display()))
+                .hint("name a directory: compact writes parquet"));
+        }
+        let in_place = self.is_target(&options.source, target.path());
+        if in_place && options.append {
+            return Err(Error::usage(format!("{} cannot be added to itself", options.source))
+                .hint("leave --append out to write its files anew"));
+        }
+        let name = match self.config.sources.contains_key(&options.source) {
+            true => options.source.clone(),
+            false => SOURCE.to_string(),
+        };
+        let stop = &options.stop;
+        // What is written anew is listed under its lock: no commit comes between.
+        let early = if in_place { Some(target::open(&target)?) } else { None };
+        stop.or(self.add_source(&name, &options.source)).await?;
+        let lock = match early {
+            Some(lock) => lock,
+            None => {
+                self.check_apart(&target)?;
+                target::open(&target)?
+            }
+        };
+        let source = self.sources.get(&name).map(Arc::clone);
+        let source = source.ok_or_else(|| Error::internal("a source went missing"))?;
+        let held = latest(target.path())?.filter(|_| in_place || options.append);
+        let mut columns: Vec<usize> = (0..source.schema().fields().len()).collect();
+        if let Some(held) = held.as_ref().filter(|_| options.append) {
+            columns = stop.or(self.same_columns(&source, held, &target)).await?;
+        }
+        let work = Compaction { engine: self, name, source, columns, options };
+        let record = work.write(&target, &lock, held, started).await?;
+        Ok(Outcome { record, target })
+    }
+
+    /// Whether a location is the target itself.
+    fn is_target(&self, source: &str, target: &Path) -> bool {
+        let real = |path: &Path| -> Option<PathBuf> { path.canonicalize().ok() };
+        let location = match self.config.sources.get(source) {
+            Some(named) if !Path::new(source).exists() => named.location.as_str(),
+            _ => source,
+        };
+        real(Path::new(location)).is_some_and(|source| real(target) == Some(source))
+    }
+
+    /// The columns of the source in the order of the target's, which must be the same.
+    async fn same_columns(
+        &self,
+        source: &Source,
+        held: &Record,
+        target: &Target,
+    ) -> Result<Vec<usize>> {
+        let path = target.path().display();
+        if held.set != SET {
+            return Err(Error::target(format!("{path} was written by `run {}`", held.set))
+                .hint("compact adds to what it wrote itself: name another directory"));
+        }
+        let config = crate::config::SourceConfig::new(target.path().to_string_lossy());
+        let threads = self.config.parallel_workers;
+        let opened = tokio::task::spawn_blocking(move || {
+            Source::open("target", &config, threads, &Default::default(), false)
+        });
+        let panicked = |error| Error::internal(format!("opening a target panicked: {error}"));
+        let known = opened.await.map_err(panicked)??;
+        let differ = |what: String| {
+            Error::data(format!(
+                "the columns of {} and {path} differ: {what}",
+                source.config().location
+            ))
+            .hint("compact everything again, without --append")
+        };
+        if known.keys() != source.keys() {
+            let text = |s: &Source| format!("{}, {}", s.keys().entity, s.keys().time);
+            return Err(differ(format!("the keys are {} and {}", text(source), text(&known))));
+        }
+        let (new, old) = (source.schema(), known.schema());
+        let missing = |a: &Schema, b: &Schema| {
+            a.fields().iter().find(|f| b.index_of(f.name()).is_err()).map(|f| f.name().clone())
+        };
+        if let Some(column) = missing(&new, &old) {
+            return Err(differ(format!("{path} has no {column}")));
+        }
+        if let Some(column) = missing(&old, &new) {
+            return Err(differ(format!("{} has no {column}", source.config().location)));
+        }
+        let mut columns = Vec::new();
+        for field in old.fields() {
+            let at = new.index_of(field.name()).map_err(|error| differ(error.to_string()))?;
+            let (ours, theirs) = (new.field(at).data_type(), field.data_type());
+            if ours != theirs {
+                return Err(differ(format!("{} is {ours} and {theirs}", field.name())));
+            }
+            columns.push(at);
+        }
+        Ok(columns)
+    }
+}
+
+/// One source on its way into a target.
+struct Compaction<'a> {
+    engine: &'a Engine,
+    name: String,
+    source: Arc<Source>,
+    columns: Vec<usize>,
+    options: &'a CompactOptions,
+}
+
+impl Compaction<'_> {
+    async fn write(
+        &self,
+        target: &Target,
+        lock: &Lock,
+        held: Option<Record>,
+        started: Instant,
+    ) -> Result<Record> {
+        let schema = self.source.schema();
+        let keys = self.source.keys();
+        let index = |name: &String| {
+            let found = self.columns.iter().position(|column| schema.field(*column).name() == name);
+            found.ok_or_else(|| {
+                let location = &self.source.config().location;
+                Error::data(format!("{location} has no column {name}")).hint(
+                    "name its key columns in windrow.yaml: `sources: {bars: {location: ..., entity: ..., time: ...}}`",
+                )
+            })
+        };
+        let (entity, time) = (index(&keys.entity)?, index(&keys.time)?);
+        let stop = &self.options.stop;
+        let plan = stop.or(self.plan(entity, time)).await?;
+        let of_plan = Arc::clone(&plan);
+        let notes = match &held {
+            Some(held) => target::notes(target, held)?,
+            None => Vec::new(),
+        };
+        let job = Job {
+            side_by_side: self.engine.side_by_side(&plan),
+            context: self.engine.context().task_ctx(),
+            entity,
+            time,
+            partition_by: Vec::new(),
+            checks: Vec::new(),
+            record: self.record(&plan, held.filter(|_| !self.options.append)),
+            notes,
+            asked: Vec::new(),
+            about_null: Vec::new(),
+            covers: Arc::new(|_, _| true),
+            append: self.options.append,
+            notices: Arc::new(move || reports(&of_plan)),
+            explain: Arc::new(|error: &DataFusionError| explain(error)),
+            compression: self.engine.config().compression,
+            float32: false,
+            started,
+            progress: Arc::clone(&self.options.progress),
+            stop: stop.clone(),
+            plan,
+        };
+        target::write(target, lock, job).await
+    }
+
+    /// Every partition sorted by symbol and time, with a range of symbols of its own.
+    async fn plan(&self, entity: usize, time: usize) -> Result<Arc<dyn ExecutionPlan>> {
+        let state = self.engine.context().state();
+        let options = state.config_options();
+        self.options.progress.expect(self.source.rows());
+        let plan = self.scan(&self.columns).await?;
+        let (key, order) = (&self.source.keys().entity, [entity, time]);
+        let sorted = ordered(Arc::clone(&plan), Some(entity), &order, options);
+        let mut sorted = sorted.map_err(|error| explain(&error))?;
+        // Last of all: the planner puts hashes in place of exchanges that it finds.
+        if self.engine.config().parallel_workers > 1 && unordered(&sorted, key).is_some() {
+            let splits = self.splits().await?;
+            sorted = ranged(sorted, key, &splits).map_err(|error| explain(&error))?;
+        }
+        match sorted.output_partitioning() {
+            Partitioning::Range(_) => Ok(sorted),
+            other if other.partition_count() == 1 => Ok(sorted),
+            // Symbols of one partition lie between those of another: one file has them all.
+            _ => ordered(plan, None, &order, options).map_err(|error| explain(&error)),
+        }
+    }
+
+    async fn scan(&self, columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = self.source.schema();
+        let names = columns.iter().map(|column| exact(schema.field(*column).name()));
+        let table = provider_as_source(Arc::clone(&self.source) as Arc<dyn TableProvider>);
+        let logical = LogicalPlanBuilder::scan(self.name.as_str(), table, None)
+            .and_then(|scan| scan.project(names))
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| explain(&error))?;
+        let state = self.engine.context().state();
+        state.create_physical_plan(&logical).await.map_err(|error| explain(&error))
+    }
+
+    /// Where ranges of about equal rows begin, from a look at the symbols before they are sorted.
+    async fn splits(&self) -> Result<Vec<String>> {
+        let entity = &self.source.keys().entity;
+        let schema = self.source.schema();
+        let column = schema.index_of(entity).map_err(|e| Error::internal(e.to_string()))?;
+        let keys = self.scan(&[column]).await?;
+        let mut counts = BTreeMap::new();
+        let mut rows = 0;
+        if let Some((found, column)) = unordered(&keys, entity) {
+            let mut tasks = JoinSet::new();
+            for number in 0..found.output_partitioning().partition_count() {
+                let stream = found.execute(number, self.engine.context().task_ctx());
+                tasks.spawn(count(stream.map_err(|error| explain(&error))?, column));
+            }
+            while let Some(counted) = tasks.join_next().await {
+                let panicked = |error| Error::internal(format!("counting panicked: {error}"));
+                let (some, all) = counted.map_err(panicked)?.map_err(|error| explain(&error))?;
+                rows += all;
+                for (symbol, n) in some {
+                    *counts.entry(symbol).or_insert(0) += n;
+                }
+            }
+            self.options.progress.expect(Some(rows));
+        }
+        Ok(cut(&counts, self.engine.config().parallel_workers))
+    }
+
+    /// What is known before the rows. What is written anew stays what it was.
+    fn record(&self, plan: &Arc<dyn ExecutionPlan>, held: Option<Record>) -> Record {
+        let keys = self.source.keys();
+        let schema = plan.schema();
+        let columns = schema.fields().iter().map(|f| (f.name().clone(), f.data_type().to_string()));
+        let columns: Vec<_> = columns.collect();
+        let fresh = || Record {
+            set: SET.to_string(),
+            fingerprint: fingerprint(&columns),
+            entity: keys.entity.clone(),
+            time: keys.time.clone(),
+            inputs: BTreeMap::from([(self.name.clone(), self.source.input())]),
+            ..Record::default()
+        };
+        let of = |held: Record| Record {
+            files: Vec::new(),
+            notices: Vec::new(),
+            watermarks: BTreeMap::new(),
+            ..held
+        };
+        Record {
+            windrow: env!("CARGO_PKG_VERSION").to_string(),
+            compression: self.engine.config().compression.to_string(),
+            columns: columns.clone(),
+            ..held.map_or_else(fresh, of)
+        }
+    }
+}
+
+fn explain(error: &DataFusionError) -> Error {
+    blame(error, "", &[])
+}
+
+fn fingerprint(columns: &[(String, String)]) -> String {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    hash.update(format!("{SET} {columns:?}"));
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,371 @@
+//! The files that one partition writes: their names, columns, encodings and folders.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float32Array, RecordBatch, make_comparator,
+};
+use datafusion::arrow::compute::kernels::cmp::lt;
+use datafusion::arrow::compute::{SortOptions, partition};
+use datafusion::arrow::datatypes::{DataType, Float64Type, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
+use datafusion::parquet::file::metadata::{KeyValue, SortingColumn};
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::parquet::schema::types::ColumnPath;
+use tokio::task::JoinSet;
+
+use super::groups::{Groups, ROW_GROUP};
+use super::staging::Lock;
+use super::{Job, fault, unwritable};
+use crate::config;
+use crate::error::{Error, Result};
+use crate::store::RecordFile;
+
+/// What every file of a run has in common.
+pub(super) struct Shape {
+    run: String,
+    entity: usize,
+    time: usize,
+    partition_by: Vec<usize>,
+    columns: Vec<usize>,
+    schema: SchemaRef,
+    properties: WriterProperties,
+}
+
+impl Shape {
+    pub(super) fn of(job: &Job, lock: &Lock) -> Self {
+        let all = job.plan.schema();
+        let partition_by = job.partition_by.clone();
+        let columns: Vec<usize> =
+            (0..all.fields().len()).filter(|i| !partition_by.contains(i)).collect();
+        let fields = columns.iter().map(|column| {
+            let field = all.field(*column).clone();
+            let notes = job.notes.iter().find(|(name, _)| name == field.name());
+            let notes = notes.map(|(_, pairs)| pairs.iter().cloned().collect()).unwrap_or_default();
+            let narrow = job.float32 && *field.data_type() == DataType::Float64;
+            let field = if narrow { field.with_data_type(DataType::Float32) } else { field };
+            field.with_metadata(notes)
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let properties = properties(&schema, job, &columns);
+        let (entity, time) = (job.entity, job.time);
+        Self {
+            run: lock.run().to_string(),
+            entity,
+            time,
+            partition_by,
+            columns,
+            schema,
+            properties,
+        }
+    }
+}
+
+impl Shape {
+    /// The columns of a file, 64-bit floats as 32-bit ones where that was asked for.
+    fn narrowed(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let columns = self.columns.iter().zip(self.schema.fields()).map(|(column, field)| {
+            let values = batch.column(*column);
+            if values.data_type() == field.data_type() {
+                return Ok(ArrayRef::clone(values));
+            }
+            let wide = values.as_primitive::<Float64Type>();
+            let narrow: Float32Array = wide.unary(|value| value as f32);
+            let lost =
+                |row: &usize| wide.value(*row).is_finite() && !narrow.value(*row).is_finite();
+            match (0..wide.len()).find(lost) {
+                None => Ok(Arc::new(narrow) as ArrayRef),
+                Some(row) => Err(self.too_large(batch, field.name(), wide.value(row), row)),
+            }
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(|error| Error::internal(error.to_string()))
+    }
+
+    fn too_large(&self, batch: &RecordBatch, column: &str, value: f64, row: usize) -> Error {
+        let text = |column: usize| {
+            ArrayFormatter::try_new(batch.column(column), &FormatOptions::default())
+                .map(|text| text.value(row).to_string())
+                .unwrap_or_default()
+        };
+        let symbol = text(self.entity);
+        let time = text(self.time);
+        Error::data(format!(
+            "{column} of {symbol} at {time} is {value:e}, which no 32-bit float holds"
+        ))
+        .hint("write without float32, or scale the column")
+        .in_symbol(symbol)
+    }
+}
+
+/// Floats are split into bytes and not kept in dictionaries, keys are sorted and delta coded;
+/// docs/performance.md has the figures.
+fn properties(schema: &SchemaRef, job: &Job, columns: &[usize]) -> WriterProperties {
+    let record = &job.record;
+    let by = format!("{}, {}", record.entity, record.time);
+    let facts = [
+        ("windrow.set", &record.set),
+        ("windrow.fingerprint", &record.fingerprint),
+        ("windrow.sorted_by", &by),
+    ];
+    let facts = facts.map(|(key, value)| KeyValue::new(key.to_string(), value.clone()));
+    let mut builder = WriterProperties::builder()
+        .set_compression(codec(job.compression))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_created_by(concat!("windrow ", env!("CARGO_PKG_VERSION")).to_string())
+        .set_key_value_metadata(Some(facts.to_vec()));
+    // Pages are found by the keys, and by nothing else.
+    for key in [job.entity, job.time] {
+        let path = ColumnPath::from(job.plan.schema().field(key).name().as_str());
+        builder = builder.set_column_statistics_enabled(path, EnabledStatistics::Page);
+    }
+    for field in schema.fields() {
+        let path = ColumnPath::from(field.name().as_str());
+        builder = match field.data_type() {
+            DataType::Float64 | DataType::Float32 => builder
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT),
+            DataType::Timestamp(..) | DataType::Date32 | DataType::Int64 | DataType::Int32 => {
+                builder
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
+            }
+            _ => builder,
+        };
+    }
+    let sorted = [job.entity, job.time].map(|key| columns.iter().position(|c| *c == key));
+    if let [Some(entity), Some(time)] = sorted {
+        let by = [entity, time].map(|column| SortingColumn {
+            column_idx: i32::try_from(column).unwrap_or(0),
+            descending: false,
+            nulls_first: false,
+        });
+        builder = builder.set_sorting_columns(Some(by.to_vec()));
+    }
+    builder.build()
+}
+
+fn codec(compression: config::Compression) -> Compression {
+    match compression {
+        config::Compression::None => Compression::UNCOMPRESSED,
+        config::Compression::Snappy => Compression::SNAPPY,
+        config::Compression::Lz4 => Compression::LZ4_RAW,
+        config::Compression::Zstd(level) => {
+            Compression::ZSTD(ZstdLevel::try_new(level.into()).unwrap_or_default())
+        }
+    }
+}
+
+/// The one open file of a partition.
+struct Open {
+    groups: Groups,
+    /// The symbol of its last row.
+    last: Option<ArrayRef>,
+    path: PathBuf,
+    folder: String,
+    rows: u64,
+}
+
+impl Open {
+    /// The rows where another symbol begins than stood before.
+    fn starts(&self, symbols: &ArrayRef) -> Result<Vec<usize>, ArrowError> {
+        let runs = partition(&[ArrayRef::clone(symbols)])?.ranges();
+        let mut starts: Vec<usize> = runs.into_iter().map(|run| run.start).collect();
+        let continued = match &self.last {
+            Some(last) => make_comparator(last, symbols, SortOptions::default())?(0, 0).is_eq(),
+            None => false,
+        };
+        if continued {
+            starts.remove(0);
+        }
+        Ok(starts)
+    }
+}
+
+/// The files of one partition, one after the other.
+pub(super) struct PartWriter {
+    stage: PathBuf,
+    number: usize,
+    shape: Arc<Shape>,
+    open: Option<Open>,
+    /// The entity of the last row.
+    last: Option<ArrayRef>,
+    files: Vec<RecordFile>,
+    /// Closed files on their way to the disk, while the next ones are written.
+    flushed: JoinSet<Result<()>>,
+}
+
+/// The files that a partition wrote.
+pub(super) struct Written {
+    files: Vec<RecordFile>,
+    flushed: JoinSet<Result<()>>,
+}
+
+impl Written {
+    /// The files once they are on the disk.
+    pub(super) async fn whole(mut self) -> Result<Vec<RecordFile>> {
+        while let Some(flushed) = self.flushed.join_next().await {
+            flushed.map_err(|error| Error::internal(format!("a flush panicked: {error}")))??;
+        }
+        Ok(self.files)
+    }
+}
+
+impl PartWriter {
+    pub(super) fn new(stage: &Path, number: usize, shape: Arc<Shape>) -> Self {
+        let (stage, files, flushed) = (stage.to_path_buf(), Vec::new(), JoinSet::new());
+        Self { stage, number, shape, open: None, last: None, files, flushed }
+    }
+
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let wrong = |error: ArrowError| Error::internal(error.to_string());
+        if self.shape.partition_by.is_empty() {
+            for (i, rows) in self.rising(batch).map_err(wrong)?.into_iter().enumerate() {
+                if i > 0 {
+                    self.close()?;
+                }
+                self.write_rows(&batch.slice(rows.start, rows.len()), "")?;
+            }
+            return Ok(());
+        }
+        let keys: Vec<ArrayRef> =
+            self.shape.partition_by.iter().map(|c| ArrayRef::clone(batch.column(*c))).collect();
+        for run in partition(&keys).map_err(wrong)?.ranges() {
+            let folder = folder(batch, &self.shape.partition_by, run.start).map_err(wrong)?;
+            self.write_rows(&batch.slice(run.start, run.end - run.start), &folder)?;
+        }
+        Ok(())
+    }
+
+    /// The rows cut where an entity stands behind a later one: there another period begins, and
+    /// with it another file, so that every file is sorted. The first stretch is empty if the batch
+    /// itself begins so.
+    fn rising(&mut self, batch: &RecordBatch) -> Result<Vec<Range<usize>>, ArrowError> {
+        let (rows, entities) = (batch.num_rows(), batch.column(self.shape.entity));
+        let falls = lt(&entities.slice(1, rows - 1), &entities.slice(0, rows - 1))?;
+        let falls = falls.values().set_indices().map(|row| row + 1);
+        let back = match self.last.replace(entities.slice(rows - 1, 1)) {
+            Some(last) => lt(&entities.slice(0, 1), &last)?.value(0),
+            None => false,
+        };
+        let mut stretches = Vec::new();
+        let mut from = 0;
+        for start in back.then_some(0).into_iter().chain(falls) {
+            stretches.push(from..start);
+            from = start;
+        }
+        stretches.push(from..rows);
+        Ok(stretches)
+    }
+
+    fn write_rows(&mut self, batch: &RecordBatch, folder: &str) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        if self.open.as_ref().is_some_and(|open| open.folder != folder) {
+            self.close()?;
+        }
+        let internal = |error: ArrowError| Error::internal(error.to_string());
+        let rows = self.shape.narrowed(batch)?;
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => none.insert(start_file(
+                &self.stage,
+                self.number,
+                self.files.len(),
+                folder,
+                &self.shape,
+            )?),
+        };
+        let symbols = batch.column(self.shape.entity);
+        let starts = open.starts(symbols).map_err(internal)?;
+        open.groups.write(&rows, &starts).map_err(|error| unwritable(&open.path, &error))?;
+        open.last = Some(symbols.slice(symbols.len() - 1, 1));
+        open.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let Open { groups, path, rows, .. } = open;
+        let file = groups.close().map_err(|error| unwritable(&path, &error))?;
+        let bytes = file.metadata().map_err(|error| unwritable(&path, &error))?.len();
+        let to = path.clone();
+        self.flushed
+            .spawn_blocking(move || file.sync_all().map_err(|error| unwritable(&to, &error)));
+        let below = path.strip_prefix(&self.stage).unwrap_or(&path);
+        self.files.push(RecordFile { path: below.to_string_lossy().into_owned(), rows, bytes });
+        fault::point("file-closed");
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<Written> {
+        self.close()?;
+        Ok(Written { files: self.files, flushed: self.flushed })
+    }
+}
+
+fn start_file(stage: &Path, part: usize, file: usize, folder: &str, shape: &Shape) -> Result<Open> {
+    let directory = stage.join(folder);
+    if !folder.is_empty() {
+        std::fs::create_dir_all(&directory).map_err(|error| unwritable(&directory, &error))?;
+    }
+    // The run is in the name: a reader that listed the old state finds its files or none of them.
+    let path = directory.join(format!("part-{}-{part:04}-{file:04}.parquet", shape.run));
+    let handle = File::create(&path).map_err(|error| unwritable(&path, &error))?;
+    let schema = Arc::clone(&shape.schema);
+    let properties = shape.properties.clone();
+    let writer = ArrowWriter::try_new(handle, schema, Some(properties))
+        .map_err(|error| unwritable(&path, &error))?;
+    let groups = Groups::new(writer);
+    Ok(Open { groups, last: None, path, folder: folder.to_string(), rows: 0 })
+}
+
+/// `key=value/key=value` of one row, with hive's escaping.
+fn folder(
+    batch: &RecordBatch,
+    columns: &[usize],
+    row: usize,
+) -> Result<String, datafusion::arrow::error::ArrowError> {
+    let schema = batch.schema();
+    let mut parts = Vec::new();
+    for column in columns {
+        let values = batch.column(*column);
+        let text = if values.is_null(row) {
+            "__HIVE_DEFAULT_PARTITION__".to_string()
+        } else {
+            let options = FormatOptions::default();
+            escape(&ArrayFormatter::try_new(values, &options)?.value(row).to_string())
+        };
+        parts.push(format!("{}={text}", schema.field(*column).name()));
+    }
+    Ok(parts.join("/"))
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control()
+            || matches!(c, '/' | '\\' | ':' | '%' | '=' | '?' | '*' | '"' | '\'' | '#')
+        {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                out += &format!("%{byte:02X}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}

@@ -1,0 +1,176 @@
+//! What a parquet target looks like inside: codecs, types, row groups, statistics.
+
+use std::fs::File;
+use std::path::Path;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use datafusion::parquet::basic::Compression;
+use datafusion::parquet::file::metadata::PageIndexPolicy;
+
+use super::support::{Bars, bits, fails, ok, plain_glob, run_json, windrow};
+
+fn prepare() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    Bars::new(5, 400).write(&folder.path().join("bars/all.parquet"));
+    let text = "/*\naudits:\n  - close > 0\n*/\nSELECT symbol, ts, close, ln(close) AS l FROM bars";
+    std::fs::write(folder.path().join("s.sql"), text).unwrap();
+    folder
+}
+
+const RUN: [&str; 6] = ["run", "s.sql", "--source", "bars=bars", "--to", "out"];
+
+fn codecs(target: &Path) -> Vec<Compression> {
+    let mut found = Vec::new();
+    for path in plain_glob(target) {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+        for group in reader.metadata().row_groups() {
+            found.extend(group.columns().iter().map(|column| column.compression()));
+        }
+    }
+    found
+}
+
+#[test]
+fn compression_by_flag_environment_and_file() {
+    let folder = prepare();
+    let folder = folder.path();
+    let cases = [
+        ("none", "UNCOMPRESSED", "none"),
+        ("lz4", "LZ4_RAW", "lz4"),
+        ("snappy", "SNAPPY", "snappy"),
+        ("zstd", "ZSTD", "zstd:1"),
+        ("zstd:19", "ZSTD", "zstd:19"),
+    ];
+    let record = || {
+        let records = std::fs::read_dir(folder.join("out/_windrow")).unwrap();
+        let last = records.map(|entry| entry.unwrap().path()).max().unwrap();
+        let text = std::fs::read_to_string(last).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["compression"].clone()
+    };
+    let is = |word: &str| {
+        let found = codecs(&folder.join("out"));
+        assert!(!found.is_empty());
+        assert!(found.iter().all(|c| format!("{c:?}").starts_with(word)), "{word}: {found:?}");
+    };
+    let mut bytes = Vec::new();
+    for (flag, codec, told) in cases {
+        bytes.push(
+            run_json(folder, &[&RUN[..], &["--compression", flag]].concat())["bytes"].as_u64(),
+        );
+        is(codec);
+        assert_eq!(record(), told);
+    }
+    assert!(bytes[4] < bytes[0], "{bytes:?}");
+    std::fs::write(folder.join("windrow.yaml"), "compression: snappy\n").unwrap();
+    ok(folder, &RUN);
+    is("SNAPPY");
+    let env = windrow(folder).args(RUN).env("WINDROW_COMPRESSION", "lz4").status().unwrap();
+    assert!(env.success());
+    is("LZ4_RAW");
+}
+
+#[test]
+fn wrong_choices_are_named() {
+    let folder = prepare();
+    let folder = folder.path();
+    let csv = ["run", "s.sql", "--source", "bars=bars", "--to", "out.csv"];
+    let cases: [(&[&str], &[&str], &str); 4] = [
+        (
+            &RUN,
+            &["--compression", "zsdt"],
+            "error: --compression: compression is zsdt, expected zstd, zstd:1 to zstd:22, lz4, snappy or none; did you mean zstd?\n",
+        ),
+        (
+            &RUN,
+            &["--compression", "zstd:99"],
+            "error: --compression: compression is zstd:99, expected zstd, zstd:1 to zstd:22, lz4, snappy or none",
+        ),
+        (
+            &csv,
+            &["--compression", "lz4"],
+            "error: --compression: out.csv is a CSV file; leave the flag out, or name a directory for parquet\n",
+        ),
+        (&csv, &["--float32"], "error: --float32: out.csv is a CSV file; "),
+    ];
+    for (words, flags, expected) in cases {
+        let (code, told) = fails(folder, &[words, flags].concat());
+        assert_eq!(code, 2);
+        assert!(told.starts_with(expected), "{told}");
+    }
+}
+
+#[test]
+fn float32_narrows_what_is_written_and_nothing_before() {
+    let folder = prepare();
+    let folder = folder.path();
+    ok(folder, &RUN);
+    let wide = bits(folder, "out", "l");
+    let told = run_json(folder, &[&RUN[..], &["--float32"]].concat());
+    assert_eq!(told["columns"][3]["type"], "Float32");
+    for path in plain_glob(&folder.join("out")) {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+        let types: Vec<_> =
+            reader.schema().fields().iter().map(|f| f.data_type().clone()).collect();
+        assert_eq!(types[1..], [DataType::Date32, DataType::Float32, DataType::Float32]);
+    }
+    let narrow = bits(folder, "out", "CAST(l AS DOUBLE)");
+    assert_eq!(wide.len(), narrow.len());
+    for (key, value) in &wide {
+        let expected = f64::from(f64::from_bits(value.unwrap()) as f32);
+        assert_eq!(f64::from_bits(narrow[key].unwrap()), expected, "{key:?}");
+    }
+    // The audit sees the value before it is narrowed: 1 + 1e-12 is not 1.
+    let text = "/*\naudits:\n  - x > 1\n*/\nSELECT symbol, ts, 1 + 1e-12 AS x FROM bars";
+    std::fs::write(folder.join("s.sql"), text).unwrap();
+    std::fs::write(folder.join("windrow.yaml"), "float32: true\n").unwrap();
+    ok(folder, &RUN);
+    assert_eq!(
+        bits(folder, "out", "CAST(x AS DOUBLE)").values().next(),
+        Some(&Some(1f64.to_bits()))
+    );
+    // What no 32-bit float holds is an error, or left out by name.
+    let text = "SELECT symbol, ts, CASE WHEN symbol = 'S003' AND ts = DATE '2019-04-16' THEN 1e300 ELSE 1.0 END AS x FROM bars";
+    std::fs::write(folder.join("s.sql"), text).unwrap();
+    let (code, told) = fails(folder, &RUN);
+    assert_eq!(code, 1);
+    assert_eq!(
+        told,
+        "error: x of S003 at 2019-04-16 is 1e300, which no 32-bit float holds; write without float32, or scale the column\n"
+    );
+    let (_, told) = fails(folder, &[&RUN[..], &["--keep-going"]].concat());
+    assert!(told.starts_with("left out: S003: "), "{told}");
+    assert_eq!(bits(folder, "out", "x").len(), 4 * 400);
+}
+
+#[test]
+fn the_keys_have_page_statistics_and_groups_hold_whole_symbols() {
+    let folder = prepare();
+    let folder = folder.path();
+    Bars::new(5, 60_000).write(&folder.join("bars/all.parquet"));
+    ok(folder, &[&RUN[..], &["--threads", "1"]].concat());
+    let mut groups = Vec::new();
+    for path in plain_glob(&folder.join("out")) {
+        let options = datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions::new()
+            .with_page_index_policy(PageIndexPolicy::Required);
+        let file = File::open(path).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).unwrap();
+        let metadata = reader.metadata();
+        let pairs = metadata.file_metadata().key_value_metadata().unwrap();
+        let value = pairs.iter().find(|p| p.key == "windrow.sorted_by").unwrap().value.clone();
+        assert_eq!(value.as_deref(), Some("symbol, ts"));
+        let index = metadata.column_index().unwrap();
+        for (group, pages) in metadata.row_groups().iter().zip(index) {
+            groups.push(group.num_rows());
+            assert_eq!(group.sorting_columns().unwrap().len(), 2);
+            let least = |column: usize| group.column(column).statistics().unwrap().min_bytes_opt();
+            assert!(least(0).is_some() && least(1).is_some());
+            let has_pages: Vec<bool> = pages
+                .iter()
+                .map(|p| !matches!(p, datafusion::parquet::file::page_index::column_index::ColumnIndexMetaData::NONE))
+                .collect();
+            assert_eq!(has_pages, [true, true, false, false]);
+        }
+    }
+    assert!(groups.iter().all(|rows| rows % 60_000 == 0), "{groups:?}");
+}
