@@ -188,13 +188,15 @@ impl Compaction<'_> {
             Some(held) => target::notes(target, held)?,
             None => Vec::new(),
         };
+        let anew = held.filter(|_| !self.options.append);
         let job = Job {
             context: self.engine.context().task_ctx(),
             entity,
             time,
             partition_by: Vec::new(),
             checks: Vec::new(),
-            record: self.record(&plan, held.filter(|_| !self.options.append)),
+            exactly: anew.as_ref().map(|held| held.files.iter().map(|file| file.rows).sum()),
+            record: self.record(&plan, anew),
             notes,
             asked: Vec::new(),
             about_null: Vec::new(),
