@@ -29,9 +29,9 @@ use crate::target::{Stop, Stopper};
 const STACK: usize = 64 << 20;
 
 /// How long a command that writes may take to put things in order once it is stopped.
-const GRACE: Duration = Duration::from_millis(600);
+const GRACE: Duration = Duration::from_millis(500);
 /// How long what it left running may take to end and to remove its temporary files.
-const WIND_DOWN: Duration = Duration::from_millis(250);
+const WIND_DOWN: Duration = Duration::from_millis(400);
 
 #[derive(Debug, Parser)]
 #[command(

@@ -188,6 +188,7 @@ impl Compaction<'_> {
             Some(held) => target::notes(target, held)?,
             None => Vec::new(),
         };
+        let anew = held.filter(|_| !self.options.append);
         let job = Job {
             side_by_side: self.engine.side_by_side(&plan),
             context: self.engine.context().task_ctx(),
@@ -195,7 +196,8 @@ impl Compaction<'_> {
             time,
             partition_by: Vec::new(),
             checks: Vec::new(),
-            record: self.record(&plan, held.filter(|_| !self.options.append)),
+            exactly: anew.as_ref().map(|held| held.files.iter().map(|file| file.rows).sum()),
+            record: self.record(&plan, anew),
             notes,
             asked: Vec::new(),
             about_null: Vec::new(),

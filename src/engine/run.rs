@@ -192,6 +192,7 @@ impl Attempt<'_> {
             checks: checks.0,
             covers: Arc::new(covers),
             append: false,
+            exactly: None,
             notices: Arc::new(move || reports(&of_plan)),
             explain: Arc::new(explain),
             compression: self.engine.config().compression,

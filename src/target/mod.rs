@@ -198,6 +198,8 @@ pub struct Job {
     pub covers: Covers,
     /// Keep what a parquet target holds and add the rows after its watermarks.
     pub append: bool,
+    /// How many rows the target must hold in the end, where its own are written anew.
+    pub exactly: Option<u64>,
     /// What the plan has to say of its inputs once it has run.
     pub notices: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Puts an error of the plan into words, with its place.
@@ -267,6 +269,13 @@ fn complete(record: &mut Record, lock: &Lock, job: &Job) -> Result<()> {
         return Err(Error::data("the result is empty: no row matches").hint(
             "check --symbols, --from, --until and the WHERE of the set; the target is as it was",
         ));
+    }
+    if let Some(rows) = job.exactly.filter(|rows| *rows != record.rows) {
+        return Err(Error::data(format!(
+            "of {rows} rows that the target holds only {} would stay: others have the same {} and {}",
+            record.rows, record.entity, record.time
+        ))
+        .hint("write to another directory; the target is as it was"));
     }
     record.run = lock.run().to_string();
     let missing = job.asked.iter().filter(|symbol| !record.watermarks.contains_key(*symbol));

@@ -230,6 +230,26 @@ fn a_target_of_a_run_is_written_anew_as_what_it_is() {
     }
 }
 
+#[test]
+fn rows_are_not_lost_in_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_layouts(folder, &bars());
+    let twice = "SELECT symbol, ts, 1 AS n FROM bars UNION ALL SELECT symbol, ts, 2 AS n FROM bars";
+    std::fs::write(folder.join("s.sql"), twice).unwrap();
+    ok(folder, &["run", "s.sql", "--source", "bars=one", "--to", "dst"]);
+    assert_eq!(count(folder), Some(1440));
+    let (code, told) = fails(folder, &["compact", "dst", "dst"]);
+    assert_eq!(code, 1);
+    assert_eq!(
+        told,
+        "error: of 1440 rows that the target holds only 720 would stay: others have the same symbol \
+         and ts; write to another directory; the target is as it was\n"
+    );
+    assert_eq!(count(folder), Some(1440));
+    assert_eq!(leftovers(&folder.join("dst")), Vec::<String>::new());
+}
+
 fn needs_no_sort_over(folder: &Path, target: &str, column: &str) {
     let sql =
         format!("EXPLAIN SELECT sma({column}, 5) OVER (PARTITION BY symbol ORDER BY ts) FROM f");

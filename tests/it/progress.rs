@@ -72,7 +72,7 @@ fn events_for_programs() {
     std::fs::write(folder.path().join("quick.sql"), "SELECT clos FROM bars").unwrap();
     let output = run(folder.path(), &[&QUICK[..], &["--progress", "json"]].concat());
     let told = String::from_utf8(output.stderr).unwrap();
-    let last = told.lines().filter(|line| line.starts_with('{')).next_back().unwrap();
+    let last = told.lines().rfind(|line| line.starts_with('{')).unwrap();
     let last: Value = serde_json::from_str(last).unwrap();
     assert_eq!(last["event"], "failed");
     assert!(last["error"].as_str().unwrap().contains("unknown column clos"), "{told}");
