@@ -136,7 +136,7 @@ const KEYS: [(&str, Setting); 9] = [
     ("timeout_seconds", Setting::Single(take_timeout, "0.001 to 31536000 seconds")),
     (
         "memory_limit",
-        Setting::Single(take_memory_limit, "a size from 1MB up, such as 2GB or 512MiB"),
+        Setting::Single(take_memory_limit, "a size from 128MB up, such as 2GB or 512MiB"),
     ),
     (
         "compression",
@@ -292,8 +292,11 @@ fn take_timeout(config: &mut Config, text: &str) -> Option<()> {
     Some(())
 }
 
+/// What a run over wide sets needs at the least: an open row group per thread, and sorts that spill.
+const LEAST_MEMORY: u64 = 128_000_000;
+
 fn take_memory_limit(config: &mut Config, text: &str) -> Option<()> {
-    config.memory_limit = Some(parse_size(text).ok().filter(|bytes| *bytes >= 1_000_000)?);
+    config.memory_limit = Some(parse_size(text).ok().filter(|bytes| *bytes >= LEAST_MEMORY)?);
     Some(())
 }
 
@@ -537,11 +540,11 @@ mod tests {
         ("timeout_seconds: -1", "1:18: timeout_seconds is -1, expected 0.001 to 31536000 seconds"),
         (
             "memory_limit: 2",
-            "1:15: memory_limit is 2, expected a size from 1MB up, such as 2GB or 512MiB",
+            "1:15: memory_limit is 2, expected a size from 128MB up, such as 2GB or 512MiB",
         ),
         (
             "memory_limit: 2 GX",
-            "1:15: memory_limit is 2 GX, expected a size from 1MB up, such as 2GB or 512MiB",
+            "1:15: memory_limit is 2 GX, expected a size from 128MB up, such as 2GB or 512MiB",
         ),
         (
             "compression: gzip",

@@ -2,6 +2,7 @@
 //! nothing here prints, parses a command line or reads a key press.
 
 mod compact;
+mod memory;
 mod plan;
 mod query;
 mod ranges;
@@ -75,7 +76,9 @@ fn session(config: &Config) -> Result<SessionContext> {
     // In 55.2 it fails on a struct that stands in one SELECT under two names.
     options.optimizer.enable_leaf_expression_pushdown = false;
     let mut runtime = RuntimeEnvBuilder::new();
-    if let Some(limit) = config.memory_limit {
+    // A limit that somebody set is worth the sorts that keep joins within it.
+    options.optimizer.prefer_hash_join = config.memory_limit.is_none();
+    if let Some(limit) = config.memory_limit.or_else(memory::most) {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(limit)));
         // Sorts keep this much back to merge what they spilled; the default suits large limits.

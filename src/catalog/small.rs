@@ -3,6 +3,7 @@
 //! For a file of one day or one symbol, DataFusion's scan costs more in requests, tasks and batches
 //! of a few rows than in rows. Here many files make one batch.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,7 +45,8 @@ impl PartitionStream for SmallFiles {
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let rows = context.session_config().batch_size();
         let (schema, parts) = (Arc::clone(&self.schema), Arc::clone(&self.parts));
-        let batches = Batches { schema, parts, next: 0, rows, decoded: Vec::new(), held: 0 };
+        let (decoded, ready) = (Vec::new(), VecDeque::new());
+        let batches = Batches { schema, parts, next: 0, rows, decoded, held: 0, ready };
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(batches)))
     }
 }
@@ -57,12 +59,16 @@ struct Batches {
     rows: usize,
     decoded: Vec<RecordBatch>,
     held: usize,
+    ready: VecDeque<RecordBatch>,
 }
 
 impl Iterator for Batches {
     type Item = PlanResult<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(batch) = self.ready.pop_front() {
+            return Some(Ok(batch));
+        }
         while self.held < self.rows
             && let Some(part) = self.parts.get(self.next)
         {
@@ -79,10 +85,16 @@ impl Iterator for Batches {
         }
         self.held = 0;
         let decoded = std::mem::take(&mut self.decoded);
-        Some(match decoded.as_slice() {
-            [batch] => Ok(batch.clone()),
-            batches => concat_batches(&self.schema, batches).map_err(DataFusionError::from),
-        })
+        let all = match decoded.as_slice() {
+            [batch] => batch.clone(),
+            batches => match concat_batches(&self.schema, batches) {
+                Ok(all) => all,
+                Err(error) => return Some(Err(error.into())),
+            },
+        };
+        let piece = |from| all.slice(from, self.rows.min(all.num_rows() - from));
+        self.ready = (0..all.num_rows()).step_by(self.rows).map(piece).collect();
+        self.ready.pop_front().map(Ok)
     }
 }
 

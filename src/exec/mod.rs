@@ -2,6 +2,7 @@
 
 mod clean;
 mod dedup;
+mod joins;
 mod ordered;
 mod periods;
 mod report;

@@ -18,6 +18,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, InputOrderMode};
 
+use super::joins::merged;
 use super::window::{StreamWindowExec, served};
 use super::{DedupExec, OrderedExec, ascending};
 
@@ -30,8 +31,8 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules
 }
 
-/// Replaces window operators by [`StreamWindowExec`]; what it cannot serve stays with DataFusion, in
-/// an operator of its own above.
+/// Replaces window operators by [`StreamWindowExec`], and joins of sorted inputs by merges; what it
+/// cannot serve stays with DataFusion, in an operator of its own above.
 #[derive(Debug)]
 struct StreamWindows;
 
@@ -46,6 +47,9 @@ impl PhysicalOptimizerRule for StreamWindows {
                 Some(settled) => (settled, true),
                 None => (node, false),
             };
+            if let Some(merged) = merged(&node)? {
+                return Ok(Transformed::yes(merged));
+            }
             Ok(match replaced(&node)? {
                 None if settled => Transformed::yes(node),
                 Some(streaming) => Transformed::yes(streaming),

@@ -6,7 +6,8 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::errors::Result;
 
-/// Rows of a row group. Every worker holds one group until it is written.
+/// Rows of a row group, if no memory limit asks for fewer. Every worker holds one group until it is
+/// written.
 pub(super) const ROW_GROUP: usize = 128 * 1024;
 
 /// A parquet file whose row groups hold whole symbols. A symbol larger than a group has groups of
@@ -16,6 +17,8 @@ pub(super) const ROW_GROUP: usize = 128 * 1024;
 /// those in the open group they are never more than one group.
 pub(super) struct Groups {
     writer: ArrowWriter<File>,
+    /// Rows of a group at most.
+    most: usize,
     held: Vec<RecordBatch>,
     /// Rows of the open group before the current symbol.
     before: usize,
@@ -26,8 +29,9 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    pub(super) fn new(writer: ArrowWriter<File>) -> Self {
-        Self { writer, held: Vec::new(), before: 0, symbol: 0, alone: true }
+    /// Groups of at most `most` rows, as the writer has it.
+    pub(super) fn new(writer: ArrowWriter<File>, most: usize) -> Self {
+        Self { writer, most, held: Vec::new(), before: 0, symbol: 0, alone: true }
     }
 
     /// Takes rows sorted by symbol; `starts` are the rows where another symbol begins.
@@ -38,7 +42,7 @@ impl Groups {
         for end in ends {
             if new {
                 self.release()?;
-                if self.symbol > ROW_GROUP {
+                if self.symbol > self.most {
                     self.put(batch, from, begin)?;
                     from = begin;
                     self.writer.flush()?;
@@ -48,7 +52,7 @@ impl Groups {
                 self.alone = self.before == 0;
             }
             self.symbol += end - begin;
-            if !self.alone && self.before + self.symbol > ROW_GROUP {
+            if !self.alone && self.before + self.symbol > self.most {
                 self.put(batch, from, begin)?;
                 from = begin;
                 self.writer.flush()?;
@@ -106,7 +110,7 @@ mod tests {
             WriterProperties::builder().set_max_row_group_row_count(Some(ROW_GROUP)).build();
         let writer =
             ArrowWriter::try_new(file.reopen().unwrap(), batch.schema(), Some(properties)).unwrap();
-        let mut groups = Groups::new(writer);
+        let mut groups = Groups::new(writer, ROW_GROUP);
         for from in (0..all.len()).step_by(size) {
             let to = (from + size).min(all.len());
             let starts: Vec<usize> =

@@ -10,9 +10,13 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::kernels::cmp::lt;
 use datafusion::arrow::compute::{SortOptions, partition};
-use datafusion::arrow::datatypes::{DataType, Float64Type, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::DataFusionError;
+use datafusion::execution::memory_pool::{
+    MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
 use datafusion::parquet::file::metadata::{KeyValue, SortingColumn};
@@ -36,6 +40,9 @@ pub(super) struct Shape {
     columns: Vec<usize>,
     schema: SchemaRef,
     properties: WriterProperties,
+    /// Rows of a row group, and the bytes that they take until they are written.
+    group: (usize, usize),
+    pool: Arc<dyn MemoryPool>,
 }
 
 impl Shape {
@@ -53,7 +60,9 @@ impl Shape {
             field.with_metadata(notes)
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let properties = properties(&schema, job, &columns);
+        let pool = Arc::clone(job.context.memory_pool());
+        let group = group(&schema, pool.memory_limit(), job.side_by_side);
+        let properties = properties(&schema, job, &columns, group.0);
         let (entity, time) = (job.entity, job.time);
         Self {
             run: lock.run().to_string(),
@@ -63,8 +72,23 @@ impl Shape {
             columns,
             schema,
             properties,
+            group,
+            pool,
         }
     }
+}
+
+/// Rows of a row group and their bytes: fewer where a memory limit leaves less room for the groups
+/// that are open at a time.
+fn group(schema: &SchemaRef, limit: MemoryLimit, open: usize) -> (usize, usize) {
+    let width = |field: &FieldRef| field.data_type().primitive_width().unwrap_or(16) + 1;
+    let row: usize = schema.fields().iter().map(width).sum();
+    let rows = match limit {
+        MemoryLimit::Finite(limit) => limit / (4 * open.max(1) * row),
+        _ => ROW_GROUP,
+    };
+    let rows = rows.clamp(1024, ROW_GROUP);
+    (rows, rows * row)
 }
 
 impl Shape {
@@ -107,7 +131,7 @@ impl Shape {
 
 /// Floats are split into bytes and not kept in dictionaries, keys are sorted and delta coded;
 /// docs/performance.md has the figures.
-fn properties(schema: &SchemaRef, job: &Job, columns: &[usize]) -> WriterProperties {
+fn properties(schema: &SchemaRef, job: &Job, columns: &[usize], group: usize) -> WriterProperties {
     let record = &job.record;
     let by = format!("{}, {}", record.entity, record.time);
     let facts = [
@@ -119,7 +143,7 @@ fn properties(schema: &SchemaRef, job: &Job, columns: &[usize]) -> WriterPropert
     let mut builder = WriterProperties::builder()
         .set_compression(codec(job.compression))
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_max_row_group_row_count(Some(group))
         .set_created_by(concat!("windrow ", env!("CARGO_PKG_VERSION")).to_string())
         .set_key_value_metadata(Some(facts.to_vec()));
     // Pages are found by the keys, and by nothing else.
@@ -172,6 +196,8 @@ struct Open {
     path: PathBuf,
     folder: String,
     rows: u64,
+    /// The open row group.
+    _memory: MemoryReservation,
 }
 
 impl Open {
@@ -316,6 +342,13 @@ impl PartWriter {
     }
 }
 
+fn too_little(error: &DataFusionError) -> Error {
+    let error = error.to_string();
+    let why = error.lines().next().unwrap_or_default();
+    Error::data(format!("the memory limit leaves no room for a row group: {why}"))
+        .hint("raise --memory-limit, or lower --threads")
+}
+
 fn start_file(stage: &Path, part: usize, file: usize, folder: &str, shape: &Shape) -> Result<Open> {
     let directory = stage.join(folder);
     if !folder.is_empty() {
@@ -328,8 +361,10 @@ fn start_file(stage: &Path, part: usize, file: usize, folder: &str, shape: &Shap
     let properties = shape.properties.clone();
     let writer = ArrowWriter::try_new(handle, schema, Some(properties))
         .map_err(|error| unwritable(&path, &error))?;
-    let groups = Groups::new(writer);
-    Ok(Open { groups, last: None, path, folder: folder.to_string(), rows: 0 })
+    let groups = Groups::new(writer, shape.group.0);
+    let memory = MemoryConsumer::new(format!("writer[{part}]")).register(&shape.pool);
+    memory.try_grow(shape.group.1).map_err(|error| too_little(&error))?;
+    Ok(Open { groups, last: None, path, folder: folder.to_string(), rows: 0, _memory: memory })
 }
 
 /// `key=value/key=value` of one row, with hive's escaping.

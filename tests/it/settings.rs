@@ -102,7 +102,7 @@ fn memory_limit_makes_sorts_spill() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     // Out of order, so that one worker sorts in one partition, and nothing waits for a merge.
-    let mut bars = Bars::new(60, 6_000);
+    let mut bars = Bars::new(150, 10_000);
     bars.symbols.reverse();
     bars.write(&folder.join("bars/all.parquet"));
     let sql = "EXPLAIN ANALYZE SELECT * FROM bars ORDER BY close";
@@ -123,7 +123,7 @@ fn memory_limit_makes_sorts_spill() {
             .sum::<u64>()
     };
     assert_eq!(spills(&[]), 0);
-    assert!(spills(&["--memory-limit", "32MB"]) > 0);
+    assert!(spills(&["--memory-limit", "128MB"]) > 0);
     let (_, told) = fails(folder, &["sql", sql, "--source", "bars=bars", "--memory-limit", "lots"]);
     assert!(told.starts_with("error: --memory-limit: "), "{told}");
 }
