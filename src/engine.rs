@@ -16,7 +16,6 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -28,6 +27,7 @@ use crate::feature_set::{FeatureSet, shipped, shipped_names};
 use crate::sql::blame;
 
 pub use compact::CompactOptions;
+use memory::SharedPool;
 pub use plan::{OutputColumn, Planned};
 pub use query::Query;
 pub use run::{Outcome, RunOptions};
@@ -66,9 +66,13 @@ pub fn configure(builder: SessionStateBuilder) -> Result<SessionState> {
 }
 
 fn session(config: &Config) -> Result<SessionContext> {
+    // Merges hold a few batches of every file that was spilled.
+    let small = |limit: u64| usize::try_from(limit / 65_536).unwrap_or(usize::MAX).max(1024);
+    let batch_size =
+        config.memory_limit.map_or(config.batch_size, |m| config.batch_size.min(small(m)));
     let mut settings = SessionConfig::new()
         .with_target_partitions(config.parallel_workers)
-        .with_batch_size(config.batch_size)
+        .with_batch_size(batch_size)
         .with_information_schema(true);
     let options = settings.options_mut();
     options.sql_parser.collect_spans = true;
@@ -80,7 +84,7 @@ fn session(config: &Config) -> Result<SessionContext> {
     options.optimizer.prefer_hash_join = config.memory_limit.is_none();
     if let Some(limit) = config.memory_limit.or_else(memory::most) {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        runtime = runtime.with_memory_pool(Arc::new(FairSpillPool::new(limit)));
+        runtime = runtime.with_memory_pool(Arc::new(SharedPool::new(limit)));
         // Sorts keep this much back to merge what they spilled; the default suits large limits.
         let workers = config.parallel_workers.max(4); // A source has at least four ranges.
         let spill = &mut options.execution.sort_spill_reservation_bytes;

@@ -421,7 +421,7 @@ impl Source {
     /// The rows of a period: enough that the rows of an entity stand together, and no more than
     /// fit a memory limit.
     fn rows_of_period(&self, state: &dyn Session) -> u64 {
-        let rows = 32 * state.config().batch_size() as u64;
+        let rows = 16 * state.config().batch_size() as u64;
         match state.runtime_env().memory_pool.memory_limit() {
             MemoryLimit::Finite(limit) => {
                 // Three periods are held at a time, beside what stands above.

@@ -1,4 +1,119 @@
-//! How much memory there is, for whoever sets no limit.
+//! Memory: how much there is, and how it is shared out.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use datafusion::common::{Result, resources_datafusion_err};
+use datafusion::execution::memory_pool::{
+    MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+};
+
+/// A memory pool in equal shares for those who can spill, with a part that they never take.
+///
+/// In DataFusion's fair pool, sorts may hold everything by the time the merge above them asks for
+/// the memory that it needs to let them go on. Here the last part is kept for those who cannot
+/// spill.
+#[derive(Debug)]
+pub(super) struct SharedPool {
+    limit: usize,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    spillers: usize,
+    spillable: usize,
+    unspillable: usize,
+}
+
+impl SharedPool {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, held: Mutex::default() }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Held) -> T) -> T {
+        change(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Held {
+    /// What a reservation may grow by.
+    fn room(&self, limit: usize, of: &MemoryReservation) -> usize {
+        let unspillable = limit.saturating_sub(self.unspillable + self.spillable);
+        if !of.consumer().can_spill() {
+            return unspillable;
+        }
+        // Two fifths are for those who cannot spill, even before they ask.
+        let kept = self.unspillable.max(limit / 5 * 2);
+        let share = limit.saturating_sub(kept) / self.spillers.max(1);
+        share.saturating_sub(of.size()).min(unspillable)
+    }
+
+    fn of(&mut self, reservation: &MemoryReservation) -> &mut usize {
+        match reservation.consumer().can_spill() {
+            true => &mut self.spillable,
+            false => &mut self.unspillable,
+        }
+    }
+}
+
+impl fmt::Display for SharedPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} MB", self.reserved() / 1_000_000, self.limit / 1_000_000)
+    }
+}
+
+impl MemoryPool for SharedPool {
+    fn name(&self) -> &str {
+        "shared"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.change(|held| held.spillers += usize::from(consumer.can_spill()));
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        let one = usize::from(consumer.can_spill());
+        self.change(|held| held.spillers = held.spillers.saturating_sub(one));
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.change(|held| *held.of(reservation) += additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.change(|held| {
+            let of = held.of(reservation);
+            *of = of.saturating_sub(shrink);
+        });
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        self.change(|held| {
+            let room = held.room(self.limit, reservation);
+            if additional > room {
+                return Err(resources_datafusion_err!(
+                    "{} holds {} kB and needs {} kB more, {} kB are left of {} MB",
+                    reservation.consumer().name(),
+                    reservation.size() / 1000,
+                    additional / 1000,
+                    room / 1000,
+                    self.limit / 1_000_000
+                ));
+            }
+            *held.of(reservation) += additional;
+            Ok(())
+        })
+    }
+
+    fn reserved(&self) -> usize {
+        self.change(|held| held.spillable + held.unspillable)
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::Finite(self.limit)
+    }
+}
 
 /// Three quarters of what the machine or its container has: sorts spill before the system stops the
 /// process. None where neither tells.
@@ -22,6 +137,25 @@ fn of_machine(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_spill_finds_room_beside_what_can() {
+        let pool: std::sync::Arc<dyn MemoryPool> = std::sync::Arc::new(SharedPool::new(1000));
+        let reservation = |name: &str, can_spill: bool| {
+            MemoryConsumer::new(name).with_can_spill(can_spill).register(&pool)
+        };
+        let (a, b) = (reservation("a", true), reservation("b", true));
+        assert!(a.try_grow(300).is_ok() && a.try_grow(1).is_err());
+        assert!(b.try_grow(300).is_ok() && b.try_grow(1).is_err());
+        let merge = reservation("merge", false);
+        assert!(merge.try_grow(400).is_ok());
+        let told = merge.try_grow(5000).unwrap_err().to_string();
+        assert!(told.contains("merge holds 0 kB and needs 5 kB more"), "{told}");
+        merge.free();
+        drop(b);
+        assert_eq!(pool.reserved(), 300);
+        assert!(a.try_grow(300).is_ok());
+    }
 
     #[test]
     fn total_memory_is_read() {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use datafusion::arrow::compute::{
@@ -52,7 +53,7 @@ pub struct PeriodsExec {
     report: Arc<Report>,
     name_file: NameFile,
     /// What the output partitions take up; made when the first of them is executed.
-    ends: Mutex<Option<Vec<Option<End>>>>,
+    ends: Mutex<Vec<Option<End>>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -93,7 +94,7 @@ impl PeriodsExec {
             splits,
             report,
             name_file,
-            ends: Mutex::new(None),
+            ends: Mutex::new(Vec::new()),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
@@ -179,12 +180,13 @@ impl ExecutionPlan for PeriodsExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends = match &mut *ends {
-            Some(ends) => ends,
-            none => none.insert(start(self, &context)?),
-        };
+        // The first partition that is executed starts to read; the first that is executed again
+        // reads for another execution of the plan.
+        if !ends.get(number).is_some_and(Option::is_some) {
+            *ends = start(self, &context)?;
+        }
         let Some(end) = ends.get_mut(number).and_then(Option::take) else {
-            return internal_err!("partition {number} of PeriodsExec is taken");
+            return internal_err!("PeriodsExec has no partition {number}");
         };
         let memory = MemoryConsumer::new(format!("PeriodsExec[{number}]"));
         let sorter = Sorter {
@@ -239,22 +241,34 @@ pub fn by_periods(plan: &Arc<dyn ExecutionPlan>) -> Option<(usize, usize)> {
 }
 
 /// The rows of one period that belong to one output partition.
-type Part = Vec<(RecordBatch, Vec<u32>)>;
+#[derive(Clone, Default)]
+struct Part {
+    /// Batches, which other partitions have too, and the rows of each.
+    rows: Vec<(RecordBatch, Vec<u32>)>,
+    /// This partition's share of their bytes.
+    bytes: usize,
+}
 
 /// What one output partition has of the exchange.
 struct End {
     receiver: mpsc::UnboundedReceiver<Result<Part>>,
     gate: Arc<Gate>,
+    /// What was read and is not taken up.
+    unread: Arc<MemoryReservation>,
     /// Reading stops with the last partition that wants rows.
     _driver: Arc<SpawnedTask<()>>,
 }
 
-/// Lets the next period be read when an output partition has nothing left to do: then no consumer
-/// waits for ever, in whatever order the partitions are read.
+/// Lets the next period be read when every output partition has taken up the last one, so that
+/// none falls behind. Where rows are read so that one partition waits for another to go on, nothing
+/// would ever be taken: then it opens after a while.
 struct Gate {
     waiting: Mutex<Vec<usize>>,
     taken: Notify,
 }
+
+/// How long a partition may want rows while the others take none.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Gate {
     fn count(&self, change: impl FnOnce(&mut [usize])) {
@@ -262,17 +276,27 @@ impl Gate {
         self.taken.notify_one();
     }
 
+    fn any(&self, is: impl Fn(usize) -> bool) -> bool {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.iter().any(|count| is(*count))
+    }
+
     async fn open(&self) {
         loop {
             let taken = self.taken.notified();
-            let idle = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains(&0);
-            if idle {
+            if !self.any(|count| count > 0 && count < NOBODY) {
                 return;
             }
-            taken.await;
+            let still = tokio::time::timeout(PATIENCE, taken).await.is_err();
+            if still && self.any(|count| count == 0) {
+                return;
+            }
         }
     }
 }
+
+/// Stands for the count of a partition that nobody reads any more.
+const NOBODY: usize = usize::MAX / 2;
 
 /// Starts to read; gives each output partition its end.
 fn start(plan: &PeriodsExec, context: &Arc<TaskContext>) -> Result<Vec<Option<End>>> {
@@ -290,15 +314,19 @@ fn start(plan: &PeriodsExec, context: &Arc<TaskContext>) -> Result<Vec<Option<En
         name_file: Arc::clone(&plan.name_file),
     };
     let (periods, opened) = (plan.periods.clone(), Arc::clone(&gate));
+    let unread = Arc::new(MemoryConsumer::new("PeriodsExec").register(context.memory_pool()));
+    let memory = Arc::clone(&unread);
     let driver = SpawnedTask::spawn(async move {
         let mut until = None;
         for period in periods {
             opened.open().await;
-            match reader.read(period, &mut until).await {
+            let read = reader.read(period, &mut until).await.and_then(|parts| {
+                memory.try_grow(parts.iter().map(|part| part.bytes).sum())?;
+                Ok(parts)
+            });
+            match read {
                 Ok(parts) => {
-                    opened.count(|waiting| {
-                        waiting.iter_mut().for_each(|count| *count = count.saturating_add(1))
-                    });
+                    opened.count(|waiting| waiting.iter_mut().for_each(|count| *count += 1));
                     for (sender, part) in senders.iter().zip(parts) {
                         let _ = sender.send(Ok(part)); // A partition may have ended early.
                     }
@@ -314,8 +342,10 @@ fn start(plan: &PeriodsExec, context: &Arc<TaskContext>) -> Result<Vec<Option<En
         }
     });
     let driver = Arc::new(driver);
-    let end =
-        |receiver| Some(End { receiver, gate: Arc::clone(&gate), _driver: Arc::clone(&driver) });
+    let end = |receiver| {
+        let (gate, unread) = (Arc::clone(&gate), Arc::clone(&unread));
+        Some(End { receiver, gate, unread, _driver: Arc::clone(&driver) })
+    };
     Ok(receivers.into_iter().map(end).collect())
 }
 
@@ -345,7 +375,8 @@ impl Reader {
                 dealt.try_collect::<Vec<_>>().await
             }))
         });
-        let mut parts: Vec<Part> = vec![Part::new(); self.splits.len() + 1];
+        let mut parts = vec![Part::default(); self.splits.len() + 1];
+        let mut bytes = 0;
         let mut last = until.clone();
         for task in tasks.collect::<Result<Vec<_>>>()? {
             let batches =
@@ -354,14 +385,17 @@ impl Reader {
                 if batch.num_rows() > 0 {
                     self.check(&batch, until.as_ref(), &mut last)?;
                 }
+                bytes += batch.get_array_memory_size();
                 for (part, rows) in parts.iter_mut().zip(rows) {
                     if !rows.is_empty() {
-                        part.push((batch.clone(), rows));
+                        part.rows.push((batch.clone(), rows));
                     }
                 }
             }
         }
         *until = last;
+        let share = bytes / parts.len();
+        parts.iter_mut().for_each(|part| part.bytes = share);
         Ok(parts)
     }
 
@@ -434,7 +468,7 @@ impl Drop for Sorter {
     fn drop(&mut self) {
         let number = self.number;
         // Nobody waits for this partition any more.
-        self.end.gate.count(|waiting| waiting[number] = usize::MAX);
+        self.end.gate.count(|waiting| waiting[number] = NOBODY);
     }
 }
 
@@ -454,15 +488,15 @@ impl Sorter {
             }
             let Some(part) = self.end.receiver.recv().await else { return Ok(None) };
             let part = part?;
-            let timer = self.baseline.elapsed_compute().timer();
-            let sorted = sort(&part, self.keys)?;
-            drop(part);
-            timer.done();
             let number = self.number;
             self.end.gate.count(|waiting| waiting[number] -= 1);
+            let timer = self.baseline.elapsed_compute().timer();
+            let sorted = sort(&part.rows, self.keys)?;
+            timer.done();
+            self.end.unread.shrink(part.bytes);
+            drop(part);
             if let Some(sorted) = sorted {
-                // The rows, and those of the next period that are read meanwhile.
-                self.memory.try_resize(2 * sorted.get_array_memory_size())?;
+                self.memory.try_resize(sorted.get_array_memory_size())?;
                 self.sorted = Some((sorted, 0));
             }
         }
@@ -470,7 +504,10 @@ impl Sorter {
 }
 
 /// The rows of a part by entity, time and sequence.
-fn sort(part: &Part, [entity, time]: [usize; 2]) -> Result<Option<RecordBatch>> {
+fn sort(
+    part: &[(RecordBatch, Vec<u32>)],
+    [entity, time]: [usize; 2],
+) -> Result<Option<RecordBatch>> {
     let Some((first, _)) = part.first() else { return Ok(None) };
     let sequence = first.num_columns() - 1;
     // Rows come in the order of their time: putting each behind the others of its entity sorts.

@@ -189,6 +189,7 @@ async fn write_partitions(
     let partitions = job.plan.output_partitioning().partition_count();
     let mut tasks = JoinSet::new();
     let shape = Arc::new(Shape::of(job, lock));
+    let _room = shape.reserve(job.side_by_side.min(partitions))?;
     let turns = Arc::new(Semaphore::new(job.side_by_side.clamp(1, Semaphore::MAX_PERMITS)));
     for number in 0..partitions {
         let (plan, context) = (Arc::clone(&job.plan), Arc::clone(&job.context));

@@ -1,5 +1,6 @@
 //! The files that one partition writes: their names, columns, encodings and folders.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,6 @@ use datafusion::arrow::compute::{SortOptions, partition};
 use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::common::DataFusionError;
 use datafusion::execution::memory_pool::{
     MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
@@ -78,6 +78,20 @@ impl Shape {
     }
 }
 
+impl Shape {
+    /// Reserves what the row groups that are open at a time take, before anything else asks.
+    pub(super) fn reserve(&self, open: usize) -> Result<MemoryReservation> {
+        let memory = MemoryConsumer::new("row groups").register(&self.pool);
+        memory.try_grow(open * self.group.1).map_err(|error| {
+            let error = error.to_string();
+            let why = error.lines().next().unwrap_or_default();
+            Error::data(format!("the memory limit leaves no room for row groups: {why}"))
+                .hint("raise --memory-limit, or lower --threads")
+        })?;
+        Ok(memory)
+    }
+}
+
 /// Rows of a row group and their bytes: fewer where a memory limit leaves less room for the groups
 /// that are open at a time.
 fn group(schema: &SchemaRef, limit: MemoryLimit, open: usize) -> (usize, usize) {
@@ -129,8 +143,8 @@ impl Shape {
     }
 }
 
-/// Floats are split into bytes and not kept in dictionaries, keys are sorted and delta coded;
-/// docs/performance.md has the figures.
+/// Floats are split into bytes and not kept in dictionaries, unless a file begins with few values;
+/// keys are sorted and delta coded. docs/performance.md has the figures.
 fn properties(schema: &SchemaRef, job: &Job, columns: &[usize], group: usize) -> WriterProperties {
     let record = &job.record;
     let by = format!("{}, {}", record.entity, record.time);
@@ -196,8 +210,6 @@ struct Open {
     path: PathBuf,
     folder: String,
     rows: u64,
-    /// The open row group.
-    _memory: MemoryReservation,
 }
 
 impl Open {
@@ -312,6 +324,7 @@ impl PartWriter {
                 self.files.len(),
                 folder,
                 &self.shape,
+                &rows,
             )?),
         };
         let symbols = batch.column(self.shape.entity);
@@ -342,14 +355,34 @@ impl PartWriter {
     }
 }
 
-fn too_little(error: &DataFusionError) -> Error {
-    let error = error.to_string();
-    let why = error.lines().next().unwrap_or_default();
-    Error::data(format!("the memory limit leaves no room for a row group: {why}"))
-        .hint("raise --memory-limit, or lower --threads")
+/// Values of a column that are looked at to choose its encoding.
+const SAMPLE: usize = 4096;
+
+/// Whether few values come again and again, such as ranks and counts: a dictionary then takes a
+/// fraction of what split bytes take.
+fn few_values(column: &ArrayRef) -> bool {
+    let Some(floats) = column.as_primitive_opt::<Float64Type>() else { return false };
+    let floats = floats.slice(0, floats.len().min(SAMPLE));
+    let values = floats.iter().flatten();
+    let known = floats.len() - floats.null_count();
+    let mut seen = BTreeSet::new();
+    for value in values {
+        seen.insert(value.to_bits());
+        if seen.len() > known / 16 {
+            return false;
+        }
+    }
+    known >= SAMPLE / 8
 }
 
-fn start_file(stage: &Path, part: usize, file: usize, folder: &str, shape: &Shape) -> Result<Open> {
+fn start_file(
+    stage: &Path,
+    part: usize,
+    file: usize,
+    folder: &str,
+    shape: &Shape,
+    first: &RecordBatch,
+) -> Result<Open> {
     let directory = stage.join(folder);
     if !folder.is_empty() {
         std::fs::create_dir_all(&directory).map_err(|error| unwritable(&directory, &error))?;
@@ -358,13 +391,20 @@ fn start_file(stage: &Path, part: usize, file: usize, folder: &str, shape: &Shap
     let path = directory.join(format!("part-{}-{part:04}-{file:04}.parquet", shape.run));
     let handle = File::create(&path).map_err(|error| unwritable(&path, &error))?;
     let schema = Arc::clone(&shape.schema);
-    let properties = shape.properties.clone();
+    let mut properties = shape.properties.clone().into_builder();
+    for (field, column) in first.schema().fields().iter().zip(first.columns()) {
+        if few_values(column) {
+            let path = ColumnPath::from(field.name().as_str());
+            properties = properties
+                .set_column_encoding(path.clone(), Encoding::PLAIN)
+                .set_column_dictionary_enabled(path, true);
+        }
+    }
+    let properties = properties.build();
     let writer = ArrowWriter::try_new(handle, schema, Some(properties))
         .map_err(|error| unwritable(&path, &error))?;
     let groups = Groups::new(writer, shape.group.0);
-    let memory = MemoryConsumer::new(format!("writer[{part}]")).register(&shape.pool);
-    memory.try_grow(shape.group.1).map_err(|error| too_little(&error))?;
-    Ok(Open { groups, last: None, path, folder: folder.to_string(), rows: 0, _memory: memory })
+    Ok(Open { groups, last: None, path, folder: folder.to_string(), rows: 0 })
 }
 
 /// `key=value/key=value` of one row, with hive's escaping.

@@ -15,9 +15,9 @@ use super::support::{Bars, write_parquet};
 const DAYS: usize = 500;
 const SYMBOLS: usize = 120;
 
-/// The smallest batches: a period is 32 of them.
+/// Batches so small that the rows are several periods: one is 16 batches.
 fn config(threads: usize) -> Config {
-    Config { batch_size: 1024, parallel_workers: threads, ..Config::default() }
+    Config { batch_size: 2048, parallel_workers: threads, ..Config::default() }
 }
 
 /// The rows of some days, those of one day together and in the order of the symbols.

@@ -1,0 +1,97 @@
+//! What a run cannot be faster than: scan the bars, write the features, compute nothing.
+//!
+//! usage: floor BARS FEATURES OUT THREADS
+//!
+//! FEATURES is windrow's own output; it is in memory before the clock starts. The codecs that
+//! windrow offers are tried one after the other, and the seconds of the fastest that compresses are
+//! printed.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use datafusion::parquet::arrow::{ArrowWriter, ProjectionMask};
+use datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::parquet::schema::types::ColumnPath;
+
+/// The columns that the features are made of.
+const READ: [&str; 6] = ["symbol", "ts", "high", "low", "close", "volume"];
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo bench` runs every benchmark with a word of its own; this one needs data.
+    let [bars, features, out, threads] = args.as_slice() else { return };
+    let threads: usize = threads.parse().unwrap();
+    let bars = files(Path::new(bars));
+    let features: Vec<Vec<RecordBatch>> =
+        files(Path::new(features)).iter().map(|path| read(path, &[])).collect();
+    let codecs = [Compression::ZSTD(ZstdLevel::try_new(1).unwrap()), Compression::LZ4_RAW];
+    let seconds = codecs.map(|codec| {
+        let _ = std::fs::remove_dir_all(out);
+        std::fs::create_dir_all(out).unwrap();
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            for worker in 0..threads {
+                let (bars, features) = (&bars, &features);
+                scope.spawn(move || {
+                    for path in bars.iter().skip(worker).step_by(threads) {
+                        assert!(!read(path, &READ).is_empty());
+                    }
+                    for (number, batches) in
+                        features.iter().enumerate().skip(worker).step_by(threads)
+                    {
+                        write(&Path::new(out).join(format!("{number}.parquet")), batches, codec);
+                    }
+                });
+            }
+        });
+        started.elapsed().as_secs_f64()
+    });
+    println!("{:.3}", seconds.into_iter().fold(f64::INFINITY, f64::min));
+}
+
+/// The parquet files below a directory, in order.
+fn files(root: &Path) -> Vec<PathBuf> {
+    let pattern = format!("{}/**/*.parquet", root.display());
+    glob::glob(&pattern).unwrap().map(Result::unwrap).collect()
+}
+
+/// Some columns of a file, or all.
+fn read(path: &Path, columns: &[&str]) -> Vec<RecordBatch> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    let mask = match columns {
+        [] => ProjectionMask::all(),
+        columns => ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied()),
+    };
+    let reader = builder.with_projection(mask).with_batch_size(8192).build().unwrap();
+    reader.map(Result::unwrap).collect()
+}
+
+/// Writes a file as windrow does; without a flush to the disk, as the other tools.
+fn write(path: &Path, batches: &[RecordBatch], codec: Compression) {
+    let schema = batches[0].schema();
+    let mut properties = WriterProperties::builder()
+        .set_compression(codec)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_max_row_group_row_count(Some(128 * 1024));
+    for field in schema.fields() {
+        let path = ColumnPath::from(field.name().as_str());
+        let encoding = match field.data_type() {
+            DataType::Float64 => Encoding::BYTE_STREAM_SPLIT,
+            DataType::Timestamp(..) | DataType::Date32 => Encoding::DELTA_BINARY_PACKED,
+            _ => continue,
+        };
+        properties = properties
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_encoding(path, encoding);
+    }
+    let file = File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, schema, Some(properties.build())).unwrap();
+    batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    writer.close().unwrap();
+}
