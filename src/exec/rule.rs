@@ -18,6 +18,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, InputOrderMode};
 
+use super::shared::inputs;
 use super::window::{StreamWindowExec, served};
 use super::{DedupExec, OrderedExec, ascending};
 
@@ -98,7 +99,7 @@ fn keys_below(plan: &Arc<dyn ExecutionPlan>, names: &mut BTreeSet<String>) {
     if let Some(source) = plan.downcast_ref::<DedupExec>() {
         names.extend(source.key_names());
     }
-    for child in plan.children() {
+    for child in inputs(plan) {
         keys_below(child, names);
     }
 }
