@@ -70,26 +70,21 @@ async fn drive(mut input: SendableRecordBatchStream, log: Arc<Log>) {
     let log = &ending.0;
     loop {
         log.want().await;
-        let kept = match input.try_next().await {
-            Ok(Some(batch)) if batch.num_rows() == 0 => skip(log),
-            Ok(Some(batch)) => log.keep(batch),
-            Ok(None) => {
-                drop(input); // What it holds is free before the readers are through.
-                return log.end(Ended::Whole);
+        let next = loop {
+            match input.try_next().await {
+                Ok(Some(batch)) if batch.num_rows() == 0 => {} // Whoever waits still does.
+                next => break next,
             }
+        };
+        let kept = match next {
+            Ok(Some(batch)) => log.keep(batch),
+            Ok(None) => return log.end(Ended::Whole),
             Err(error) => Err(error),
         };
         if let Err(error) = kept {
             return log.end(Ended::Failed(Arc::new(error)));
         }
     }
-}
-
-/// An empty batch is for nobody: whoever waits still does.
-fn skip(log: &Log) -> Result<()> {
-    log.state().wanted = true;
-    log.wanted.notify_one();
-    Ok(())
 }
 
 /// Ends the log in every case: a panic of the plan must not leave readers waiting.

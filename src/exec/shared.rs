@@ -13,6 +13,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
@@ -205,7 +206,9 @@ impl ExecutionPlan for SharedExec {
         let batches = stream::try_unfold(reader, |mut reader| async {
             Ok(reader.next().await?.map(|batch| (batch, reader)))
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+        let batches = RecordBatchStreamAdapter::new(self.schema(), batches);
+        // Rows that are kept come without a wait: others must have their turn, and a stop be seen.
+        Ok(make_cooperative(Box::pin(batches)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
