@@ -22,10 +22,15 @@ use datafusion::parquet::schema::types::ColumnPath;
 /// The columns that the features are made of.
 const READ: [&str; 6] = ["symbol", "ts", "high", "low", "close", "volume"];
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo bench` runs every benchmark with a word of its own; this one needs data.
-    let [bars, features, out, threads] = args.as_slice() else { return };
+    let [bars, features, out, threads] = args.as_slice() else {
+        println!("usage: floor BARS FEATURES OUT THREADS");
+        return;
+    };
     let threads: usize = threads.parse().unwrap();
     let bars = files(Path::new(bars));
     let features: Vec<Vec<RecordBatch>> =

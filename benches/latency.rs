@@ -1,6 +1,6 @@
 //! How long one symbol takes in an engine that is warm: 2,520 bars, 23 features.
 //!
-//! `cargo bench --bench latency` prints the median and the 99th percentile, with the statement
+//! `cargo run --release --features bench --bin latency` prints the median and the 99th percentile, with the statement
 //! planned each time and planned once.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -16,9 +16,13 @@ use windrow::config::Config;
 const BARS: usize = 2_520;
 const TIMES: usize = 1_000;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("bars.parquet");
+    let folder = std::env::temp_dir().join(format!("windrow-latency-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("bars.parquet");
     write(&path);
     let sql = include_str!("compare/features23.sql");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -39,6 +43,7 @@ fn main() {
         tell("planned once", once);
         tell("planned each time", planned);
     });
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 async fn rows(query: &windrow::engine::Query) -> usize {

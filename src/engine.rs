@@ -8,6 +8,7 @@ mod query;
 mod ranges;
 mod run;
 mod scope;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

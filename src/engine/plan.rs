@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::query::locate;
-use super::{Engine, Reader};
+use super::{Engine, Reader, shared};
 use crate::analysis::{Ahead, Need, needs};
 use crate::error::{Error, Place, Result, did_you_mean};
 use crate::feature_set::{FeatureSet, Header, Rendered};
@@ -135,7 +135,7 @@ impl Engine {
     /// # Errors
     /// Of DataFusion's planner.
     pub async fn physical_plan(&self, planned: &Planned) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = self.context().state().create_physical_plan(&planned.plan).await;
+        let plan = shared::physical_plan(&self.context().state(), &planned.plan).await;
         plan.map_err(|error| locate(blame(&error, &planned.rendered.sql, &[]), &planned.rendered))
     }
 

@@ -10,7 +10,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use futures::TryStreamExt;
 
-use super::{Engine, Reader};
+use super::{Engine, Reader, shared};
 use crate::error::{Error, Result};
 use crate::exec::reports;
 use crate::feature_set::Rendered;
@@ -107,7 +107,8 @@ impl Engine {
             let state = self.context().state();
             let plan = state.statement_to_plan(sql.into_statement()).await?;
             let frame = self.context().execute_logical_plan(plan).await?;
-            frame.create_physical_plan().await
+            let (state, plan) = frame.into_parts();
+            shared::physical_plan(&state, &plan).await
         };
         planned.await.map_err(|error| blame(&error, text, &names))
     }

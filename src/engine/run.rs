@@ -14,7 +14,7 @@ use futures::TryStreamExt;
 
 use super::query::locate;
 use super::scope::exact;
-use super::{Engine, Planned, Scope};
+use super::{Engine, Planned, Scope, shared};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{by_periods, independent, ordered, reports};
 use crate::feature_set::{Audit, FeatureSet};
@@ -237,7 +237,8 @@ impl Attempt<'_> {
         let state = self.engine.context().state();
         // A CSV file is one partition, in order.
         let entity = Some(entity).filter(|_| !matches!(self.options.target, Target::Csv(_)));
-        let plan = state.create_physical_plan(plan).await.map_err(|error| self.explain(&error))?;
+        let plan =
+            shared::physical_plan(&state, plan).await.map_err(|error| self.explain(&error))?;
         // Rows that are sorted period by period go to files of one period each.
         if let (Some(_), Some((entity, time))) = (entity, by_periods(&plan))
             && order == [entity, time]

@@ -3,10 +3,12 @@
 mod clean;
 mod dedup;
 mod joins;
+mod kept;
 mod ordered;
 mod periods;
 mod report;
 mod rule;
+mod shared;
 mod window;
 
 pub use clean::{CleanExec, NameError, SEQUENCE};
@@ -15,6 +17,7 @@ pub use ordered::{OrderedExec, independent, ordered};
 pub use periods::{NameFile, PeriodsExec, by_periods};
 pub use report::{Report, reports};
 pub use rule::physical_rules;
+pub use shared::{Shared, SharedExec};
 pub use window::StreamWindowExec;
 
 use std::sync::Arc;

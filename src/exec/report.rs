@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::shared::inputs;
 use super::{CleanExec, DedupExec};
 
 /// How many conflicting rows are told in words.
@@ -109,7 +110,7 @@ fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Arc<Report>>) {
     {
         found.push(Arc::clone(report));
     }
-    for child in plan.children() {
+    for child in inputs(plan) {
         collect(child, found);
     }
 }

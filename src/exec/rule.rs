@@ -19,6 +19,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, InputOrderMode};
 
 use super::joins::merged;
+use super::shared::inputs;
 use super::window::{StreamWindowExec, served};
 use super::{DedupExec, OrderedExec, ascending};
 
@@ -102,7 +103,7 @@ fn keys_below(plan: &Arc<dyn ExecutionPlan>, names: &mut BTreeSet<String>) {
     if let Some(source) = plan.downcast_ref::<DedupExec>() {
         names.extend(source.key_names());
     }
-    for child in plan.children() {
+    for child in inputs(plan) {
         keys_below(child, names);
     }
 }
@@ -123,10 +124,10 @@ fn replaced(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPla
     in_order(node, &all, above, &schema).map(Some)
 }
 
+type Exprs = Vec<Arc<dyn WindowExpr>>;
+
 /// The expressions and the input of one of DataFusion's window operators.
-fn window_node(
-    node: &Arc<dyn ExecutionPlan>,
-) -> Option<(Vec<Arc<dyn WindowExpr>>, Arc<dyn ExecutionPlan>)> {
+fn window_node(node: &Arc<dyn ExecutionPlan>) -> Option<(Exprs, Arc<dyn ExecutionPlan>)> {
     if let Some(window) = node.downcast_ref::<WindowAggExec>() {
         return Some((window.window_expr().to_vec(), Arc::clone(window.input())));
     }

@@ -12,6 +12,7 @@ mod rooms;
 mod runs;
 mod sets;
 mod settings;
+mod shared;
 mod slt;
 mod support;
 mod tree;

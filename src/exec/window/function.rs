@@ -51,7 +51,7 @@ impl Slice<'_> {
         let Range { start, end } = self.rows;
         let order: Vec<ArrayRef> = self.order.iter().map(|c| c.slice(start, end - start)).collect();
         Ok(match order.as_slice() {
-            [] => vec![start..end],
+            [] => std::iter::once(start..end).collect(),
             order => {
                 let ranges = partition(order)?.ranges();
                 ranges.into_iter().map(|r| r.start + start..r.end + start).collect()
