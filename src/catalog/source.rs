@@ -1,6 +1,6 @@
 //! The table provider of a source: partitioned parquet or CSV, cleaned, one row per key.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ use super::schema::{Keys, merge, partition_type};
 use super::small::{SMALL, SmallFiles};
 use crate::config::SourceConfig;
 use crate::error::{Error, Result, did_you_mean};
-use crate::exec::{CleanExec, DedupExec, NameError, NameFile, PeriodsExec, Report};
+use crate::exec::{CleanExec, DedupExec, FirstRow, NameError, NameFile, PeriodsExec, Report};
 use crate::store::{FileKind, FileRef, Input, Listing, Location, below, file_name, latest, list};
 
 /// The column that holds the ordinal of a row's file, between scan and cleaning.
@@ -543,7 +543,7 @@ impl TableProvider for Source {
                 splits,
                 about,
                 Arc::clone(&report),
-                self.name_error(&groups),
+                (self.name_error(&groups), first_rows(&groups)),
             )?);
             if let Some(filter) = filter {
                 let filter = reassign_expr_columns(filter, &plan.schema())?;
@@ -575,6 +575,16 @@ impl TableProvider for Source {
         });
         Ok(Arc::new(ProjectionExec::try_new(columns.collect::<PlanResult<Vec<_>>>()?, plan)?))
     }
+}
+
+/// Where partitions begin in the files that they do not read from their first row.
+fn first_rows(groups: &[Vec<Slice>]) -> FirstRow {
+    let later = |slice: &Slice| Some((slice.ordinal, slice.rows.as_ref()?.start));
+    let groups = groups.iter().map(|group| group.iter().filter_map(later).collect());
+    let groups: Vec<BTreeMap<u32, u64>> = groups.collect();
+    Arc::new(move |partition, file| {
+        groups.get(partition).and_then(|group| group.get(&file)).copied().unwrap_or(0)
+    })
 }
 
 /// How the files of a scan are read.

@@ -37,6 +37,9 @@ pub(super) const ROW_BITS: u32 = 40;
 /// Finds the file at fault for an error of one partition of the scan.
 pub type NameError = Arc<dyn Fn(usize, DataFusionError) -> DataFusionError + Send + Sync>;
 
+/// The row of a file at which a partition begins to read it.
+pub type FirstRow = Arc<dyn Fn(usize, u32) -> u64 + Send + Sync>;
+
 /// Cleans the batches of a scan; see the module.
 pub struct CleanExec {
     input: Arc<dyn ExecutionPlan>,
@@ -45,6 +48,7 @@ pub struct CleanExec {
     about: String,
     report: Arc<Report>,
     name_error: NameError,
+    first_row: FirstRow,
     properties: Arc<PlanProperties>,
 }
 
@@ -62,7 +66,7 @@ impl CleanExec {
         splits: Option<Vec<String>>,
         about: String,
         report: Arc<Report>,
-        name_error: NameError,
+        (name_error, first_row): (NameError, FirstRow),
     ) -> Result<Self> {
         let schema = output_schema(&input.schema(), keys);
         let mut equivalence = EquivalenceProperties::new(Arc::clone(&schema));
@@ -80,7 +84,7 @@ impl CleanExec {
             input.boundedness(),
         );
         let properties = Arc::new(properties);
-        Ok(Self { input, keys, splits, about, report, name_error, properties })
+        Ok(Self { input, keys, splits, about, report, name_error, first_row, properties })
     }
 
     /// The counts of this scan.
@@ -160,7 +164,7 @@ impl ExecutionPlan for CleanExec {
             self.splits.clone(),
             self.about.clone(),
             Arc::clone(&self.report),
-            Arc::clone(&self.name_error),
+            (Arc::clone(&self.name_error), Arc::clone(&self.first_row)),
         )?))
     }
 
@@ -181,7 +185,9 @@ impl ExecutionPlan for CleanExec {
     ) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
         let name_error = Arc::clone(&self.name_error);
+        let first_row = Arc::clone(&self.first_row);
         let mut cleaner = Cleaner {
+            first_row: Box::new(move |file| first_row(partition, file)),
             schema: self.schema(),
             keys: self.keys,
             report: Arc::clone(&self.report),
@@ -197,6 +203,7 @@ impl ExecutionPlan for CleanExec {
 }
 
 struct Cleaner {
+    first_row: Box<dyn Fn(u32) -> u64 + Send>,
     schema: SchemaRef,
     keys: Option<(usize, usize)>,
     report: Arc<Report>,
@@ -214,6 +221,12 @@ impl Cleaner {
             let schema = Arc::clone(&self.schema);
             return Ok(RecordBatch::try_new_with_options(schema, columns, &options)?);
         };
+        // The text of a page would stay in memory for every row that a sort holds of it.
+        if let Some(entities) = columns[entity].as_string_view_opt()
+            && !entities.data_buffers().is_empty()
+        {
+            columns[entity] = Arc::new(entities.gc());
+        }
         let ordinals = batch.column(width).as_primitive::<UInt32Type>();
         columns.push(Arc::new(self.number(ordinals.values())));
         if columns[entity].null_count() + columns[time].null_count() == 0 {
@@ -232,7 +245,7 @@ impl Cleaner {
     fn number(&mut self, ordinals: &[u32]) -> UInt64Array {
         let place = |&ordinal: &u32| {
             if self.file != Some(ordinal) {
-                (self.file, self.rows) = (Some(ordinal), 0);
+                (self.file, self.rows) = (Some(ordinal), (self.first_row)(ordinal));
             }
             let place = (u64::from(ordinal) << ROW_BITS) | self.rows;
             self.rows += 1;

@@ -11,7 +11,7 @@ mod rule;
 mod shared;
 mod window;
 
-pub use clean::{CleanExec, NameError, SEQUENCE};
+pub use clean::{CleanExec, FirstRow, NameError, SEQUENCE};
 pub use dedup::DedupExec;
 pub use ordered::{OrderedExec, independent, ordered};
 pub use periods::{NameFile, PeriodsExec, by_periods};

@@ -168,3 +168,36 @@ async fn periods_give_the_bits_of_a_sorted_file() {
         }
     }
 }
+
+/// Files are believed no longer than they stay what they were: a file that is written again between
+/// the look at it and the reading of it is named with the row that gives it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_false_order_is_named_with_file_and_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let bars = Bars::new(SYMBOLS, DAYS);
+    let all = bars.all();
+    let one = folder.path().join("one/all.parquet");
+    let few = Bars::new(10, 300).all();
+    write_parquet(&one, &few);
+    for (i, day) in (0..DAYS).step_by(100).enumerate() {
+        let file = folder.path().join(format!("by_time/{i}.parquet"));
+        write_parquet(&file, &days(&all, day..day + 100));
+    }
+    let last = folder.path().join("by_time/4.parquet");
+    // A symbol turns up again; a file of later times holds an earlier day.
+    let again = pick(&few, (0..few.num_rows()).map(|row| if row == 7 * 300 { 0 } else { row }));
+    let earlier = days(&all, 250..350);
+    for (file, changed, told) in [
+        (&one, &again, "row 2101 of FILE, S000 2019-04-14, stands behind S006 2020-02-07, though"),
+        (&last, &earlier, "row 1 of FILE is of 2019-12-20, though the statistics of the file say"),
+    ] {
+        let mut engine = Engine::new(config(2)).unwrap();
+        engine.add_source("bars", &file.parent().unwrap().to_string_lossy()).await.unwrap();
+        let query = engine.query(STEPS).await.unwrap();
+        write_parquet(file, changed);
+        let failed = query.stream().unwrap().try_collect::<Vec<_>>().await.unwrap_err();
+        let failed = query.explain_error(&failed).to_string();
+        let expected = told.replace("FILE", &file.to_string_lossy());
+        assert!(failed.contains(&expected), "{failed}\nexpected {expected}");
+    }
+}
