@@ -1,7 +1,7 @@
 //! One run: a feature set, a scope, a target.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -121,15 +121,11 @@ impl Engine {
 
     /// A target that holds files of a source would remove at its commit what the run reads.
     pub(super) fn check_apart(&self, target: &Target) -> Result<()> {
-        let real = |path: &Path| {
-            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-            path.canonicalize().unwrap_or_else(|_| path.into())
-        };
         let shown = target.path().display();
         let to = real(target.path());
         for (name, source) in self.sources() {
-            let folders: BTreeSet<_> = source.paths().filter_map(Path::parent).collect();
-            let why = if folders.into_iter().any(|folder| real(folder).starts_with(&to)) {
+            let folders: BTreeSet<_> = source.paths().filter_map(Path::parent).map(real).collect();
+            let why = if folders.iter().any(|folder| folder.starts_with(&to)) {
                 format!("{shown} holds the source {name}: a commit would remove what it reads")
             } else if source.lists(&to) {
                 format!("{shown} lies in the source {name}, which would read it the next time")
@@ -140,6 +136,22 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The path without links; what does not exist yet stands below what does.
+fn real(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let mut known = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let mut below = Vec::new();
+    while known.canonicalize().is_err()
+        && let Some(name) = known.file_name().map(std::ffi::OsStr::to_os_string)
+    {
+        below.push(name);
+        known.pop();
+    }
+    let mut real = known.canonicalize().unwrap_or(known);
+    real.extend(below.iter().rev());
+    real
 }
 
 /// One attempt at a run.

@@ -423,12 +423,12 @@ impl Reader {
         let file = (self.name_file)((place >> ROW_BITS) as u32);
         let time = ScalarValue::try_from_array(times, row)?;
         let error = Error::data(format!(
-            "{}: row {} of {file} is of {time}, though the statistics of the file say that all its rows are later than {}",
+            "{}: row {} of {file} is of {time}, behind rows up to {}: the statistics of its files say that they do not overlap",
             self.source,
             (place & ((1 << ROW_BITS) - 1)) + 1,
             until.shown
         ))
-        .hint("write the file again, with statistics that are true or without any")
+        .hint("if a file changed after the source was opened, run again; else its statistics are wrong, and it has to be written anew")
         .in_file(file);
         Err(DataFusionError::External(Box::new(error)))
     }

@@ -189,7 +189,11 @@ async fn a_false_order_is_named_with_file_and_row() {
     let earlier = days(&all, 250..350);
     for (file, changed, told) in [
         (&one, &again, "row 2101 of FILE, S000 2019-04-14, stands behind S006 2020-02-07, though"),
-        (&last, &earlier, "row 1 of FILE is of 2019-12-20, though the statistics of the file say"),
+        (
+            &last,
+            &earlier,
+            "row 1 of FILE is of 2019-12-20, behind rows up to 2020-05-17: the statistics",
+        ),
     ] {
         let mut engine = Engine::new(config(2)).unwrap();
         engine.add_source("bars", &file.parent().unwrap().to_string_lossy()).await.unwrap();

@@ -91,6 +91,10 @@ fn files_that_windrow_did_not_write_are_safe() {
             ".",
             "error: . holds the source bars: a commit would remove what it reads; write to another directory\n",
         ),
+        (
+            "bars/out",
+            "error: bars/out lies in the source bars, which would read it the next time; write to another directory\n",
+        ),
     ] {
         let (code, told) = fails(folder, &[&base[..], &[target]].concat());
         assert_eq!((code, told.as_str()), (1, expected));

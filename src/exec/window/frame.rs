@@ -150,11 +150,16 @@ fn of_pairs(fun: &dyn std::any::Any, bounds: Bounds) -> Option<Start> {
 }
 
 fn variance(spread: &Spread, less: f64) -> Option<f64> {
-    (spread.rows > less).then(|| spread.of.squares / (spread.rows - less))
+    (spread.rows > less).then(|| finite(spread.of.squares / (spread.rows - less)))
 }
 
 fn covariance(joined: &Joined, less: f64) -> Option<f64> {
-    (joined.rows > less).then(|| joined.products / (joined.rows - less))
+    (joined.rows > less).then(|| finite(joined.products / (joined.rows - less)))
+}
+
+/// NaN for what an infinity in the frame leaves, wherever it stands in there.
+fn finite(value: f64) -> f64 {
+    if value.is_finite() { value } else { f64::NAN }
 }
 
 fn correlation(joined: &Joined) -> Option<f64> {
