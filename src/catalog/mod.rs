@@ -11,6 +11,8 @@ mod prune;
 mod schema;
 mod small;
 mod source;
+mod splits;
 
 pub use schema::{Keys, standard};
 pub use source::{LeftOut, Source};
+pub use splits::splits;

@@ -19,6 +19,7 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::footer::FileInfo;
 use super::schema::Keys;
+use super::splits::fill;
 
 /// Rows that the look takes at a time.
 const LOOK: usize = 65_536;
@@ -251,12 +252,8 @@ fn cut(chain: &[Candidate], proofs: &[&Proof], parts: usize) -> Ranges {
         passed += proof.rows;
     }
     // Empty ranges behind the last entity: fewer partitions than asked for would be exchanged.
-    let mut beyond = before.unwrap_or_default().to_string();
-    while ranges.partitions.len() < parts {
-        beyond.push(char::MAX);
-        ranges.splits.push(beyond.clone());
-        ranges.partitions.push(Vec::new());
-    }
+    fill(&mut ranges.splits, before.unwrap_or_default(), parts);
+    ranges.partitions.resize(ranges.splits.len() + 1, Vec::new());
     ranges
 }
 

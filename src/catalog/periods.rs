@@ -18,6 +18,7 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::order::{Candidate, Slice};
 use super::schema::Keys;
+use super::splits::splits;
 
 /// Files that are looked into for the entities of a source.
 const LOOKED_INTO: usize = 8;
@@ -50,7 +51,7 @@ pub(super) fn periods(
     if clusters.iter().any(|cluster| cluster.rows > 4 * rows) {
         return None;
     }
-    let splits = splits(&clusters, keys, parts)?;
+    let splits = entities(&clusters, keys, parts)?;
     let mut found = Periods { splits, ..Periods::default() };
     let mut period: Vec<Candidate> = Vec::new();
     let mut held = 0;
@@ -120,8 +121,9 @@ fn clusters(files: Vec<Candidate>) -> Option<Vec<Cluster>> {
     Some(clusters)
 }
 
-/// Entities that cut the rows into ranges of about equal size.
-fn splits(clusters: &[Cluster], keys: &Keys, parts: usize) -> Option<Vec<String>> {
+/// Entities that cut the rows into ranges of about equal size, as far as footers and a look into some
+/// files tell.
+fn entities(clusters: &[Cluster], keys: &Keys, parts: usize) -> Option<Vec<String>> {
     let files: Vec<&Candidate> = clusters.iter().flat_map(|cluster| &cluster.files).collect();
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     for file in &files {
@@ -135,23 +137,7 @@ fn splits(clusters: &[Cluster], keys: &Keys, parts: usize) -> Option<Vec<String>
             look(file, keys, &mut seen)?;
         }
     }
-    let total: u64 = seen.values().sum();
-    let mut splits = Vec::new();
-    let (mut passed, mut last) = (0, None);
-    for (entity, rows) in seen {
-        let full = passed >= (splits.len() as u64 + 1) * total.div_ceil(parts as u64);
-        if full && last.is_some() && splits.len() + 1 < parts {
-            splits.push(entity.clone());
-        }
-        passed += rows;
-        last = Some(entity);
-    }
-    let mut beyond = last.unwrap_or_default();
-    while splits.len() + 1 < parts {
-        beyond.push(char::MAX);
-        splits.push(beyond.clone());
-    }
-    Some(splits)
+    Some(splits(&seen, parts))
 }
 
 /// Counts the entities of the first rows of a file.

@@ -15,10 +15,10 @@ use datafusion::physical_expr::Partitioning;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use tokio::task::JoinSet;
 
-use super::ranges::{count, cut, ranged, unordered};
+use super::ranges::{count, ranged, unordered};
 use super::scope::exact;
 use super::{Engine, Outcome};
-use crate::catalog::Source;
+use crate::catalog::{Source, splits};
 use crate::error::{Error, Result};
 use crate::exec::{ordered, reports};
 use crate::sql::blame;
@@ -273,7 +273,7 @@ impl Compaction<'_> {
             }
             self.options.progress.expect(Some(rows));
         }
-        Ok(cut(&counts, self.engine.config().parallel_workers))
+        Ok(splits(&counts, self.engine.config().parallel_workers))
     }
 
     /// What is known before the rows. What is written anew stays what it was.

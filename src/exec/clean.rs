@@ -32,7 +32,12 @@ use super::{Report, ascending};
 pub const SEQUENCE: &str = "__seq";
 
 /// Bits of the sequence that count rows of one file.
-pub(super) const ROW_BITS: u32 = 40;
+const ROW_BITS: u32 = 40;
+
+/// The ordinal of the file and the row in it, counted from 1, that a sequence stands for.
+pub(super) fn place(sequence: u64) -> (u32, u64) {
+    ((sequence >> ROW_BITS) as u32, (sequence & ((1 << ROW_BITS) - 1)) + 1)
+}
 
 /// Finds the file at fault for an error of one partition of the scan.
 pub type NameError = Arc<dyn Fn(usize, DataFusionError) -> DataFusionError + Send + Sync>;

@@ -25,7 +25,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::clean::ROW_BITS;
+use super::clean::place;
 use super::{NameFile, Report, ascending, by_periods};
 use crate::config::Duplicates;
 use crate::error::Error;
@@ -298,12 +298,12 @@ impl Dedup {
         let key = |batch: &RecordBatch, row: usize| {
             [entity, time].map(|key| text(batch.column(key), row)).join(" ")
         };
-        let place = b.column(b.num_columns() - 1).as_primitive::<UInt64Type>().value(j);
-        let file = (self.name_file)((place >> ROW_BITS) as u32);
+        let sequence = b.column(b.num_columns() - 1).as_primitive::<UInt64Type>().value(j);
+        let (file, row) = place(sequence);
+        let file = (self.name_file)(file);
         let error = Error::data(format!(
-            "{}: row {} of {file}, {}, stands behind {}, though the file was in order when it was opened",
+            "{}: row {row} of {file}, {}, stands behind {}, though the file was in order when it was opened",
             self.report.source(),
-            (place & ((1 << ROW_BITS) - 1)) + 1,
             key(b, j),
             key(a, i),
         ))

@@ -35,7 +35,7 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Notify, mpsc};
 
-use super::clean::{ROW_BITS, ranges};
+use super::clean::{place, ranges};
 use super::{DedupExec, Report, StreamWindowExec, ascending};
 use crate::error::Error;
 
@@ -419,14 +419,12 @@ impl Reader {
         let Some(until) = until else { return Ok(()) };
         let Some(row) = ticks.iter().position(|time| *time <= until.ticks) else { return Ok(()) };
         let places = batch.column(batch.num_columns() - 1).as_primitive::<UInt64Type>();
-        let place = places.value(row);
-        let file = (self.name_file)((place >> ROW_BITS) as u32);
         let time = ScalarValue::try_from_array(times, row)?;
+        let (file, row) = place(places.value(row));
+        let file = (self.name_file)(file);
         let error = Error::data(format!(
-            "{}: row {} of {file} is of {time}, behind rows up to {}: the statistics of its files say that they do not overlap",
-            self.source,
-            (place & ((1 << ROW_BITS) - 1)) + 1,
-            until.shown
+            "{}: row {row} of {file} is of {time}, behind rows up to {}: the statistics of its files say that they do not overlap",
+            self.source, until.shown
         ))
         .hint("if a file changed after the source was opened, run again; else its statistics are wrong, and it has to be written anew")
         .in_file(file);
