@@ -68,7 +68,7 @@ pub fn configure(builder: SessionStateBuilder) -> Result<SessionState> {
 
 fn session(config: &Config) -> Result<SessionContext> {
     // Merges hold a few batches of every file that was spilled.
-    let small = |limit: u64| usize::try_from(limit / 65_536).unwrap_or(usize::MAX).max(1024);
+    let small = |limit: u64| usize::try_from(limit / 131_072).unwrap_or(usize::MAX).max(1024);
     let batch_size =
         config.memory_limit.map_or(config.batch_size, |m| config.batch_size.min(small(m)));
     let mut settings = SessionConfig::new()

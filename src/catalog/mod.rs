@@ -2,6 +2,7 @@
 //! sets nor targets.
 
 mod csv;
+mod files;
 mod footer;
 mod order;
 mod pages;
@@ -9,7 +10,6 @@ mod part;
 mod periods;
 mod prune;
 mod schema;
-mod small;
 mod source;
 mod splits;
 

@@ -1,12 +1,16 @@
-//! The pages of a parquet file that lies in memory, decompressed with one context per thread.
+//! The pages of a parquet file, decompressed with one context per thread.
 //!
 //! The parquet crate makes two zstd contexts per column and row group, which is most of the time
 //! that a file of a few rows takes. Here it gives the pages as they lie in the file.
 
 use std::cell::RefCell;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use datafusion::arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use datafusion::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, RowGroups, RowSelection,
 };
@@ -15,25 +19,120 @@ use datafusion::parquet::basic::Compression;
 use datafusion::parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use datafusion::parquet::errors::{ParquetError, Result};
 use datafusion::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use datafusion::parquet::file::reader::{ChunkReader, Length};
 use datafusion::parquet::file::serialized_reader::SerializedPageReader;
 use zstd::bulk::Decompressor;
 
-/// Reads some columns of a file, `rows` at a time.
+/// A file that is read in pieces, wherever it is.
+#[derive(Clone)]
+pub(super) enum Opened {
+    /// In memory.
+    Held(Bytes),
+    /// On the disk; the size is that of when it was opened.
+    Local(Arc<File>, u64),
+}
+
+impl Opened {
+    /// Opens a file; up to `small` bytes are taken into memory.
+    pub(super) fn open(path: &Path, small: u64) -> std::io::Result<Self> {
+        let mut file = File::open(path)?;
+        let size = file.metadata()?.len();
+        if size > small {
+            return Ok(Self::Local(Arc::new(file), size));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        file.read_to_end(&mut bytes)?;
+        Ok(Self::Held(bytes.into()))
+    }
+}
+
+impl Length for Opened {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Held(bytes) => bytes.len() as u64,
+            Self::Local(_, size) => *size,
+        }
+    }
+}
+
+impl ChunkReader for Opened {
+    type T = BufReader<Rest>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        // Page headers are read so, and they are small.
+        Ok(BufReader::with_capacity(256, Rest { file: self.clone(), at: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        match self {
+            Self::Held(bytes) => bytes.get_bytes(start, length),
+            Self::Local(file, size) => {
+                if start.checked_add(length as u64).is_none_or(|end| end > *size) {
+                    return Err(ParquetError::EOF(format!(
+                        "{length} bytes from {start} on, in a file of {size}"
+                    )));
+                }
+                let mut bytes = vec![0; length];
+                let mut read = 0;
+                while read < length {
+                    match read_at(file, &mut bytes[read..], start + read as u64)? {
+                        0 => return Err(ParquetError::EOF("the file became shorter".to_string())),
+                        more => read += more,
+                    }
+                }
+                Ok(bytes.into())
+            }
+        }
+    }
+}
+
+/// The bytes of a file from a place on.
+pub(super) struct Rest {
+    file: Opened,
+    at: u64,
+}
+
+impl Read for Rest {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = match &self.file {
+            Opened::Held(bytes) => {
+                let from = usize::try_from(self.at).unwrap_or(usize::MAX).min(bytes.len());
+                (&bytes[from..]).read(into)?
+            }
+            Opened::Local(file, _) => read_at(file, into, self.at)?,
+        };
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+/// Reads some columns of a file, `rows` at a time; text in the form that `schema` has it in.
 pub(super) fn read(
-    file: Bytes,
+    file: Opened,
     meta: &ArrowReaderMetadata,
+    schema: &SchemaRef,
     mask: ProjectionMask,
     rows: usize,
     selection: Option<RowSelection>,
 ) -> Result<ParquetRecordBatchReader> {
-    let fields = meta.schema().fields();
-    let levels = parquet_to_arrow_field_levels(meta.parquet_schema(), mask, Some(fields))?;
+    let wanted = |field: &Arc<Field>| match schema.field_with_name(field.name()) {
+        Ok(wanted) if is_text(field.data_type()) && *wanted.data_type() == DataType::Utf8View => {
+            Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
+        }
+        _ => Arc::clone(field),
+    };
+    let fields: Fields = meta.schema().fields().iter().map(wanted).collect();
+    let levels = parquet_to_arrow_field_levels(meta.parquet_schema(), mask, Some(&fields))?;
     let pages = Pages { file, meta: Arc::clone(meta.metadata()) };
     ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, selection)
 }
 
+fn is_text(ty: &DataType) -> bool {
+    matches!(ty, DataType::Utf8 | DataType::LargeUtf8)
+}
+
 struct Pages {
-    file: Bytes,
+    file: Opened,
     meta: Arc<ParquetMetaData>,
 }
 
@@ -58,7 +157,7 @@ impl RowGroups for Pages {
 
 /// One column, row group by row group.
 struct Chunks {
-    file: Arc<Bytes>,
+    file: Arc<Opened>,
     meta: Arc<ParquetMetaData>,
     column: usize,
     next: usize,
@@ -91,7 +190,7 @@ impl Chunks {
 }
 
 /// Pages of one column that are compressed with zstd.
-struct Zstd(SerializedPageReader<Bytes>);
+struct Zstd(SerializedPageReader<Opened>);
 
 impl Iterator for Zstd {
     type Item = Result<Page>;
@@ -162,3 +261,13 @@ fn decompressed(bytes: &Bytes, levels: usize) -> Result<Bytes> {
 
 /// A page that claims to be larger is taken step by step: the claim may be damaged.
 const MOST: usize = 64 << 20;
+
+#[cfg(unix)]
+fn read_at(file: &File, into: &mut [u8], at: u64) -> std::io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, into, at)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, into: &mut [u8], at: u64) -> std::io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, into, at)
+}

@@ -31,13 +31,13 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use object_store::ObjectMeta;
 
 use super::csv::CsvPartition;
+use super::files::{Files, SMALL};
 use super::footer::{FileInfo, corrupt, read_all};
 use super::order::{Candidate, Ranges, Slice, ranges};
 use super::part::Part;
 use super::periods::{Periods, periods};
 use super::prune::FileStatistics;
 use super::schema::{Keys, merge, partition_type};
-use super::small::{SMALL, SmallFiles};
 use crate::config::SourceConfig;
 use crate::error::{Error, Result, did_you_mean};
 use crate::exec::{CleanExec, DedupExec, FirstRow, NameError, NameFile, PeriodsExec, Report};
@@ -235,7 +235,7 @@ impl Source {
         state: &dyn Session,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         match self.kind {
-            FileKind::Parquet if !self.is_small(groups) => {
+            FileKind::Parquet if filter.is_some() && !self.is_small(groups) => {
                 self.scan_parquet(columns, groups, filter, state)
             }
             kind => self.scan_parts(kind, columns, groups),
@@ -349,7 +349,7 @@ impl Source {
             let schema = Arc::clone(&schema);
             match kind {
                 FileKind::Csv => Arc::new(CsvPartition { files: parts.collect(), schema }),
-                FileKind::Parquet => Arc::new(SmallFiles { parts: parts.collect(), schema }),
+                FileKind::Parquet => Arc::new(Files { parts: parts.collect(), schema }),
             }
         });
         let partitions = partitions.collect();
@@ -421,7 +421,7 @@ impl Source {
     /// The rows of a period: enough that the rows of an entity stand together, and no more than
     /// fit a memory limit.
     fn rows_of_period(&self, state: &dyn Session) -> u64 {
-        let rows = 16 * state.config().batch_size() as u64;
+        let rows = 8 * state.config().batch_size() as u64;
         match state.runtime_env().memory_pool.memory_limit() {
             MemoryLimit::Finite(limit) => {
                 // Three periods are held at a time, beside what stands above.

@@ -28,6 +28,10 @@ use crate::target::{Stop, Stopper};
 /// Plans of long expressions are walked recursively.
 const STACK: usize = 64 << 20;
 
+/// Threads that read and flush files, beside one for each worker. What a thread frees it keeps for a
+/// while, so many of them hold memory that nobody uses.
+const FILE_THREADS: usize = 6;
+
 /// How long a command that writes may take to put things in order once it is stopped.
 const GRACE: Duration = Duration::from_millis(500);
 /// How long what it left running may take to end and to remove its temporary files.
@@ -103,6 +107,7 @@ fn start(command: Command) -> Result<u8> {
     let config = configuration(&command)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.parallel_workers)
+        .max_blocking_threads(config.parallel_workers + FILE_THREADS)
         .thread_stack_size(STACK)
         .enable_all()
         .build()

@@ -19,6 +19,7 @@ use datafusion::physical_expr::{
     EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr, RangePartitioning,
 };
 use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
@@ -55,6 +56,7 @@ pub struct CleanExec {
     name_error: NameError,
     first_row: FirstRow,
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl CleanExec {
@@ -89,7 +91,8 @@ impl CleanExec {
             input.boundedness(),
         );
         let properties = Arc::new(properties);
-        Ok(Self { input, keys, splits, about, report, name_error, first_row, properties })
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Self { input, keys, splits, about, report, name_error, first_row, properties, metrics })
     }
 
     /// The counts of this scan.
@@ -199,11 +202,20 @@ impl ExecutionPlan for CleanExec {
             file: None,
             rows: 0,
         };
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
         let batches = input.map(move |batch| match batch {
-            Ok(batch) => cleaner.clean(&batch),
+            Ok(batch) => {
+                let _timer = baseline.elapsed_compute().timer();
+                baseline.record_output(batch.num_rows());
+                cleaner.clean(&batch)
+            }
             Err(error) => Err(name_error(partition, error)),
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 }
 

@@ -3,8 +3,9 @@
 use std::fs::File;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::errors::Result;
+
+use super::file::ParquetFile;
 
 /// Rows of a row group, if no memory limit asks for fewer. Every worker holds one group until it is
 /// written.
@@ -16,7 +17,7 @@ pub(super) const ROW_GROUP: usize = 128 * 1024;
 /// Whether a symbol still fits is known when it ends, so its rows are held back until then: with
 /// those in the open group they are never more than one group.
 pub(super) struct Groups {
-    writer: ArrowWriter<File>,
+    file: ParquetFile,
     /// Rows of a group at most.
     most: usize,
     held: Vec<RecordBatch>,
@@ -29,9 +30,9 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Groups of at most `most` rows, as the writer has it.
-    pub(super) fn new(writer: ArrowWriter<File>, most: usize) -> Self {
-        Self { writer, most, held: Vec::new(), before: 0, symbol: 0, alone: true }
+    /// Groups of at most `most` rows, as the file has it.
+    pub(super) fn new(file: ParquetFile, most: usize) -> Self {
+        Self { file, most, held: Vec::new(), before: 0, symbol: 0, alone: true }
     }
 
     /// Takes rows sorted by symbol; `starts` are the rows where another symbol begins.
@@ -45,17 +46,17 @@ impl Groups {
                 if self.symbol > self.most {
                     self.put(batch, from, begin)?;
                     from = begin;
-                    self.writer.flush()?;
+                    self.file.end_group()?;
                 }
                 self.symbol = 0;
-                self.before = self.writer.in_progress_rows() + begin - from;
+                self.before = self.file.open_rows() + begin - from;
                 self.alone = self.before == 0;
             }
             self.symbol += end - begin;
             if !self.alone && self.before + self.symbol > self.most {
                 self.put(batch, from, begin)?;
                 from = begin;
-                self.writer.flush()?;
+                self.file.end_group()?;
                 self.release()?;
                 self.alone = true;
             }
@@ -75,15 +76,15 @@ impl Groups {
     /// Ends the file and gives it.
     pub(super) fn close(mut self) -> Result<File> {
         self.release()?;
-        self.writer.into_inner()
+        self.file.into_inner()
     }
 
     fn put(&mut self, batch: &RecordBatch, from: usize, to: usize) -> Result<()> {
-        if from == to { Ok(()) } else { self.writer.write(&batch.slice(from, to - from)) }
+        if from == to { Ok(()) } else { self.file.write(&batch.slice(from, to - from)) }
     }
 
     fn release(&mut self) -> Result<()> {
-        self.held.drain(..).try_for_each(|batch| self.writer.write(&batch))
+        self.held.drain(..).try_for_each(|batch| self.file.write(&batch))
     }
 }
 
@@ -97,6 +98,7 @@ mod tests {
     use datafusion::parquet::file::properties::WriterProperties;
 
     use super::*;
+    use crate::config::Compression;
 
     /// Writes symbols of these sizes in batches of `size` rows; rows of each group, and the symbols.
     fn groups(symbols: &[usize], size: usize) -> (Vec<i64>, Vec<i32>) {
@@ -108,9 +110,11 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let properties =
             WriterProperties::builder().set_max_row_group_row_count(Some(ROW_GROUP)).build();
-        let writer =
-            ArrowWriter::try_new(file.reopen().unwrap(), batch.schema(), Some(properties)).unwrap();
-        let mut groups = Groups::new(writer, ROW_GROUP);
+        let handle = file.reopen().unwrap();
+        let own = vec![false];
+        let written =
+            ParquetFile::new(handle, batch.schema(), properties, Compression::None, own).unwrap();
+        let mut groups = Groups::new(written, ROW_GROUP);
         for from in (0..all.len()).step_by(size) {
             let to = (from + size).min(all.len());
             let starts: Vec<usize> =

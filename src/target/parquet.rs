@@ -202,7 +202,7 @@ async fn write_partitions(
         let (entity, time) = (job.entity, job.time);
         let after = after.clone();
         tasks.spawn(async move {
-            let _turn = turns.acquire().await;
+            let turn = turns.acquire().await;
             let mut stream = plan.execute(number, context).map_err(|error| explain(&error))?;
             let mut skipped = 0;
             let internal = |error: ArrowError| Error::internal(error.to_string());
@@ -225,7 +225,9 @@ async fn write_partitions(
                 }
                 writer.finish()
             };
-            let files = run.await?.whole().await?;
+            let written = run.await?;
+            drop(turn); // The next partition is computed while the files of this one reach the disk.
+            let files = written.whole().await?;
             Ok::<Part, Error>(Part { files, marks, found: auditor.finish(), skipped })
         });
     }

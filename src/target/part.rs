@@ -17,13 +17,14 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::memory_pool::{
     MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
-use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
 use datafusion::parquet::file::metadata::{KeyValue, SortingColumn};
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::parquet::schema::types::ColumnPath;
 use tokio::task::JoinSet;
 
+use super::file::ParquetFile;
+use super::floats;
 use super::groups::{Groups, ROW_GROUP};
 use super::staging::Lock;
 use super::{Job, fault, unwritable};
@@ -40,6 +41,7 @@ pub(super) struct Shape {
     columns: Vec<usize>,
     schema: SchemaRef,
     properties: WriterProperties,
+    compression: config::Compression,
     /// Rows of a row group, and the bytes that they take until they are written.
     group: (usize, usize),
     pool: Arc<dyn MemoryPool>,
@@ -61,7 +63,8 @@ impl Shape {
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let pool = Arc::clone(job.context.memory_pool());
-        let group = group(&schema, pool.memory_limit(), job.side_by_side);
+        let workers = job.context.session_config().target_partitions();
+        let group = group(&schema, pool.memory_limit(), job.side_by_side, workers);
         let properties = properties(&schema, job, &columns, group.0);
         let (entity, time) = (job.entity, job.time);
         Self {
@@ -72,6 +75,7 @@ impl Shape {
             columns,
             schema,
             properties,
+            compression: job.compression,
             group,
             pool,
         }
@@ -92,16 +96,17 @@ impl Shape {
     }
 }
 
-/// Rows of a row group and their bytes: fewer where a memory limit leaves less room for the groups
-/// that are open at a time.
-fn group(schema: &SchemaRef, limit: MemoryLimit, open: usize) -> (usize, usize) {
+/// Rows of a row group and their bytes: fewer where more groups are open at a time than there are
+/// workers, and where a memory limit leaves less room for them.
+fn group(schema: &SchemaRef, limit: MemoryLimit, open: usize, workers: usize) -> (usize, usize) {
     let width = |field: &FieldRef| field.data_type().primitive_width().unwrap_or(16) + 1;
     let row: usize = schema.fields().iter().map(width).sum();
+    let most = ROW_GROUP * workers.min(open).max(1) / open.max(1);
     let rows = match limit {
-        MemoryLimit::Finite(limit) => limit / (4 * open.max(1) * row),
-        _ => ROW_GROUP,
+        MemoryLimit::Finite(limit) => most.min(limit / (4 * open.max(1) * row)),
+        _ => most,
     };
-    let rows = rows.clamp(1024, ROW_GROUP);
+    let rows = rows.max(1024);
     (rows, rows * row)
 }
 
@@ -191,7 +196,7 @@ fn properties(schema: &SchemaRef, job: &Job, columns: &[usize], group: usize) ->
     builder.build()
 }
 
-fn codec(compression: config::Compression) -> Compression {
+pub(super) fn codec(compression: config::Compression) -> Compression {
     match compression {
         config::Compression::None => Compression::UNCOMPRESSED,
         config::Compression::Snappy => Compression::SNAPPY,
@@ -392,18 +397,20 @@ fn start_file(
     let handle = File::create(&path).map_err(|error| unwritable(&path, &error))?;
     let schema = Arc::clone(&shape.schema);
     let mut properties = shape.properties.clone().into_builder();
+    let mut own = Vec::with_capacity(first.num_columns());
     for (field, column) in first.schema().fields().iter().zip(first.columns()) {
-        if few_values(column) {
+        let few = few_values(column);
+        if few {
             let path = ColumnPath::from(field.name().as_str());
             properties = properties
                 .set_column_encoding(path.clone(), Encoding::PLAIN)
                 .set_column_dictionary_enabled(path, true);
         }
+        own.push(floats::served(field.data_type()) && !few);
     }
-    let properties = properties.build();
-    let writer = ArrowWriter::try_new(handle, schema, Some(properties))
+    let file = ParquetFile::new(handle, schema, properties.build(), shape.compression, own)
         .map_err(|error| unwritable(&path, &error))?;
-    let groups = Groups::new(writer, shape.group.0);
+    let groups = Groups::new(file, shape.group.0);
     Ok(Open { groups, last: None, path, folder: folder.to_string(), rows: 0 })
 }
 

@@ -56,14 +56,12 @@ impl Progress {
     /// Rows that the scans have read so far: a sort reads all of them before the first is written.
     pub fn read(&self) -> u64 {
         let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        plan.map_or(0, |plan| scanned(&plan))
+        plan.and_then(|plan| scanned(&plan)).unwrap_or(0)
     }
 }
 
-fn scanned(plan: &Arc<dyn ExecutionPlan>) -> u64 {
-    let children = plan.children();
-    if children.is_empty() {
-        return plan.metrics().and_then(|m| m.output_rows()).unwrap_or(0) as u64;
-    }
-    children.into_iter().map(scanned).sum()
+/// What the lowest operators that count their rows have given.
+fn scanned(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    let below = plan.children().into_iter().filter_map(scanned).reduce(|a, b| a + b);
+    below.or_else(|| Some(plan.metrics()?.output_rows()? as u64))
 }

@@ -538,9 +538,24 @@ impl Indicator<3, 1> for Cci {
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
         let price = typical(high, low, close);
         let (mean, deviation) = self.0.next(price);
-        let flat = is_noise(price - mean, mean.abs()) || is_noise(deviation, mean.abs());
-        [if flat { 0.0 } else { (price - mean) / (0.015 * deviation) }]
+        [distance(price, mean, deviation)]
     }
+
+    fn run(&mut self, [high, low, close]: [&[f64]; 3], [output]: [&mut [f64]; 1]) {
+        let bars = high.iter().zip(low).zip(close);
+        let prices: Vec<f64> = bars.map(|((h, l), c)| typical(*h, *l, *c)).collect();
+        let mut means = vec![f64::NAN; prices.len()];
+        self.0.run(&prices, &mut means, output);
+        for ((value, price), mean) in output.iter_mut().zip(prices).zip(means) {
+            *value = distance(price, mean, *value);
+        }
+    }
+}
+
+/// The distance of a price from a mean in the units of [`Cci`]; rounding is no distance.
+fn distance(price: f64, mean: f64, deviation: f64) -> f64 {
+    let flat = is_noise(price - mean, mean.abs()) || is_noise(deviation, mean.abs());
+    if flat { 0.0 } else { (price - mean) / (0.015 * deviation) }
 }
 
 /// Williams' %R of one bar; TA-Lib keeps it within its range.

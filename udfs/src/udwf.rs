@@ -20,6 +20,7 @@ use datafusion_functions_window_common::field::WindowUDFFieldArgs;
 use datafusion_functions_window_common::partition::PartitionEvaluatorArgs;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Literal;
+use pulp::{Simd, WithSimd};
 use std::any::Any;
 use std::cell::OnceCell;
 use std::fmt::{self, Debug};
@@ -278,9 +279,39 @@ impl Columns {
 
 /// Numbers as an array: what is not finite is NULL.
 fn nullable(values: Vec<f64>) -> ArrayRef {
-    let finite = BooleanBuffer::collect_bool(values.len(), |row| values[row].is_finite());
-    let nulls = Some(NullBuffer::new(finite)).filter(|nulls| nulls.null_count() > 0);
+    let mut words = Vec::with_capacity(values.len().div_ceil(64));
+    let missing = pulp::Arch::new().dispatch(Missing { values: &values, words: &mut words });
+    let finite = || BooleanBuffer::new(words.into(), 0, values.len());
+    let nulls = (missing > 0).then(|| NullBuffer::new(finite()));
     Arc::new(Float64Array::new(values.into(), nulls))
+}
+
+/// Counts what is not finite, and sets the bits of what is.
+struct Missing<'a> {
+    values: &'a [f64],
+    words: &'a mut Vec<u64>,
+}
+
+impl WithSimd for Missing<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        let mut missing = 0;
+        for values in self.values.chunks(64) {
+            // Most words are full, which is seen faster than bits are put together.
+            let mut word = u64::MAX >> (64 - values.len());
+            let count = values.iter().filter(|value| !value.is_finite()).count();
+            if count > 0 {
+                missing += count;
+                for (bit, value) in values.iter().enumerate() {
+                    word &= !(u64::from(!value.is_finite()) << bit);
+                }
+            }
+            self.words.push(word);
+        }
+        missing
+    }
 }
 
 /// The SQL type of a function's result.

@@ -1,6 +1,7 @@
 //! The mean absolute deviation of a window.
 
 use super::{Fold, Moments};
+use pulp::{Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
 /// The mean of a window, and the mean distance of its values from it.
@@ -33,4 +34,57 @@ impl AbsoluteDeviation {
         let distances = older.iter().chain(newer).map(|other| (other - mean).abs());
         (mean, distances.sum::<f64>() / length as f64)
     }
+
+    /// What [`AbsoluteDeviation::next`] gives for many rows, with the same bits: all rows take
+    /// their oldest value, then all the next one, so that rows and not the values of a row wait for
+    /// each other.
+    pub fn run(&mut self, values: &[f64], means: &mut [f64], deviations: &mut [f64]) {
+        let length = self.ring.len();
+        if values.len() < 32 || length > values.len() {
+            for ((value, mean), deviation) in values.iter().zip(means).zip(deviations) {
+                (*mean, *deviation) = self.next(*value);
+            }
+            return;
+        }
+        self.mean.run(values.iter().map(|value| Moments::of(*value)), |row, window| {
+            means[row] = window.mean;
+        });
+        let (newer, older) = self.ring.split_at(self.at);
+        let line: Vec<f64> = older.iter().chain(newer).chain(values).skip(1).copied().collect();
+        pulp::Arch::new().dispatch(Distances { length, line: &line, means, deviations });
+        self.ring.copy_from_slice(&line[line.len() - length..]);
+        self.at = 0;
+    }
 }
+
+/// The mean distance from the mean for many rows; the window of row `i` is `line[i..][..length]`.
+struct Distances<'a> {
+    length: usize,
+    line: &'a [f64],
+    means: &'a [f64],
+    deviations: &'a mut [f64],
+}
+
+impl WithSimd for Distances<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let rows = self.means.chunks(NEAR).zip(self.deviations.chunks_mut(NEAR));
+        for (i, (means, sums)) in rows.enumerate() {
+            sums.fill(0.0);
+            for oldest in 0..self.length {
+                let values = &self.line[i * NEAR + oldest..][..means.len()];
+                for ((sum, value), mean) in sums.iter_mut().zip(values).zip(means) {
+                    *sum += (value - mean).abs();
+                }
+            }
+            for sum in sums {
+                *sum /= self.length as f64;
+            }
+        }
+    }
+}
+
+/// Rows whose sums stay near the processor while their windows pass by.
+const NEAR: usize = 512;

@@ -8,6 +8,7 @@
 //! error grows with log2(n) and not with n, and NaN or an overflow leaves the result with the row
 //! that brought it.
 
+use pulp::{Simd, WithSimd};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 
@@ -107,7 +108,7 @@ impl<B: Block> Fold<B> {
     }
 
     /// What [`Fold::push`] gives for many rows, with the same bits: level by level over whole
-    /// slices, which the processor takes several at a time.
+    /// slices, of which the processor takes as many rows at a time as its vectors hold.
     pub fn run(&mut self, rows: impl ExactSizeIterator<Item = B>, mut give: impl FnMut(usize, B)) {
         let count = rows.len();
         let held: usize = self.levels.iter().map(|level| level.ring.len()).sum();
@@ -115,18 +116,38 @@ impl<B: Block> Fold<B> {
             // Moving the rings in and out of line would cost more than it saves.
             return rows.enumerate().for_each(|(row, block)| give(row, self.push(block)));
         }
-        let rows: Vec<B> = rows.collect();
+        let line = Vec::with_capacity(count + held);
+        pulp::Arch::new().dispatch(Run { levels: &mut self.levels, rows, line, give });
+    }
+}
+
+/// [`Fold::run`], compiled once for every kind of vectors that a processor may have.
+struct Run<'a, B: Block, I, G> {
+    levels: &'a mut [Level<B>],
+    rows: I,
+    line: Vec<B>,
+    give: G,
+}
+
+impl<B: Block, I: Iterator<Item = B>, G: FnMut(usize, B)> WithSimd for Run<'_, B, I, G> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _: S) {
+        let rows: Vec<B> = self.rows.collect();
         let mut windows = rows.clone();
-        let mut line = Vec::with_capacity(count + held);
-        for level in &mut self.levels {
-            level.run(&rows, &mut windows, &mut line);
+        for level in self.levels {
+            level.run(&rows, &mut windows, &mut self.line);
         }
-        windows.into_iter().enumerate().for_each(|(row, window)| give(row, window));
+        for (row, window) in windows.iter().enumerate() {
+            (self.give)(row, *window);
+        }
     }
 }
 
 impl<B: Block> Level<B> {
     /// Doubles the windows of many rows; `line` is room for the ring and the rows after it.
+    #[inline(always)]
     fn run(&mut self, rows: &[B], windows: &mut [B], line: &mut Vec<B>) {
         let (length, count) = (self.ring.len(), rows.len());
         let (newer, older) = self.ring.split_at(self.at);
@@ -161,7 +182,7 @@ pub struct Sum(pub f64);
 impl Block for Sum {
     const NONE: Self = Sum(f64::NAN);
 
-    #[inline]
+    #[inline(always)]
     fn join(older: Self, newer: Self, _: &Joint) -> Self {
         Sum(older.0 + newer.0)
     }
@@ -174,7 +195,7 @@ pub struct Pair(pub f64, pub f64);
 impl Block for Pair {
     const NONE: Self = Pair(f64::NAN, f64::NAN);
 
-    #[inline]
+    #[inline(always)]
     fn join(older: Self, newer: Self, _: &Joint) -> Self {
         Pair(older.0 + newer.0, older.1 + newer.1)
     }
@@ -187,7 +208,7 @@ pub struct Highest(pub f64);
 impl Block for Highest {
     const NONE: Self = Highest(f64::NAN);
 
-    #[inline]
+    #[inline(always)]
     fn join(older: Self, newer: Self, _: &Joint) -> Self {
         // A row that does not exist compares as false and stays, which the lookback hides.
         Highest(if newer.0 >= older.0 { newer.0 } else { older.0 })
@@ -201,7 +222,7 @@ pub struct Lowest(pub f64);
 impl Block for Lowest {
     const NONE: Self = Lowest(f64::NAN);
 
-    #[inline]
+    #[inline(always)]
     fn join(older: Self, newer: Self, _: &Joint) -> Self {
         Lowest(if newer.0 <= older.0 { newer.0 } else { older.0 })
     }
@@ -226,7 +247,7 @@ impl Peak {
 impl Block for Peak {
     const NONE: Self = Peak { value: f64::NAN, age: f64::NAN };
 
-    #[inline]
+    #[inline(always)]
     fn join(older: Self, newer: Self, joint: &Joint) -> Self {
         // Two choices and no jump: which block wins cannot be predicted.
         let newest = newer.value >= older.value;
@@ -256,7 +277,7 @@ impl Weighted {
 impl Block for Weighted {
     const NONE: Self = Weighted { sum: f64::NAN, weighted: f64::NAN };
 
-    #[inline]
+    #[inline(always)]
     fn join(older: Self, newer: Self, joint: &Joint) -> Self {
         Weighted {
             sum: older.sum + newer.sum,
@@ -284,7 +305,7 @@ impl Moments {
 impl Block for Moments {
     const NONE: Self = Moments { mean: f64::NAN, squares: f64::NAN };
 
-    #[inline]
+    #[inline(always)]
     fn join(older: Self, newer: Self, joint: &Joint) -> Self {
         let step = newer.mean - older.mean;
         Moments {
@@ -315,7 +336,7 @@ impl Comoments {
 impl Block for Comoments {
     const NONE: Self = Comoments { x: Moments::NONE, y: Moments::NONE, products: f64::NAN };
 
-    #[inline]
+    #[inline(always)]
     fn join(older: Self, newer: Self, joint: &Joint) -> Self {
         let step = (newer.x.mean - older.x.mean) * (newer.y.mean - older.y.mean);
         Comoments {
@@ -346,7 +367,7 @@ impl Trend {
 impl Block for Trend {
     const NONE: Self = Trend { mean: f64::NAN, products: f64::NAN };
 
-    #[inline]
+    #[inline(always)]
     fn join(older: Self, newer: Self, joint: &Joint) -> Self {
         let step = newer.mean - older.mean;
         // The mean row numbers of the two blocks are half of all rows apart.

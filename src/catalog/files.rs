@@ -1,12 +1,13 @@
-//! Reads small parquet files: each is taken into memory whole and decoded at once.
+//! Reads parquet files of the local disk: small ones whole, of which many make one batch, others page
+//! by page.
 //!
-//! For a file of one day or one symbol, DataFusion's scan costs more in requests, tasks and batches
-//! of a few rows than in rows. Here many files make one batch.
+//! DataFusion's scan fetches a row group at a time, whole, and for a file of one day or one symbol
+//! costs more in requests, tasks and batches of a few rows than in rows. It is better where a filter
+//! leaves out row groups and pages, and is used there.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -14,30 +15,31 @@ use datafusion::common::{DataFusionError, Result as PlanResult};
 use datafusion::execution::TaskContext;
 use datafusion::parquet::arrow::ProjectionMask;
 use datafusion::parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelector,
 };
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
-use super::pages;
+use super::pages::{self, Opened};
 use super::part::Part;
 use crate::error::Result;
 
-/// Files of this size on average are small.
+/// Files up to this size are read whole, and files of this size on average by this reader also if
+/// there is a filter.
 pub(super) const SMALL: u64 = 1 << 20;
 
 /// The files that one partition of a scan reads, one after the other.
 #[derive(Debug)]
-pub(super) struct SmallFiles {
+pub(super) struct Files {
     /// The files, in order.
     pub(super) parts: Arc<[Part]>,
     /// The columns to read; the last is the ordinal.
     pub(super) schema: SchemaRef,
 }
 
-impl PartitionStream for SmallFiles {
+impl PartitionStream for Files {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -45,8 +47,7 @@ impl PartitionStream for SmallFiles {
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let rows = context.session_config().batch_size();
         let (schema, parts) = (Arc::clone(&self.schema), Arc::clone(&self.parts));
-        let (decoded, ready) = (Vec::new(), VecDeque::new());
-        let batches = Batches { schema, parts, next: 0, rows, decoded, held: 0, ready };
+        let batches = Batches { schema, parts, next: 0, rows, open: None, decoded: Vec::new(), held: 0, ready: VecDeque::new() };
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(batches)))
     }
 }
@@ -57,6 +58,8 @@ struct Batches {
     parts: Arc<[Part]>,
     next: usize,
     rows: usize,
+    /// The file that is being read: its place among the parts, and its reader.
+    open: Option<(usize, ParquetRecordBatchReader)>,
     decoded: Vec<RecordBatch>,
     held: usize,
     ready: VecDeque<RecordBatch>,
@@ -69,15 +72,15 @@ impl Iterator for Batches {
         if let Some(batch) = self.ready.pop_front() {
             return Some(Ok(batch));
         }
-        while self.held < self.rows
-            && let Some(part) = self.parts.get(self.next)
-        {
-            self.next += 1;
-            if let Err(error) = self.decode(&Part::clone(part)) {
-                self.next = self.parts.len();
-                self.held = 0;
-                self.decoded.clear();
-                return Some(Err(DataFusionError::External(Box::new(error))));
+        while self.held < self.rows {
+            match self.decode() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    (self.next, self.open, self.held) = (self.parts.len(), None, 0);
+                    self.decoded.clear();
+                    return Some(Err(DataFusionError::External(Box::new(error))));
+                }
             }
         }
         if self.held == 0 {
@@ -99,10 +102,28 @@ impl Iterator for Batches {
 }
 
 impl Batches {
-    fn decode(&mut self, part: &Part) -> Result<()> {
-        let bytes = std::fs::read(&part.info.file.path).map_err(|error| part.broken(error))?;
-        let bytes = Bytes::from(bytes);
-        let meta = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())
+    /// Decodes some more rows; false after the last.
+    fn decode(&mut self) -> Result<bool> {
+        if let Some((number, reader)) = &mut self.open {
+            let part = &self.parts[*number];
+            let Some(batch) = reader.next() else {
+                self.open = None;
+                return Ok(true);
+            };
+            let batch = batch.map_err(|error| part.broken(error))?;
+            self.held += batch.num_rows();
+            self.decoded.push(part.adapt(&batch, &self.schema)?);
+            return Ok(true);
+        }
+        let Some(part) = self.parts.get(self.next) else { return Ok(false) };
+        self.open = Some((self.next, self.reader(part)?));
+        self.next += 1;
+        Ok(true)
+    }
+
+    fn reader(&self, part: &Part) -> Result<ParquetRecordBatchReader> {
+        let file = Opened::open(&part.info.file.path, SMALL).map_err(|e| part.broken(e))?;
+        let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
             .map_err(|error| part.broken(error))?;
         let names = self.schema.fields().iter().map(|field| field.name().as_str());
         let mask = ProjectionMask::columns(meta.parquet_schema(), names);
@@ -116,12 +137,7 @@ impl Batches {
         });
         // A reader makes room for a whole batch.
         let rows = self.rows.min(count(all)).max(1);
-        let batches = pages::read(bytes, &meta, mask, rows, selection);
-        for batch in batches.map_err(|error| part.broken(error))? {
-            let batch = batch.map_err(|error| part.broken(error))?;
-            self.held += batch.num_rows();
-            self.decoded.push(part.adapt(&batch, &self.schema)?);
-        }
-        Ok(())
+        pages::read(file, &meta, &self.schema, mask, rows, selection)
+            .map_err(|error| part.broken(error))
     }
 }
