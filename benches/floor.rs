@@ -2,10 +2,10 @@
 //!
 //! usage: floor BARS FEATURES OUT THREADS
 //!
-//! FEATURES is windrow's own output; it is in memory before the clock starts. The codecs that
-//! windrow offers are tried one after the other, and the seconds of the fastest that compresses are
-//! printed.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+//! FEATURES is windrow's own output; it is in memory before the clock starts. Writers that compress
+//! are tried one after the other, and the seconds of the fastest are printed: the parquet crate's with
+//! zstd and with lz4, and windrow's own with both. Standard error has the seconds of each.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ use datafusion::parquet::arrow::{ArrowWriter, ProjectionMask};
 use datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::parquet::schema::types::ColumnPath;
+use windrow::config;
+use windrow::target::ParquetFile;
 
 /// The columns that the features are made of.
 const READ: [&str; 6] = ["symbol", "ts", "high", "low", "close", "volume"];
@@ -35,8 +37,12 @@ fn main() {
     let bars = files(Path::new(bars));
     let features: Vec<Vec<RecordBatch>> =
         files(Path::new(features)).iter().map(|path| read(path, &[])).collect();
-    let codecs = [Compression::ZSTD(ZstdLevel::try_new(1).unwrap()), Compression::LZ4_RAW];
-    let seconds = codecs.map(|codec| {
+    let codecs = [
+        (Compression::ZSTD(ZstdLevel::try_new(1).unwrap()), config::Compression::Zstd(1)),
+        (Compression::LZ4_RAW, config::Compression::Lz4),
+    ];
+    let writers = [(codecs[0], false), (codecs[1], false), (codecs[0], true), (codecs[1], true)];
+    let seconds = writers.map(|(codec, own)| {
         let _ = std::fs::remove_dir_all(out);
         std::fs::create_dir_all(out).unwrap();
         let started = Instant::now();
@@ -50,12 +56,20 @@ fn main() {
                     for (number, batches) in
                         features.iter().enumerate().skip(worker).step_by(threads)
                     {
-                        write(&Path::new(out).join(format!("{number}.parquet")), batches, codec);
+                        write(
+                            &Path::new(out).join(format!("{number}.parquet")),
+                            batches,
+                            codec,
+                            own,
+                        );
                     }
                 });
             }
         });
-        started.elapsed().as_secs_f64()
+        let seconds = started.elapsed().as_secs_f64();
+        let writer = if own { "windrow's writer" } else { "the parquet crate's" };
+        eprintln!("{writer}, {}: {seconds:.3} s", codec.1);
+        seconds
     });
     println!("{:.3}", seconds.into_iter().fold(f64::INFINITY, f64::min));
 }
@@ -77,8 +91,13 @@ fn read(path: &Path, columns: &[&str]) -> Vec<RecordBatch> {
     reader.map(Result::unwrap).collect()
 }
 
-/// Writes a file as windrow does; without a flush to the disk, as the other tools.
-fn write(path: &Path, batches: &[RecordBatch], codec: Compression) {
+/// Writes a file in windrow's encodings; without a flush to the disk, as the other tools.
+fn write(
+    path: &Path,
+    batches: &[RecordBatch],
+    (codec, named): (Compression, config::Compression),
+    own: bool,
+) {
     let schema = batches[0].schema();
     let mut properties = WriterProperties::builder()
         .set_compression(codec)
@@ -96,6 +115,13 @@ fn write(path: &Path, batches: &[RecordBatch], codec: Compression) {
             .set_column_encoding(path, encoding);
     }
     let file = File::create(path).unwrap();
+    if own {
+        let floats = schema.fields().iter().map(|f| *f.data_type() == DataType::Float64).collect();
+        let mut writer = ParquetFile::new(file, schema, properties.build(), named, floats).unwrap();
+        batches.iter().for_each(|batch| writer.write(batch).unwrap());
+        writer.into_inner().unwrap();
+        return;
+    }
     let mut writer = ArrowWriter::try_new(file, schema, Some(properties.build())).unwrap();
     batches.iter().for_each(|batch| writer.write(batch).unwrap());
     writer.close().unwrap();

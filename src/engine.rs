@@ -21,7 +21,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::catalog::{Source, standard};
+use crate::catalog::{PeriodRows, Source, standard};
 use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result, did_you_mean};
 use crate::feature_set::{FeatureSet, shipped, shipped_names};
@@ -66,6 +66,10 @@ pub fn configure(builder: SessionStateBuilder) -> Result<SessionState> {
     Ok(state)
 }
 
+/// Spilled files that a sort merges at a time under a limit. Without a bound a merge takes as many as
+/// it gets memory for, and the sorts above it get none.
+const FAN_IN: usize = 16;
+
 fn session(config: &Config) -> Result<SessionContext> {
     // Merges hold a few batches of every file that was spilled.
     let small = |limit: u64| usize::try_from(limit / 131_072).unwrap_or(usize::MAX).max(1024);
@@ -74,6 +78,7 @@ fn session(config: &Config) -> Result<SessionContext> {
     let mut settings = SessionConfig::new()
         .with_target_partitions(config.parallel_workers)
         .with_batch_size(batch_size)
+        .with_extension(Arc::new(PeriodRows(8 * config.batch_size as u64)))
         .with_information_schema(true);
     let options = settings.options_mut();
     options.sql_parser.collect_spans = true;
@@ -84,12 +89,18 @@ fn session(config: &Config) -> Result<SessionContext> {
     // A limit that somebody set is worth the sorts that keep joins within it.
     options.optimizer.prefer_hash_join = config.memory_limit.is_none();
     if let Some(limit) = config.memory_limit.or_else(memory::most) {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        runtime = runtime.with_memory_pool(Arc::new(SharedPool::new(limit)));
-        // Sorts keep this much back to merge what they spilled; the default suits large limits.
-        let workers = config.parallel_workers.max(4); // A source has at least four ranges.
+        // The rest is for the program itself and for what nobody counts: pages that are read, files
+        // on their way to the disk, what the allocator holds back.
+        let shared = usize::try_from(limit / 4 * 3).unwrap_or(usize::MAX);
+        runtime = runtime.with_memory_pool(Arc::new(SharedPool::new(shared)));
+        // Sorts keep this much back to merge what they spilled; the default suits large limits. A
+        // set that goes there and back has two sorts for each range, of which a source has four.
+        let sorts = 2 * config.parallel_workers.max(4);
         let spill = &mut options.execution.sort_spill_reservation_bytes;
-        *spill = (*spill).min(limit / (8 * workers));
+        *spill = (*spill).min(shared / (8 * sorts));
+    }
+    if config.memory_limit.is_some() {
+        runtime = runtime.with_max_spill_merge_fan_in(FAN_IN);
     }
     let runtime = runtime.build_arc().map_err(|error| blame(&error, "", &[]))?;
     let builder = SessionStateBuilder::new().with_config(settings).with_runtime_env(runtime);

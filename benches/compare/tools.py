@@ -37,14 +37,16 @@ TOOLS = {
     "windrow": Tool([WINDROW, "run", "{query}", "--source", "bars={bars}", "--to", "{out}", "--threads", "{threads}"]),
     "polars + polars-talib": script("run_polars.py", *FEATURES),
     "the same, file by file": script("run_polars.py", *FEATURES, "by-file"),
-    "pandas + TA-Lib": script("run_pandas.py", *FEATURES),
+    "pandas + TA-Lib": script("run_pandas.py", *FEATURES, "groupby"),
+    "the same, by arrays": script("run_pandas.py", *FEATURES),
     "DuckDB": script("run_duckdb.py", *QUERY),
     "DataFusion": script("run_datafusion.py", *QUERY, allowed={"std_20": (1e-8, ROLLING)}),
     "chdb": script("run_chdb.py", *QUERY, optional="chdb", allowed={"std_20": (1e-7, SQUARES)}),
 }
 
-FRAMES = ["windrow", "polars + polars-talib", "pandas + TA-Lib"]
-APART = ["windrow", "polars + polars-talib", "the same, file by file", "pandas + TA-Lib"]
+PANDAS = ["pandas + TA-Lib", "the same, by arrays"]
+FRAMES = ["windrow", "polars + polars-talib", *PANDAS]
+APART = ["windrow", "polars + polars-talib", "the same, file by file", *PANDAS]
 ENGINES = ["windrow", "DuckDB", "DataFusion", "chdb"]
 
 # work, layout, threads, tools, at most so many rounds

@@ -47,7 +47,16 @@ impl PartitionStream for Files {
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let rows = context.session_config().batch_size();
         let (schema, parts) = (Arc::clone(&self.schema), Arc::clone(&self.parts));
-        let batches = Batches { schema, parts, next: 0, rows, open: None, decoded: Vec::new(), held: 0, ready: VecDeque::new() };
+        let batches = Batches {
+            schema,
+            parts,
+            next: 0,
+            rows,
+            open: None,
+            decoded: Vec::new(),
+            held: 0,
+            ready: VecDeque::new(),
+        };
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(batches)))
     }
 }

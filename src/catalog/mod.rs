@@ -14,5 +14,5 @@ mod source;
 mod splits;
 
 pub use schema::{Keys, standard};
-pub use source::{LeftOut, Source};
+pub use source::{LeftOut, PeriodRows, Source};
 pub use splits::splits;

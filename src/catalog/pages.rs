@@ -271,3 +271,98 @@ fn read_at(file: &File, into: &mut [u8], at: u64) -> std::io::Result<usize> {
 fn read_at(file: &File, into: &mut [u8], at: u64) -> std::io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, into, at)
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+    use datafusion::arrow::compute::concat_batches;
+    use datafusion::parquet::arrow::ArrowWriter;
+    use datafusion::parquet::arrow::arrow_reader::{ArrowReaderOptions, RowSelector};
+    use datafusion::parquet::basic::{BrotliLevel, ZstdLevel};
+    use datafusion::parquet::file::properties::{WriterProperties, WriterVersion};
+
+    use super::*;
+
+    fn bars(rows: usize) -> RecordBatch {
+        let symbols = (0..rows).map(|i| (i % 7 > 0).then(|| format!("symbol number {}", i / 100)));
+        let closes = (0..rows).map(|i| (i % 5 > 0).then_some(i as f64 / 3.0));
+        let columns: [(&str, ArrayRef); 2] = [
+            ("symbol", Arc::new(StringArray::from_iter(symbols))),
+            ("close", Arc::new(Float64Array::from_iter(closes))),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    fn write(path: &Path, codec: Compression, version: WriterVersion) {
+        let properties = WriterProperties::builder()
+            .set_compression(codec)
+            .set_writer_version(version)
+            .set_max_row_group_row_count(Some(4_000))
+            .set_data_page_row_count_limit(700)
+            .set_write_batch_size(100)
+            .build();
+        let batch = bars(10_000);
+        let file = File::create(path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    }
+
+    /// The rows of a file from 2,345 on, read in memory or piece by piece.
+    fn rows(path: &Path, small: u64) -> Result<RecordBatch> {
+        let file = Opened::open(path, small)?;
+        let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+        let selection =
+            RowSelection::from(vec![RowSelector::skip(2_345), RowSelector::select(7_655)]);
+        let mask = ProjectionMask::all();
+        let reader = read(file, &meta, &bars(0).schema(), mask, 1_000, Some(selection))?;
+        let batches = reader.collect::<std::result::Result<Vec<_>, _>>()?;
+        Ok(concat_batches(&batches[0].schema(), &batches)?)
+    }
+
+    #[test]
+    fn a_file_is_the_same_in_memory_and_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bars.parquet");
+        let codecs = [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::ZSTD(ZstdLevel::default()),
+            Compression::LZ4_RAW,
+            Compression::BROTLI(BrotliLevel::default()),
+        ];
+        let expected = bars(10_000).slice(2_345, 7_655);
+        for codec in codecs {
+            for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+                write(&path, codec, version);
+                for small in [0, u64::MAX] {
+                    assert_eq!(rows(&path, small).unwrap(), expected, "{codec} {small}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bars.parquet");
+        write(&path, Compression::ZSTD(ZstdLevel::default()), WriterVersion::PARQUET_1_0);
+        let whole = std::fs::read(&path).unwrap();
+        for small in [0, u64::MAX] {
+            let mut broken = whole.clone();
+            let middle = broken.len() / 2;
+            broken[middle..middle + 2000].fill(0xA5);
+            std::fs::write(&path, &broken).unwrap();
+            assert!(rows(&path, small).is_err(), "{small}");
+            std::fs::write(&path, &whole[..middle]).unwrap();
+            assert!(rows(&path, small).is_err(), "{small}");
+        }
+        // It becomes shorter while it is read.
+        std::fs::write(&path, &whole).unwrap();
+        let open = Opened::open(&path, 0).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
+        assert!(open.get_bytes(50, 200).is_err());
+        assert!(open.get_bytes(50, usize::MAX).is_err());
+        assert_eq!(open.get_bytes(20, 80).unwrap(), whole[20..100]);
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -62,6 +62,7 @@ pub struct Source {
     /// File columns, then partitions.
     schema: SchemaRef,
     left_out: Vec<LeftOut>,
+    opening: Duration,
 }
 
 impl Source {
@@ -77,6 +78,7 @@ impl Source {
         skip: &BTreeSet<String>,
         keep_going: bool,
     ) -> Result<Self> {
+        let started = Instant::now();
         let location = Location::parse(&config.location)?;
         let mut keys = Keys { entity: config.entity.clone(), time: config.time.clone() };
         if let Some(record) = latest(location.path())? {
@@ -126,7 +128,8 @@ impl Source {
         }
         let (name, config) = (name.to_string(), config.clone());
         let files = infos.into();
-        Ok(Self { name, config, keys, kind, files, values, partitions, schema, left_out })
+        let opening = started.elapsed();
+        Ok(Self { name, config, keys, kind, files, values, partitions, schema, left_out, opening })
     }
 
     /// Files that could not be read and are left out, with the reason.
@@ -165,6 +168,7 @@ impl Source {
             files: self.files.len() as u64,
             bytes: self.files.iter().map(|f| f.file.size).sum(),
             modified: self.files.iter().map(|f| seconds(f.file.modified)).max().unwrap_or(0),
+            opening: self.opening.as_secs_f64(),
         }
     }
 
@@ -421,7 +425,8 @@ impl Source {
     /// The rows of a period: enough that the rows of an entity stand together, and no more than
     /// fit a memory limit.
     fn rows_of_period(&self, state: &dyn Session) -> u64 {
-        let rows = 8 * state.config().batch_size() as u64;
+        let configured = state.config().get_extension::<PeriodRows>();
+        let rows = configured.map_or(8 * state.config().batch_size() as u64, |rows| rows.0);
         match state.runtime_env().memory_pool.memory_limit() {
             MemoryLimit::Finite(limit) => {
                 // Three periods are held at a time, beside what stands above.
@@ -586,6 +591,11 @@ fn first_rows(groups: &[Vec<Slice>]) -> FirstRow {
         groups.get(partition).and_then(|group| group.get(&file)).copied().unwrap_or(0)
     })
 }
+
+/// The rows of a period in sessions that have this extension, if memory allows: a limit may make
+/// batches small, which periods of a few rows for each entity would make slow.
+#[derive(Debug)]
+pub struct PeriodRows(pub u64);
 
 /// How the files of a scan are read.
 enum Arranged {

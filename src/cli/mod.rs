@@ -2,6 +2,7 @@
 //! print: data to standard output, everything else to standard error.
 #![allow(clippy::print_stderr)]
 
+mod allocator;
 mod check;
 mod compact;
 mod demo;
@@ -105,6 +106,7 @@ pub fn main() -> u8 {
 
 fn start(command: Command) -> Result<u8> {
     let config = configuration(&command)?;
+    allocator::give_back(config.memory_limit.is_some());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.parallel_workers)
         .max_blocking_threads(config.parallel_workers + FILE_THREADS)

@@ -123,8 +123,22 @@ pub(super) fn report(outcome: &Outcome, json: bool) -> Result<()> {
     for (what, why) in &record.left_out {
         eprintln!("left out: {what}: {why}");
     }
+    for (name, input) in record.inputs.iter().filter(|(_, input)| input.files >= MANY_FILES) {
+        eprintln!("{}", per_file(name, input.files, [input.opening, record.seconds]));
+    }
     eprintln!("{}", line(outcome));
     Ok(())
+}
+
+/// Files from which on it is told what each of them takes.
+const MANY_FILES: u64 = 1000;
+
+/// One line on the files of an input.
+fn per_file(name: &str, files: u64, seconds: [f64; 2]) -> String {
+    let [opened, computed] = seconds
+        .map(|seconds| format!("{seconds:.2} s ({:.3} ms a file)", 1e3 * seconds / files as f64));
+    let files = grouped(files);
+    format!("{name}: {files} files, opened in {opened}, read and computed in {computed}")
 }
 
 /// One line on a committed run.
@@ -166,6 +180,7 @@ fn summary(outcome: &Outcome) -> Value {
         "peak_memory_bytes": record.peak_memory,
         "inputs": record.inputs.iter().map(|(name, input)| json!({
             "name": name, "location": input.location, "files": input.files, "bytes": input.bytes,
+            "opening_seconds": input.opening,
         })).collect::<Vec<_>>(),
         "audits": record.audits.iter().map(|(text, found)| json!({"audit": text, "result": found})).collect::<Vec<_>>(),
         "notices": record.notices,

@@ -1,5 +1,6 @@
 //! Memory: how much there is, and how it is shared out.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -24,6 +25,15 @@ struct Held {
     spillers: usize,
     spillable: usize,
     unspillable: usize,
+    /// Each consumer by its name, which those of one partition in several places of a plan share.
+    consumers: BTreeMap<String, Consumer>,
+}
+
+#[derive(Debug, Default)]
+struct Consumer {
+    /// How many have the name.
+    count: usize,
+    held: usize,
 }
 
 impl SharedPool {
@@ -39,14 +49,32 @@ impl SharedPool {
 impl Held {
     /// What a reservation may grow by.
     fn room(&self, limit: usize, of: &MemoryReservation) -> usize {
-        let unspillable = limit.saturating_sub(self.unspillable + self.spillable);
         if !of.consumer().can_spill() {
-            return unspillable;
+            // Neither may those who cannot spill leave nothing to those who can: a sort has to hold
+            // a batch before it can let go of one.
+            let kept = if self.spillers > 0 { limit / 4 } else { 0 };
+            return limit.saturating_sub(self.unspillable + self.spillable.max(kept));
         }
-        // Two fifths are for those who cannot spill, even before they ask.
-        let kept = self.unspillable.max(limit / 5 * 2);
+        // Half is for those who cannot spill, even before they ask.
+        let kept = self.unspillable.max(limit / 2);
         let share = limit.saturating_sub(kept) / self.spillers.max(1);
-        share.saturating_sub(of.size()).min(unspillable)
+        let left = limit.saturating_sub(self.unspillable + self.spillable);
+        share.saturating_sub(of.size()).min(left)
+    }
+
+    fn add(&mut self, reservation: &MemoryReservation, bytes: usize) {
+        *self.of(reservation) += bytes;
+        if let Some(consumer) = self.consumers.get_mut(reservation.consumer().name()) {
+            consumer.held += bytes;
+        }
+    }
+
+    fn remove(&mut self, reservation: &MemoryReservation, bytes: usize) {
+        let of = self.of(reservation);
+        *of = of.saturating_sub(bytes);
+        if let Some(consumer) = self.consumers.get_mut(reservation.consumer().name()) {
+            consumer.held = consumer.held.saturating_sub(bytes);
+        }
     }
 
     fn of(&mut self, reservation: &MemoryReservation) -> &mut usize {
@@ -54,6 +82,20 @@ impl Held {
             true => &mut self.spillable,
             false => &mut self.unspillable,
         }
+    }
+
+    /// The kinds of consumers that hold most.
+    fn most(&self) -> String {
+        let mut kinds = BTreeMap::<&str, usize>::new();
+        for (name, consumer) in self.consumers.iter().filter(|(_, consumer)| consumer.held > 0) {
+            // Without the number of the partition.
+            let kind = name.split_once('[').map_or(name.as_str(), |(kind, _)| kind);
+            *kinds.entry(kind).or_default() += consumer.held;
+        }
+        let mut kinds: Vec<_> = kinds.into_iter().collect();
+        kinds.sort_by_key(|(_, held)| std::cmp::Reverse(*held));
+        let text = |(kind, held): &(&str, usize)| format!("{kind} {} kB", held / 1000);
+        kinds.iter().take(4).map(text).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -69,23 +111,30 @@ impl MemoryPool for SharedPool {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        self.change(|held| held.spillers += usize::from(consumer.can_spill()));
+        self.change(|held| {
+            held.spillers += usize::from(consumer.can_spill());
+            held.consumers.entry(consumer.name().to_string()).or_default().count += 1;
+        });
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        let one = usize::from(consumer.can_spill());
-        self.change(|held| held.spillers = held.spillers.saturating_sub(one));
+        self.change(|held| {
+            held.spillers -= usize::from(consumer.can_spill()).min(held.spillers);
+            if let Some(known) = held.consumers.get_mut(consumer.name()) {
+                known.count = known.count.saturating_sub(1);
+                if known.count == 0 {
+                    held.consumers.remove(consumer.name());
+                }
+            }
+        });
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        self.change(|held| *held.of(reservation) += additional);
+        self.change(|held| held.add(reservation, additional));
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        self.change(|held| {
-            let of = held.of(reservation);
-            *of = of.saturating_sub(shrink);
-        });
+        self.change(|held| held.remove(reservation, shrink));
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
@@ -93,15 +142,16 @@ impl MemoryPool for SharedPool {
             let room = held.room(self.limit, reservation);
             if additional > room {
                 return Err(resources_datafusion_err!(
-                    "{} holds {} kB and needs {} kB more, {} kB are left of {} MB",
+                    "{} holds {} kB and needs {} kB more, {} kB are left of the {} MB to share, of which hold {}",
                     reservation.consumer().name(),
                     reservation.size() / 1000,
                     additional / 1000,
                     room / 1000,
-                    self.limit / 1_000_000
+                    self.limit / 1_000_000,
+                    held.most()
                 ));
             }
-            *held.of(reservation) += additional;
+            held.add(reservation, additional);
             Ok(())
         })
     }
@@ -145,16 +195,30 @@ mod tests {
             MemoryConsumer::new(name).with_can_spill(can_spill).register(&pool)
         };
         let (a, b) = (reservation("a", true), reservation("b", true));
-        assert!(a.try_grow(300).is_ok() && a.try_grow(1).is_err());
-        assert!(b.try_grow(300).is_ok() && b.try_grow(1).is_err());
+        assert!(a.try_grow(250).is_ok() && a.try_grow(1).is_err());
+        assert!(b.try_grow(250).is_ok() && b.try_grow(1).is_err());
         let merge = reservation("merge", false);
-        assert!(merge.try_grow(400).is_ok());
+        assert!(merge.try_grow(500).is_ok());
         let told = merge.try_grow(5000).unwrap_err().to_string();
         assert!(told.contains("merge holds 0 kB and needs 5 kB more"), "{told}");
+        assert!(told.contains("of which hold merge 0 kB, a 0 kB, b 0 kB"), "{told}");
         merge.free();
         drop(b);
-        assert_eq!(pool.reserved(), 300);
-        assert!(a.try_grow(300).is_ok());
+        assert_eq!(pool.reserved(), 250);
+        assert!(a.try_grow(250).is_ok());
+    }
+
+    #[test]
+    fn a_part_is_kept_for_what_can_spill() {
+        let pool: std::sync::Arc<dyn MemoryPool> = std::sync::Arc::new(SharedPool::new(1000));
+        let merge = MemoryConsumer::new("merge").register(&pool);
+        assert!(merge.try_grow(900).is_ok());
+        let sort = MemoryConsumer::new("sort").with_can_spill(true).register(&pool);
+        assert!(merge.try_grow(1).is_err());
+        assert!(sort.try_grow(100).is_ok() && sort.try_grow(1).is_err());
+        merge.shrink(400);
+        assert!(merge.try_grow(251).is_err() && merge.try_grow(250).is_ok());
+        assert!(sort.try_grow(150).is_ok() && sort.try_grow(1).is_err());
     }
 
     #[test]

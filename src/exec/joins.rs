@@ -1,50 +1,221 @@
 //! Joins of inputs that are sorted by their keys: merged, with a few rows in memory, where
-//! DataFusion would hold one side as a whole.
+//! DataFusion would hold one side as a whole; and range by range where both sides are cut alike,
+//! where it would exchange and sort both anew.
 
+use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::Result;
-use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{JoinType, NullEquality, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::{
+    LexOrdering, OrderingRequirements, Partitioning, PhysicalExpr, PhysicalSortExpr,
+};
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
+use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, Distribution, ExecutionPlan,
+    ExecutionPlanProperties, InputDistributionRequirements, PlanProperties,
+    SendableRecordBatchStream,
+};
 
 type Keys = Vec<(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)>;
 
-/// A merge join in place of a hash join whose inputs have the order for it.
+/// A merge join in place of a join whose inputs have the order for it.
 pub(super) fn merged(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let Some(join) = node.downcast_ref::<HashJoinExec>() else { return Ok(None) };
-    if join.contains_projection() || join.null_aware {
-        return Ok(None);
-    }
-    let Some((keys, order)) = keys_in_order(join) else { return Ok(None) };
+    let Some(join) = Join::of(node) else { return Ok(None) };
+    let Some((keys, order)) = join.keys_in_order() else { return Ok(None) };
     let right = order
         .iter()
         .zip(&keys)
         .map(|(sort, (_, right))| PhysicalSortExpr::new(Arc::clone(right), sort.options));
     let Some(right) = LexOrdering::new(right) else { return Ok(None) };
-    if !join.right().equivalence_properties().ordering_satisfy(right)? {
+    if !join.right.equivalence_properties().ordering_satisfy(right)? {
         return Ok(None);
     }
     let merged = SortMergeJoinExec::try_new(
-        Arc::clone(join.left()),
-        Arc::clone(join.right()),
+        Arc::clone(join.left),
+        Arc::clone(join.right),
         keys,
-        join.filter().cloned(),
-        *join.join_type(),
+        join.filter.cloned(),
+        join.join_type,
         order.iter().map(|sort| sort.options).collect(),
-        join.null_equality(),
+        join.null_equality,
     )?;
-    Ok(Some(Arc::new(merged)))
+    Ok(Some(RangeJoinExec::over(Arc::new(merged))))
 }
 
-/// The keys of a join in the order of its left input, if that is sorted by them.
-fn keys_in_order(join: &HashJoinExec) -> Option<(Keys, Vec<PhysicalSortExpr>)> {
-    let order = join.left().output_ordering()?;
-    let on = join.on();
-    let (mut keys, mut sorts) = (Keys::new(), Vec::new());
-    for sort in order.iter().take(on.len()) {
-        keys.push(on.iter().find(|(left, _)| left.eq(&sort.expr))?.clone());
-        sorts.push(sort.clone());
+/// What the joins that may become merges have in common.
+struct Join<'a> {
+    left: &'a Arc<dyn ExecutionPlan>,
+    right: &'a Arc<dyn ExecutionPlan>,
+    on: &'a [(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)],
+    filter: Option<&'a JoinFilter>,
+    join_type: JoinType,
+    null_equality: NullEquality,
+}
+
+impl<'a> Join<'a> {
+    fn of(node: &'a Arc<dyn ExecutionPlan>) -> Option<Self> {
+        if let Some(join) = node.downcast_ref::<SortMergeJoinExec>() {
+            return Some(Self {
+                left: &join.left,
+                right: &join.right,
+                on: &join.on,
+                filter: join.filter.as_ref(),
+                join_type: join.join_type,
+                null_equality: join.null_equality,
+            });
+        }
+        let join = node.downcast_ref::<HashJoinExec>()?;
+        if join.contains_projection() || join.null_aware {
+            return None;
+        }
+        Some(Self {
+            left: join.left(),
+            right: join.right(),
+            on: join.on(),
+            filter: join.filter(),
+            join_type: *join.join_type(),
+            null_equality: join.null_equality(),
+        })
     }
-    (keys.len() == on.len()).then_some((keys, sorts))
+
+    /// The keys in the order of the left input, if that is sorted by them.
+    fn keys_in_order(&self) -> Option<(Keys, Vec<PhysicalSortExpr>)> {
+        let order = self.left.output_ordering()?;
+        let (mut keys, mut sorts) = (Keys::new(), Vec::new());
+        for sort in order.iter().take(self.on.len()) {
+            keys.push(self.on.iter().find(|(left, _)| left.eq(&sort.expr))?.clone());
+            sorts.push(sort.clone());
+        }
+        (keys.len() == self.on.len()).then_some((keys, sorts))
+    }
+}
+
+/// A merge join of two inputs that are cut into the same ranges of one of the keys: rows that match
+/// are in partitions of one number. DataFusion asks for partitions by all keys at once, which
+/// ranges of one of them are not to it.
+pub(super) struct RangeJoinExec {
+    join: Arc<dyn ExecutionPlan>,
+    /// The key that the ranges are of, on both sides.
+    keys: [Arc<dyn PhysicalExpr>; 2],
+    properties: Arc<PlanProperties>,
+}
+
+impl RangeJoinExec {
+    /// The join range by range, or as it is if its inputs are not cut alike.
+    fn over(join: Arc<SortMergeJoinExec>) -> Arc<dyn ExecutionPlan> {
+        let keys = match (join.left.output_partitioning(), join.right.output_partitioning()) {
+            (Partitioning::Range(left), Partitioning::Range(right))
+                if left.split_points() == right.split_points() =>
+            {
+                let sides = (left.ordering().as_ref(), right.ordering().as_ref());
+                let ([left], [right]) = sides else { return join };
+                let cut = |(l, r): &&(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)| {
+                    l.eq(&left.expr) && r.eq(&right.expr)
+                };
+                join.on.iter().find(cut).filter(|_| left.options == right.options).cloned()
+            }
+            _ => None,
+        };
+        match keys {
+            Some((left, right)) => Arc::new(Self::of(join, [left, right])),
+            None => join,
+        }
+    }
+
+    fn of(join: Arc<dyn ExecutionPlan>, keys: [Arc<dyn PhysicalExpr>; 2]) -> Self {
+        let properties = PlanProperties::clone(join.properties());
+        let kind = join.downcast_ref::<SortMergeJoinExec>().map(|join| join.join_type);
+        // The columns of the left side stand first, and its rows are where they were.
+        let properties = match (kind, join.children()[..].first()) {
+            (
+                Some(JoinType::Inner | JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti),
+                Some(left),
+            ) => properties.with_partitioning(left.output_partitioning().clone()),
+            _ => properties,
+        };
+        Self { join, keys, properties: Arc::new(properties) }
+    }
+}
+
+impl fmt::Debug for RangeJoinExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RangeJoinExec").field("join", &self.join).finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for RangeJoinExec {
+    fn fmt_as(&self, ty: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RangeJoinExec: by=[{}], ", self.keys[0])?;
+        self.join.fmt_as(ty, f)
+    }
+}
+
+impl ExecutionPlan for RangeJoinExec {
+    fn name(&self) -> &'static str {
+        "RangeJoinExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.join.children()
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        let by = |key: &Arc<dyn PhysicalExpr>| Distribution::KeyPartitioned(vec![Arc::clone(key)]);
+        InputDistributionRequirements::co_partitioned(self.keys.iter().map(by).collect())
+    }
+
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        self.join.required_input_ordering()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        self.join.maintains_input_order()
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.join.apply_expressions(f)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let join = Arc::clone(&self.join).replace_children(children, options)?;
+        Ok(Arc::new(Self::of(join, self.keys.clone())))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        self.join.execute(partition, context)
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        self.join.metrics()
+    }
 }

@@ -48,7 +48,7 @@ pub fn ordered(
 /// Whether each partition of a plan reads that partition of its sources and no other, so that the
 /// partitions may run one after the other. Where rows change partitions, all must run side by side.
 pub fn independent(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    const APART: [&str; 12] = [
+    const APART: [&str; 13] = [
         "BoundedWindowAggExec",
         "CleanExec",
         "CooperativeExec",
@@ -57,6 +57,7 @@ pub fn independent(plan: &Arc<dyn ExecutionPlan>) -> bool {
         "FilterExec",
         "OrderedExec",
         "ProjectionExec",
+        "RangeJoinExec",
         "SortExec",
         "StreamWindowExec",
         "StreamingTableExec",

@@ -69,6 +69,9 @@ pub struct Input {
     pub bytes: u64,
     /// The newest modification among them, seconds since 1970.
     pub modified: u64,
+    /// Seconds that it took to list the files and to read what each says about itself.
+    #[serde(default)]
+    pub opening: f64,
 }
 
 /// One data file of a target.

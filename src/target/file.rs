@@ -18,10 +18,10 @@ use super::press::Press;
 use crate::config::Compression;
 
 /// Bytes that are handed to the system at a time.
-const BUFFER: usize = 1 << 20;
+const BUFFER: usize = 256 << 10;
 
-/// A parquet file that is being written.
-pub(super) struct ParquetFile {
+/// A parquet file that is being written, as fast as windrow can.
+pub struct ParquetFile {
     writer: SerializedFileWriter<BufWriter<File>>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
@@ -37,14 +37,24 @@ pub(super) struct ParquetFile {
     sizes: Vec<usize>,
 }
 
+impl std::fmt::Debug for ParquetFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ParquetFile").field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
 enum Column {
     Floats(Box<Floats>),
     Other(Box<ArrowColumnWriter>),
 }
 
 impl ParquetFile {
-    /// An empty file; `own` says which columns are encoded here.
-    pub(super) fn new(
+    /// An empty file. `own` says which columns are encoded here: columns of floats whose properties
+    /// ask for BYTE_STREAM_SPLIT, without dictionary. `compression` is that of the properties.
+    ///
+    /// # Errors
+    /// A type that parquet does not have, or a file that cannot be written.
+    pub fn new(
         file: File,
         schema: SchemaRef,
         properties: WriterProperties,
@@ -66,7 +76,10 @@ impl ParquetFile {
     }
 
     /// Writes rows; a row group that is full ends.
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    ///
+    /// # Errors
+    /// Columns that are not those of the schema, or a file that cannot be written.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let mut from = 0;
         while from < batch.num_rows() {
             let count = (self.most - self.rows).min(batch.num_rows() - from);
@@ -122,8 +135,13 @@ impl ParquetFile {
                 if !self.own[leaves.get_column_root_idx(leaf)] {
                     return Column::Other(Box::new(other));
                 }
-                let size = self.sizes.get(leaf).map_or(0, |size| size + size / 64);
-                Column::Floats(Box::new(Floats::new(leaves.column(leaf), compression, size)))
+                let size = self.sizes.get(leaf).map(|size| size + size / 64);
+                Column::Floats(Box::new(Floats::new(
+                    leaves.column(leaf),
+                    compression,
+                    self.most,
+                    size,
+                )))
             })
             .collect())
     }
@@ -154,7 +172,10 @@ impl ParquetFile {
     }
 
     /// Ends the file and gives it.
-    pub(super) fn into_inner(mut self) -> Result<File> {
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn into_inner(mut self) -> Result<File> {
         self.end_group()?;
         let file = self.writer.into_inner()?;
         file.into_inner().map_err(|error| ParquetError::from(error.into_error()))

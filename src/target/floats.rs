@@ -29,6 +29,9 @@ pub(super) const PAGE: usize = 20_000;
 /// Bytes that the levels of a page may take: one bit a row, and what stands before them.
 const LEVELS: usize = PAGE / 8 + 64;
 
+/// Rows of a chunk that room is made for before anything is known of it.
+const MOST: usize = 1 << 17;
+
 /// Values that are split at a time: few enough to stay near the processor for all streams.
 const NEAR: usize = 512;
 
@@ -88,9 +91,11 @@ struct Written {
 
 /// The page that is not full yet.
 struct Open {
-    /// Room for the levels, and then streams of bytes with room for [`PAGE`] values each.
+    /// Room for the levels, and then streams of bytes with room for as many values each as a page
+    /// has rows.
     bytes: Vec<u8>,
     width: usize,
+    room: usize,
     values: usize,
     rows: usize,
     /// Which rows have a value; None while all have.
@@ -109,17 +114,26 @@ pub(super) fn served(ty: &DataType) -> bool {
 }
 
 impl Floats {
-    /// An empty chunk of a column without nesting, with room for about `size` bytes.
-    pub(super) fn new(column: ColumnDescPtr, compression: Compression, size: usize) -> Self {
+    /// An empty chunk of at most `rows` rows of a column without nesting, which may take about
+    /// `size` bytes.
+    pub(super) fn new(
+        column: ColumnDescPtr,
+        compression: Compression,
+        rows: usize,
+        size: Option<usize>,
+    ) -> Self {
         let width = match column.physical_type() {
             Type::FLOAT => f32::BYTES,
             _ => f64::BYTES,
         };
-        let bytes = vec![0; LEVELS + width * PAGE];
+        let room = rows.min(PAGE);
+        let bytes = vec![0; LEVELS + width * room];
+        // What is never written is never taken from the system; growing would copy what is there.
+        let size = size.unwrap_or(width * rows.min(MOST));
         Self {
             column,
             compression,
-            open: Open { bytes, width, values: 0, rows: 0, known: None },
+            open: Open { bytes, width, room, values: 0, rows: 0, known: None },
             range: (f64::INFINITY, f64::NEG_INFINITY),
             way: None,
             pages: TrackedWrite::new(Vec::with_capacity(size)),
@@ -132,7 +146,7 @@ impl Floats {
     pub(super) fn append(&mut self, rows: &dyn Array, press: &mut Press) -> Result<()> {
         let mut from = 0;
         while from < rows.len() {
-            let count = (PAGE - self.open.rows).min(rows.len() - from);
+            let count = (self.open.room - self.open.rows).min(rows.len() - from);
             let part = rows.slice(from, count);
             let (least, greatest) = match part.data_type() {
                 DataType::Float32 => {
@@ -144,7 +158,7 @@ impl Floats {
             };
             self.range = (self.range.0.min(least), self.range.1.max(greatest));
             from += count;
-            if self.open.rows == PAGE {
+            if self.open.rows == self.open.room {
                 self.end_page(press)?;
             }
         }
@@ -251,17 +265,17 @@ impl Open {
     }
 
     fn split<T: Float>(&mut self, values: &[T], range: &mut (T, T)) {
-        let (streams, at) = (&mut self.bytes[LEVELS..], self.values);
-        pulp::Arch::new().dispatch(Split { values, streams, at, range });
+        let (streams, room, at) = (&mut self.bytes[LEVELS..], self.room, self.values);
+        pulp::Arch::new().dispatch(Split { values, streams, room, at, range });
         self.values += values.len();
     }
 
     /// Puts the levels before the streams, and the streams side by side; gives the bytes of the
     /// levels.
     fn put_together(&mut self, optional: bool) -> usize {
-        if self.values < PAGE {
+        if self.values < self.room {
             for stream in 1..self.width {
-                let from = LEVELS + stream * PAGE;
+                let from = LEVELS + stream * self.room;
                 self.bytes.copy_within(from..from + self.values, LEVELS + stream * self.values);
             }
         }
@@ -292,6 +306,8 @@ fn all_known(rows: usize) -> BooleanBufferBuilder {
 struct Split<'a, T> {
     values: &'a [T],
     streams: &'a mut [u8],
+    /// Values that a stream has room for.
+    room: usize,
     at: usize,
     range: &'a mut (T, T),
 }
@@ -302,16 +318,16 @@ impl<T: Float> WithSimd for Split<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         for (i, near) in self.values.chunks(NEAR).enumerate() {
-            split(near, self.streams, self.at + i * NEAR);
+            split(near, self.streams, self.room, self.at + i * NEAR);
             widen(near, self.range);
         }
     }
 }
 
-/// Splits values into streams with room for [`PAGE`] values each, from value `at` on.
+/// Splits values into streams with room for `room` values each, from value `at` on.
 #[inline(always)]
-fn split<T: Float>(values: &[T], streams: &mut [u8], at: usize) {
-    for (index, stream) in streams.chunks_exact_mut(PAGE).enumerate() {
+fn split<T: Float>(values: &[T], streams: &mut [u8], room: usize, at: usize) {
+    for (index, stream) in streams.chunks_exact_mut(room).enumerate() {
         for (byte, value) in stream[at..][..values.len()].iter_mut().zip(values) {
             *byte = value.byte(index);
         }
@@ -433,14 +449,17 @@ mod tests {
                 ("one", floats(rows, |i| (i == rows / 2).then_some(1.5))),
                 ("flat", floats(rows, |_| Some(0.1))),
                 ("again", floats(rows, |i| Some(walk(i % 2_520)))),
-                ("odd", floats(rows, |i| {
-                    let odd = [f64::NAN, f64::INFINITY, -0.0, f64::MIN_POSITIVE, f64::MAX];
-                    Some(odd[i % odd.len()])
-                })),
+                (
+                    "odd",
+                    floats(rows, |i| {
+                        let odd = [f64::NAN, f64::INFINITY, -0.0, f64::MIN_POSITIVE, f64::MAX];
+                        Some(odd[i % odd.len()])
+                    }),
+                ),
                 ("narrow", Arc::new(Float32Array::from_iter(narrow))),
             ];
-            for codec in ["none", "snappy", "lz4", "zstd:1", "zstd:5"] {
-                let codec = config::Compression::parse(codec).unwrap();
+            use config::Compression::{self as Codec, Lz4, Snappy, Zstd};
+            for codec in [Codec::None, Snappy, Lz4, Zstd(1), Zstd(5)] {
                 for group in [20_000, 50_000] {
                     through(&columns, codec, group);
                 }
@@ -451,7 +470,10 @@ mod tests {
     #[test]
     fn statistics_hold_the_range() {
         let columns: Vec<(&str, ArrayRef)> = vec![
-            ("some", Arc::new(Float64Array::from(vec![Some(2.0), None, Some(-3.5), Some(f64::NAN)]))),
+            (
+                "some",
+                Arc::new(Float64Array::from(vec![Some(2.0), None, Some(-3.5), Some(f64::NAN)])),
+            ),
             ("none", Arc::new(Float64Array::from(vec![None, None, Some(f64::NAN), None]))),
             ("zeros", Arc::new(Float64Array::from(vec![0.0, 0.0, -0.0, -0.0]))),
             ("endless", Arc::new(Float64Array::from(vec![f64::INFINITY, 1.0, 1.0, 1.0]))),

@@ -28,6 +28,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{Location, Record, SymbolRange, records};
 
 pub use audit::{Check, Rule};
+pub use file::ParquetFile;
 pub use parquet::notes;
 pub use progress::Progress;
 pub use staging::Lock;

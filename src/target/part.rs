@@ -42,7 +42,8 @@ pub(super) struct Shape {
     schema: SchemaRef,
     properties: WriterProperties,
     compression: config::Compression,
-    /// Rows of a row group, and the bytes that they take until they are written.
+    /// Rows of a row group, and the bytes that they take until they are written: once in pages, and
+    /// once in those that are not full.
     group: (usize, usize),
     pool: Arc<dyn MemoryPool>,
 }
@@ -103,11 +104,11 @@ fn group(schema: &SchemaRef, limit: MemoryLimit, open: usize, workers: usize) ->
     let row: usize = schema.fields().iter().map(width).sum();
     let most = ROW_GROUP * workers.min(open).max(1) / open.max(1);
     let rows = match limit {
-        MemoryLimit::Finite(limit) => most.min(limit / (4 * open.max(1) * row)),
+        MemoryLimit::Finite(limit) => most.min(limit / (16 * open.max(1) * row)),
         _ => most,
     };
     let rows = rows.max(1024);
-    (rows, rows * row)
+    (rows, 2 * rows * row)
 }
 
 impl Shape {

@@ -49,7 +49,9 @@ impl Press {
                 let mut compressor = Compressor::new(level.into()).map_err(ParquetError::from)?;
                 if level == 1 {
                     // Shorter matches cost a third more time here, and save a fiftieth.
-                    compressor.set_parameter(CParameter::MinMatch(7)).map_err(ParquetError::from)?;
+                    compressor
+                        .set_parameter(CParameter::MinMatch(7))
+                        .map_err(ParquetError::from)?;
                 }
                 Codec::Zstd(Box::new(compressor))
             }
@@ -180,7 +182,8 @@ fn frame(
     out.reserve(page.len() + 64);
     out.extend([0x28, 0xB5, 0x2F, 0xFD]); // The magic number.
     out.push(0b1010_0000); // Four bytes of content size, one segment, no checksum, no dictionary.
-    let size = u32::try_from(page.len()).map_err(|error| ParquetError::External(Box::new(error)))?;
+    let size =
+        u32::try_from(page.len()).map_err(|error| ParquetError::External(Box::new(error)))?;
     out.extend(size.to_le_bytes());
     let end = patterned.end == page.len();
     stored(&page[..patterned.start], patterned.is_empty() && end, out);

@@ -15,7 +15,7 @@ use super::support::{Bars, write_parquet};
 const DAYS: usize = 500;
 const SYMBOLS: usize = 120;
 
-/// Batches so small that the rows are several periods: one is 16 batches.
+/// Batches so small that the rows are several periods: one is 8 batches.
 fn config(threads: usize) -> Config {
     Config { batch_size: 2048, parallel_workers: threads, ..Config::default() }
 }
@@ -85,6 +85,14 @@ const LABELS: &str = "SELECT symbol, ts, lead(close, 5) OVER w AS a, \
      avg(close) OVER (PARTITION BY symbol) AS b, sma(close, 5) OVER w AS c \
      FROM bars WINDOW w AS (PARTITION BY symbol ORDER BY ts)";
 
+/// Sets that read the same bars, joined by the keys: each side is there once, in order.
+const JOINED: &str = "SELECT l.symbol, l.ts, l.a, m.b, r.c \
+     FROM (SELECT symbol, ts, rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts) AS a FROM bars) l \
+     JOIN (SELECT symbol, ts, sma(high, 5) OVER (PARTITION BY symbol ORDER BY ts) AS b FROM bars) m \
+     ON m.ts = l.ts AND m.symbol = l.symbol \
+     LEFT JOIN (SELECT symbol, ts, mom(low, 9) OVER (PARTITION BY symbol ORDER BY ts) AS c FROM bars \
+     WHERE volume > 0) r ON r.symbol = l.symbol AND r.ts = l.ts";
+
 /// Both directions.
 const MIXED: &str = "SELECT symbol, ts, cs_rank(r) OVER (PARTITION BY ts) AS a, r AS b, \
      ema(r, 3) OVER (PARTITION BY symbol ORDER BY ts) AS c \
@@ -95,6 +103,8 @@ fn operators(plan: &dyn ExecutionPlan, found: &mut Vec<&'static str>) {
     let short = match plan.name() {
         "StreamWindowExec" => "window",
         "WindowAggExec" | "BoundedWindowAggExec" => "STOCK",
+        "RangeJoinExec" => "join",
+        "HashJoinExec" | "SortMergeJoinExec" => "STOCK JOIN",
         "SortExec" => "sort",
         "RepartitionExec" => "exchange",
         "SortPreservingMergeExec" | "CoalescePartitionsExec" => "merge",
@@ -120,6 +130,7 @@ async fn no_needless_work_on_any_layout() {
         ("nested", NESTED, "by_date by_time by_half overlapping", "window window periods"),
         ("sessions", SESSIONS, "one ranges by_symbol", "window"),
         ("labels", LABELS, "one ranges by_symbol", "window window"),
+        ("joined", JOINED, "one ranges by_symbol", "join join window window window"),
     ];
     for threads in [1, 2, 3, 8, 16] {
         for layout in LAYOUTS {
@@ -149,7 +160,7 @@ async fn no_needless_work_on_any_layout() {
 async fn periods_give_the_bits_of_a_sorted_file() {
     let folder = tempfile::tempdir().unwrap();
     write_layouts(folder.path());
-    for sql in [STEPS, NESTED, SESSIONS, LABELS, MIXED] {
+    for sql in [STEPS, NESTED, SESSIONS, LABELS, JOINED, MIXED] {
         let sql = format!("SELECT * FROM ({sql}) ORDER BY symbol, ts");
         let mut expected: Option<RecordBatch> = None;
         for (layout, threads) in
