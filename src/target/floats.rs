@@ -340,9 +340,9 @@ fn widen<T: Float>(values: &[T], range: &mut (T, T)) {
     let mut lanes = ([range.0; 8], [range.1; 8]);
     let (eights, rest) = values.as_chunks::<8>();
     for eight in eights {
-        for i in 0..8 {
-            lanes.0[i] = if eight[i] < lanes.0[i] { eight[i] } else { lanes.0[i] };
-            lanes.1[i] = if eight[i] > lanes.1[i] { eight[i] } else { lanes.1[i] };
+        for ((value, least), greatest) in eight.iter().zip(&mut lanes.0).zip(&mut lanes.1) {
+            *least = if *value < *least { *value } else { *least };
+            *greatest = if *value > *greatest { *value } else { *greatest };
         }
     }
     for value in lanes.0.iter().chain(rest) {
