@@ -21,7 +21,9 @@ use datafusion::physical_plan::{
     SendableRecordBatchStream,
 };
 
-type Keys = Vec<(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)>;
+/// A key on the left side and on the right.
+type Pair = (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>);
+type Keys = Vec<Pair>;
 
 /// A merge join in place of a join whose inputs have the order for it.
 pub(super) fn merged(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
@@ -51,7 +53,7 @@ pub(super) fn merged(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn Exe
 struct Join<'a> {
     left: &'a Arc<dyn ExecutionPlan>,
     right: &'a Arc<dyn ExecutionPlan>,
-    on: &'a [(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)],
+    on: &'a [Pair],
     filter: Option<&'a JoinFilter>,
     join_type: JoinType,
     null_equality: NullEquality,
@@ -114,9 +116,7 @@ impl RangeJoinExec {
             {
                 let sides = (left.ordering().as_ref(), right.ordering().as_ref());
                 let ([left], [right]) = sides else { return join };
-                let cut = |(l, r): &&(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)| {
-                    l.eq(&left.expr) && r.eq(&right.expr)
-                };
+                let cut = |(l, r): &&Pair| l.eq(&left.expr) && r.eq(&right.expr);
                 join.on.iter().find(cut).filter(|_| left.options == right.options).cloned()
             }
             _ => None,

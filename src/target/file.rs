@@ -63,7 +63,7 @@ impl ParquetFile {
     ) -> Result<Self> {
         let most = properties.max_row_group_row_count().unwrap_or(usize::MAX);
         let file = BufWriter::with_capacity(BUFFER, file);
-        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
+        let writer = ArrowWriter::try_new(file, SchemaRef::clone(&schema), Some(properties))?;
         let (writer, factory) = writer.into_serialized_writer()?;
         let press = Press::new(compression)?;
         let (open, sizes) = (Vec::new(), Vec::new());
