@@ -40,8 +40,11 @@ pub struct Config {
 }
 
 /// How the pages of a parquet target are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
+    /// Columns of floats by LZ4 unless Zstandard is clearly smaller, all others by Zstandard.
+    #[default]
+    Auto,
     /// Not at all.
     None,
     /// Snappy.
@@ -52,22 +55,17 @@ pub enum Compression {
     Zstd(u8),
 }
 
-impl Default for Compression {
-    fn default() -> Self {
-        Self::Zstd(1)
-    }
-}
-
 impl Compression {
     /// The words for it; a level of zstd stands behind a colon.
-    const WORDS: [&str; 4] = ["zstd", "lz4", "snappy", "none"];
+    const WORDS: [&str; 5] = ["auto", "zstd", "lz4", "snappy", "none"];
 
     fn parse(text: &str) -> Option<Self> {
         Some(match text {
+            "auto" => Self::Auto,
             "none" => Self::None,
             "snappy" => Self::Snappy,
             "lz4" => Self::Lz4,
-            "zstd" => Self::default(),
+            "zstd" => Self::Zstd(1),
             _ => {
                 let level = text.strip_prefix("zstd:")?.parse().ok()?;
                 Self::Zstd(Some(level).filter(|level| (1..=22).contains(level))?)
@@ -79,6 +77,7 @@ impl Compression {
 impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Auto => f.write_str("auto"),
             Self::None => f.write_str("none"),
             Self::Snappy => f.write_str("snappy"),
             Self::Lz4 => f.write_str("lz4"),
@@ -140,7 +139,7 @@ const KEYS: [(&str, Setting); 9] = [
     ),
     (
         "compression",
-        Setting::Single(take_compression, "zstd, zstd:1 to zstd:22, lz4, snappy or none"),
+        Setting::Single(take_compression, "auto, zstd, zstd:1 to zstd:22, lz4, snappy or none"),
     ),
     ("float32", Setting::Single(take_float32, "true or false")),
     ("cache_ttl", Setting::NotYet),
@@ -155,7 +154,7 @@ impl Default for Config {
             file: None,
             sources: BTreeMap::new(),
             targets: BTreeMap::new(),
-            batch_size: 8192,
+            batch_size: 4096,
             parallel_workers: std::thread::available_parallelism().map_or(1, usize::from),
             timeout: None,
             memory_limit: None,
@@ -442,10 +441,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let config = Config::load(directory.path(), &|_| None).unwrap();
         assert_eq!(config, Config::default());
-        assert_eq!((config.batch_size, config.timeout, config.memory_limit), (8192, None, None));
+        assert_eq!((config.batch_size, config.timeout, config.memory_limit), (4096, None, None));
         assert!(config.parallel_workers >= 1);
-        assert_eq!(load("", &[]).unwrap().batch_size, 8192);
-        assert_eq!(load("# nothing\nsources:\ntargets: {}\n", &[]).unwrap().batch_size, 8192);
+        assert_eq!(load("", &[]).unwrap().batch_size, 4096);
+        assert_eq!(load("# nothing\nsources:\ntargets: {}\n", &[]).unwrap().batch_size, 4096);
     }
 
     #[test]
@@ -474,11 +473,11 @@ mod tests {
 
     #[test]
     fn compressions() {
-        let words = ["none", "snappy", "lz4", "zstd:1", "zstd:22"];
+        let words = ["auto", "none", "snappy", "lz4", "zstd:1", "zstd:22"];
         for word in words {
             assert_eq!(Compression::parse(word).unwrap().to_string(), word);
         }
-        assert_eq!(Compression::parse("zstd"), Some(Compression::default()));
+        assert_eq!(Compression::parse("zstd"), Some(Compression::Zstd(1)));
         for word in ["zstd:0", "zstd:23", "zstd:", "gzip", "LZ4", ""] {
             assert_eq!(Compression::parse(word), None, "{word}");
         }
@@ -548,11 +547,11 @@ mod tests {
         ),
         (
             "compression: gzip",
-            "1:14: compression is gzip, expected zstd, zstd:1 to zstd:22, lz4, snappy or none",
+            "1:14: compression is gzip, expected auto, zstd, zstd:1 to zstd:22, lz4, snappy or none",
         ),
         (
             "compression: snapy",
-            "1:14: compression is snapy, expected zstd, zstd:1 to zstd:22, lz4, snappy or none; did you mean snappy?",
+            "1:14: compression is snapy, expected auto, zstd, zstd:1 to zstd:22, lz4, snappy or none; did you mean snappy?",
         ),
         ("float32: yes", "1:10: float32 is yes, expected true or false"),
         ("cache_ttl: 5", "1:1: cache_ttl is not supported yet; remove the key"),

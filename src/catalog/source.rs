@@ -426,7 +426,7 @@ impl Source {
     /// fit a memory limit.
     fn rows_of_period(&self, state: &dyn Session) -> u64 {
         let configured = state.config().get_extension::<PeriodRows>();
-        let rows = configured.map_or(8 * state.config().batch_size() as u64, |rows| rows.0);
+        let rows = configured.map_or(12 * state.config().batch_size() as u64, |rows| rows.0);
         match state.runtime_env().memory_pool.memory_limit() {
             MemoryLimit::Finite(limit) => {
                 // Three periods are held at a time, beside what stands above.

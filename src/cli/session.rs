@@ -44,7 +44,7 @@ impl LimitArgs {
 /// How a parquet target is compressed.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct CompressionArgs {
-    /// How pages are compressed: zstd, zstd:1 to zstd:22, lz4, snappy or none
+    /// How pages are compressed: auto, zstd, zstd:1 to zstd:22, lz4, snappy or none
     #[arg(long, value_name = "C")]
     compression: Option<String>,
 }

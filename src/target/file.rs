@@ -13,7 +13,7 @@ use datafusion::parquet::errors::{ParquetError, Result};
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::parquet::file::writer::SerializedFileWriter;
 
-use super::floats::Floats;
+use super::floats::{Floats, Hint};
 use super::press::Press;
 use crate::config::Compression;
 
@@ -33,8 +33,8 @@ pub struct ParquetFile {
     /// The columns of the open row group: one for each leaf.
     open: Vec<Column>,
     rows: usize,
-    /// Bytes of each column in the last row group.
-    sizes: Vec<usize>,
+    /// What each column of the last row group tells of the next.
+    hints: Vec<Hint>,
 }
 
 impl std::fmt::Debug for ParquetFile {
@@ -66,8 +66,8 @@ impl ParquetFile {
         let writer = ArrowWriter::try_new(file, SchemaRef::clone(&schema), Some(properties))?;
         let (writer, factory) = writer.into_serialized_writer()?;
         let press = Press::new(compression)?;
-        let (open, sizes) = (Vec::new(), Vec::new());
-        Ok(Self { writer, factory, schema, own, most, press, open, rows: 0, sizes })
+        let (open, hints) = (Vec::new(), Vec::new());
+        Ok(Self { writer, factory, schema, own, most, press, open, rows: 0, hints })
     }
 
     /// Rows of the open row group.
@@ -135,13 +135,9 @@ impl ParquetFile {
                 if !self.own[leaves.get_column_root_idx(leaf)] {
                     return Column::Other(Box::new(other));
                 }
-                let size = self.sizes.get(leaf).map(|size| size + size / 64);
-                Column::Floats(Box::new(Floats::new(
-                    leaves.column(leaf),
-                    compression,
-                    self.most,
-                    size,
-                )))
+                let hint = self.hints.get(leaf).copied().unwrap_or_default();
+                let column = leaves.column(leaf);
+                Column::Floats(Box::new(Floats::new(column, compression, self.most, hint)))
             })
             .collect())
     }
@@ -152,16 +148,16 @@ impl ParquetFile {
             return Ok(());
         }
         let mut group = self.writer.next_row_group()?;
-        self.sizes.clear();
+        self.hints.clear();
         for column in self.open.drain(..) {
             match column {
                 Column::Other(column) => {
                     column.close()?.append_to_row_group(&mut group)?;
-                    self.sizes.push(0);
+                    self.hints.push(Hint::default());
                 }
                 Column::Floats(column) => {
                     let chunk = column.close(&mut self.press)?;
-                    self.sizes.push(chunk.bytes.len());
+                    self.hints.push(chunk.hint);
                     group.append_column(&chunk.bytes, chunk.close)?;
                 }
             }

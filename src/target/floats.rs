@@ -29,6 +29,9 @@ pub(super) const PAGE: usize = 20_000;
 /// Bytes that the levels of a page may take: one bit a row, and what stands before them.
 const LEVELS: usize = PAGE / 8 + 64;
 
+/// Rows of a chunk that tell how the next one is best compressed.
+const TELLING: usize = PAGE / 2;
+
 /// Rows of a chunk that room is made for before anything is known of it.
 const MOST: usize = 1 << 17;
 
@@ -74,6 +77,7 @@ pub(super) struct Floats {
     open: Open,
     /// The least and the greatest number; the first is the greater one if there is none.
     range: (f64, f64),
+    /// How its pages are compressed; None before the first.
     way: Option<Way>,
     pages: TrackedWrite<Vec<u8>>,
     offsets: OffsetIndexBuilder,
@@ -106,6 +110,16 @@ struct Open {
 pub(super) struct Chunk {
     pub(super) bytes: bytes::Bytes,
     pub(super) close: ColumnCloseResult,
+    pub(super) hint: Hint,
+}
+
+/// What a chunk tells of the next one of its column.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Hint {
+    /// Bytes.
+    size: Option<usize>,
+    /// How its pages were compressed, if they held enough values to tell.
+    way: Option<Way>,
 }
 
 /// Whether a column is one that is encoded here.
@@ -114,13 +128,12 @@ pub(super) fn served(ty: &DataType) -> bool {
 }
 
 impl Floats {
-    /// An empty chunk of at most `rows` rows of a column without nesting, which may take about
-    /// `size` bytes.
+    /// An empty chunk of at most `rows` rows of a column without nesting.
     pub(super) fn new(
         column: ColumnDescPtr,
         compression: Compression,
         rows: usize,
-        size: Option<usize>,
+        hint: Hint,
     ) -> Self {
         let width = match column.physical_type() {
             Type::FLOAT => f32::BYTES,
@@ -129,13 +142,13 @@ impl Floats {
         let room = rows.min(PAGE);
         let bytes = vec![0; LEVELS + width * room];
         // What is never written is never taken from the system; growing would copy what is there.
-        let size = size.unwrap_or(width * rows.min(MOST));
+        let size = hint.size.map_or(width * rows.min(MOST), |size| size + size / 64);
         Self {
             column,
             compression,
             open: Open { bytes, width, room, values: 0, rows: 0, known: None },
             range: (f64::INFINITY, f64::NEG_INFINITY),
-            way: None,
+            way: hint.way,
             pages: TrackedWrite::new(Vec::with_capacity(size)),
             offsets: OffsetIndexBuilder::new(),
             written: Written::default(),
@@ -199,8 +212,14 @@ impl Floats {
         if self.open.rows > 0 {
             self.end_page(press)?;
         }
-        let Self { column, compression, range, pages, offsets, written, .. } = self;
+        let Self { column, compression, range, way, pages, offsets, written, .. } = self;
+        let compression = match way {
+            Some(Way::Fast) => Compression::LZ4_RAW,
+            _ => compression,
+        };
         let bytes = pages.into_inner()?;
+        let telling = 2 * written.nulls <= written.rows && written.rows >= TELLING;
+        let hint = Hint { size: Some(bytes.len()), way: way.filter(|_| telling) };
         let nulls = Some(written.nulls as u64);
         // As the format asks: NaN is not counted, and a zero at the end of a range has the sign
         // that includes both zeros.
@@ -236,7 +255,7 @@ impl Floats {
             column_index: None,
             offset_index: Some(offsets.build()),
         };
-        Ok(Chunk { bytes: bytes.into(), close })
+        Ok(Chunk { bytes: bytes.into(), close, hint })
     }
 }
 
@@ -458,8 +477,8 @@ mod tests {
                 ),
                 ("narrow", Arc::new(Float32Array::from_iter(narrow))),
             ];
-            use config::Compression::{self as Codec, Lz4, Snappy, Zstd};
-            for codec in [Codec::None, Snappy, Lz4, Zstd(1), Zstd(5)] {
+            use config::Compression::{self as Codec, Auto, Lz4, Snappy, Zstd};
+            for codec in [Codec::None, Auto, Snappy, Lz4, Zstd(1), Zstd(5)] {
                 for group in [20_000, 50_000] {
                     through(&columns, codec, group);
                 }

@@ -202,6 +202,8 @@ pub(super) fn codec(compression: config::Compression) -> Compression {
         config::Compression::None => Compression::UNCOMPRESSED,
         config::Compression::Snappy => Compression::SNAPPY,
         config::Compression::Lz4 => Compression::LZ4_RAW,
+        // Columns of floats that LZ4 is better for say so themselves.
+        config::Compression::Auto => Compression::ZSTD(ZstdLevel::default()),
         config::Compression::Zstd(level) => {
             Compression::ZSTD(ZstdLevel::try_new(level.into()).unwrap_or_default())
         }

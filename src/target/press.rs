@@ -25,7 +25,11 @@ pub(super) struct Press {
 
 enum Codec {
     None,
-    Zstd(Box<Compressor<'static>>),
+    /// With `auto`, LZ4 takes the place of zstd for columns that hardly gain by it.
+    Zstd {
+        zstd: Box<Compressor<'static>>,
+        auto: bool,
+    },
     Lz4,
     Snappy(Box<snap::raw::Encoder>),
 }
@@ -37,15 +41,25 @@ pub(super) enum Way {
     Whole,
     /// Noise is stored.
     Apart,
+    /// As a whole, by LZ4 in place of zstd.
+    Fast,
 }
+
+/// What zstd has to save of what LZ4 leaves, to be worth its time: one part in so many.
+const BETTER: usize = 16;
 
 impl Press {
     pub(super) fn new(compression: Compression) -> Result<Self> {
+        let auto = compression == Compression::Auto;
+        let level = match compression {
+            Compression::Zstd(level) => level,
+            _ => 1,
+        };
         let codec = match compression {
             Compression::None => Codec::None,
             Compression::Snappy => Codec::Snappy(Box::new(snap::raw::Encoder::new())),
             Compression::Lz4 => Codec::Lz4,
-            Compression::Zstd(level) => {
+            Compression::Auto | Compression::Zstd(_) => {
                 let mut compressor = Compressor::new(level.into()).map_err(ParquetError::from)?;
                 if level == 1 {
                     // Shorter matches cost a third more time here, and save a fiftieth.
@@ -53,14 +67,14 @@ impl Press {
                         .set_parameter(CParameter::MinMatch(7))
                         .map_err(ParquetError::from)?;
                 }
-                Codec::Zstd(Box::new(compressor))
+                Codec::Zstd { zstd: Box::new(compressor), auto }
             }
         };
         Ok(Self { codec, part: Vec::new() })
     }
 
     /// The compressed page, and how it was compressed. A page is its first `head` bytes and then
-    /// streams of equal length. Without a `way`, both are tried.
+    /// streams of equal length. Without a `way`, all are tried.
     pub(super) fn page(
         &mut self,
         page: &[u8],
@@ -71,12 +85,7 @@ impl Press {
         let mut out = Vec::new();
         match &mut self.codec {
             Codec::None => out.extend(page),
-            Codec::Lz4 => {
-                out.resize(lz4_flex::block::get_maximum_output_size(page.len()), 0);
-                let size = lz4_flex::block::compress_into(page, &mut out)
-                    .map_err(|error| ParquetError::External(Box::new(error)))?;
-                out.truncate(size);
-            }
+            Codec::Lz4 => fast(page, &mut out)?,
             Codec::Snappy(encoder) => {
                 out.resize(snap::raw::max_compress_len(page.len()), 0);
                 let size = encoder
@@ -84,27 +93,58 @@ impl Press {
                     .map_err(|error| ParquetError::External(Box::new(error)))?;
                 out.truncate(size);
             }
-            Codec::Zstd(zstd) => {
-                if way != Some(Way::Whole) {
-                    frame(zstd, page, patterned(page, head, streams), &mut out, &mut self.part)?;
+            Codec::Zstd { zstd, auto } => {
+                let patterned = patterned(page, head, streams);
+                let part = &mut self.part;
+                let way = match way {
+                    Some(way) => way,
+                    None => best(zstd, *auto, page, patterned.clone(), &mut out, part)?,
+                };
+                match way {
+                    Way::Apart => frame(zstd, page, patterned, &mut out, part)?,
+                    Way::Whole => compress(zstd, page, &mut out)?,
+                    Way::Fast => fast(page, &mut out)?,
                 }
-                if way == Some(Way::Apart) {
-                    return Ok((out.into(), Way::Apart));
-                }
-                // Patterns that span many rows show only if the whole page is looked at.
-                compress(zstd, page, &mut self.part)?;
-                let part = self.part.len();
-                if way.is_none() && out.len() <= part + part / 32 {
-                    return Ok((out.into(), Way::Apart));
-                }
-                out.clear();
-                out.extend(&self.part);
+                return Ok((out.into(), way));
             }
         }
         Ok((out.into(), Way::Whole))
     }
 }
 
+/// How a page is best compressed; what is in `out` and `part` is lost.
+fn best(
+    zstd: &mut Compressor<'static>,
+    auto: bool,
+    page: &[u8],
+    patterned: Range<usize>,
+    out: &mut Vec<u8>,
+    part: &mut Vec<u8>,
+) -> Result<Way> {
+    frame(zstd, page, patterned, out, part)?;
+    let apart = out.len();
+    // Patterns that span many rows show only if the whole page is looked at.
+    compress(zstd, page, out)?;
+    let whole = out.len();
+    let (way, least) =
+        if apart <= whole + whole / 32 { (Way::Apart, apart) } else { (Way::Whole, whole) };
+    if !auto {
+        return Ok(way);
+    }
+    fast(page, out)?;
+    Ok(if out.len() <= least + least / BETTER { Way::Fast } else { way })
+}
+
+/// LZ4.
+fn fast(bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    out.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
+    let size = lz4_flex::block::compress_into(bytes, out)
+        .map_err(|error| ParquetError::External(Box::new(error)))?;
+    out.truncate(size);
+    Ok(())
+}
+
+/// A frame of zstd.
 fn compress(zstd: &mut Compressor<'static>, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
     out.clear();
     out.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
@@ -300,5 +340,25 @@ mod tests {
         let (pressed, way) = press.page(&again, 0, 4, None).unwrap();
         assert_eq!(way, Way::Whole);
         assert!(pressed.len() < 6_000, "{}", pressed.len());
+    }
+
+    #[test]
+    fn zstd_is_for_what_gains_by_it() {
+        let noise = noise(8 * 20_000);
+        let mut press = Press::new(Compression::Auto).unwrap();
+        let (pressed, way) = press.page(&noise, 0, 8, None).unwrap();
+        assert_eq!(way, Way::Fast);
+        assert!(lz4_flex::block::decompress(&pressed, noise.len()).unwrap() == noise);
+        // Four values that follow no pattern: two bits, of which LZ4 sees nothing.
+        let few: Vec<u8> = noise.iter().map(|byte| byte & 3).collect();
+        let (pressed, way) = press.page(&few, 0, 8, None).unwrap();
+        assert_ne!(way, Way::Fast);
+        assert!(zstd::decode_all(pressed.as_ref()).unwrap() == few);
+        // What was found for a page holds for those after it.
+        let (_, way) = press.page(&noise, 0, 8, Some(way)).unwrap();
+        assert_ne!(way, Way::Fast);
+        // Who asks for zstd gets nothing else.
+        let mut press = Press::new(Compression::Zstd(1)).unwrap();
+        assert_ne!(press.page(&noise, 0, 8, None).unwrap().1, Way::Fast);
     }
 }

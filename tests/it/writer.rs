@@ -62,6 +62,13 @@ fn compression_by_flag_environment_and_file() {
         assert_eq!(record(), told);
     }
     assert!(bytes[4] < bytes[0], "{bytes:?}");
+    // By itself it chooses for each column: zstd for the symbols, whatever else for the floats.
+    run_json(folder, &RUN);
+    assert_eq!(record(), "auto");
+    let found = codecs(&folder.join("out"));
+    let zstd = |c: &Compression| matches!(c, Compression::ZSTD(_));
+    assert!(found.iter().all(|c| zstd(c) || *c == Compression::LZ4_RAW), "{found:?}");
+    assert!(zstd(&found[0]) && zstd(&found[1]), "{found:?}");
     std::fs::write(folder.join("windrow.yaml"), "compression: snappy\n").unwrap();
     ok(folder, &RUN);
     is("SNAPPY");
@@ -79,12 +86,12 @@ fn wrong_choices_are_named() {
         (
             &RUN,
             &["--compression", "zsdt"],
-            "error: --compression: compression is zsdt, expected zstd, zstd:1 to zstd:22, lz4, snappy or none; did you mean zstd?\n",
+            "error: --compression: compression is zsdt, expected auto, zstd, zstd:1 to zstd:22, lz4, snappy or none; did you mean zstd?\n",
         ),
         (
             &RUN,
             &["--compression", "zstd:99"],
-            "error: --compression: compression is zstd:99, expected zstd, zstd:1 to zstd:22, lz4, snappy or none",
+            "error: --compression: compression is zstd:99, expected auto, zstd, zstd:1 to zstd:22, lz4, snappy or none",
         ),
         (
             &csv,

@@ -256,13 +256,15 @@ impl Columns {
 
     /// The array of all rows: Float64, or a struct that is NULL where all its fields are.
     pub fn finish(self) -> ArrayRef {
-        let rows = self.len();
         let arrays: Vec<ArrayRef> = self.values.into_iter().map(nullable).collect();
         let Some(fields) = self.fields else {
             return arrays.into_iter().next().unwrap_or_else(|| nullable(Vec::new()));
         };
-        let any = BooleanBuffer::collect_bool(rows, |row| arrays.iter().any(|a| a.is_valid(row)));
-        let nulls = Some(NullBuffer::new(any)).filter(|nulls| nulls.null_count() > 0);
+        // NULL where all are; None if one of them never is.
+        let known = |array: &ArrayRef| array.nulls().map(|nulls| nulls.inner().clone());
+        let known: Option<Vec<BooleanBuffer>> = arrays.iter().map(known).collect();
+        let any = known.and_then(|known| known.into_iter().reduce(|a, b| &a | &b));
+        let nulls = any.map(NullBuffer::new).filter(|nulls| nulls.null_count() > 0);
         Arc::new(StructArray::new(fields, arrays, nulls))
     }
 

@@ -116,8 +116,7 @@ impl<B: Block> Fold<B> {
             // Moving the rings in and out of line would cost more than it saves.
             return rows.enumerate().for_each(|(row, block)| give(row, self.push(block)));
         }
-        let line = Vec::with_capacity(count + held);
-        pulp::Arch::new().dispatch(Run { levels: &mut self.levels, rows, line, give });
+        pulp::Arch::new().dispatch(Run { levels: &mut self.levels, rows, give });
     }
 }
 
@@ -125,50 +124,60 @@ impl<B: Block> Fold<B> {
 struct Run<'a, B: Block, I, G> {
     levels: &'a mut [Level<B>],
     rows: I,
-    line: Vec<B>,
     give: G,
 }
 
-impl<B: Block, I: Iterator<Item = B>, G: FnMut(usize, B)> WithSimd for Run<'_, B, I, G> {
+impl<B: Block, I: ExactSizeIterator<Item = B>, G: FnMut(usize, B)> WithSimd for Run<'_, B, I, G> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, _: S) {
-        let rows: Vec<B> = self.rows.collect();
-        let mut windows = rows.clone();
-        for level in self.levels {
-            level.run(&rows, &mut windows, &mut self.line);
+        // In front of the windows there is room for any level's ring, so that the doubled windows
+        // are written where the next level wants them.
+        let front = self.levels.iter().map(|level| level.ring.len()).max().unwrap_or(0);
+        let room = front + self.rows.len();
+        let (mut line, mut next) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        line.resize(front, B::NONE);
+        next.resize(front, B::NONE);
+        line.extend(self.rows);
+        // Windows of an odd number of rows are joined with single rows, too.
+        let odd = self.levels.iter().skip(1).any(|level| level.odd);
+        let rows = if odd { line[front..].to_vec() } else { Vec::new() };
+        for (i, level) in self.levels.iter_mut().enumerate() {
+            let rows = if i > 0 { &rows[..] } else { &[] };
+            level.run(rows, &mut line, front, &mut next);
+            std::mem::swap(&mut line, &mut next);
         }
-        for (row, window) in windows.iter().enumerate() {
+        for (row, window) in line[front..].iter().enumerate() {
             (self.give)(row, *window);
         }
     }
 }
 
 impl<B: Block> Level<B> {
-    /// Doubles the windows of many rows; `line` is room for the ring and the rows after it.
+    /// Doubles the windows of many rows, which stand in `line` behind `front` places, into `next`.
+    /// `rows` are the rows themselves; they are those of `line` if it is empty.
     #[inline(always)]
-    fn run(&mut self, rows: &[B], windows: &mut [B], line: &mut Vec<B>) {
-        let (length, count) = (self.ring.len(), rows.len());
+    fn run(&mut self, rows: &[B], line: &mut [B], front: usize, next: &mut Vec<B>) {
+        let (length, count) = (self.ring.len(), line.len() - front);
         let (newer, older) = self.ring.split_at(self.at);
-        line.clear();
-        line.extend_from_slice(older);
-        line.extend_from_slice(newer);
-        line.extend_from_slice(windows);
+        line[front - length..][..older.len()].copy_from_slice(older);
+        line[front - newer.len()..front].copy_from_slice(newer);
+        let line = &line[front - length..];
         let older = &line[..count];
+        next.truncate(front);
         if self.odd {
+            let rows = if rows.is_empty() { &line[length..] } else { rows };
             let newer = &line[length - 1..][..count];
-            for (((window, older), newer), row) in
-                windows.iter_mut().zip(older).zip(newer).zip(rows)
-            {
+            next.extend(older.iter().zip(newer).zip(rows).map(|((older, newer), row)| {
                 let doubled = B::join(*older, *newer, &self.double);
-                *window = B::join(doubled, *row, &self.single);
-            }
+                B::join(doubled, *row, &self.single)
+            }));
         } else {
-            let newer = &line[length..][..count];
-            for ((window, older), newer) in windows.iter_mut().zip(older).zip(newer) {
-                *window = B::join(*older, *newer, &self.double);
-            }
+            let newer = &line[length..];
+            next.extend(
+                older.iter().zip(newer).map(|(older, newer)| B::join(*older, *newer, &self.double)),
+            );
         }
         self.ring.copy_from_slice(&line[count..]);
         self.at = 0;
