@@ -116,12 +116,20 @@ impl Duplicates {
         [("error", Self::Error), ("first", Self::First), ("last", Self::Last)];
 }
 
+/// What text in the file may refer to.
+struct Around<'a> {
+    /// The directory of the file.
+    directory: &'a Path,
+    /// Looks up one environment variable.
+    env: &'a dyn Fn(&str) -> Option<String>,
+}
+
 /// What stands behind a key.
 enum Setting {
     /// A single value, which the environment and flags can set too. The text says what is expected.
     Single(fn(&mut Config, &str) -> Option<()>, &'static str),
     /// A mapping that only the file can hold: takes its file's directory.
-    Mapping(fn(&mut Config, &Node, &Path) -> Result<()>),
+    Mapping(fn(&mut Config, &Node, &Around) -> Result<()>),
     /// A word that a later version will know.
     NotYet,
 }
@@ -188,7 +196,7 @@ impl Config {
         if let Some(file) = start.ancestors().map(|at| at.join(FILE)).find(|file| file.is_file()) {
             let nearby = file.parent() == Some(start.as_path());
             let shown = if nearby { FILE.to_owned() } else { file.display().to_string() };
-            config.read(&file, &shown)?;
+            config.read(&file, &shown, env)?;
             config.file = Some(file);
         }
         for (key, name) in Self::environment_keys() {
@@ -224,10 +232,15 @@ impl Config {
             .map(|(key, _)| (*key, format!("WINDROW_{}", key.to_uppercase())))
     }
 
-    fn read(&mut self, file: &Path, shown: &str) -> Result<()> {
+    fn read(
+        &mut self,
+        file: &Path,
+        shown: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<()> {
         let text = std::fs::read_to_string(file)
             .map_err(|error| Error::usage(format!("{shown}: cannot be read: {error}")))?;
-        let directory = file.parent().unwrap_or(Path::new(""));
+        let around = Around { directory: file.parent().unwrap_or(Path::new("")), env };
         let root = yaml::read(Kind::Usage, shown, 1, &text)?;
         for (key, node) in root.entries(FILE)? {
             match KEYS.iter().find(|(name, _)| *name == key.text) {
@@ -236,7 +249,7 @@ impl Config {
                     take(self, text.trim())
                         .ok_or_else(|| node.error(wrong(name, &text, expected)))?;
                 }
-                Some((_, Setting::Mapping(take))) => take(self, node, directory)?,
+                Some((_, Setting::Mapping(take))) => take(self, node, &around)?,
                 Some((name, Setting::NotYet)) => {
                     return Err(key.error(format!("{name} is not supported yet")).hint(REMOVE));
                 }
@@ -309,24 +322,29 @@ fn take_float32(config: &mut Config, text: &str) -> Option<()> {
     Some(())
 }
 
-fn take_sources(config: &mut Config, node: &Node, directory: &Path) -> Result<()> {
+fn take_sources(config: &mut Config, node: &Node, around: &Around<'_>) -> Result<()> {
     for (key, value) in node.entries("sources")? {
         let name = identifier(key, "source")?;
         let source = match &value.value {
-            Value::Map(entries) => source(name, key, entries, directory)?,
-            _ => SourceConfig::new(location(&format!("source {name}"), value, directory)?),
+            Value::Map(entries) => source(name, key, entries, around)?,
+            _ => SourceConfig::new(location(&format!("source {name}"), value, around)?),
         };
         config.sources.insert(name.to_owned(), source);
     }
     Ok(())
 }
 
-fn source(name: &str, at: &Key, entries: &[(Key, Node)], directory: &Path) -> Result<SourceConfig> {
+fn source(
+    name: &str,
+    at: &Key,
+    entries: &[(Key, Node)],
+    around: &Around<'_>,
+) -> Result<SourceConfig> {
     let mut source = SourceConfig::new("");
     for (key, value) in entries {
         let what = || format!("{} of source {name}", key.text);
         match key.text.as_str() {
-            "location" => source.location = location(&what(), value, directory)?,
+            "location" => source.location = location(&what(), value, around)?,
             "entity" => source.entity = value.text(&what())?.to_owned(),
             "time" => source.time = value.text(&what())?.to_owned(),
             "duplicates" => source.duplicates = duplicates(&what(), value)?,
@@ -356,10 +374,10 @@ fn duplicates(what: &str, node: &Node) -> Result<Duplicates> {
         .ok_or_else(|| node.error(wrong(what, &text, "error, first or last")))
 }
 
-fn take_targets(config: &mut Config, node: &Node, directory: &Path) -> Result<()> {
+fn take_targets(config: &mut Config, node: &Node, around: &Around<'_>) -> Result<()> {
     for (key, value) in node.entries("targets")? {
         let name = identifier(key, "target")?;
-        let location = location(&format!("target {name}"), value, directory)?;
+        let location = location(&format!("target {name}"), value, around)?;
         config.targets.insert(name.to_owned(), location);
     }
     Ok(())
@@ -378,13 +396,44 @@ fn identifier<'a>(key: &'a Key, what: &str) -> Result<&'a str> {
         .hint("use lower-case letters, digits and _, and start with a letter"))
 }
 
-/// A location; a relative path starts from the directory of the file.
-fn location(what: &str, node: &Node, directory: &Path) -> Result<String> {
-    let text = node.text(what)?;
+/// A location; a relative path starts from the directory of the file, and `${NAME}` is what the
+/// environment has under that name.
+fn location(what: &str, node: &Node, around: &Around<'_>) -> Result<String> {
+    let text = &filled_in(what, node, around.env)?;
     if text.contains("://") || Path::new(text).is_absolute() {
         return Ok(text.to_owned());
     }
-    Ok(directory.join(text.trim_start_matches("./")).to_string_lossy().into_owned())
+    Ok(around.directory.join(text.trim_start_matches("./")).to_string_lossy().into_owned())
+}
+
+/// Text with the values of the variables that it names. No message has a value.
+fn filled_in(what: &str, node: &Node, env: &dyn Fn(&str) -> Option<String>) -> Result<String> {
+    let mut rest = node.text(what)?;
+    let mut text = String::new();
+    while let Some((before, reference)) = rest.split_once("${") {
+        let Some((name, after)) = reference.split_once('}') else {
+            return Err(node
+                .error(format!("{what}: ${{ has no end"))
+                .hint("write ${NAME} for the value of an environment variable"));
+        };
+        let Some(value) = env(name) else {
+            return Err(node
+                .error(format!("{what}: the environment variable {name} is not set"))
+                .hint("set it, or write the value here"));
+        };
+        text += before;
+        // A password may hold what has a meaning in a URL.
+        if text.contains("://") && after.starts_with('@') {
+            text.extend(percent_encoding::utf8_percent_encode(
+                &value,
+                percent_encoding::NON_ALPHANUMERIC,
+            ));
+        } else {
+            text += &value;
+        }
+        rest = after;
+    }
+    Ok(text + rest)
 }
 
 /// The units of a size. `K` alone is `KB`.
@@ -469,6 +518,21 @@ mod tests {
         assert_eq!(config.timeout, Some(Duration::from_millis(1500)));
         assert_eq!(config.memory_limit, Some(2_000_000_000));
         assert_eq!((config.compression, config.float32), (Compression::Zstd(9), true));
+    }
+
+    #[test]
+    fn variables_stand_for_secrets() {
+        let env = [("DB_PASSWORD", "p@ss/w:rd"), ("HOST", "db:5433")];
+        let text = "targets:\n  t: postgres://u:${DB_PASSWORD}@${HOST}/d?table=f\n";
+        let config = load(text, &env).unwrap();
+        assert_eq!(config.targets["t"], "postgres://u:p%40ss%2Fw%3Ard@db:5433/d?table=f");
+        let told = |text| load(text, &env).unwrap_err().to_string();
+        assert_eq!(
+            told("sources:\n  bars: '${NOWHERE}/bars'\n"),
+            "windrow.yaml:2:9: source bars: the environment variable NOWHERE is not set; set it, or \
+             write the value here"
+        );
+        assert!(told("sources:\n  bars: '${HOST/bars'\n").contains("${ has no end"));
     }
 
     #[test]

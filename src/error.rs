@@ -57,13 +57,22 @@ struct Inner {
     hint: Option<String>,
     file: Option<String>,
     symbol: Option<String>,
+    transient: bool,
 }
 
 impl Error {
     /// An error of the given kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self(Box::new(Inner { kind, message, place: None, hint: None, file: None, symbol: None }))
+        Self(Box::new(Inner {
+            kind,
+            message,
+            place: None,
+            hint: None,
+            file: None,
+            symbol: None,
+            transient: false,
+        }))
     }
 
     /// The command line or the configuration is wrong.
@@ -124,6 +133,18 @@ impl Error {
     pub fn in_symbol(mut self, symbol: impl Into<String>) -> Self {
         self.0.symbol = Some(symbol.into());
         self
+    }
+
+    /// The same may go well the next time it is tried.
+    #[must_use]
+    pub fn transient(mut self) -> Self {
+        self.0.transient = true;
+        self
+    }
+
+    /// Whether the same may go well the next time it is tried.
+    pub fn is_transient(&self) -> bool {
+        self.0.transient
     }
 
     /// Who must act.

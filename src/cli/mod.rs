@@ -8,13 +8,16 @@ mod compact;
 mod demo;
 mod explain;
 mod functions;
+mod logs;
 mod out;
 mod progress;
 mod run;
 mod sample;
+mod secrets;
 mod session;
 mod sql;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +51,9 @@ const WIND_DOWN: Duration = Duration::from_millis(400);
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// How lines of the log are written to standard error; WINDROW_LOG says which ones
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    log_format: logs::Format,
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,13 +86,19 @@ struct SourceArgs {
 
 /// Runs the program and gives its exit code.
 pub fn main() -> u8 {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    secrets::hide();
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
+    if let Err(error) = logs::start(cli.log_format) {
+        eprintln!("error: {error}");
+        return error.exit_code();
+    }
     let work = std::thread::Builder::new().stack_size(STACK).spawn(|| start(cli.command));
     let panicked = || Err(Error::internal("the command panicked"));
     let done = match work.map(std::thread::JoinHandle::join) {

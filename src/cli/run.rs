@@ -21,7 +21,8 @@ pub(super) struct RunArgs {
     set: String,
     #[command(flatten)]
     session: SessionArgs,
-    /// Where to write: a directory for parquet, or a .csv file, or a target of windrow.yaml
+    /// Where to write: a directory for parquet, a .csv file, postgres://user@host/db?table=T, or a
+    /// target of windrow.yaml
     #[arg(long, value_name = "TARGET")]
     to: String,
     /// Only these symbols, comma separated
@@ -153,7 +154,7 @@ pub(super) fn line(outcome: &Outcome) -> String {
         grouped(record.watermarks.len() as u64),
         record.seconds,
         grouped(rate as u64),
-        outcome.target.path().display(),
+        outcome.target,
         bytes(record.files.iter().map(|f| f.bytes).sum()),
     )
 }
@@ -164,7 +165,7 @@ fn summary(outcome: &Outcome) -> Value {
     let pair = |(what, why): &(String, String)| json!({"what": what, "why": why});
     json!({
         "set": record.set,
-        "target": outcome.target.path().display().to_string(),
+        "target": outcome.target.to_string(),
         "run": record.run,
         "committed": record.committed,
         "fingerprint": record.fingerprint,
@@ -177,6 +178,7 @@ fn summary(outcome: &Outcome) -> Value {
         "bytes": record.files.iter().map(|f| f.bytes).sum::<u64>(),
         "seconds": record.seconds,
         "rows_per_second": record.rows as f64 / record.seconds.max(1e-9),
+        "retries": record.retries,
         "peak_memory_bytes": record.peak_memory,
         "inputs": record.inputs.iter().map(|(name, input)| json!({
             "name": name, "location": input.location, "files": input.files, "bytes": input.bytes,

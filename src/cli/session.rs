@@ -63,8 +63,11 @@ pub(super) fn only_parquet(flag: &str, config: &Config, to: &str) -> Result<()> 
     let to = config.targets.get(to).map_or(to, String::as_str);
     match Target::parse(to)? {
         Target::Parquet(_) => Ok(()),
-        Target::Csv(_) => Err(Error::usage(format!("{flag}: {to} is a CSV file"))
-            .hint("leave the flag out, or name a directory for parquet")),
+        other => {
+            let what = if matches!(other, Target::Csv(_)) { "a CSV file" } else { "a table" };
+            Err(Error::usage(format!("{flag}: {other} is {what}"))
+                .hint("leave the flag out, or name a directory for parquet"))
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::exec::{ordered, reports};
 use crate::sql::blame;
 use crate::store::{Record, latest};
-use crate::target::{self, Job, Lock, Progress, Stop, Target};
+use crate::target::{self, Bounds, Job, Lock, Progress, Stop, Target};
 
 /// The set that a record of a compacted source names.
 const SET: &str = "compact";
@@ -53,11 +53,16 @@ impl Engine {
     pub async fn compact(&mut self, options: &CompactOptions) -> Result<Outcome> {
         let started = Instant::now();
         let target = options.target.clone().resolved()?;
-        if let Target::Csv(path) = &target {
-            return Err(Error::usage(format!("{} is a CSV file", path.display()))
+        let what = match &target {
+            Target::Parquet(_) => None,
+            Target::Csv(_) => Some("a CSV file"),
+            Target::Postgres(_) => Some("a table"),
+        };
+        let (None, Some(path)) = (what, target.path()) else {
+            return Err(Error::usage(format!("{target} is {}", what.unwrap_or("no directory")))
                 .hint("name a directory: compact writes parquet"));
-        }
-        let in_place = self.is_target(&options.source, target.path());
+        };
+        let in_place = self.is_target(&options.source, path);
         if in_place && options.append {
             return Err(Error::usage(format!("{} cannot be added to itself", options.source))
                 .hint("leave --append out to write its files anew"));
@@ -68,18 +73,18 @@ impl Engine {
         };
         let stop = &options.stop;
         // What is written anew is listed under its lock: no commit comes between.
-        let early = if in_place { Some(target::open(&target)?) } else { None };
+        let early = if in_place { Some(self.open_target(&target, stop).await?) } else { None };
         stop.or(self.add_source(&name, &options.source)).await?;
         let lock = match early {
             Some(lock) => lock,
             None => {
                 self.check_apart(&target)?;
-                target::open(&target)?
+                self.open_target(&target, stop).await?
             }
         };
         let source = self.sources.get(&name).map(Arc::clone);
         let source = source.ok_or_else(|| Error::internal("a source went missing"))?;
-        let held = latest(target.path())?.filter(|_| in_place || options.append);
+        let held = latest(path)?.filter(|_| in_place || options.append);
         let mut columns: Vec<usize> = (0..source.schema().fields().len()).collect();
         if let Some(held) = held.as_ref().filter(|_| options.append) {
             columns = stop.or(self.same_columns(&source, held, &target)).await?;
@@ -106,12 +111,12 @@ impl Engine {
         held: &Record,
         target: &Target,
     ) -> Result<Vec<usize>> {
-        let path = target.path().display();
+        let path = target.to_string();
         if held.set != SET {
             return Err(Error::target(format!("{path} was written by `run {}`", held.set))
                 .hint("compact adds to what it wrote itself: name another directory"));
         }
-        let config = crate::config::SourceConfig::new(target.path().to_string_lossy());
+        let config = crate::config::SourceConfig::new(path.as_str());
         let threads = self.config.parallel_workers;
         let opened = tokio::task::spawn_blocking(move || {
             Source::open("target", &config, threads, &Default::default(), false)
@@ -202,6 +207,8 @@ impl Compaction<'_> {
             asked: Vec::new(),
             about_null: Vec::new(),
             covers: Arc::new(|_, _| true),
+            about: None,
+            scope: Bounds::default(),
             append: self.options.append,
             notices: Arc::new(move || reports(&of_plan)),
             explain: Arc::new(|error: &DataFusionError| explain(error)),

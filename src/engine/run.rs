@@ -11,16 +11,21 @@ use datafusion::common::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::TryStreamExt;
+use tracing::Instrument;
 
 use super::query::locate;
 use super::scope::exact;
 use super::{Engine, Planned, Scope, shared};
+use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::exec::{by_periods, independent, ordered, reports};
 use crate::feature_set::{Audit, FeatureSet};
 use crate::sql::blame;
 use crate::store::{Record, SymbolRange};
-use crate::target::{self, Check, Job, Lock, Progress, Rule, Stop, Target};
+use crate::target::{self, Bounds, Check, Job, Lock, Progress, Rule, Stop, Target};
+
+/// How often a run begins anew because a server lost what it had.
+const AGAIN: usize = 3;
 
 /// How to run a feature set.
 #[derive(Clone, Debug)]
@@ -55,12 +60,22 @@ impl Engine {
     /// Of the set, the data, an audit or the target, which is then as it was. With `keep_going`,
     /// symbols and files at fault are left out and named in the outcome instead.
     pub async fn run(&mut self, set: FeatureSet, options: &RunOptions) -> Result<Outcome> {
+        let run = tracing::field::Empty;
+        let span =
+            tracing::warn_span!("run", run, set = set.name, target = options.target.to_string());
+        self.run_within(set, options).instrument(span).await
+    }
+
+    async fn run_within(&mut self, set: FeatureSet, options: &RunOptions) -> Result<Outcome> {
         let started = Instant::now();
         let options = &RunOptions { target: options.target.clone().resolved()?, ..options.clone() };
         self.check_apart(&options.target)?;
-        let lock = target::open(&options.target)?;
+        let lock = self.open_target(&options.target, &options.stop).await?;
+        tracing::Span::current().record("run", lock.run());
+        tracing::info!("begins");
         let mut left_out: Vec<(String, String)> = Vec::new();
         let mut symbols = BTreeSet::new();
+        let mut again = 0;
         loop {
             let stop = &options.stop;
             let planned = stop.or(self.plan_set(set.clone(), &options.params)).await?;
@@ -69,9 +84,19 @@ impl Engine {
             let all_left_out: Vec<_> = unread.iter().chain(&left_out).cloned().collect();
             let attempt = Attempt { engine: self, planned: &planned, options, without: &symbols };
             let error = match attempt.write(&lock, started, all_left_out).await {
-                Ok(record) => return Ok(Outcome { record, target: options.target.clone() }),
+                Ok(record) => {
+                    let Record { rows, seconds, retries, .. } = record;
+                    tracing::info!(rows, seconds, retries, "committed");
+                    return Ok(Outcome { record, target: options.target.clone() });
+                }
                 Err(error) => error,
             };
+            if error.is_transient() && again < AGAIN {
+                again += 1;
+                tracing::warn!("{error}; running again");
+                options.progress.reset();
+                continue;
+            }
             if !options.keep_going || !matches!(error.kind(), Kind::Data | Kind::Query) {
                 return Err(error);
             }
@@ -99,6 +124,12 @@ impl Engine {
         }
     }
 
+    /// Takes the target for one run.
+    pub(super) async fn open_target(&self, target: &Target, stop: &Stop) -> Result<Lock> {
+        let Config { parallel_workers, timeout, .. } = *self.config();
+        stop.or(target::open(target, parallel_workers, timeout)).await
+    }
+
     /// Opens the sources again without a file; false if it was left out already.
     async fn leave_out_file(&mut self, file: &str) -> Result<bool> {
         if !self.skip_files.insert(file.to_string()) {
@@ -121,8 +152,9 @@ impl Engine {
 
     /// A target that holds files of a source would remove at its commit what the run reads.
     pub(super) fn check_apart(&self, target: &Target) -> Result<()> {
-        let shown = target.path().display();
-        let to = real(target.path());
+        let Some(path) = target.path() else { return Ok(()) };
+        let shown = path.display();
+        let to = real(path);
         for (name, source) in self.sources() {
             let folders: BTreeSet<_> = source.paths().filter_map(Path::parent).map(real).collect();
             let why = if folders.iter().any(|folder| folder.starts_with(&to)) {
@@ -198,7 +230,9 @@ impl Attempt<'_> {
             time,
             partition_by,
             record: self.record(left_out, &checks.1),
+            about: planned.set.header.description.clone(),
             notes: self.notes(),
+            scope: self.bounds()?,
             asked: self.options.scope.symbols.clone().unwrap_or_default(),
             about_null: planned.outputs.iter().map(about_null).collect(),
             checks: checks.0,
@@ -230,6 +264,13 @@ impl Attempt<'_> {
             condition = Some(condition.map_or(others.clone(), |c| c.and(others)));
         }
         self.filtered(plan, condition)
+    }
+
+    /// The scope in exact times.
+    fn bounds(&self) -> Result<Bounds> {
+        let header = &self.planned.set.header;
+        let time = self.planned.outputs.iter().find(|o| o.name == header.time);
+        self.options.scope.bounds(time.map_or(&DataType::Null, |o| &o.data_type))
     }
 
     fn filtered(&self, plan: &LogicalPlan, condition: Option<Expr>) -> Result<LogicalPlan> {
@@ -395,7 +436,7 @@ impl Attempt<'_> {
             columns: planned.outputs.iter().map(column).collect(),
             compression: match self.options.target {
                 Target::Parquet(_) => self.engine.config().compression.to_string(),
-                Target::Csv(_) => String::new(),
+                Target::Csv(_) | Target::Postgres(_) => String::new(),
             },
             audits: whole.iter().map(|a| (a.text.clone(), "passed".to_string())).collect(),
             left_out,

@@ -1,10 +1,13 @@
 //! What a run computes: symbols and a range of time.
 
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
 
 use crate::error::{Error, Result};
+use crate::target::Bounds;
 
 /// Symbols x time range that a run computes. None is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +45,23 @@ impl Scope {
             parts.push(exact(time).lt(lit(instant("--until", until, time_type)?)));
         }
         Ok(parts.into_iter().reduce(Expr::and))
+    }
+
+    /// The scope in exact times, for a column of this type.
+    pub(super) fn bounds(&self, time_type: &DataType) -> Result<Bounds> {
+        let exact = |flag: &str, text: &Option<String>| {
+            let Some(text) = text else { return Ok(None) };
+            let shown = instant(flag, text, time_type)?.to_array().and_then(|time| {
+                let time = cast(&time, &DataType::Utf8)?;
+                Ok(time.as_string::<i32>().value(0).to_string())
+            });
+            shown.map(Some).map_err(|error| Error::internal(error.to_string()))
+        };
+        Ok(Bounds {
+            symbols: self.symbols.clone(),
+            from: exact("--from", &self.from)?,
+            until: exact("--until", &self.until)?,
+        })
     }
 
     /// Whether a target's rows of one symbol all lie within this scope. Times are ISO 8601.

@@ -52,6 +52,8 @@ pub struct Record {
     pub notices: Vec<String>,
     /// Symbols and files that `--keep-going` left out, with the reason.
     pub left_out: Vec<(String, String)>,
+    /// Calls to servers that were tried again.
+    pub retries: u64,
     /// Wall seconds.
     pub seconds: f64,
     /// Peak resident memory of the process in bytes.

@@ -45,7 +45,7 @@ pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Re
     let bytes = std::fs::metadata(stage.path()).map_err(|error| unwritable(target, &error))?.len();
     let name = target.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     record.files = vec![RecordFile { path: name, rows, bytes }];
-    complete(&mut record, lock, &job)?;
+    complete(&mut record, lock.run(), &job)?;
     // The record goes first: it claims a superset of rows until the file follows.
     let aside = path.with_extension("json.new");
     std::fs::write(&aside, record.to_json()?)

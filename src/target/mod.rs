@@ -10,13 +10,16 @@ mod floats;
 mod groups;
 mod parquet;
 mod part;
+mod postgres;
 mod press;
 mod progress;
 mod staging;
 mod watermark;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
@@ -25,13 +28,16 @@ use tokio::sync::watch;
 
 use crate::config::Compression;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Location, Record, SymbolRange, records};
+use crate::store::{Location, PgLocation, Record, SymbolRange, records};
 
 pub use audit::{Check, Rule};
 pub use file::ParquetFile;
 pub use parquet::notes;
+pub use postgres::PgTarget;
 pub use progress::Progress;
 pub use staging::Lock;
+
+pub use crate::store::password;
 
 /// Where a run writes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +46,30 @@ pub enum Target {
     Parquet(PathBuf),
     /// One CSV file.
     Csv(PathBuf),
+    /// A table of a PostgreSQL server.
+    Postgres(Box<PgTarget>),
+}
+
+impl fmt::Display for Target {
+    /// Where it is, without a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parquet(path) | Self::Csv(path) => path.display().fmt(f),
+            Self::Postgres(table) => table.location.fmt(f),
+        }
+    }
 }
 
 impl Target {
-    /// Reads a target as typed: `out.csv` is a CSV file, everything else a parquet directory.
+    /// Reads a target as typed: `postgres://...?table=t` is a table, `out.csv` a CSV file, everything
+    /// else a parquet directory.
     ///
     /// # Errors
     /// A scheme that is not supported, or the name of a single parquet file.
     pub fn parse(text: &str) -> Result<Self> {
+        if PgLocation::is(text.trim()) {
+            return Ok(Self::Postgres(Box::new(PgTarget::parse(text.trim())?)));
+        }
         let path = Location::parse(text)?.path().to_path_buf();
         let extension = path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
         match extension.as_deref() {
@@ -64,7 +86,7 @@ impl Target {
     /// # Errors
     /// A link that leads nowhere, or a place within a target that a run committed.
     pub fn resolved(self) -> Result<Self> {
-        let path = self.path();
+        let Some(path) = self.path() else { return Ok(self) };
         let mut real = std::path::absolute(path).map_err(|error| unwritable(path, &error))?;
         // The part that exists is followed; what is to be made stands below it.
         let mut below = Vec::new();
@@ -90,16 +112,17 @@ impl Target {
         // Messages keep the name that was given where it means the same.
         let same = std::path::absolute(path).is_ok_and(|absolute| absolute == real);
         Ok(match self {
-            _ if same => self,
-            Self::Parquet(_) => Self::Parquet(real),
-            Self::Csv(_) => Self::Csv(real),
+            Self::Parquet(_) if !same => Self::Parquet(real),
+            Self::Csv(_) if !same => Self::Csv(real),
+            _ => self,
         })
     }
 
-    /// The path.
-    pub fn path(&self) -> &Path {
+    /// The path, of a target on the local file system.
+    pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Parquet(path) | Self::Csv(path) => path,
+            Self::Parquet(path) | Self::Csv(path) => Some(path),
+            Self::Postgres(_) => None,
         }
     }
 }
@@ -173,6 +196,17 @@ pub type Covers = Arc<dyn Fn(&str, &SymbolRange) -> bool + Send + Sync>;
 /// Text for the metadata of columns: name, then pairs.
 pub type Notes = Vec<(String, Vec<(String, String)>)>;
 
+/// What a run computes, as a server understands it. None is all.
+#[derive(Clone, Debug, Default)]
+pub struct Bounds {
+    /// The symbols.
+    pub symbols: Option<Vec<String>>,
+    /// The first time, inclusive, ISO 8601.
+    pub from: Option<String>,
+    /// The end, exclusive, ISO 8601.
+    pub until: Option<String>,
+}
+
 /// One run's output on its way to a target.
 pub struct Job {
     /// Every partition is sorted by `partition_by`, entity and time, or by entity and time period
@@ -192,8 +226,12 @@ pub struct Job {
     pub checks: Vec<Check>,
     /// What is known of the run before it starts; the rest is filled in.
     pub record: Record,
+    /// What the set is for.
+    pub about: Option<String>,
     /// Text for the metadata of the columns.
     pub notes: Notes,
+    /// What the run computes.
+    pub scope: Bounds,
     /// The symbols that were asked for; each should have rows.
     pub asked: Vec<String>,
     /// For each column, what to say if it is NULL on every row.
@@ -220,17 +258,21 @@ pub struct Job {
     pub stop: Stop,
 }
 
-/// Takes the target for one run. It fails while another run holds it, cleans what runs that were
+/// Takes the target for one run of so many threads, which may take so long. It fails while another run holds it, cleans what runs that were
 /// killed left behind, and refuses a target whose files windrow did not write.
 ///
 /// # Errors
 /// Another run, foreign files, or a place that cannot be written.
-pub fn open(target: &Target) -> Result<Lock> {
-    let lock = Lock::take(target)?;
-    staging::clean(target)?;
+pub async fn open(target: &Target, workers: usize, limit: Option<Duration>) -> Result<Lock> {
+    let path = match target {
+        Target::Parquet(path) | Target::Csv(path) => path,
+        Target::Postgres(table) => return Lock::of_server(table, workers, limit).await,
+    };
+    let lock = Lock::take(path)?;
+    staging::clean(path)?;
     match target {
-        Target::Parquet(path) => parquet::check_owner(path)?,
         Target::Csv(path) => csv::check_owner(path)?,
+        _ => parquet::check_owner(path)?,
     }
     Ok(lock)
 }
@@ -248,6 +290,15 @@ pub async fn write(target: &Target, lock: &Lock, job: Job) -> Result<Record> {
             path.display()
         ))),
         Target::Csv(path) => csv::write(path, lock, job).await,
+        Target::Postgres(table) if job.append => Err(Error::target(format!(
+            "{} is a table, which compact does not write",
+            table.location
+        ))),
+        Target::Postgres(table) => {
+            let server =
+                lock.server().ok_or_else(|| Error::internal("a table without its lock"))?;
+            postgres::write(table, server, lock.run(), job).await
+        }
     }
 }
 
@@ -267,7 +318,7 @@ fn check_scope(target: &Path, held: Option<&Record>, job: &Job) -> Result<()> {
 }
 
 /// Fills in what is known of a run once its rows are written.
-fn complete(record: &mut Record, lock: &Lock, job: &Job) -> Result<()> {
+fn complete(record: &mut Record, run: &str, job: &Job) -> Result<()> {
     record.rows = record.files.iter().map(|f| f.rows).sum();
     if record.rows == 0 && !job.append {
         return Err(Error::data("the result is empty: no row matches").hint(
@@ -281,7 +332,7 @@ fn complete(record: &mut Record, lock: &Lock, job: &Job) -> Result<()> {
         ))
         .hint("write to another directory; the target is as it was"));
     }
-    record.run = lock.run().to_string();
+    record.run = run.to_string();
     let missing = job.asked.iter().filter(|symbol| !record.watermarks.contains_key(*symbol));
     record.notices.extend(missing.map(|symbol| format!("there is no row of {symbol}")));
     record.notices.extend((job.notices)());

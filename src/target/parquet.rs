@@ -110,7 +110,7 @@ pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Re
         marks.join(Watermarks::from(held.watermarks.clone()));
     }
     record.watermarks = marks.into_ranges();
-    complete(&mut record, lock, &job)?;
+    complete(&mut record, lock.run(), &job)?;
     record.files.extend(held.into_iter().flat_map(|held| held.files));
     record.files.sort_by(|a, b| a.path.cmp(&b.path));
     write_record(stage.path(), target, &record).map_err(|error| unwritable(target, &error))?;
@@ -137,7 +137,8 @@ fn link(held: &Record, target: &Path, stage: &Path) -> std::io::Result<()> {
 /// A file that cannot be read.
 pub fn notes(target: &Target, held: &Record) -> Result<Notes> {
     let Some(file) = held.files.first() else { return Ok(Vec::new()) };
-    let path = target.path().join(&file.path);
+    let Some(folder) = target.path() else { return Ok(Vec::new()) };
+    let path = folder.join(&file.path);
     let file = std::fs::File::open(&path).map_err(|error| unreadable(&path, &error))?;
     let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
     let meta = meta.map_err(|error| unreadable(&path, &error))?;

@@ -6,22 +6,29 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::{Stop, Target, fault, unwritable};
+use super::postgres::{PgTarget, Server};
+use super::{Stop, fault, unwritable};
 use crate::error::{Error, Result};
 
 /// Exclusive use of a target by one run. The system releases it when the process ends, however
 /// it ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    held: Held,
     run: String,
+}
+
+#[derive(Debug)]
+enum Held {
+    File { _locked: File },
+    Server(Box<Server>),
 }
 
 impl Lock {
     /// Takes the lock or says who holds it.
-    pub(super) fn take(target: &Target) -> Result<Self> {
-        let path = target.path();
+    pub(super) fn take(path: &Path) -> Result<Self> {
         let parent = parent(path);
         std::fs::create_dir_all(parent).map_err(|error| unwritable(parent, &error))?;
         let lock = beside(path, "lock");
@@ -49,7 +56,26 @@ impl Lock {
         // For people: the lock itself is the system's.
         let note = format!("run {run}, process {}\n", std::process::id());
         let _ = file.set_len(0).and_then(|()| file.write_all(note.as_bytes()));
-        Ok(Self { _file: file, run })
+        Ok(Self { held: Held::File { _locked: file }, run })
+    }
+
+    /// Takes a table of a server.
+    pub(super) async fn of_server(
+        table: &PgTarget,
+        workers: usize,
+        limit: Option<Duration>,
+    ) -> Result<Self> {
+        let run = run_name();
+        let server = Server::open(table, run.clone(), workers, limit).await?;
+        Ok(Self { held: Held::Server(Box::new(server)), run })
+    }
+
+    /// The server whose table it is.
+    pub(super) fn server(&self) -> Option<&Server> {
+        match &self.held {
+            Held::Server(server) => Some(server),
+            Held::File { .. } => None,
+        }
     }
 
     /// The name of this run: when it began, and a number.
@@ -78,8 +104,7 @@ fn beside(path: &Path, what: &str) -> PathBuf {
 }
 
 /// Removes what killed runs left beside a target that this process has locked.
-pub(super) fn clean(target: &Target) -> Result<()> {
-    let path = target.path();
+pub(super) fn clean(path: &Path) -> Result<()> {
     let stage = beside(path, "stage-");
     let prefix = stage.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let entries = std::fs::read_dir(parent(path)).map_err(|error| unwritable(path, &error))?;

@@ -1,0 +1,37 @@
+//! The log: what happened on the way, on standard error. Nothing but warnings unless asked for.
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+use crate::error::{Error, Result};
+
+/// The environment variable that says what is logged: `info`, or `windrow=debug,warn`.
+const VARIABLE: &str = "WINDROW_LOG";
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+/// Starts to log.
+pub(super) fn start(format: Format) -> Result<()> {
+    let wanted = std::env::var(VARIABLE).ok().filter(|text| !text.trim().is_empty());
+    let wanted = wanted.as_deref().unwrap_or("windrow=warn");
+    let filter = EnvFilter::try_new(wanted).map_err(|error| {
+        Error::usage(format!("{VARIABLE} is {wanted}: {error}"))
+            .hint("write a level, error, warn, info, debug or trace, or windrow=debug,warn")
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
+    let started = match format {
+        Format::Text => builder.with_target(false).try_init(),
+        Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+    };
+    started.map_err(|error| Error::internal(format!("the log cannot be started: {error}")))
+}

@@ -1,0 +1,387 @@
+//! Where a table of a PostgreSQL server is, as a user writes it, and connections to that server.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Config, NoTls};
+
+use super::retry::Fault;
+use super::tls::{self, Trust};
+use crate::error::{Error, Result, did_you_mean};
+
+/// A table and the server that has it: `postgres://user@host/db?table=t`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PgLocation {
+    config: Config,
+    trust: Option<Trust>,
+    /// Schema and table.
+    table: TableName,
+    /// What the URL says beside that: names of [`OPTIONS`] and their values.
+    options: Vec<(String, String)>,
+    shown: String,
+}
+
+/// What a URL may say of a table, beside what the server is told.
+const OPTIONS: [&str; 3] = ["layout", "partition", "connections"];
+
+/// What a URL may say of the connection, in libpq's words.
+const SERVER: [&str; 11] = [
+    "sslmode",
+    "sslrootcert",
+    "connect_timeout",
+    "application_name",
+    "options",
+    "host",
+    "port",
+    "user",
+    "dbname",
+    "target_session_attrs",
+    "keepalives_idle",
+];
+
+impl fmt::Debug for PgLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Display for PgLocation {
+    /// The URL, without a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+/// A table with its schema; None is what the server's search path finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableName {
+    /// The schema.
+    pub schema: Option<String>,
+    /// The table.
+    pub table: String,
+}
+
+impl TableName {
+    fn parse(text: &str) -> Option<Self> {
+        let (schema, table) = match text.split_once('.') {
+            Some((schema, table)) => (Some(schema.to_string()), table),
+            None => (None, text),
+        };
+        let fine = |name: &str| !name.is_empty() && name.len() < 64 && !name.contains(['.', '\0']);
+        (fine(table) && schema.as_deref().is_none_or(fine))
+            .then(|| Self { schema, table: table.to_string() })
+    }
+
+    /// Another table of the same schema.
+    #[must_use]
+    pub fn beside(&self, table: impl Into<String>) -> Self {
+        Self { schema: self.schema.clone(), table: table.into() }
+    }
+}
+
+impl fmt::Display for TableName {
+    /// As SQL takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(schema) = &self.schema {
+            write!(f, "{}.", quoted(schema))?;
+        }
+        f.write_str(&quoted(&self.table))
+    }
+}
+
+/// An identifier as SQL takes it.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl PgLocation {
+    /// Whether text names a place on a server.
+    pub fn is(text: &str) -> bool {
+        text.starts_with("postgres://") || text.starts_with("postgresql://")
+    }
+
+    /// Reads a URL. What it does not say is taken from PGPASSWORD and the defaults of libpq.
+    ///
+    /// # Errors
+    /// No table, or words that mean nothing. No message has the password.
+    pub fn parse(text: &str) -> Result<Self> {
+        let shown = without_password(text);
+        let wrong = |why: &str| {
+            Error::usage(format!("{shown}: {why}"))
+                .hint("write postgres://user@host:5432/database?table=NAME")
+        };
+        let (server, query) = text.split_once('?').unwrap_or((text, ""));
+        let (mut table, mut options, mut rest, mut mode, mut root) =
+            (None, Vec::new(), Vec::new(), None, None);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = unescaped(value);
+            match key {
+                "table" => table = TableName::parse(&value),
+                "sslmode" => mode = Some(value),
+                "sslrootcert" => root = Some(PathBuf::from(value)),
+                "password" => {
+                    return Err(wrong("the password stands among the options")
+                        .hint("set PGPASSWORD, or write postgres://user:password@host/database"));
+                }
+                _ if OPTIONS.contains(&key) => options.push((key.to_string(), value)),
+                _ if SERVER.contains(&key) => rest.push(pair),
+                _ => {
+                    let known = ["table"].into_iter().chain(OPTIONS).chain(SERVER);
+                    let known: Vec<&str> = known.collect();
+                    return Err(Error::usage(format!("{shown}: unknown option {key}"))
+                        .hint(did_you_mean(key, "options", known)));
+                }
+            }
+        }
+        let table = table.ok_or_else(|| wrong("it names no table"))?;
+        let separator = if rest.is_empty() { "" } else { "?" };
+        let mut config: Config = format!("{server}{separator}{}", rest.join("&"))
+            .parse()
+            .map_err(|error: tokio_postgres::Error| wrong(&told(&error)))?;
+        if config.get_hosts().is_empty() {
+            config.host("localhost");
+        }
+        if config.get_user().is_none() {
+            config.user(
+                std::env::var("PGUSER")
+                    .or_else(|_| std::env::var("USER"))
+                    .unwrap_or("postgres".to_string()),
+            );
+        }
+        if config.get_password().is_none()
+            && let Ok(password) = std::env::var("PGPASSWORD")
+        {
+            config.password(password);
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(10));
+        }
+        let trust = trust(&mut config, mode.as_deref(), root).map_err(|why| wrong(&why))?;
+        Ok(Self { config, trust, table, options, shown })
+    }
+
+    /// The table.
+    pub fn table(&self) -> &TableName {
+        &self.table
+    }
+
+    /// What the URL says under one of its own words.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The host, for messages.
+    pub fn server(&self) -> String {
+        let host = match self.config.get_hosts().first() {
+            Some(Host::Tcp(host)) => host.clone(),
+            #[cfg(unix)]
+            Some(Host::Unix(path)) => path.display().to_string(),
+            _ => "localhost".to_string(),
+        };
+        match self.config.get_ports().first() {
+            Some(port) if *port != 5432 => format!("{host}:{port}"),
+            _ => host,
+        }
+    }
+
+    /// A pool of at most so many connections, which name themselves so at the server.
+    ///
+    /// # Errors
+    /// Certificates that cannot be read.
+    pub fn pool(&self, name: &str, most: usize) -> Result<Pool> {
+        let mut config = self.config.clone();
+        config.application_name(name);
+        let manager = ManagerConfig { recycling_method: RecyclingMethod::Verified };
+        let manager = match &self.trust {
+            None => Manager::from_config(config, NoTls, manager),
+            Some(trust) => Manager::from_config(config, tls::connector(trust)?, manager),
+        };
+        let timeouts =
+            Timeouts { wait: None, create: None, recycle: Some(Duration::from_secs(10)) };
+        Pool::builder(manager)
+            .max_size(most)
+            .runtime(Runtime::Tokio1)
+            .timeouts(timeouts)
+            .build()
+            .map_err(|error| Error::internal(format!("a pool of connections: {error}")))
+    }
+
+    /// What an error of this server means to a user.
+    pub fn fault(&self, what: &str, error: &tokio_postgres::Error) -> Fault {
+        let text = format!("{}: {what}: {}", self.server(), told(error));
+        let code = error.code();
+        let hint = match code {
+            Some(code)
+                if *code == SqlState::INVALID_PASSWORD
+                    || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
+            {
+                "set PGPASSWORD, or correct the user of the URL"
+            }
+            Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+                "create the database, or correct the URL"
+            }
+            Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+                "grant the user what it needs: CREATE on the schema, or a table that it owns"
+            }
+            Some(code) if *code == SqlState::DISK_FULL => {
+                "free some space on the server; the table is as it was"
+            }
+            None if told(error).contains("certificate") => {
+                "name the authority that signed it with sslrootcert=FILE, or use sslmode=require, which does not look at it"
+            }
+            None if told(error).contains("TLS") => {
+                "the server has no TLS: use sslmode=disable if the network is trusted"
+            }
+            _ => "check that the server is up and the URL is right; the table is as it was",
+        };
+        Fault { error: Error::target(text).hint(hint), transient: transient(error) }
+    }
+}
+
+/// What the server or the connection said, with what lies behind it.
+fn told(error: &tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        let detail = error.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        return format!("{}{detail}", error.message());
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// Whether it may go better the next time: the server is gone, starts, stops, or had to choose.
+fn transient(error: &tokio_postgres::Error) -> bool {
+    let Some(code) = error.code() else {
+        let text = told(error);
+        let stays = ["certificate", "TLS", "invalid", "password", "lookup"];
+        return error.is_closed() || !stays.iter().any(|word| text.contains(word));
+    };
+    let code = code.code();
+    // Connections, transactions that met, too many connections, and a server that stops or starts.
+    ["08", "40"].contains(&&code[..2])
+        || ["53300", "57P01", "57P02", "57P03", "55006"].contains(&code)
+}
+
+/// How the connection is encrypted, in libpq's words; None is not at all.
+fn trust(
+    config: &mut Config,
+    mode: Option<&str>,
+    root: Option<PathBuf>,
+) -> Result<Option<Trust>, String> {
+    let local = config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(host) => ["localhost", "127.0.0.1", "::1"].contains(&host.as_str()),
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    });
+    let mode = match mode {
+        Some(mode) => mode,
+        None if local && root.is_none() => "disable",
+        None => "verify-full",
+    };
+    let (needed, trust) = match mode {
+        "disable" => (SslMode::Disable, None),
+        "prefer" => (SslMode::Prefer, Some(Trust::Roots(root))),
+        "require" if root.is_none() => (SslMode::Require, Some(Trust::Anybody)),
+        "require" | "verify-full" => (SslMode::Require, Some(Trust::Roots(root))),
+        other => {
+            return Err(format!(
+                "sslmode is {other}, expected disable, prefer, require or verify-full"
+            ));
+        }
+    };
+    config.ssl_mode(needed);
+    Ok(trust)
+}
+
+/// Where the password of a URL stands, in a text that ends with the URL.
+pub fn password(text: &str) -> Option<Range<usize>> {
+    let start = text.find("://")? + 3;
+    let end = text[start..].find(['/', '?']).map_or(text.len(), |end| start + end);
+    // A password may hold an @ that nobody escaped.
+    let at = start + text[start..end].rfind('@')?;
+    let colon = start + text[start..at].find(':')?;
+    Some(colon + 1..at)
+}
+
+/// A URL without its password.
+fn without_password(text: &str) -> String {
+    match password(text) {
+        Some(found) => format!("{}{}", &text[..found.start - 1], &text[found.end..]),
+        None => text.to_string(),
+    }
+}
+
+/// Undoes the escapes of a URL.
+fn unescaped(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> PgLocation {
+        PgLocation::parse(text).unwrap()
+    }
+
+    #[test]
+    fn urls() {
+        let place =
+            parse("postgres://me:s%40cret@db.example:5433/prices?table=public.f&layout=long");
+        assert_eq!(
+            place.to_string(),
+            "postgres://me@db.example:5433/prices?table=public.f&layout=long"
+        );
+        assert_eq!(place.table().to_string(), "\"public\".\"f\"");
+        assert_eq!(place.option("layout"), Some("long"));
+        assert_eq!(place.server(), "db.example:5433");
+        assert_eq!(place.config.get_password(), Some(b"s@cret".as_slice()));
+        assert_eq!(parse("postgres://h/d?table=a\"b").table().to_string(), "\"a\"\"b\"");
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let cases = [
+            ("postgres://u:secret@h/d?table=t", "postgres://u@h/d?table=t"),
+            ("postgres://u:se@cret@h/d", "postgres://u@h/d"),
+            ("postgres://u@h/d", "postgres://u@h/d"),
+            ("bars/a:b@c", "bars/a:b@c"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(without_password(text), shown);
+        }
+        let error = PgLocation::parse("postgres://u:secret@h/d?tabel=t").unwrap_err().to_string();
+        assert_eq!(error, "postgres://u@h/d?tabel=t: unknown option tabel; did you mean table?");
+        for wrong in ["postgres://u:secret@h:port/d?table=t", "postgres://u:secret@h/d"] {
+            let error = PgLocation::parse(wrong).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+        assert!(!format!("{:?}", parse("postgres://u:secret@h/d?table=t")).contains("secret"));
+    }
+
+    #[test]
+    fn certificates_are_looked_at_unless_the_server_is_here() {
+        let trust = |text: &str| parse(text).trust;
+        assert_eq!(trust("postgres://localhost/d?table=t"), None);
+        assert_eq!(trust("postgres://h/d?table=t"), Some(Trust::Roots(None)));
+        assert_eq!(trust("postgres://h/d?table=t&sslmode=disable"), None);
+        assert_eq!(trust("postgres://h/d?table=t&sslmode=require"), Some(Trust::Anybody));
+        let root = trust("postgres://h/d?table=t&sslrootcert=/ca.pem");
+        assert_eq!(root, Some(Trust::Roots(Some("/ca.pem".into()))));
+        let error = PgLocation::parse("postgres://h/d?table=t&sslmode=on").unwrap_err();
+        assert!(error.message().contains("sslmode is on, expected disable"), "{error}");
+    }
+}

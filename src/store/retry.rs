@@ -1,0 +1,222 @@
+//! Calls to a server that may be gone for a moment: again after a while, and not at all while it
+//! stays down.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder, Retryable};
+use recloser::{AsyncRecloser, Recloser};
+use tokio::time::Instant;
+
+use crate::error::{Error, Result};
+
+/// The longest wait before the second attempt; it doubles with each.
+const FIRST: Duration = Duration::from_millis(200);
+
+/// The longest wait.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// How long a call is tried again where the command has no time limit.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Calls in a row that fail before a server is left alone.
+const FAILURES: usize = 5;
+
+/// How long a server that fails is left alone.
+const ALONE: Duration = Duration::from_secs(5);
+
+/// What a call failed with.
+#[derive(Debug)]
+pub struct Fault {
+    /// What to tell if it is not tried again.
+    pub error: Error,
+    /// Whether it may go better the next time.
+    pub transient: bool,
+}
+
+impl From<Error> for Fault {
+    /// An error that stays.
+    fn from(error: Error) -> Self {
+        Self { error, transient: false }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.error.message())
+    }
+}
+
+/// How calls to one server are tried again; clones share what they know of it.
+pub struct Retry {
+    server: String,
+    patience: Duration,
+    breaker: AsyncRecloser,
+    count: AtomicU64,
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl Retry {
+    /// For a server, by the name that messages give it. `limit` is that of the whole command, which
+    /// ends it wherever it is; without one a call is tried for a minute.
+    pub fn new(server: impl Into<String>, limit: Option<Duration>) -> Self {
+        let breaker = Recloser::custom()
+            .error_rate(0.99)
+            .closed_len(FAILURES)
+            .half_open_len(1)
+            .open_wait(ALONE)
+            .build();
+        let (server, patience) = (server.into(), limit.unwrap_or(PATIENCE));
+        Self { server, patience, breaker: AsyncRecloser::from(breaker), count: AtomicU64::new(0) }
+    }
+
+    /// Attempts after the first ones.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// What `call` gives; transient faults are followed by another attempt, after a random part of a
+    /// time that doubles.
+    ///
+    /// # Errors
+    /// The last fault's, or the first that is not transient.
+    pub async fn call<T, C, F>(&self, what: &str, mut call: C) -> Result<T>
+    where
+        C: FnMut() -> F,
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let guarded = || {
+            let call = call();
+            async {
+                let transient: fn(&Fault) -> bool = |fault| fault.transient;
+                self.breaker.call_with(transient, call).await.map_err(|error| match error {
+                    recloser::Error::Inner(fault) => fault,
+                    recloser::Error::Rejected => Fault {
+                        error: Error::target(format!(
+                            "{} failed {FAILURES} times in a row and is left alone for {} s",
+                            self.server,
+                            ALONE.as_secs()
+                        )),
+                        transient: true,
+                    },
+                })
+            }
+        };
+        guarded
+            .retry(FullJitter(Instant::now() + self.patience))
+            .when(|fault| fault.transient)
+            .notify(|fault, wait| {
+                self.count.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(
+                    server = self.server,
+                    call = what,
+                    wait_seconds = wait.as_secs_f64(),
+                    "{what}: {fault}; trying again in {:.1} s",
+                    wait.as_secs_f64()
+                );
+            })
+            .await
+            .map_err(|fault| fault.error)
+    }
+}
+
+/// Waits between zero and a bound that doubles, so that many who failed together do not come back
+/// together; up to a moment.
+#[derive(Debug, Clone, Copy)]
+struct FullJitter(Instant);
+
+impl BackoffBuilder for FullJitter {
+    type Backoff = Jittered;
+
+    fn build(self) -> Jittered {
+        let bounds = ExponentialBuilder::default()
+            .with_min_delay(FIRST)
+            .with_max_delay(LONGEST)
+            .without_max_times()
+            .build();
+        Jittered { bounds, until: self.0 }
+    }
+}
+
+struct Jittered {
+    bounds: ExponentialBackoff,
+    until: Instant,
+}
+
+impl Iterator for Jittered {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let bound = self.bounds.next().filter(|_| Instant::now() < self.until)?;
+        Some(bound.mul_f64(fastrand::f64()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    fn fault(transient: bool) -> Fault {
+        Fault { error: Error::target("the server went away"), transient }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn transient_faults_are_tried_again() {
+        let retry = Retry::new("server", None);
+        let calls = AtomicUsize::new(0);
+        let call = || async {
+            match calls.fetch_add(1, Ordering::Relaxed) {
+                0..3 => Err(fault(true)),
+                n => Ok(n),
+            }
+        };
+        assert_eq!(retry.call("a call", call).await.unwrap(), 3);
+        assert_eq!(retry.count(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn permanent_faults_are_not() {
+        let retry = Retry::new("server", None);
+        let error = retry.call("a call", || async { Err::<(), _>(fault(false)) }).await;
+        assert_eq!(error.unwrap_err().message(), "the server went away");
+        assert_eq!(retry.count(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_stays_down_is_left_alone_and_given_up() {
+        let retry = Retry::new("server", Some(Duration::from_secs(60)));
+        let calls = AtomicUsize::new(0);
+        let call = || async {
+            calls.fetch_add(1, Ordering::Relaxed);
+            Err::<(), _>(fault(true))
+        };
+        let started = Instant::now();
+        assert!(retry.call("a call", call).await.is_err());
+        let took = started.elapsed();
+        assert!((60..=70).contains(&took.as_secs()), "{took:?}");
+        // Waits are at most 0.2, 0.4, ... 6.4 and then 10 s.
+        let attempts = retry.count() + 1;
+        assert!(attempts >= 11, "{attempts}");
+        let called = calls.load(Ordering::Relaxed) as u64;
+        assert!(called >= FAILURES as u64 && called <= attempts, "{called} of {attempts}");
+    }
+
+    #[test]
+    fn waits_are_random_parts_of_what_doubles() {
+        let waits = FullJitter(Instant::now() + Duration::from_secs(60)).build().take(20);
+        let waits: Vec<Duration> = waits.collect();
+        assert_eq!(waits.len(), 20);
+        let bounds = (0..).map(|n| FIRST * 2_u32.pow(n)).map(|bound| bound.min(LONGEST));
+        assert!(waits.iter().zip(bounds).all(|(wait, bound)| *wait <= bound), "{waits:?}");
+        assert_eq!(FullJitter(Instant::now()).build().next(), None);
+    }
+}

@@ -1,0 +1,166 @@
+//! Rows go to the server in chunks, each of which it has whole or not at all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use datafusion::arrow::array::RecordBatch;
+use deadpool_postgres::{Object, Pool};
+use futures::SinkExt;
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+
+use super::encode::Rows;
+use super::server::connection;
+use super::table::Shape;
+use crate::error::{Error, Result};
+use crate::store::{Fault, PgLocation, Retry, TableName};
+
+/// Bytes of a chunk: it is kept until the server has it, and sent again if the connection breaks.
+const CHUNK: usize = 4 << 20;
+
+/// Bytes that are handed to a connection at a time.
+const PIECE: usize = 256 << 10;
+
+/// Copies chunks over any free connection.
+#[derive(Clone)]
+pub(super) struct Copier {
+    pub(super) pool: Pool,
+    pub(super) location: PgLocation,
+    pub(super) retry: Arc<Retry>,
+    pub(super) stage: TableName,
+}
+
+/// What became of a chunk whose connection broke.
+enum Sent {
+    /// Not in the table.
+    No,
+    /// In the table.
+    Yes,
+    /// The server has not made up its mind.
+    Unknown,
+}
+
+impl Copier {
+    /// Copies a chunk, whatever happens to connections, once.
+    async fn copy(self, columns: String, bytes: Bytes) -> Result<()> {
+        // The transaction whose end nobody heard of; 0 is none.
+        let unheard = AtomicI64::new(0);
+        let call = || {
+            let (this, columns, bytes, unheard) = (&self, &columns, bytes.clone(), &unheard);
+            async move {
+                let mut client = connection(&this.pool, &this.location).await?;
+                let before = unheard.load(Ordering::Relaxed);
+                if before != 0 {
+                    match this.became(&client, before).await? {
+                        Sent::Yes => return Ok(()),
+                        Sent::No => unheard.store(0, Ordering::Relaxed),
+                        Sent::Unknown => {
+                            let error =
+                                Error::target("the server is still at work on the last attempt");
+                            return Err(Fault { error, transient: true });
+                        }
+                    }
+                }
+                let fault = |error| this.location.fault("copying rows", &error);
+                let work = client.transaction().await.map_err(fault)?;
+                let number = work.query_one("SELECT txid_current()", &[]).await.map_err(fault)?;
+                let sql = format!("COPY {} ({columns}) FROM STDIN BINARY", this.stage);
+                let sink = work.copy_in::<_, Bytes>(&sql).await.map_err(fault)?;
+                futures::pin_mut!(sink);
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    let piece = rest.split_to(rest.len().min(PIECE));
+                    sink.feed(piece).await.map_err(fault)?;
+                }
+                sink.as_mut().finish().await.map_err(fault)?;
+                // From here on it may be in the table although the connection breaks.
+                unheard.store(number.get(0), Ordering::Relaxed);
+                work.commit().await.map_err(fault)
+            }
+        };
+        self.retry.call("copying rows", call).await
+    }
+
+    /// Whether a transaction whose end nobody heard of was committed.
+    async fn became(&self, client: &Object, transaction: i64) -> Result<Sent, Fault> {
+        let fault = |error| self.location.fault("asking for a transaction", &error);
+        let row =
+            client.query_one("SELECT txid_status($1)", &[&transaction]).await.map_err(fault)?;
+        Ok(match row.get::<_, Option<&str>>(0) {
+            Some("committed") => Sent::Yes,
+            Some("in progress") => Sent::Unknown,
+            _ => Sent::No,
+        })
+    }
+}
+
+/// The chunks of one partition: one is filled while another is sent.
+pub(super) struct Chunks {
+    copier: Copier,
+    shape: Arc<Shape>,
+    rows: Option<Rows>,
+    sending: Option<JoinHandle<Result<()>>>,
+    copied: u64,
+    bytes: u64,
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        if let Some(sending) = &self.sending {
+            sending.abort();
+        }
+    }
+}
+
+impl Chunks {
+    pub(super) fn new(copier: Copier, shape: Arc<Shape>) -> Self {
+        Self { copier, shape, rows: None, sending: None, copied: 0, bytes: 0 }
+    }
+
+    /// Takes rows; sends a chunk that is full.
+    pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let mut rows = match self.rows.take() {
+            Some(rows) => rows,
+            None => self.shape.encoding.start()?,
+        };
+        rows.add(&self.shape.encoding, batch)?;
+        if rows.size() < CHUNK {
+            self.rows = Some(rows);
+            return Ok(());
+        }
+        self.send(rows).await
+    }
+
+    async fn send(&mut self, rows: Rows) -> Result<()> {
+        let (bytes, count) = rows.finish()?;
+        self.sent().await?;
+        if count > 0 {
+            self.copied += count;
+            self.bytes += bytes.len() as u64;
+            let columns = self.shape.names();
+            let copy = self.copier.clone().copy(columns, bytes);
+            self.sending = Some(tokio::spawn(copy.in_current_span()));
+        }
+        Ok(())
+    }
+
+    /// Waits for the chunk that is being sent.
+    async fn sent(&mut self) -> Result<()> {
+        match self.sending.take() {
+            None => Ok(()),
+            Some(sending) => sending
+                .await
+                .map_err(|error| Error::internal(format!("a copy panicked: {error}")))?,
+        }
+    }
+
+    /// Sends the rest; rows and bytes that the server has.
+    pub(super) async fn finish(mut self) -> Result<(u64, u64)> {
+        if let Some(rows) = self.rows.take() {
+            self.send(rows).await?;
+        }
+        self.sent().await?;
+        Ok((self.copied, self.bytes))
+    }
+}

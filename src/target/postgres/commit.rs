@@ -1,0 +1,190 @@
+//! The transaction that moves the rows of a run into the table.
+
+use tokio_postgres::Transaction;
+use tokio_postgres::types::ToSql;
+
+use super::server::{RUNS, Server};
+use super::table::{Changes, Shape};
+use crate::error::{Error, Result};
+use crate::store::{Fault, Record, quoted};
+use crate::target::{Bounds, fault};
+
+impl Server {
+    /// Replaces the rows of the run's scope by those of the table beside, and leaves the record.
+    pub(super) async fn commit(
+        &self,
+        shape: &Shape,
+        changes: &Changes,
+        scope: &Bounds,
+        copied: u64,
+        record: &mut Record,
+    ) -> Result<()> {
+        let first = record.watermarks.values().map(|range| range.first.as_str()).min();
+        let last = record.watermarks.values().map(|range| range.last.as_str()).max();
+        let partitions = match (first, last) {
+            (Some(first), Some(last)) => shape.partitions(first, last)?,
+            _ => Vec::new(),
+        };
+        record.retries = self.retry.count();
+        let work = Work { server: self, shape, changes, scope, copied, record, partitions };
+        let mut again = false;
+        let work = &work;
+        self.retry
+            .call("moving the rows", || {
+                let second = std::mem::replace(&mut again, true);
+                async move {
+                    if second {
+                        // The lock went with the connection. While another run had it, the table
+                        // beside was dropped, which ends this one.
+                        self.take().await?;
+                        if work.committed().await? {
+                            return Ok(());
+                        }
+                    }
+                    work.attempt().await
+                }
+            })
+            .await
+    }
+}
+
+/// What is to be moved.
+struct Work<'a> {
+    server: &'a Server,
+    shape: &'a Shape,
+    changes: &'a Changes,
+    scope: &'a Bounds,
+    copied: u64,
+    record: &'a Record,
+    partitions: Vec<String>,
+}
+
+impl Work<'_> {
+    /// Whether an attempt whose end nobody heard of was committed.
+    async fn committed(&self) -> Result<bool, Fault> {
+        let mut control = self.server.control.lock().await;
+        let Some(client) = control.as_mut() else { return Ok(false) };
+        let runs = self.server.location.table().beside(RUNS);
+        let sql = format!("SELECT 1 FROM {runs} WHERE run = $1");
+        let found = client.query_opt(&sql, &[&self.record.run]).await;
+        Ok(found.map_err(self.server.fault("asking for the run"))?.is_some())
+    }
+
+    async fn attempt(&self) -> Result<(), Fault> {
+        let mut control = self.server.control.lock().await;
+        let Some(client) = control.as_mut() else {
+            let error = Error::target(format!("{}: the lock is lost", self.server.location));
+            return Err(Fault { error, transient: true });
+        };
+        let wrong = self.server.fault("moving the rows");
+        let work = client.transaction().await.map_err(&wrong)?;
+        self.within(&work).await?;
+        fault::point("before-commit");
+        work.commit().await.map_err(&wrong)?;
+        fault::point("after-commit");
+        Ok(())
+    }
+
+    async fn within(&self, work: &Transaction<'_>) -> Result<(), Fault> {
+        let (shape, server) = (self.shape, self.server);
+        let wrong = server.fault("moving the rows");
+        let run = async |sql: &str| work.batch_execute(sql).await.map_err(&wrong);
+        for statement in self.changes.before.iter().chain(&self.partitions) {
+            run(statement).await?;
+        }
+        // Readers go on; who writes waits.
+        run(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", shape.table)).await?;
+        self.delete(work).await?;
+        let moved = format!(
+            "INSERT INTO {} ({1}) SELECT {1} FROM {2}",
+            shape.table,
+            shape.names(),
+            server.stage
+        );
+        let moved = work.execute(&moved, &[]).await.map_err(|error| self.explain(&error))?;
+        if moved != self.copied {
+            // An unlogged table is empty after a crash of the server.
+            let error = Error::target(format!(
+                "{}: the server lost rows that were copied: it has {moved} of {}",
+                server.location, self.copied
+            ));
+            return Err(Fault::from(error.hint("run again; the table is as it was").transient()));
+        }
+        for statement in &self.changes.after {
+            work.batch_execute(statement).await.map_err(|error| self.explain(&error))?;
+        }
+        for statement in shape.comment() {
+            run(&statement).await?;
+        }
+        self.leave_record(work).await.map_err(&wrong)?;
+        run(&format!("DROP TABLE {}", server.stage)).await
+    }
+
+    /// Deletes the rows of the scope.
+    async fn delete(&self, work: &Transaction<'_>) -> Result<(), Fault> {
+        let (entity, time) = (quoted(&self.shape.entity), quoted(&self.shape.time));
+        let mut conditions: Vec<String> = Vec::new();
+        let mut values: Vec<&(dyn ToSql + Sync)> = Vec::new();
+        if let Some(symbols) = &self.scope.symbols {
+            values.push(symbols);
+            conditions.push(format!("{entity}::text = ANY(${}::text[])", values.len()));
+        }
+        let ty = self.shape.columns.iter().find(|column| column.name == self.shape.time);
+        let ty = ty.map_or("timestamp", |column| column.ty.as_str());
+        for (bound, operator) in [(&self.scope.from, ">="), (&self.scope.until, "<")] {
+            if let Some(bound) = bound {
+                values.push(bound);
+                conditions.push(format!("{time} {operator} ${}::text::{ty}", values.len()));
+            }
+        }
+        let condition = match conditions.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE {}", conditions.join(" AND ")),
+        };
+        let sql = format!("DELETE FROM {}{condition}", self.shape.table);
+        let deleted = work.execute(&sql, &values).await;
+        deleted.map(|_| ()).map_err(self.server.fault("deleting the rows of the scope"))
+    }
+
+    async fn leave_record(&self, work: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+        let record = self.record;
+        let runs = self.server.location.table().beside(RUNS);
+        let sql = format!(
+            "INSERT INTO {runs} (run, target, set, committed, rows, first, last, seconds, version, record) \
+             VALUES ($1, $2, $3, now(), $4, $5, $6, $7, $8, $9::text::jsonb)"
+        );
+        let first = record.watermarks.values().map(|range| &range.first).min();
+        let last = record.watermarks.values().map(|range| &range.last).max();
+        let rows = i64::try_from(record.rows).unwrap_or(i64::MAX);
+        let text = serde_json::to_string(record).unwrap_or_else(|_| "{}".to_string());
+        let values: [&(dyn ToSql + Sync); 9] = [
+            &record.run,
+            &self.server.name,
+            &record.set,
+            &rows,
+            &first,
+            &last,
+            &record.seconds,
+            &record.windrow,
+            &text,
+        ];
+        work.execute(&sql, &values).await.map(|_| ())
+    }
+
+    /// Rows that the table does not take.
+    fn explain(&self, error: &tokio_postgres::Error) -> Fault {
+        let fault = self.server.location.fault("moving the rows", error);
+        let code = error.code().map(|code| code.code().to_string());
+        let hint = match code.as_deref() {
+            Some("23505") => format!(
+                "two rows have the same {}: an audit of the set, unique: [{}, {}], names them; the table is as it was",
+                self.shape.key.join(", "), self.shape.entity, self.shape.time
+            ),
+            Some("23502") => "the set has rows with NULL where the table or its key allows none; the table is as it was".to_string(),
+            Some("23514") => "rows lie in no partition of the table, or break one of its conditions; the table is as it was".to_string(),
+            _ => return fault,
+        };
+        let message = fault.error.message().to_string();
+        Fault::from(Error::data(message).hint(hint))
+    }
+}

@@ -1,0 +1,277 @@
+//! A table taken for one run: its lock, what it looks like, and the connections to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool, PoolError};
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+
+use super::chunks::Copier;
+use super::table::{Changes, Column, Held, Shape};
+use super::{PgTarget, connections};
+use crate::error::{Error, Result};
+use crate::store::{Fault, PgLocation, Retry, TableName};
+
+/// The table of records, in the schema of the target.
+pub(super) const RUNS: &str = "windrow_runs";
+
+/// Exclusive use of a table by one run. The server releases it when its connection ends, however it
+/// ends.
+pub(in crate::target) struct Server {
+    pub(super) location: PgLocation,
+    /// The target as `schema.table`, the same however it was named.
+    pub(super) name: String,
+    pub(super) pool: Pool,
+    pub(super) retry: Arc<Retry>,
+    /// The connection that holds the lock.
+    pub(super) control: Mutex<Option<Object>>,
+    pub(super) stage: TableName,
+    pub(super) run: String,
+    key: i64,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Server({})", self.location)
+    }
+}
+
+/// What the name of a table beside a target begins with.
+fn prefix(name: &str) -> String {
+    let hash = Sha256::digest(name.as_bytes());
+    format!(
+        "_windrow_{}_",
+        hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>()
+    )
+}
+
+impl Server {
+    /// Takes the table of a target, drops what runs that were killed left beside it, and refuses a
+    /// table with rows that windrow did not write.
+    pub(in crate::target) async fn open(
+        target: &PgTarget,
+        run: String,
+        workers: usize,
+        limit: Option<Duration>,
+    ) -> Result<Self> {
+        let location = target.location.clone();
+        // One more than those that copy: it holds the lock.
+        let pool = location.pool(&format!("windrow {run}"), connections(target, workers) + 1)?;
+        let retry = Arc::new(Retry::new(location.server(), limit));
+        let mut server = Self {
+            name: String::new(),
+            stage: location.table().clone(),
+            pool,
+            retry,
+            control: Mutex::new(None),
+            run,
+            key: 0,
+            location,
+        };
+        server.name = server.full_name().await?;
+        let prefix = prefix(&server.name);
+        let digits: String = server.run.chars().filter(char::is_ascii_alphanumeric).collect();
+        server.stage = server.location.table().beside(format!("{prefix}{digits}"));
+        let hash = Sha256::digest(server.name.as_bytes());
+        server.key = i64::from_be_bytes(std::array::from_fn(|i| hash[i]));
+        let retry = Arc::clone(&server.retry);
+        retry.call("taking the table", || server.take()).await?;
+        retry.call("cleaning up", || server.clean(&prefix)).await?;
+        retry.call("looking at the table", || server.check_owner()).await?;
+        Ok(server)
+    }
+
+    /// What an error of this server means.
+    pub(super) fn fault(&self, what: &str) -> impl Fn(tokio_postgres::Error) -> Fault {
+        let (location, what) = (self.location.clone(), what.to_string());
+        move |error| location.fault(&what, &error)
+    }
+
+    /// A connection of the pool.
+    pub(super) async fn connection(&self) -> Result<Object, Fault> {
+        connection(&self.pool, &self.location).await
+    }
+
+    /// The table's name as the server knows it: the search path decides where none is given.
+    async fn full_name(&self) -> Result<String> {
+        let table = self.location.table();
+        let call = || async {
+            let client = self.connection().await?;
+            let fault = self.fault("looking for the schema");
+            let schema = match &table.schema {
+                Some(schema) => {
+                    let sql = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
+                    client.query_opt(sql, &[schema]).await.map_err(&fault)?.map(|_| schema.clone())
+                }
+                None => {
+                    let sql = "SELECT current_schema()::text";
+                    client.query_one(sql, &[]).await.map_err(&fault)?.get(0)
+                }
+            };
+            schema.ok_or_else(|| {
+                let named = table.schema.as_deref().unwrap_or("public");
+                let error = Error::target(format!("{}: there is no schema {named}", self.location));
+                Fault::from(
+                    error.hint(format!("create it: CREATE SCHEMA {}", crate::store::quoted(named))),
+                )
+            })
+        };
+        let schema = self.retry.call("connecting", call).await?;
+        Ok(format!("{schema}.{}", table.table))
+    }
+
+    /// Takes the lock on a connection that keeps it.
+    pub(super) async fn take(&self) -> Result<(), Fault> {
+        let mut control = self.control.lock().await;
+        *control = None;
+        let client = self.connection().await?;
+        let fault = self.fault("taking the table");
+        let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&self.key]).await;
+        if row.map_err(&fault)?.get::<_, bool>(0) {
+            *control = Some(client);
+            return Ok(());
+        }
+        // The two halves of the key, as pg_locks shows them.
+        let sql = "SELECT application_name, pg_locks.pid FROM pg_locks JOIN pg_stat_activity USING (pid) \
+                   WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
+                   AND (classid::bigint << 32) | objid::bigint = $1 \
+                   AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let holder = client.query_opt(sql, &[&self.key]).await.map_err(&fault)?;
+        let holder: (String, i32) = match &holder {
+            Some(row) => (row.get(0), row.get(1)),
+            None => ("a run that just ended".to_string(), 0),
+        };
+        // What this run held before its connection broke is released when the server sees it.
+        let transient = holder.0 == format!("windrow {}", self.run) || holder.1 == 0;
+        let error = Error::target(format!(
+            "another run is writing {} ({}, server process {})",
+            self.location, holder.0, holder.1
+        ));
+        Err(Fault { error: error.hint("wait for it, or write to another table"), transient })
+    }
+
+    /// Drops the tables of runs that died: nobody else has one here, for this run has the lock.
+    async fn clean(&self, prefix: &str) -> Result<(), Fault> {
+        let client = self.connection().await?;
+        let fault = self.fault("dropping what a dead run left");
+        let (schema, _) = self.name.split_once('.').unwrap_or(("public", ""));
+        let sql = "SELECT relname::text FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace \
+                   WHERE nspname = $1 AND starts_with(relname::text, $2) AND relkind = 'r'";
+        for row in client.query(sql, &[&schema, &prefix]).await.map_err(&fault)? {
+            let table = self.location.table().beside(row.get::<_, String>(0));
+            client.batch_execute(&format!("DROP TABLE IF EXISTS {table}")).await.map_err(&fault)?;
+            tracing::info!("dropped {table}, which a run that died left");
+        }
+        Ok(())
+    }
+
+    /// Refuses a table that holds rows and that no run wrote.
+    async fn check_owner(&self) -> Result<(), Fault> {
+        let client = self.connection().await?;
+        let fault = self.fault("looking at the table");
+        if self.held_by(&client).await.map_err(&fault)?.is_none() {
+            return Ok(());
+        }
+        let runs = self.location.table().beside(RUNS);
+        let named = runs.to_string();
+        let known = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&named]).await;
+        if known.map_err(&fault)?.get::<_, bool>(0) {
+            let sql = format!("SELECT 1 FROM {runs} WHERE target = $1 LIMIT 1");
+            if client.query_opt(&sql, &[&self.name]).await.map_err(&fault)?.is_some() {
+                return Ok(());
+            }
+        }
+        let sql = format!("SELECT 1 FROM {} LIMIT 1", self.location.table());
+        match client.query_opt(&sql, &[]).await.map_err(&fault)? {
+            None => Ok(()),
+            Some(_) => Err(Fault::from(
+                Error::target(format!(
+                    "{} holds rows that windrow did not write, which a run would replace",
+                    self.location
+                ))
+                .hint("name a new table, or an empty one"),
+            )),
+        }
+    }
+
+    /// What the table looks like; None if there is none.
+    async fn held_by(&self, client: &Object) -> Result<Option<Held>, tokio_postgres::Error> {
+        let table = self.location.table().to_string();
+        let sql = "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)";
+        let Some(row) = client.query_opt(sql, &[&table]).await? else { return Ok(None) };
+        let partitioned = row.get::<_, String>(0) == "p";
+        let sql = "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute \
+                   WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
+        let columns = client.query(sql, &[&table]).await?;
+        let column = |row: &tokio_postgres::Row| Column { name: row.get(0), ty: row.get(1) };
+        Ok(Some(Held { columns: columns.iter().map(column).collect(), partitioned }))
+    }
+
+    /// Makes the table beside, and says what it takes to bring the target into shape.
+    pub(super) async fn prepare(&self, shape: &Shape) -> Result<Changes> {
+        let call = || async {
+            let client = self.connection().await?;
+            let fault = self.fault("preparing the table");
+            let held = self.held_by(&client).await.map_err(&fault)?;
+            let changes = shape.changes(held.as_ref())?;
+            let sql = format!(
+                "DROP TABLE IF EXISTS {0}; {1}",
+                self.stage,
+                shape.create_stage(&self.stage)
+            );
+            client.batch_execute(&sql).await.map_err(&fault)?;
+            let runs = self.location.table().beside(RUNS);
+            let sql = format!(
+                "CREATE TABLE IF NOT EXISTS {runs} (run text PRIMARY KEY, target text NOT NULL, \
+                 set text NOT NULL, committed timestamptz NOT NULL, rows bigint NOT NULL, \
+                 first text, last text, seconds double precision NOT NULL, version text NOT NULL, \
+                 record jsonb NOT NULL)"
+            );
+            if let Err(error) = client.batch_execute(&sql).await {
+                // Two runs that make it at once: the other has made it.
+                let made = error.code().is_some_and(|code| code.code() == "23505");
+                if !made {
+                    return Err(fault(error));
+                }
+            }
+            Ok(changes)
+        };
+        self.retry.call("preparing the table", call).await
+    }
+
+    /// What copies rows into the table beside.
+    pub(super) fn copier(&self) -> Copier {
+        Copier {
+            pool: self.pool.clone(),
+            location: self.location.clone(),
+            retry: Arc::clone(&self.retry),
+            stage: self.stage.clone(),
+        }
+    }
+
+    /// Drops the table beside, if the server can be asked; else the next run does it.
+    pub(super) async fn drop_stage(&self) {
+        let work = async {
+            let client = self.connection().await.ok()?;
+            // A COPY that was cut off holds the table for a moment.
+            let sql = format!(
+                "SET lock_timeout = '1s'; DROP TABLE IF EXISTS {}; RESET lock_timeout",
+                self.stage
+            );
+            client.batch_execute(&sql).await.ok()
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), work).await;
+    }
+}
+
+/// A connection of a pool; what went wrong says whether to try again.
+pub(super) async fn connection(pool: &Pool, location: &PgLocation) -> Result<Object, Fault> {
+    pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => location.fault("cannot connect", &error),
+        error => Fault {
+            error: Error::target(format!("{}: cannot connect: {error}", location.server())),
+            transient: true,
+        },
+    })
+}

@@ -1,0 +1,438 @@
+//! Tables of a real PostgreSQL server as targets: what they hold, and that they hold it whole
+//! whatever happens on the way.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::Float64Type;
+
+use super::servers::{Base, Cluster, Line, command_lines};
+use super::support::{Bars, fails, ok, plain_read, run, run_json, windrow};
+
+const SET: &str = "/*\ndescription: Momentum of the day\nparams: {state: 1}\noutputs: {rsi_14: Wilder's index}\n*/\n\
+    SELECT symbol, ts, {{ state }}.0 AS state, rsi(close, 14) OVER w AS rsi_14,\n\
+    sma(close, 5) OVER w AS sma_5, close > open AS up, CAST(volume AS BIGINT) AS traded\n\
+    FROM bars WINDOW w AS (PARTITION BY symbol ORDER BY ts)";
+
+const SYMBOLS: usize = 8;
+const DAYS: usize = 300;
+const ROWS: usize = SYMBOLS * DAYS;
+
+fn prepare() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    Bars::new(SYMBOLS, DAYS).write(&folder.path().join("bars/all.parquet"));
+    std::fs::write(folder.path().join("set.sql"), SET).unwrap();
+    folder
+}
+
+fn args<'a>(to: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["run", "set.sql", "--source", "bars=bars", "--to", to, "--threads", "2"], more].concat()
+}
+
+/// The state that a table holds, if it is whole; None if there is no table or it is empty.
+fn state(base: &Base<'_>, table: &str) -> Option<i64> {
+    let exists = format!("SELECT to_regclass('{table}')::text");
+    if base.text(&exists) == [""] {
+        return None;
+    }
+    let sql = format!(
+        "SELECT count(*), count(DISTINCT (symbol, ts)), min(state)::bigint, max(state)::bigint FROM {table}"
+    );
+    let row = &base.rows(&sql)[0];
+    let [rows, keys]: [i64; 2] = [row.get(0), row.get(1)];
+    if rows == 0 {
+        return None;
+    }
+    assert_eq!((rows, keys), (ROWS as i64, ROWS as i64), "a part of a state");
+    let [least, greatest]: [i64; 2] = [row.get(2), row.get(3)];
+    assert_eq!(least, greatest, "two states at once");
+    Some(least)
+}
+
+/// Tables beside a target that runs left.
+fn leftovers(base: &Base<'_>) -> Vec<String> {
+    base.text("SELECT relname::text FROM pg_class WHERE relname LIKE '\\_windrow\\_%'")
+}
+
+#[test]
+fn a_table_holds_what_a_directory_holds() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    let url = base.url("features");
+    ok(folder, &args("out", &[]));
+    let done = run_json(folder, &args(&url, &[]));
+    assert_eq!(done["rows"], ROWS);
+    assert_eq!(done["target"], url);
+    // To the bit, NULLs included.
+    let written = plain_read(&folder.join("out")).unwrap().unwrap();
+    let rows = base.rows("SELECT rsi_14, sma_5 FROM features ORDER BY symbol, ts");
+    for (number, name) in ["rsi_14", "sma_5"].iter().enumerate() {
+        let column = written.column_by_name(name).unwrap().as_primitive::<Float64Type>();
+        let expected: Vec<Option<u64>> = column.iter().map(|v| v.map(f64::to_bits)).collect();
+        let found: Vec<Option<u64>> =
+            rows.iter().map(|row| row.get::<_, Option<f64>>(number).map(f64::to_bits)).collect();
+        assert!(expected.iter().any(Option::is_none) && expected == found, "{name}");
+    }
+    assert_eq!(
+        base.text(
+            "SELECT column_name::text, data_type::text FROM information_schema.columns \
+             WHERE table_name = 'features' ORDER BY ordinal_position"
+        ),
+        [
+            "symbol|text",
+            "ts|date",
+            "state|double precision",
+            "rsi_14|double precision",
+            "sma_5|double precision",
+            "up|boolean",
+            "traded|bigint"
+        ]
+    );
+    let key =
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'features'::regclass";
+    assert_eq!(base.text(key), ["PRIMARY KEY (symbol, ts)"]);
+    let comments = base.text(
+        "SELECT obj_description('features'::regclass) UNION ALL \
+         SELECT col_description('features'::regclass, 4)",
+    );
+    assert_eq!(comments[0], "Momentum of the day (windrow, feature set set)");
+    assert!(comments[1].contains("Wilder's index"), "{comments:?}");
+    let record = &base
+        .rows("SELECT target, set, rows, first, last, record->>'run' = run FROM windrow_runs")[0];
+    assert_eq!(record.get::<_, &str>(0), "public.features");
+    assert_eq!((record.get::<_, &str>(1), record.get::<_, i64>(2)), ("set", ROWS as i64));
+    assert!(record.get::<_, &str>(3) < record.get::<_, &str>(4) && record.get::<_, bool>(5));
+    assert_eq!(leftovers(&base), [""; 0]);
+}
+
+#[test]
+fn a_run_replaces_its_scope_and_nothing_else() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    let url = base.url("features");
+    ok(folder, &args(&url, &[]));
+    ok(folder, &args(&url, &["--set", "state=2"]));
+    assert_eq!(state(&base, "features"), Some(2));
+    // Ts begins on 2019-04-14; day 100 is 2019-07-23.
+    let scope = [
+        "--symbols",
+        "S001,S003",
+        "--from",
+        "2019-07-23",
+        "--until",
+        "2019-08-02",
+        "--set",
+        "state=3",
+    ];
+    ok(folder, &args(&url, &scope));
+    let changed = "SELECT symbol, min(ts)::text, max(ts)::text, count(*)::text FROM features \
+                   WHERE state = 3 GROUP BY symbol ORDER BY symbol";
+    assert_eq!(
+        base.text(changed),
+        ["S001|2019-07-23|2019-08-01|10", "S003|2019-07-23|2019-08-01|10"]
+    );
+    assert_eq!(base.text("SELECT count(*)::text FROM features"), [ROWS.to_string()]);
+    // A symbol that left the source leaves the table.
+    Bars::new(SYMBOLS - 1, DAYS).write(&folder.join("bars/all.parquet"));
+    ok(folder, &args(&url, &[]));
+    assert_eq!(
+        base.text("SELECT count(DISTINCT symbol)::text, count(*)::text FROM features"),
+        [format!("{}|{}", SYMBOLS - 1, ROWS - DAYS)]
+    );
+}
+
+#[test]
+fn tables_grow_columns_and_refuse_what_does_not_fit() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    let url = base.url("features");
+    ok(folder, &args(&url, &[]));
+    let wider = SET.replace(
+        "sma(close, 5) OVER w AS sma_5",
+        "sma(close, 5) OVER w AS sma_5, sma(close, 9) OVER w AS sma_9",
+    );
+    std::fs::write(folder.join("set.sql"), wider.replace("up,", "up_again,")).unwrap();
+    let told = String::from_utf8(run(folder, &args(&url, &[])).stderr).unwrap();
+    assert!(told.contains("note: the table has new columns: sma_9, up_again\n"), "{told}");
+    assert!(told.contains("which stay empty in new rows: up\n"), "{told}");
+    assert_eq!(
+        base.text(
+            "SELECT count(sma_9)::text, count(up)::text, count(up_again)::text FROM features"
+        ),
+        [format!("{}|0|{ROWS}", ROWS - 8 * SYMBOLS)]
+    );
+    let other = SET
+        .replace("close > open AS up", "close AS up")
+        .replace("CAST(volume AS BIGINT)", "volume");
+    std::fs::write(folder.join("set.sql"), other).unwrap();
+    let (code, told) = fails(folder, &args(&url, &[]));
+    assert_eq!(code, 1);
+    assert_eq!(
+        told,
+        format!(
+            "error: {url}: the table does not fit the set: up is boolean, not double precision, traded is bigint, \
+             not double precision; write to another table, or change these columns\n"
+        )
+    );
+    assert_eq!(leftovers(&base), [""; 0]);
+    base.run(
+        "CREATE TABLE mine (symbol text, ts date); INSERT INTO mine VALUES ('A', '2020-01-01')",
+    );
+    let mine = base.url("mine");
+    let (_, told) = fails(folder, &args(&mine, &[]));
+    assert!(
+        told.starts_with(&format!("error: {mine} holds rows that windrow did not write")),
+        "{told}"
+    );
+    let nowhere = base.url("nowhere.features");
+    let (_, told) = fails(folder, &args(&nowhere, &[]));
+    assert!(
+        told.contains("there is no schema nowhere; create it: CREATE SCHEMA \"nowhere\""),
+        "{told}"
+    );
+}
+
+#[test]
+fn long_tables_and_partitions() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    let long = format!("{}&layout=long&partition=month", base.url("features"));
+    for state in ["state=1", "state=2"] {
+        ok(folder, &args(&long, &["--set", state]));
+    }
+    assert_eq!(
+        base.text("SELECT feature, count(*)::text FROM features GROUP BY feature ORDER BY feature COLLATE \"C\""),
+        [
+            format!("rsi_14|{}", ROWS - 14 * SYMBOLS),
+            format!("sma_5|{}", ROWS - 4 * SYMBOLS),
+            format!("state|{ROWS}"),
+            format!("traded|{ROWS}"),
+            format!("up|{ROWS}"),
+        ]
+    );
+    assert_eq!(
+        base.text("SELECT DISTINCT value::text FROM features WHERE feature = 'state'"),
+        ["2"]
+    );
+    let parts = base.text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'features'::regclass ORDER BY 1");
+    assert_eq!(parts.len(), 11, "{parts:?}");
+    assert_eq!(parts[0], "features_y2019m04");
+    let (_, told) = fails(folder, &args(&format!("{}&partition=week", base.url("f")), &[]));
+    assert!(told.contains("partition is week, expected year, month or day"), "{told}");
+}
+
+#[test]
+fn two_runs_at_once() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    let url = base.url("features");
+    let held = windrow(folder)
+        .args(args(&url, &[]))
+        .env("WINDROW_FAULT", "wait:rows-written")
+        .stderr(Stdio::null())
+        .spawn();
+    let mut held = held.unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while leftovers(&base).is_empty() {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (code, told) = fails(folder, &args(&url, &["--set", "state=2"]));
+    assert_eq!(code, 1);
+    assert!(told.starts_with(&format!("error: another run is writing {url} (windrow ")), "{told}");
+    // Another table is free.
+    ok(folder, &args(&base.url("other"), &["--set", "state=2"]));
+    assert!(held.wait().unwrap().success());
+    assert_eq!((state(&base, "features"), state(&base, "other")), (Some(1), Some(2)));
+}
+
+#[test]
+fn killed_at_every_step_and_at_random() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    let url = base.url("features");
+    let killed = |point: &str, state: &str| {
+        let killed = windrow(folder)
+            .args(args(&url, &["--set", state]))
+            .env("WINDROW_FAULT", point)
+            .stderr(Stdio::null())
+            .status();
+        assert!(!killed.unwrap().success(), "{point}");
+    };
+    killed("stage-made", "state=1");
+    assert_eq!(leftovers(&base).len(), 1);
+    assert_eq!(state(&base, "features"), None);
+    for (point, expected) in
+        [("rows-written", None), ("before-commit", None), ("after-commit", Some(2))]
+    {
+        killed(point, "state=2");
+        settled(&base);
+        assert_eq!(state(&base, "features"), expected, "{point}");
+    }
+    let mut holds = 2;
+    for moment in 0..50 {
+        let number = moment + 3;
+        let set = format!("state={number}");
+        let started =
+            windrow(folder).args(args(&url, &["--set", &set])).stderr(Stdio::null()).spawn();
+        let mut started = started.unwrap();
+        // A run takes about half a second.
+        std::thread::sleep(Duration::from_millis(13 * (moment * 31 % 50) as u64));
+        let _ = started.kill();
+        let finished = started.wait().unwrap().success();
+        settled(&base);
+        let found = state(&base, "features").unwrap();
+        assert!(
+            found == number || (found == holds && !finished),
+            "{found} after {holds}, {number}"
+        );
+        holds = found;
+    }
+    ok(folder, &args(&url, &["--set", "state=99"]));
+    assert_eq!(state(&base, "features"), Some(99));
+    assert_eq!(leftovers(&base), [""; 0]);
+}
+
+/// Waits until the server has seen that a process is gone.
+fn settled(base: &Base<'_>) {
+    let until = Instant::now() + Duration::from_secs(20);
+    let busy = "SELECT 1::text FROM pg_stat_activity WHERE application_name LIKE 'windrow %' \
+                AND datname = current_database()";
+    while !base.text(busy).is_empty() {
+        assert!(Instant::now() < until, "the server holds on to dead runs");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn connections_break_in_the_middle() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    let line = Line::to(cluster.port);
+    let url = base.url_by(line.port, "features");
+    let sent = {
+        ok(folder, &args(&url, &[]));
+        // About what the rows take: eight columns with their lengths.
+        (ROWS * 50) as i64
+    };
+    let mut retried = 0;
+    for (number, bytes) in
+        [200, 900, 2_000, 5_000, sent / 3, sent / 2, sent].into_iter().enumerate()
+    {
+        let cuts = line.cuts();
+        line.cut_after(bytes);
+        let set = format!("state={}", number + 2);
+        let done = run_json(folder, &args(&url, &["--set", &set]));
+        assert_eq!(line.cuts(), cuts + 1, "nothing was cut after {bytes} bytes");
+        retried += done["retries"].as_u64().unwrap();
+        assert_eq!(state(&base, "features"), Some(number as i64 + 2), "cut after {bytes} bytes");
+    }
+    assert!(retried >= 6, "{retried}");
+    assert_eq!(leftovers(&base), [""; 0]);
+}
+
+#[test]
+fn the_server_crashes_and_comes_back() {
+    let Some(cluster) = Cluster::start() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    let url = base.url("features");
+    ok(folder, &args(&url, &[]));
+    let run = windrow(folder)
+        .args(args(&url, &["--set", "state=2", "--json"]))
+        .env("WINDROW_FAULT", "wait:rows-written")
+        .env("WINDROW_LOG", "info")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let run = run.unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while leftovers(&base).is_empty() {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    cluster.crash();
+    std::thread::sleep(Duration::from_secs(1));
+    cluster.go_on();
+    assert_eq!(state(&base, "features"), Some(1));
+    let done = run.wait_with_output().unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success(), "{told}");
+    assert!(told.contains("the server lost rows that were copied"), "{told}");
+    assert!(told.contains("trying again in"), "{told}");
+    assert_eq!(state(&base, "features"), Some(2));
+    assert_eq!(leftovers(&base), [""; 0]);
+}
+
+#[test]
+fn a_server_that_is_down_is_given_up() {
+    let folder = prepare();
+    let folder = folder.path();
+    std::fs::write(folder.join("windrow.yaml"), "timeout_seconds: 3\n").unwrap();
+    let url = "postgres://me:secret@127.0.0.1:1/db?table=f";
+    let started = Instant::now();
+    let done = windrow(folder).args(args(url, &["--log-format", "json"])).output().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(6));
+    assert_eq!(done.status.code(), Some(1));
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(!told.contains("secret"), "{told}");
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines.len() > 2, "{told}");
+    let first: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
+    assert_eq!(first["level"], "WARN");
+    assert!(first["message"].as_str().unwrap().contains("Connection refused"), "{first}");
+    let spans = &first["spans"][0];
+    assert_eq!(
+        (&spans["set"], &spans["target"]),
+        (&"set".into(), &"postgres://me@127.0.0.1:1/db?table=f".into())
+    );
+    assert!(lines.last().unwrap().starts_with("error: the time limit has passed"), "{told}");
+}
+
+#[test]
+fn passwords_are_nowhere() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    let secret = "t0p5ecret";
+    let url = base.url("features").replace("postgres@", &format!("postgres:{secret}@"));
+    let held = windrow(folder)
+        .args(args(&url, &["--json"]))
+        .env("WINDROW_FAULT", "wait:rows-written")
+        .env("WINDROW_LOG", "trace")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let held = held.unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while leftovers(&base).is_empty() {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(command_lines(&format!("postgres:{secret}")), [""; 0]);
+    assert!(!command_lines("postgres:xxxxxxxxx@").is_empty());
+    let done = held.wait_with_output().unwrap();
+    assert!(done.status.success());
+    for text in [&done.stdout, &done.stderr] {
+        assert!(!String::from_utf8_lossy(text).contains(secret));
+    }
+    let records = base.text("SELECT record::text FROM windrow_runs");
+    assert!(!records.is_empty() && !records[0].contains(secret));
+    // The same from the environment, by way of the configuration.
+    let yaml = format!("targets:\n  t: '{}'\n", url.replace(secret, "${DB_PASSWORD}"));
+    std::fs::write(folder.join("windrow.yaml"), yaml).unwrap();
+    let by_name =
+        |name: &Path| windrow(name).args(args("t", &[])).env("DB_PASSWORD", secret).output();
+    let done = by_name(folder).unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
