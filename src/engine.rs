@@ -21,11 +21,12 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::catalog::{PeriodRows, Source, standard};
+use crate::catalog::{FileSource, PeriodRows, Source, Table, standard};
 use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result, did_you_mean};
 use crate::feature_set::{FeatureSet, shipped, shipped_names};
 use crate::sql::blame;
+use crate::store::PgLocation;
 
 pub use compact::CompactOptions;
 use memory::SharedPool;
@@ -49,7 +50,7 @@ enum Reader<'a> {
 pub struct Engine {
     config: Config,
     context: SessionContext,
-    sources: BTreeMap<String, Arc<Source>>,
+    sources: BTreeMap<String, Arc<dyn Source>>,
     skip_files: BTreeSet<String>,
     keep_going: bool,
 }
@@ -168,15 +169,17 @@ impl Engine {
 
     async fn open_source(&mut self, name: &str, config: SourceConfig) -> Result<()> {
         let threads = self.config.parallel_workers;
-        let (skip, keep_going) = (self.skip_files.clone(), self.keep_going);
-        let owned = name.to_string();
-        let opened = tokio::task::spawn_blocking(move || {
-            Source::open(&owned, &config, threads, &skip, keep_going)
-        });
-        let source = opened
-            .await
-            .map_err(|error| Error::internal(format!("opening {name} panicked: {error}")))??;
-        let source = Arc::new(source);
+        let source: Arc<dyn Source> = if PgLocation::is(&config.location) {
+            Arc::new(Table::open(name, &config, threads, self.config.timeout).await?)
+        } else {
+            let (skip, keep_going) = (self.skip_files.clone(), self.keep_going);
+            let owned = name.to_string();
+            let opened = tokio::task::spawn_blocking(move || {
+                FileSource::open(&owned, &config, threads, &skip, keep_going)
+            });
+            let panicked = |error| Error::internal(format!("opening {name} panicked: {error}"));
+            Arc::new(opened.await.map_err(panicked)??)
+        };
         self.register(name, Arc::clone(&source) as Arc<dyn TableProvider>)?;
         self.sources.insert(name.to_string(), source);
         Ok(())
@@ -192,7 +195,7 @@ impl Engine {
     }
 
     /// The opened sources by name.
-    pub fn sources(&self) -> &BTreeMap<String, Arc<Source>> {
+    pub fn sources(&self) -> &BTreeMap<String, Arc<dyn Source>> {
         &self.sources
     }
 

@@ -86,7 +86,7 @@ pub(super) fn merge<'a>(
 }
 
 /// The type that a column of a source has, given the type in a file.
-fn canonical(name: &str, ty: &DataType, keys: &Keys, file: &str) -> Result<DataType> {
+pub(super) fn canonical(name: &str, ty: &DataType, keys: &Keys, file: &str) -> Result<DataType> {
     let ty = match ty {
         DataType::Dictionary(_, value) => value.as_ref(),
         other => other,

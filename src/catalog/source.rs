@@ -38,19 +38,17 @@ use super::part::Part;
 use super::periods::{Periods, periods};
 use super::prune::FileStatistics;
 use super::schema::{Keys, merge, partition_type};
+use super::{ORDINAL, Source};
 use crate::config::SourceConfig;
 use crate::error::{Error, Result, did_you_mean};
 use crate::exec::{CleanExec, DedupExec, FirstRow, NameError, NameFile, PeriodsExec, Report};
 use crate::store::{FileKind, FileRef, Input, Listing, Location, below, file_name, latest, list};
 
-/// The column that holds the ordinal of a row's file, between scan and cleaning.
-const ORDINAL: &str = "__file";
-
 /// A file that is left out with the reason.
 pub type LeftOut = (String, String);
 
-/// A source: its files, its columns, and how its rows are cleaned.
-pub struct Source {
+/// Files as a source: their list, its columns, and how its rows are cleaned.
+pub struct FileSource {
     name: String,
     config: SourceConfig,
     keys: Keys,
@@ -65,7 +63,7 @@ pub struct Source {
     opening: Duration,
 }
 
-impl Source {
+impl FileSource {
     /// Lists the files of a source and reads what they say about themselves. `skip` names files to
     /// leave out; with `keep_going`, files that cannot be read are left out too.
     ///
@@ -130,63 +128,6 @@ impl Source {
         let files = infos.into();
         let opening = started.elapsed();
         Ok(Self { name, config, keys, kind, files, values, partitions, schema, left_out, opening })
-    }
-
-    /// Files that could not be read and are left out, with the reason.
-    pub fn left_out(&self) -> &[LeftOut] {
-        &self.left_out
-    }
-
-    /// How the source was opened.
-    pub fn config(&self) -> &SourceConfig {
-        &self.config
-    }
-
-    /// The paths of its files.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(|f| f.file.path.as_path())
-    }
-
-    /// Whether files in a directory would be files of the source.
-    pub fn lists(&self, folder: &Path) -> bool {
-        let root = Path::new(&self.config.location);
-        root.is_dir() && root.canonicalize().is_ok_and(|root| below(&root, folder))
-    }
-
-    /// The columns that name the entity and the time.
-    pub fn keys(&self) -> &Keys {
-        &self.keys
-    }
-
-    /// Where the source is, for records.
-    pub fn input(&self) -> Input {
-        let seconds = |time: SystemTime| {
-            time.duration_since(SystemTime::UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default()
-        };
-        Input {
-            location: self.config.location.clone(),
-            files: self.files.len() as u64,
-            bytes: self.files.iter().map(|f| f.file.size).sum(),
-            modified: self.files.iter().map(|f| seconds(f.file.modified)).max().unwrap_or(0),
-            opening: self.opening.as_secs_f64(),
-        }
-    }
-
-    /// One line on where the source is and what it holds.
-    pub fn describe(&self) -> String {
-        let files = self.files.len();
-        let word = if files == 1 { "file" } else { "files" };
-        let mut text = format!("{}, {files} {word}", self.kind.word());
-        if !self.partitions.is_empty() {
-            let by: Vec<&str> = self.partitions.iter().map(|f| f.name().as_str()).collect();
-            text += &format!(" by {}", by.join(", "));
-        }
-        text + ", " + &self.config.location
-    }
-
-    /// Rows, where every file says how many it holds.
-    pub fn rows(&self) -> Option<u64> {
-        self.files.iter().map(|f| f.rows).sum()
     }
 
     fn key_indices(&self) -> Option<(usize, usize)> {
@@ -449,9 +390,9 @@ impl Source {
     }
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for FileSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("FileSource").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -468,8 +409,59 @@ fn decode(path: &Path) -> Result<()> {
     Ok(())
 }
 
+impl Source for FileSource {
+    fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    fn config(&self) -> &SourceConfig {
+        &self.config
+    }
+
+    fn paths(&self) -> Vec<&Path> {
+        self.files.iter().map(|f| f.file.path.as_path()).collect()
+    }
+
+    fn lists(&self, folder: &Path) -> bool {
+        let root = Path::new(&self.config.location);
+        root.is_dir() && root.canonicalize().is_ok_and(|root| below(&root, folder))
+    }
+
+    fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    fn input(&self) -> Input {
+        let seconds = |time: SystemTime| {
+            time.duration_since(SystemTime::UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default()
+        };
+        Input {
+            location: self.config.location.clone(),
+            files: self.files.len() as u64,
+            bytes: self.files.iter().map(|f| f.file.size).sum(),
+            modified: self.files.iter().map(|f| seconds(f.file.modified)).max().unwrap_or(0),
+            opening: self.opening.as_secs_f64(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let files = self.files.len();
+        let word = if files == 1 { "file" } else { "files" };
+        let mut text = format!("{}, {files} {word}", self.kind.word());
+        if !self.partitions.is_empty() {
+            let by: Vec<&str> = self.partitions.iter().map(|f| f.name().as_str()).collect();
+            text += &format!(" by {}", by.join(", "));
+        }
+        text + ", " + &self.config.location
+    }
+
+    fn rows(&self) -> Option<u64> {
+        self.files.iter().map(|f| f.rows).sum()
+    }
+}
+
 #[async_trait]
-impl TableProvider for Source {
+impl TableProvider for FileSource {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }

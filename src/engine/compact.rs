@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use super::ranges::{count, ranged, unordered};
 use super::scope::exact;
 use super::{Engine, Outcome};
-use crate::catalog::{Source, splits};
+use crate::catalog::{FileSource, Source, splits};
 use crate::error::{Error, Result};
 use crate::exec::{ordered, reports};
 use crate::sql::blame;
@@ -87,7 +87,7 @@ impl Engine {
         let held = latest(path)?.filter(|_| in_place || options.append);
         let mut columns: Vec<usize> = (0..source.schema().fields().len()).collect();
         if let Some(held) = held.as_ref().filter(|_| options.append) {
-            columns = stop.or(self.same_columns(&source, held, &target)).await?;
+            columns = stop.or(self.same_columns(source.as_ref(), held, &target)).await?;
         }
         let work = Compaction { engine: self, name, source, columns, options };
         let record = work.write(&target, &lock, held, started).await?;
@@ -107,7 +107,7 @@ impl Engine {
     /// The columns of the source in the order of the target's, which must be the same.
     async fn same_columns(
         &self,
-        source: &Source,
+        source: &dyn Source,
         held: &Record,
         target: &Target,
     ) -> Result<Vec<usize>> {
@@ -119,7 +119,7 @@ impl Engine {
         let config = crate::config::SourceConfig::new(path.as_str());
         let threads = self.config.parallel_workers;
         let opened = tokio::task::spawn_blocking(move || {
-            Source::open("target", &config, threads, &Default::default(), false)
+            FileSource::open("target", &config, threads, &Default::default(), false)
         });
         let panicked = |error| Error::internal(format!("opening a target panicked: {error}"));
         let known = opened.await.map_err(panicked)??;
@@ -131,7 +131,7 @@ impl Engine {
             .hint("compact everything again, without --append")
         };
         if known.keys() != source.keys() {
-            let text = |s: &Source| format!("{}, {}", s.keys().entity, s.keys().time);
+            let text = |s: &dyn Source| format!("{}, {}", s.keys().entity, s.keys().time);
             return Err(differ(format!("the keys are {} and {}", text(source), text(&known))));
         }
         let (new, old) = (source.schema(), known.schema());
@@ -161,7 +161,7 @@ impl Engine {
 struct Compaction<'a> {
     engine: &'a Engine,
     name: String,
-    source: Arc<Source>,
+    source: Arc<dyn Source>,
     columns: Vec<usize>,
     options: &'a CompactOptions,
 }

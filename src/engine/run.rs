@@ -95,6 +95,7 @@ impl Engine {
                 again += 1;
                 tracing::warn!("{error}; running again");
                 options.progress.reset();
+                stop.or(self.open_sources_again()).await?;
                 continue;
             }
             if !options.keep_going || !matches!(error.kind(), Kind::Data | Kind::Query) {
@@ -135,10 +136,15 @@ impl Engine {
         if !self.skip_files.insert(file.to_string()) {
             return Ok(false);
         }
+        self.open_sources_again().await?;
+        Ok(true)
+    }
+
+    async fn open_sources_again(&mut self) -> Result<()> {
         for (name, source) in self.sources().clone() {
             self.open_source(&name, source.config().clone()).await?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// How many partitions of a plan are written at the same time: each holds rows back, so no
@@ -156,7 +162,8 @@ impl Engine {
         let shown = path.display();
         let to = real(path);
         for (name, source) in self.sources() {
-            let folders: BTreeSet<_> = source.paths().filter_map(Path::parent).map(real).collect();
+            let folders: BTreeSet<_> =
+                source.paths().into_iter().filter_map(Path::parent).map(real).collect();
             let why = if folders.iter().any(|folder| folder.starts_with(&to)) {
                 format!("{shown} holds the source {name}: a commit would remove what it reads")
             } else if source.lists(&to) {

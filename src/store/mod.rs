@@ -8,6 +8,6 @@ mod retry;
 mod tls;
 
 pub use location::{FileKind, FileRef, Listing, Location, below, file_name, list};
-pub use postgres::{PgLocation, TableName, password, quoted};
+pub use postgres::{PgLocation, TableName, connection, password, quoted};
 pub use record::{Input, RECORD_DIR, Record, RecordFile, SymbolRange, latest, records};
 pub use retry::{Fault, Retry};

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Config, NoTls};
@@ -19,8 +21,9 @@ use crate::error::{Error, Result, did_you_mean};
 pub struct PgLocation {
     config: Config,
     trust: Option<Trust>,
-    /// Schema and table.
-    table: TableName,
+    /// Schema and table; None for a query.
+    table: Option<TableName>,
+    query: Option<String>,
     /// What the URL says beside that: names of [`OPTIONS`] and their values.
     options: Vec<(String, String)>,
     shown: String,
@@ -116,13 +119,17 @@ impl PgLocation {
                 .hint("write postgres://user@host:5432/database?table=NAME")
         };
         let (server, query) = text.split_once('?').unwrap_or((text, ""));
-        let (mut table, mut options, mut rest, mut mode, mut root) =
-            (None, Vec::new(), Vec::new(), None, None);
+        let (mut table, mut asked, mut options, mut rest, mut mode, mut root) =
+            (None, None, Vec::new(), Vec::new(), None, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = unescaped(value);
             match key {
-                "table" => table = TableName::parse(&value),
+                "table" => {
+                    let named = TableName::parse(&value);
+                    table = Some(named.ok_or_else(|| wrong("its table has no such name"))?);
+                }
+                "query" if !value.trim().is_empty() => asked = Some(value),
                 "sslmode" => mode = Some(value),
                 "sslrootcert" => root = Some(PathBuf::from(value)),
                 "password" => {
@@ -132,14 +139,16 @@ impl PgLocation {
                 _ if OPTIONS.contains(&key) => options.push((key.to_string(), value)),
                 _ if SERVER.contains(&key) => rest.push(pair),
                 _ => {
-                    let known = ["table"].into_iter().chain(OPTIONS).chain(SERVER);
+                    let known = ["table", "query"].into_iter().chain(OPTIONS).chain(SERVER);
                     let known: Vec<&str> = known.collect();
                     return Err(Error::usage(format!("{shown}: unknown option {key}"))
                         .hint(did_you_mean(key, "options", known)));
                 }
             }
         }
-        let table = table.ok_or_else(|| wrong("it names no table"))?;
+        if table.is_some() == asked.is_some() {
+            return Err(wrong("it names no table, or a query as well"));
+        }
         let separator = if rest.is_empty() { "" } else { "?" };
         let mut config: Config = format!("{server}{separator}{}", rest.join("&"))
             .parse()
@@ -163,12 +172,17 @@ impl PgLocation {
             config.connect_timeout(Duration::from_secs(10));
         }
         let trust = trust(&mut config, mode.as_deref(), root).map_err(|why| wrong(&why))?;
-        Ok(Self { config, trust, table, options, shown })
+        Ok(Self { config, trust, table, query: asked, options, shown })
     }
 
     /// The table.
-    pub fn table(&self) -> &TableName {
-        &self.table
+    pub fn table(&self) -> Option<&TableName> {
+        self.table.as_ref()
+    }
+
+    /// The query.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
     }
 
     /// What the URL says under one of its own words.
@@ -229,19 +243,31 @@ impl PgLocation {
             Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
                 "grant the user what it needs: CREATE on the schema, or a table that it owns"
             }
-            Some(code) if *code == SqlState::DISK_FULL => {
-                "free some space on the server; the table is as it was"
-            }
+            Some(code) if *code == SqlState::DISK_FULL => "free some space on the server",
             None if told(error).contains("certificate") => {
                 "name the authority that signed it with sslrootcert=FILE, or use sslmode=require, which does not look at it"
             }
             None if told(error).contains("TLS") => {
                 "the server has no TLS: use sslmode=disable if the network is trusted"
             }
-            _ => "check that the server is up and the URL is right; the table is as it was",
+            _ => "check that the server is up and the URL is right",
         };
         Fault { error: Error::target(text).hint(hint), transient: transient(error) }
     }
+}
+
+/// A connection of a pool; what went wrong says whether to try again.
+///
+/// # Errors
+/// A server that cannot be reached, or does not let this user in.
+pub async fn connection(pool: &Pool, location: &PgLocation) -> Result<Object, Fault> {
+    pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => location.fault("cannot connect", &error),
+        error => Fault {
+            error: Error::target(format!("{}: cannot connect: {error}", location.server())),
+            transient: true,
+        },
+    })
 }
 
 /// What the server or the connection said, with what lies behind it.
@@ -345,11 +371,11 @@ mod tests {
             place.to_string(),
             "postgres://me@db.example:5433/prices?table=public.f&layout=long"
         );
-        assert_eq!(place.table().to_string(), "\"public\".\"f\"");
+        assert_eq!(place.table().unwrap().to_string(), "\"public\".\"f\"");
         assert_eq!(place.option("layout"), Some("long"));
         assert_eq!(place.server(), "db.example:5433");
         assert_eq!(place.config.get_password(), Some(b"s@cret".as_slice()));
-        assert_eq!(parse("postgres://h/d?table=a\"b").table().to_string(), "\"a\"\"b\"");
+        assert_eq!(parse("postgres://h/d?table=a\"b").table().unwrap().to_string(), "\"a\"\"b\"");
     }
 
     #[test]

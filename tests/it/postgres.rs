@@ -3,13 +3,14 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::Float64Type;
 
 use super::servers::{Base, Cluster, Line, command_lines};
-use super::support::{Bars, fails, ok, plain_read, run, run_json, windrow};
+use super::support::{Bars, bits, fails, ok, plain_read, run, run_json, windrow};
 
 const SET: &str = "/*\ndescription: Momentum of the day\nparams: {state: 1}\noutputs: {rsi_14: Wilder's index}\n*/\n\
     SELECT symbol, ts, {{ state }}.0 AS state, rsi(close, 14) OVER w AS rsi_14,\n\
@@ -435,4 +436,152 @@ fn passwords_are_nowhere() {
         |name: &Path| windrow(name).args(args("t", &[])).env("DB_PASSWORD", secret).output();
     let done = by_name(folder).unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Bars in a table, as they are in the directory.
+fn fill(folder: &Path, base: &Base<'_>, table: &str) {
+    std::fs::write(
+        folder.join("all.sql"),
+        "SELECT symbol, ts, open, high, low, close, volume FROM bars",
+    )
+    .unwrap();
+    ok(folder, &["run", "all.sql", "--source", "bars=bars", "--to", &base.url(table)]);
+}
+
+#[test]
+fn a_table_is_a_source() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    fill(folder, &base, "prices");
+    let url = base.url("prices");
+    ok(folder, &args("expected", &[]));
+    let expected = bits(folder, "expected", "rsi_14");
+    let source = format!("bars={url}");
+    for threads in ["1", "2", "5"] {
+        let words = ["run", "set.sql", "--source", &source, "--to", "found", "--threads", threads];
+        ok(folder, &words);
+        assert_eq!(bits(folder, "found", "rsi_14"), expected);
+    }
+    // A query, with numbers that are no floats, rows out of order and a table without a key.
+    base.run(
+        "CREATE TABLE loose AS SELECT symbol::varchar(8), ts, open::numeric, high, low, close, volume::numeric \
+         FROM prices ORDER BY md5(symbol || ts)",
+    );
+    let query = "SELECT * FROM loose WHERE close > 0".replace(' ', "%20");
+    let query = format!("bars={}", base.url("x").replace("table=x", &format!("query={query}")));
+    let loose = format!("bars={}", base.url("loose"));
+    for source in [&query, &loose] {
+        ok(folder, &["run", "set.sql", "--source", source, "--to", "found", "--threads", "2"]);
+        assert_eq!(bits(folder, "found", "rsi_14"), expected, "{source}");
+    }
+    // Nothing is sorted again, and the server does what it can of the filters.
+    let plan = ok(
+        folder,
+        &[
+            "sql",
+            "EXPLAIN SELECT symbol, rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts) r FROM bars \
+        WHERE symbol IN ('S001', 'S002') AND open > 0",
+            "--source",
+            &source,
+            "--format",
+            "csv",
+        ],
+    );
+    assert!(plan.contains("StreamWindowExec") && !plan.contains("SortExec"), "{plan}");
+    let count = |sql: &str| ok(folder, &["sql", sql, "--source", &source, "--format", "csv"]);
+    assert_eq!(
+        count("SELECT count(*) AS n FROM bars WHERE symbol > 'S004' AND ts < DATE '2019-04-24'"),
+        "n\n30\n"
+    );
+    assert_eq!(
+        count("SELECT min(ts) AS t FROM bars WHERE ts BETWEEN '2019-05-01' AND '2019-05-03'"),
+        "t\n2019-05-01\n"
+    );
+}
+
+#[test]
+fn dirty_tables_have_one_outcome() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    base.run(
+        "CREATE TABLE dirty (symbol text, ts timestamptz, close numeric);
+         INSERT INTO dirty VALUES ('B', '2020-01-02 00:00Z', 2), ('A', '2020-01-01 00:00Z', 1), ('A', '2020-01-01 00:00Z', 3),
+         (NULL, '2020-01-01 00:00Z', 4), ('Zoë''s \"X\"', '2020-01-01 00:00Z', 'NaN'), ('A', NULL, 5)",
+    );
+    let source = format!("bars={}", base.url("dirty"));
+    let found = run(
+        folder,
+        &["sql", "SELECT * FROM bars ORDER BY symbol", "--source", &source, "--format", "csv"],
+    );
+    assert_eq!(
+        String::from_utf8(found.stdout).unwrap(),
+        "symbol,ts,close\nA,2020-01-01T00:00:00Z,3.0\nB,2020-01-02T00:00:00Z,2.0\n\"Zoë's \"\"X\"\"\",2020-01-01T00:00:00Z,\n"
+    );
+    base.run("INSERT INTO dirty VALUES ('C', 'infinity', 1)");
+    let (_, told) = fails(folder, &["sql", "SELECT * FROM bars", "--source", &source]);
+    assert!(told.contains("a time is infinite"), "{told}");
+    let nothing = format!("bars={}", base.url("nothing"));
+    let (_, told) = fails(folder, &["sql", "SELECT * FROM bars", "--source", &nothing]);
+    assert!(told.contains("relation \"nothing\" does not exist"), "{told}");
+    base.run("CREATE TABLE empty (symbol text, ts date, close float8)");
+    let empty = format!("bars={}", base.url("empty"));
+    assert_eq!(
+        ok(
+            folder,
+            &["sql", "SELECT count(*) AS n FROM bars", "--source", &empty, "--format", "csv"]
+        ),
+        "n\n0\n"
+    );
+}
+
+#[test]
+fn all_of_a_source_is_of_one_moment() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    // Every row says how many transactions there were; each changes all of them.
+    base.run(
+        "CREATE TABLE moving AS SELECT 'S' || s AS symbol, date '2020-01-01' + d AS ts, 0::float8 AS close \
+         FROM generate_series(1, 40) s, generate_series(1, 50) d; ALTER TABLE moving ADD PRIMARY KEY (symbol, ts)",
+    );
+    let source = format!("bars={}", base.url("moving"));
+    let over = AtomicBool::new(false);
+    let found: Vec<String> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                base.run("UPDATE moving SET close = close + 1");
+            }
+        });
+        let sql = "SELECT count(DISTINCT close) AS n, count(*) AS rows FROM bars";
+        let words = ["sql", sql, "--source", &source, "--format", "csv", "--threads", "3"];
+        let told = |_| {
+            let found = run(folder, &words);
+            String::from_utf8_lossy(&[found.stdout, found.stderr].concat()).into_owned()
+        };
+        let found = (0..10).map(told).collect();
+        over.store(true, Ordering::Relaxed);
+        found
+    });
+    assert!(found.iter().all(|text| text == "n,rows\n1,2000\n"), "{found:?}");
+}
+
+#[test]
+fn reading_goes_on_after_a_cut() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    fill(folder, &base, "prices");
+    ok(folder, &args("expected", &[]));
+    let expected = bits(folder, "expected", "rsi_14");
+    let line = Line::to(cluster.port);
+    let source = format!("bars={}", base.url_by(line.port, "prices"));
+    for bytes in [100, 1_500, 3_000, 6_000, 20_000, 60_000, 90_000] {
+        let cuts = line.cuts();
+        line.cut_after(bytes);
+        ok(folder, &["run", "set.sql", "--source", &source, "--to", "found", "--threads", "2"]);
+        assert_eq!(line.cuts(), cuts + 1, "nothing was cut after {bytes} bytes");
+        assert_eq!(bits(folder, "found", "rsi_14"), expected);
+    }
 }

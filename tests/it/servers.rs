@@ -222,7 +222,7 @@ fn free_port() -> u16 {
 /// A line to a server that is cut after some bytes.
 pub(crate) struct Line {
     pub(crate) port: u16,
-    /// Bytes towards the server until the next cut; below zero there is none.
+    /// Bytes until the next cut; below zero there is none.
     left: Arc<AtomicI64>,
     cuts: Arc<AtomicU64>,
 }
@@ -242,27 +242,26 @@ impl Line {
                 let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else { continue };
                 let (left, cuts) = (Arc::clone(&left), Arc::clone(&cuts));
                 let back = (far.try_clone().unwrap(), near.try_clone().unwrap());
-                std::thread::spawn(move || pass(back.0, back.1, |_| false));
-                std::thread::spawn(move || {
-                    pass(near, far, |bytes| {
-                        let before = left.load(Ordering::SeqCst);
-                        if before < 0 {
-                            return false;
-                        }
-                        let after = left.fetch_sub(bytes as i64, Ordering::SeqCst) - bytes as i64;
-                        let cut = after < 0;
-                        if cut {
-                            cuts.fetch_add(1, Ordering::SeqCst);
-                        }
-                        cut
-                    });
+                let count = Arc::new(move |bytes: usize| {
+                    if left.load(Ordering::SeqCst) < 0 {
+                        return false;
+                    }
+                    let before = left.fetch_sub(bytes as i64, Ordering::SeqCst);
+                    let cut = (0..bytes as i64).contains(&before);
+                    if cut {
+                        cuts.fetch_add(1, Ordering::SeqCst);
+                    }
+                    cut
                 });
+                let same = Arc::clone(&count);
+                std::thread::spawn(move || pass(back.0, back.1, |bytes| same(bytes)));
+                std::thread::spawn(move || pass(near, far, |bytes| count(bytes)));
             }
         });
         line
     }
 
-    /// Cuts the connection that sends the last of so many bytes.
+    /// Cuts the connection that carries the last of so many bytes, either way.
     pub(crate) fn cut_after(&self, bytes: i64) {
         self.left.store(bytes, Ordering::SeqCst);
     }

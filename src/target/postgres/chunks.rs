@@ -11,10 +11,9 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::encode::Rows;
-use super::server::connection;
 use super::table::Shape;
 use crate::error::{Error, Result};
-use crate::store::{Fault, PgLocation, Retry, TableName};
+use crate::store::{Fault, PgLocation, Retry, TableName, connection};
 
 /// Bytes of a chunk: it is kept until the server has it, and sent again if the connection breaks.
 const CHUNK: usize = 4 << 20;

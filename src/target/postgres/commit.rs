@@ -64,7 +64,7 @@ impl Work<'_> {
     async fn committed(&self) -> Result<bool, Fault> {
         let mut control = self.server.control.lock().await;
         let Some(client) = control.as_mut() else { return Ok(false) };
-        let runs = self.server.location.table().beside(RUNS);
+        let runs = self.server.table.beside(RUNS);
         let sql = format!("SELECT 1 FROM {runs} WHERE run = $1");
         let found = client.query_opt(&sql, &[&self.record.run]).await;
         Ok(found.map_err(self.server.fault("asking for the run"))?.is_some())
@@ -148,7 +148,7 @@ impl Work<'_> {
 
     async fn leave_record(&self, work: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
         let record = self.record;
-        let runs = self.server.location.table().beside(RUNS);
+        let runs = self.server.table.beside(RUNS);
         let sql = format!(
             "INSERT INTO {runs} (run, target, set, committed, rows, first, last, seconds, version, record) \
              VALUES ($1, $2, $3, now(), $4, $5, $6, $7, $8, $9::text::jsonb)"

@@ -23,7 +23,7 @@ use super::audit::{Auditor, Findings, empty_columns, judge};
 use super::watermark::Watermarks;
 use super::{Job, complete, fault};
 use crate::error::{Error, Result};
-use crate::store::{PgLocation, Record, RecordFile};
+use crate::store::{PgLocation, Record, RecordFile, TableName};
 use chunks::Chunks;
 use encode::Layout;
 pub(super) use server::Server;
@@ -34,6 +34,7 @@ use table::Shape;
 pub struct PgTarget {
     /// Where it is.
     pub location: PgLocation,
+    table: TableName,
     layout: Layout,
     partition: Option<Unit>,
     connections: Option<usize>,
@@ -63,6 +64,10 @@ impl PgTarget {
     /// As [`PgLocation::parse`], or options that mean nothing.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let location = PgLocation::parse(text)?;
+        let Some(table) = location.table().cloned() else {
+            return Err(Error::usage(format!("{location} is a query, which cannot be written to"))
+                .hint("name a table with table=NAME"));
+        };
         let wrong = |name: &str, value: &str, expected: &str| {
             Error::usage(format!("{location}: {name} is {value}, expected {expected}"))
         };
@@ -85,7 +90,7 @@ impl PgTarget {
                 None => return Err(wrong("connections", text, "1 to 64")),
             },
         };
-        Ok(Self { location, layout, partition, connections })
+        Ok(Self { location, table, layout, partition, connections })
     }
 }
 

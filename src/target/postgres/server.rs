@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool, PoolError};
+use deadpool_postgres::{Object, Pool};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
@@ -11,7 +11,7 @@ use super::chunks::Copier;
 use super::table::{Changes, Column, Held, Shape};
 use super::{PgTarget, connections};
 use crate::error::{Error, Result};
-use crate::store::{Fault, PgLocation, Retry, TableName};
+use crate::store::{Fault, PgLocation, Retry, TableName, connection};
 
 /// The table of records, in the schema of the target.
 pub(super) const RUNS: &str = "windrow_runs";
@@ -20,6 +20,7 @@ pub(super) const RUNS: &str = "windrow_runs";
 /// ends.
 pub(in crate::target) struct Server {
     pub(super) location: PgLocation,
+    pub(super) table: TableName,
     /// The target as `schema.table`, the same however it was named.
     pub(super) name: String,
     pub(super) pool: Pool,
@@ -61,7 +62,8 @@ impl Server {
         let retry = Arc::new(Retry::new(location.server(), limit));
         let mut server = Self {
             name: String::new(),
-            stage: location.table().clone(),
+            table: target.table.clone(),
+            stage: target.table.clone(),
             pool,
             retry,
             control: Mutex::new(None),
@@ -72,7 +74,7 @@ impl Server {
         server.name = server.full_name().await?;
         let prefix = prefix(&server.name);
         let digits: String = server.run.chars().filter(char::is_ascii_alphanumeric).collect();
-        server.stage = server.location.table().beside(format!("{prefix}{digits}"));
+        server.stage = server.table.beside(format!("{prefix}{digits}"));
         let hash = Sha256::digest(server.name.as_bytes());
         server.key = i64::from_be_bytes(std::array::from_fn(|i| hash[i]));
         let retry = Arc::clone(&server.retry);
@@ -95,7 +97,7 @@ impl Server {
 
     /// The table's name as the server knows it: the search path decides where none is given.
     async fn full_name(&self) -> Result<String> {
-        let table = self.location.table();
+        let table = &self.table;
         let call = || async {
             let client = self.connection().await?;
             let fault = self.fault("looking for the schema");
@@ -159,7 +161,7 @@ impl Server {
         let sql = "SELECT relname::text FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace \
                    WHERE nspname = $1 AND starts_with(relname::text, $2) AND relkind = 'r'";
         for row in client.query(sql, &[&schema, &prefix]).await.map_err(&fault)? {
-            let table = self.location.table().beside(row.get::<_, String>(0));
+            let table = self.table.beside(row.get::<_, String>(0));
             client.batch_execute(&format!("DROP TABLE IF EXISTS {table}")).await.map_err(&fault)?;
             tracing::info!("dropped {table}, which a run that died left");
         }
@@ -173,7 +175,7 @@ impl Server {
         if self.held_by(&client).await.map_err(&fault)?.is_none() {
             return Ok(());
         }
-        let runs = self.location.table().beside(RUNS);
+        let runs = self.table.beside(RUNS);
         let named = runs.to_string();
         let known = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&named]).await;
         if known.map_err(&fault)?.get::<_, bool>(0) {
@@ -182,7 +184,7 @@ impl Server {
                 return Ok(());
             }
         }
-        let sql = format!("SELECT 1 FROM {} LIMIT 1", self.location.table());
+        let sql = format!("SELECT 1 FROM {} LIMIT 1", self.table);
         match client.query_opt(&sql, &[]).await.map_err(&fault)? {
             None => Ok(()),
             Some(_) => Err(Fault::from(
@@ -197,7 +199,7 @@ impl Server {
 
     /// What the table looks like; None if there is none.
     async fn held_by(&self, client: &Object) -> Result<Option<Held>, tokio_postgres::Error> {
-        let table = self.location.table().to_string();
+        let table = self.table.to_string();
         let sql = "SELECT relkind::text FROM pg_class WHERE oid = to_regclass($1)";
         let Some(row) = client.query_opt(sql, &[&table]).await? else { return Ok(None) };
         let partitioned = row.get::<_, String>(0) == "p";
@@ -221,7 +223,7 @@ impl Server {
                 shape.create_stage(&self.stage)
             );
             client.batch_execute(&sql).await.map_err(&fault)?;
-            let runs = self.location.table().beside(RUNS);
+            let runs = self.table.beside(RUNS);
             let sql = format!(
                 "CREATE TABLE IF NOT EXISTS {runs} (run text PRIMARY KEY, target text NOT NULL, \
                  set text NOT NULL, committed timestamptz NOT NULL, rows bigint NOT NULL, \
@@ -263,15 +265,4 @@ impl Server {
         };
         let _ = tokio::time::timeout(Duration::from_secs(2), work).await;
     }
-}
-
-/// A connection of a pool; what went wrong says whether to try again.
-pub(super) async fn connection(pool: &Pool, location: &PgLocation) -> Result<Object, Fault> {
-    pool.get().await.map_err(|error| match error {
-        PoolError::Backend(error) => location.fault("cannot connect", &error),
-        error => Fault {
-            error: Error::target(format!("{}: cannot connect: {error}", location.server())),
-            transient: true,
-        },
-    })
 }

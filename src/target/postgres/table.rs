@@ -99,7 +99,7 @@ impl Shape {
             comments.extend(named.filter(|(_, text)| !text.is_empty()));
         }
         Ok(Self {
-            table: target.location.table().clone(),
+            table: target.table.clone(),
             shown: target.location.to_string(),
             columns,
             key,

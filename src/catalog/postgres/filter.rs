@@ -1,0 +1,134 @@
+//! Filters on the keys as the server takes them.
+
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+
+use crate::catalog::schema::Keys;
+use crate::store::quoted;
+
+/// A condition on the keys in the server's SQL; None if it speaks of anything else. A filter on another
+/// column must see the row that won among duplicates.
+pub(super) fn sql(filter: &Expr, keys: &Keys) -> Option<String> {
+    Some(match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            format!("({} AND {})", sql(left, keys)?, sql(right, keys)?)
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            format!("({} OR {})", sql(left, keys)?, sql(right, keys)?)
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let (column, op, value) = match (left.as_ref(), right.as_ref()) {
+                (Expr::Column(column), Expr::Literal(value, _)) => (column, *op, value),
+                (Expr::Literal(value, _), Expr::Column(column)) => (column, op.swap()?, value),
+                _ => return None,
+            };
+            let op = match op {
+                Operator::Eq => "=",
+                Operator::NotEq => "<>",
+                Operator::Lt => "<",
+                Operator::LtEq => "<=",
+                Operator::Gt => ">",
+                Operator::GtEq => ">=",
+                _ => return None,
+            };
+            format!("{} {op} {}", key(&column.name, keys)?, literal(value)?)
+        }
+        Expr::Between(between) => {
+            let (Expr::Column(column), Expr::Literal(low, _), Expr::Literal(high, _)) =
+                (between.expr.as_ref(), between.low.as_ref(), between.high.as_ref())
+            else {
+                return None;
+            };
+            let not = if between.negated { "NOT " } else { "" };
+            let column = key(&column.name, keys)?;
+            format!("{column} {not}BETWEEN {} AND {}", literal(low)?, literal(high)?)
+        }
+        Expr::InList(list) => {
+            let Expr::Column(column) = list.expr.as_ref() else { return None };
+            let value = |expr: &Expr| match expr {
+                Expr::Literal(value, _) => literal(value),
+                _ => None,
+            };
+            let values = list.list.iter().map(value).collect::<Option<Vec<_>>>()?;
+            if values.is_empty() {
+                return None;
+            }
+            let not = if list.negated { "NOT " } else { "" };
+            format!("{} {not}IN ({})", key(&column.name, keys)?, values.join(", "))
+        }
+        _ => return None,
+    })
+}
+
+/// A key as it compares here: text byte by byte.
+fn key(name: &str, keys: &Keys) -> Option<String> {
+    if name == keys.entity {
+        return Some(format!("{}::text COLLATE \"C\"", quoted(name)));
+    }
+    (name == keys.time).then(|| quoted(name))
+}
+
+/// A value of a key; None for NULL and for types that no key has.
+fn literal(value: &ScalarValue) -> Option<String> {
+    let text =
+        |text: &str| (!text.contains('\0')).then(|| format!("'{}'", text.replace('\'', "''")));
+    let at = |micros: i64, ty: &str| {
+        let time = chrono::DateTime::from_timestamp_micros(micros)?;
+        Some(format!("'{}'::{ty}", time.format("%Y-%m-%d %H:%M:%S%.6f+00")))
+    };
+    match value {
+        ScalarValue::Utf8(Some(value))
+        | ScalarValue::LargeUtf8(Some(value))
+        | ScalarValue::Utf8View(Some(value)) => {
+            // Backslashes mean themselves, as the standard says and the server does by default.
+            text(value)
+        }
+        ScalarValue::Date32(Some(days)) => {
+            let micros = i64::from(*days) * 86_400_000_000;
+            let day = chrono::DateTime::from_timestamp_micros(micros)?;
+            Some(format!("'{}'::date", day.format("%Y-%m-%d")))
+        }
+        // A time without a zone is written with one that means nothing to it.
+        ScalarValue::TimestampMicrosecond(Some(micros), None) => at(*micros, "timestamp"),
+        ScalarValue::TimestampMicrosecond(Some(micros), Some(_)) => at(*micros, "timestamptz"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::{col, lit};
+
+    use super::*;
+
+    #[test]
+    fn keys_are_filtered_by_the_server() {
+        let keys = Keys { entity: "symbol".into(), time: "ts".into() };
+        let day = lit(ScalarValue::Date32(Some(18_000)));
+        let moment = lit(ScalarValue::TimestampMicrosecond(Some(1_500_000), None));
+        let cases = [
+            (col("symbol").eq(lit("O'X")), Some("\"symbol\"::text COLLATE \"C\" = 'O''X'")),
+            (lit("A").lt(col("symbol")), Some("\"symbol\"::text COLLATE \"C\" > 'A'")),
+            (
+                col("symbol").in_list(vec![lit("A"), lit("B")], true),
+                Some("\"symbol\"::text COLLATE \"C\" NOT IN ('A', 'B')"),
+            ),
+            (col("ts").gt_eq(day.clone()), Some("\"ts\" >= '2019-04-14'::date")),
+            (col("ts").lt(moment), Some("\"ts\" < '1970-01-01 00:00:01.500000+00'::timestamp")),
+            (
+                col("ts").between(day.clone(), day.clone()),
+                Some("\"ts\" BETWEEN '2019-04-14'::date AND '2019-04-14'::date"),
+            ),
+            (
+                col("ts").gt(day.clone()).or(col("symbol").eq(lit("A"))),
+                Some("(\"ts\" > '2019-04-14'::date OR \"symbol\"::text COLLATE \"C\" = 'A')"),
+            ),
+            (col("close").gt(lit(1.0)), None),
+            (col("ts").gt(day).and(col("close").gt(lit(1.0))), None),
+            (col("symbol").like(lit("A%")), None),
+        ];
+        for (filter, expected) in cases {
+            assert_eq!(sql(&filter, &keys).as_deref(), expected, "{filter}");
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! A table or a query of a PostgreSQL server as a source.
+//!
+//! All symbols are read in one pass: the server is asked for ranges of them, sorted, side by side
+//! over a few connections that all see the moment at which the source was opened. Columns, symbols
+//! and times that nobody wants are not sent.
+
+mod filter;
+mod read;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result as PlanResult;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use tokio_postgres::types::Type;
+
+use super::schema::{Keys, canonical};
+use super::{ORDINAL, Source};
+use crate::config::{Duplicates, SourceConfig};
+use crate::error::{Error, Result, did_you_mean};
+use crate::exec::{CleanExec, DedupExec, NameFile, Report};
+use crate::store::{Fault, Input, PgLocation, Retry, quoted};
+use read::{Reader, Snapshot};
+
+/// A table or a query of a server.
+pub struct Table {
+    name: String,
+    config: SourceConfig,
+    keys: Keys,
+    shown: String,
+    /// What stands behind FROM.
+    relation: String,
+    schema: SchemaRef,
+    /// How the server is asked for each column.
+    expressions: Vec<String>,
+    /// The type that it gives.
+    types: Vec<Type>,
+    /// The symbols of each range, and where the ranges begin; None without keys.
+    ranges: Option<Ranges>,
+    /// What comes behind the keys in the order of rows, so that duplicates have one.
+    tie: &'static str,
+    snapshot: Arc<Snapshot>,
+    opening: Duration,
+}
+
+/// Connections to one source at most.
+const MOST: usize = 64;
+
+struct Ranges {
+    /// Conditions that cut the rows apart.
+    conditions: Vec<String>,
+    splits: Vec<String>,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// One column as the server describes it.
+struct Described {
+    name: String,
+    ty: Type,
+}
+
+impl Table {
+    /// Asks a server what a table looks like, and for its symbols.
+    ///
+    /// # Errors
+    /// A server that cannot be asked, or columns that are no source.
+    pub async fn open(
+        name: &str,
+        config: &SourceConfig,
+        workers: usize,
+        limit: Option<Duration>,
+    ) -> Result<Self> {
+        let started = Instant::now();
+        let location = PgLocation::parse(&config.location)?;
+        let parts = workers.max(4); // Fewer ranges than four are exchanged by the planner after all.
+        // Connections are made as partitions are read: one for each thread, as a rule, and one that
+        // holds the moment. Where plans read several at once, none may wait for another.
+        let pool = location.pool("windrow source", MOST)?;
+        let retry = Retry::new(location.server(), limit);
+        let relation = match location.query() {
+            Some(query) => format!("({}) AS source", query.trim().trim_end_matches(';')),
+            None => location.table().map(ToString::to_string).unwrap_or_default(),
+        };
+        let keys = Keys { entity: config.entity.clone(), time: config.time.clone() };
+        let shown = location.to_string();
+        // All of it is of one moment: if that is lost on the way, another one is taken.
+        let call = || async {
+            let snapshot = Snapshot::take(&pool, &location).await?;
+            let columns = columns_of(&snapshot.describe(&relation).await?, &keys, &shown)?;
+            let schema = &columns.0;
+            let keyed = [&keys.entity, &keys.time].iter().all(|key| schema.index_of(key).is_ok());
+            let (mut ranges, mut tie) = (None, "");
+            if keyed {
+                let (symbols, ty) = snapshot.symbols(&relation, &keys).await?;
+                ranges = Some(ranges_of(&symbols, &ty, parts, &keys));
+                tie = snapshot.tie(&relation, &keys).await?;
+            }
+            Ok::<_, Fault>((snapshot, columns, ranges, tie))
+        };
+        let opened = retry.call("opening the source", call).await?;
+        let (snapshot, (schema, expressions, types), ranges, tie) = opened;
+        for (key, column, default) in
+            [("entity", &config.entity, "symbol"), ("time", &config.time, "ts")]
+        {
+            if column != default && schema.field_with_name(column).is_err() {
+                let known = schema.fields().iter().map(|f| f.name().as_str());
+                return Err(Error::data(format!("{name}: {key} is {column}, which is no column"))
+                    .hint(did_you_mean(column, "columns", known)));
+            }
+        }
+        Ok(Self {
+            name: name.to_string(),
+            config: config.clone(),
+            keys,
+            shown,
+            relation,
+            schema,
+            expressions,
+            types,
+            ranges,
+            tie,
+            snapshot: Arc::new(snapshot),
+            opening: started.elapsed(),
+        })
+    }
+
+    /// The statement for some columns of the rows that meet a condition.
+    fn statement(&self, columns: &[usize], conditions: &[&str]) -> String {
+        let list: Vec<&str> = columns.iter().map(|c| self.expressions[*c].as_str()).collect();
+        let list = if list.is_empty() { "NULL::boolean".to_string() } else { list.join(", ") };
+        let conditions: Vec<&str> = conditions.iter().copied().filter(|c| !c.is_empty()).collect();
+        let condition = match conditions.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE ({})", conditions.join(") AND (")),
+        };
+        let order = match &self.ranges {
+            None => String::new(),
+            Some(_) => {
+                let (entity, time) = (quoted(&self.keys.entity), quoted(&self.keys.time));
+                format!(" ORDER BY {entity}::text COLLATE \"C\", {time}{}", self.tie)
+            }
+        };
+        format!("COPY (SELECT {list} FROM {}{condition}{order}) TO STDOUT BINARY", self.relation)
+    }
+
+    /// What the server does of the filters.
+    fn conditions(&self, filters: &[Expr]) -> Vec<String> {
+        let text = |filter| filter::sql(filter, &self.keys);
+        filters.iter().filter_map(text).collect()
+    }
+}
+
+/// The schema of a source, how the server is asked for each column, and the types that it gives.
+#[allow(clippy::type_complexity)]
+fn columns_of(
+    columns: &[Described],
+    keys: &Keys,
+    shown: &str,
+) -> Result<(SchemaRef, Vec<String>, Vec<Type>)> {
+    let (mut fields, mut expressions, mut types) = (Vec::new(), Vec::new(), Vec::new());
+    for column in columns {
+        let (ty, given) = arrow_type(&column.ty);
+        let wanted = canonical(&column.name, &ty, keys, shown)?;
+        // Numbers that are measures are 64-bit floats, whatever the table holds.
+        let (cast, given) = match wanted {
+            DataType::Float64 if given != Type::FLOAT8 => ("::float8", Type::FLOAT8),
+            DataType::Utf8View if given != Type::TEXT => ("::text", Type::TEXT),
+            _ => (given_as(&column.ty, &given), given),
+        };
+        fields.push(Field::new(&column.name, wanted, true));
+        expressions.push(format!("{}{cast}", quoted(&column.name)));
+        types.push(given);
+    }
+    Ok((Arc::new(Schema::new(fields)), expressions, types))
+}
+
+/// The Arrow type for a type of the server, and the type that it is asked for.
+fn arrow_type(ty: &Type) -> (DataType, Type) {
+    match *ty {
+        Type::BOOL => (DataType::Boolean, Type::BOOL),
+        Type::INT2 => (DataType::Int16, Type::INT2),
+        Type::INT4 => (DataType::Int32, Type::INT4),
+        Type::INT8 => (DataType::Int64, Type::INT8),
+        Type::FLOAT4 => (DataType::Float32, Type::FLOAT4),
+        Type::FLOAT8 | Type::NUMERIC => (DataType::Float64, Type::FLOAT8),
+        Type::DATE => (DataType::Date32, Type::DATE),
+        Type::TIME => (DataType::Time64(TimeUnit::Microsecond), Type::TIME),
+        Type::TIMESTAMP => (DataType::Timestamp(TimeUnit::Microsecond, None), Type::TIMESTAMP),
+        Type::TIMESTAMPTZ => {
+            (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), Type::TIMESTAMPTZ)
+        }
+        Type::BYTEA => (DataType::Binary, Type::BYTEA),
+        _ => (DataType::Utf8View, Type::TEXT),
+    }
+}
+
+/// The cast that makes the server give a type.
+fn given_as(ty: &Type, given: &Type) -> &'static str {
+    match *given {
+        _ if ty == given => "",
+        Type::FLOAT8 => "::float8",
+        _ => "::text",
+    }
+}
+
+/// Cuts sorted symbols into ranges of about equal numbers.
+fn ranges_of(symbols: &[String], ty: &str, parts: usize, keys: &Keys) -> Ranges {
+    let entity = quoted(&keys.entity);
+    let share = symbols.len().div_ceil(parts).max(1);
+    let mut ranges = Ranges { conditions: Vec::new(), splits: Vec::new() };
+    for number in 0..parts {
+        let from = (number * share).min(symbols.len());
+        let some = &symbols[from..(from + share).min(symbols.len())];
+        // An index on the column serves this, whatever its collation.
+        let list: Vec<String> = some.iter().map(|symbol| element(symbol)).collect();
+        let list = format!("{entity} = ANY('{{{}}}'::{ty}[])", list.join(","));
+        match (number, some.first()) {
+            // Rows without a symbol are counted where they are left out.
+            (0, _) => ranges.conditions.push(format!("{list} OR {entity} IS NULL")),
+            (_, Some(first)) => {
+                ranges.conditions.push(list);
+                ranges.splits.push(first.clone());
+            }
+            (_, None) => {
+                ranges.conditions.push("false".to_string());
+                // Behind everything that there is.
+                let last = ranges.splits.last().or(symbols.last()).cloned().unwrap_or_default();
+                ranges.splits.push(last + "\u{10FFFF}");
+            }
+        }
+    }
+    ranges
+}
+
+/// Text as an element of an array in a literal.
+fn element(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\'', "''");
+    format!("\"{escaped}\"")
+}
+
+impl Source for Table {
+    fn config(&self) -> &SourceConfig {
+        &self.config
+    }
+
+    fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    fn input(&self) -> Input {
+        let opening = self.opening.as_secs_f64();
+        Input { location: self.shown.clone(), opening, ..Input::default() }
+    }
+
+    fn describe(&self) -> String {
+        format!("PostgreSQL, {}", self.shown)
+    }
+}
+
+#[async_trait]
+impl TableProvider for Table {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> PlanResult<Vec<TableProviderFilterPushDown>> {
+        let decide = |filter: &&Expr| match filter::sql(filter, &self.keys) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(decide).collect())
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>, // Rows may still be left out above.
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let wanted = projection.unwrap_or(&all);
+        let index = |key: &str| self.schema.index_of(key).ok();
+        // Keys come first: they clean, order and name the rows even where nobody asked for them.
+        let mut columns: Vec<usize> = match &self.ranges {
+            Some(_) => {
+                [&self.keys.entity, &self.keys.time].iter().filter_map(|k| index(k)).collect()
+            }
+            None => Vec::new(),
+        };
+        let strict = self.config.duplicates == Duplicates::Error;
+        for column in if strict { &all } else { wanted } {
+            if !columns.contains(column) {
+                columns.push(*column);
+            }
+        }
+        let pushed = self.conditions(filters);
+        let whole = [String::new()];
+        let ranges = self.ranges.as_ref().map_or(&whole[..], |ranges| &ranges.conditions);
+        let mut fields: Vec<Field> =
+            columns.iter().map(|column| self.schema.field(*column).clone()).collect();
+        fields.push(Field::new(ORDINAL, DataType::UInt32, false));
+        let schema = Arc::new(Schema::new(fields));
+        let readers =
+            ranges.iter().enumerate().map(|(number, range)| -> Arc<dyn PartitionStream> {
+                let mut conditions: Vec<&str> = vec![range];
+                conditions.extend(pushed.iter().map(String::as_str));
+                Arc::new(Reader {
+                    snapshot: Arc::clone(&self.snapshot),
+                    statement: self.statement(&columns, &conditions),
+                    types: columns.iter().map(|column| self.types[*column].clone()).collect(),
+                    schema: Arc::clone(&schema),
+                    ordinal: number as u32,
+                })
+            });
+        let scan = StreamingTableExec::try_new(
+            Arc::clone(&schema),
+            readers.collect(),
+            None,
+            [],
+            false,
+            None,
+        )?;
+        let report = Report::new(&self.name);
+        let local = self.ranges.as_ref().map(|_| (0, 1));
+        let about = match &self.ranges {
+            Some(ranges) => format!(
+                "source={}, {}, in order, {} ranges of {}",
+                self.name,
+                self.shown,
+                ranges.conditions.len(),
+                self.keys.entity
+            ),
+            None => format!("source={}, {}", self.name, self.shown),
+        };
+        let splits = self.ranges.as_ref().map(|ranges| ranges.splits.clone());
+        let mut plan: Arc<dyn ExecutionPlan> = Arc::new(CleanExec::try_new(
+            Arc::new(scan),
+            local,
+            splits,
+            about,
+            Arc::clone(&report),
+            (Arc::new(|_, error| error), Arc::new(|_, _| 0)),
+        )?);
+        if local.is_some() {
+            let shown = self.shown.clone();
+            let name: NameFile = Arc::new(move |range| format!("{shown}, range {}", range + 1));
+            plan = Arc::new(DedupExec::try_new(plan, 0, 1, self.config.duplicates, report, name)?);
+        }
+        if columns == *wanted {
+            return Ok(plan);
+        }
+        let schema = plan.schema();
+        let columns = wanted.iter().map(|column| {
+            let name = self.schema.field(*column).name();
+            let at = schema.index_of(name)?;
+            Ok((Arc::new(Column::new(name, at)) as Arc<dyn PhysicalExpr>, name.clone()))
+        });
+        Ok(Arc::new(ProjectionExec::try_new(columns.collect::<PlanResult<Vec<_>>>()?, plan)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cut_symbols() {
+        let keys = Keys { entity: "symbol".into(), time: "ts".into() };
+        let symbols: Vec<String> = ["A", "B\"'\\", "C"].map(str::to_string).to_vec();
+        let ranges = ranges_of(&symbols, "text", 4, &keys);
+        assert_eq!(ranges.splits, ["B\"'\\", "C", "C\u{10FFFF}"]);
+        assert_eq!(
+            ranges.conditions,
+            [
+                "\"symbol\" = ANY('{\"A\"}'::text[]) OR \"symbol\" IS NULL",
+                "\"symbol\" = ANY('{\"B\\\"''\\\\\"}'::text[])",
+                "\"symbol\" = ANY('{\"C\"}'::text[])",
+                "false",
+            ]
+        );
+        let empty = ranges_of(&[], "text", 4, &keys);
+        assert_eq!(empty.conditions.len(), 4);
+        assert!(empty.splits.is_sorted());
+    }
+}
