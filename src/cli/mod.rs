@@ -12,6 +12,7 @@ mod logs;
 mod out;
 mod progress;
 mod run;
+mod runs;
 mod sample;
 mod secrets;
 mod session;
@@ -64,6 +65,10 @@ enum Command {
     Run(run::RunArgs),
     /// Write a source, whatever its layout, as files sorted by symbol and time
     Compact(compact::CompactArgs),
+    /// List the committed runs of a target, and what runs that died left there
+    Runs(runs::RunsArgs),
+    /// Remove what runs that died left in a target
+    Vacuum(runs::VacuumArgs),
     /// Run one statement and print its result
     Sql(sql::SqlArgs),
     /// Type statements and see their results
@@ -166,7 +171,11 @@ fn configuration(command: &Command) -> Result<Config> {
         Command::Sql(args) => args.session.limits.apply(&mut config)?,
         Command::Explain(args) => args.session.limits.apply(&mut config)?,
         Command::Repl(args) => args.limits.apply(&mut config)?,
-        Command::Demo(_) | Command::Check(_) | Command::Functions(_) => {}
+        Command::Demo(_)
+        | Command::Runs(_)
+        | Command::Vacuum(_)
+        | Command::Check(_)
+        | Command::Functions(_) => {}
     }
     Ok(config)
 }
@@ -176,6 +185,8 @@ async fn dispatch(command: Command, config: Config, stop: Stop) -> Result<u8> {
         Command::Demo(args) => demo::run(args, config, stop).await,
         Command::Run(args) => run::run(args, config, stop).await,
         Command::Compact(args) => compact::run(args, config, stop).await,
+        Command::Runs(args) => runs::runs(args, config).await,
+        Command::Vacuum(args) => runs::vacuum(args, config).await,
         Command::Sql(args) => sql::run(args, config).await,
         Command::Repl(_) => Ok(0), // It has its own way with Ctrl-C; see `start`.
         Command::Check(args) => check::run(args, config).await,

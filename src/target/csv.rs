@@ -21,6 +21,12 @@ fn record_path(target: &Path) -> PathBuf {
     target.with_file_name(format!(".{name}.windrow.json"))
 }
 
+/// The record of the run that wrote a file.
+pub(super) fn record(target: &Path) -> Result<Option<Record>> {
+    let path = record_path(target);
+    if path.exists() { Record::read(&path).map(Some) } else { Ok(None) }
+}
+
 /// Refuses a file that no run wrote.
 pub(super) fn check_owner(target: &Path) -> Result<()> {
     if !target.exists() || record_path(target).exists() {
@@ -36,7 +42,7 @@ pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Re
             .hint("write to a directory, or take partition_by out of the header"));
     }
     let path = record_path(target);
-    let held = if path.exists() { Some(Record::read(&path)?) } else { None };
+    let held = record(target)?;
     check_scope(target, held.as_ref(), &job)?;
     let stage = Stage::new(target, lock);
     let mut record = std::mem::take(&mut job.record);

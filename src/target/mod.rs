@@ -13,6 +13,7 @@ mod part;
 mod postgres;
 mod press;
 mod progress;
+mod runs;
 mod staging;
 mod watermark;
 
@@ -35,6 +36,7 @@ pub use file::ParquetFile;
 pub use parquet::notes;
 pub use postgres::PgTarget;
 pub use progress::Progress;
+pub use runs::{Run, runs, vacuum};
 pub use staging::Lock;
 
 pub use crate::store::password;
@@ -283,7 +285,8 @@ pub async fn open(target: &Target, workers: usize, limit: Option<Duration>) -> R
 /// Of the plan, of an audit, or of the place; the target is then as it was.
 pub async fn write(target: &Target, lock: &Lock, job: Job) -> Result<Record> {
     job.progress.watch(&job.plan);
-    match target {
+    let started = job.started;
+    let written = match target {
         Target::Parquet(path) => parquet::write(path, lock, job).await,
         Target::Csv(path) if job.append => Err(Error::target(format!(
             "{} is a CSV file, which no rows are added to",
@@ -299,7 +302,9 @@ pub async fn write(target: &Target, lock: &Lock, job: Job) -> Result<Record> {
                 lock.server().ok_or_else(|| Error::internal("a table without its lock"))?;
             postgres::write(table, server, lock.run(), job).await
         }
-    }
+    };
+    // The record itself cannot tell how long its commit took.
+    written.map(|record| Record { seconds: started.elapsed().as_secs_f64(), ..record })
 }
 
 /// Refuses to replace rows that this run does not compute. `held` is the record of the target.

@@ -105,15 +105,34 @@ fn beside(path: &Path, what: &str) -> PathBuf {
 
 /// Removes what killed runs left beside a target that this process has locked.
 pub(super) fn clean(path: &Path) -> Result<()> {
-    let stage = beside(path, "stage-");
-    let prefix = stage.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let entries = std::fs::read_dir(parent(path)).map_err(|error| unwritable(path, &error))?;
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            remove(&entry.path()).map_err(|error| unwritable(&entry.path(), &error))?;
-        }
+    for stage in stages(path).map_err(|error| unwritable(path, &error))? {
+        remove(&stage).map_err(|error| unwritable(&stage, &error))?;
     }
     Ok(())
+}
+
+/// What killed runs left beside a target: everything that is not of the run at work there.
+pub(super) fn leftovers(path: &Path) -> Vec<String> {
+    let lock = beside(path, "lock");
+    let busy = File::open(&lock).is_ok_and(|file| file.try_lock_shared().is_err());
+    // The name of the run stands in the lock and in that of its stage.
+    let holder = std::fs::read_to_string(&lock).unwrap_or_default();
+    let at_work = |stage: &PathBuf| {
+        let name = stage.to_string_lossy();
+        let run = name.rsplit_once("windrow-stage-").map_or("", |(_, run)| run);
+        busy && holder.contains(run)
+    };
+    let stages = stages(path).unwrap_or_default().into_iter();
+    stages.filter(|stage| !at_work(stage)).map(|stage| stage.display().to_string()).collect()
+}
+
+/// The directories and files that stand beside a target.
+fn stages(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let stage = beside(path, "stage-");
+    let prefix = stage.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let entries = std::fs::read_dir(parent(path))?.flatten();
+    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+    Ok(ours.map(|entry| entry.path()).collect())
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {

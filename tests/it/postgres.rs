@@ -585,3 +585,54 @@ fn reading_goes_on_after_a_cut() {
         assert_eq!(bits(folder, "found", "rsi_14"), expected);
     }
 }
+
+#[test]
+fn runs_are_listed_and_leftovers_removed() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    let table = base.url("features");
+    for target in [table.as_str(), "out", "out.csv"] {
+        let (_, told) = fails(folder, &["runs", target]);
+        assert!(told.contains("holds nothing that windrow wrote; name a target"), "{told}");
+        ok(folder, &args(target, &["--set", "state=1"]));
+        ok(folder, &args(target, &["--set", "state=2"]));
+        let killed = windrow(folder)
+            .args(args(target, &[]))
+            .env("WINDROW_FAULT", "rows-written")
+            .stderr(Stdio::null())
+            .status();
+        assert!(!killed.unwrap().success());
+        settled(&base);
+        let listed = run_json(folder, &["runs", target]);
+        let runs = listed["runs"].as_array().unwrap();
+        // A CSV file has the record of the last run only.
+        assert_eq!(runs.len(), if target == "out.csv" { 1 } else { 2 }, "{listed}");
+        let last = runs.last().unwrap();
+        assert_eq!((&last["set"], &last["rows"]), (&"set".into(), &ROWS.into()));
+        assert_eq!(last["first"], "2019-04-14");
+        assert!(last["committed"].as_str().unwrap() >= runs[0]["committed"].as_str().unwrap());
+        assert_eq!(listed["leftovers"].as_array().unwrap().len(), 1, "{listed}");
+        let told = String::from_utf8(run(folder, &["runs", target]).stderr).unwrap();
+        assert!(told.starts_with("left by a run that died: "), "{told}");
+        let removed = run_json(folder, &["vacuum", target]);
+        assert_eq!(removed["removed"], listed["leftovers"]);
+        assert_eq!(run_json(folder, &["runs", target])["leftovers"].as_array().unwrap().len(), 0);
+        let told = String::from_utf8(run(folder, &["vacuum", target]).stderr).unwrap();
+        assert!(told.starts_with("nothing to remove"), "{told}");
+    }
+    // What a run at work has beside its target is no leftover.
+    for target in [table.as_str(), "out"] {
+        let held = windrow(folder)
+            .args(args(target, &[]))
+            .env("WINDROW_FAULT", "wait:rows-written")
+            .stderr(Stdio::null())
+            .spawn();
+        let mut held = held.unwrap();
+        std::thread::sleep(Duration::from_secs(3));
+        assert_eq!(run_json(folder, &["runs", target])["leftovers"].as_array().unwrap().len(), 0);
+        let (_, told) = fails(folder, &["vacuum", target]);
+        assert!(told.contains("another run is writing"), "{told}");
+        assert!(held.wait().unwrap().success());
+    }
+}

@@ -92,16 +92,10 @@ impl Work<'_> {
         for statement in self.changes.before.iter().chain(&self.partitions) {
             run(statement).await?;
         }
-        // Readers go on; who writes waits.
-        run(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", shape.table)).await?;
-        self.delete(work).await?;
-        let moved = format!(
-            "INSERT INTO {} ({1}) SELECT {1} FROM {2}",
-            shape.table,
-            shape.names(),
-            server.stage
-        );
-        let moved = work.execute(&moved, &[]).await.map_err(|error| self.explain(&error))?;
+        let moved = match self.changes.becomes {
+            true => self.rename(work).await?,
+            false => self.replace(work).await?,
+        };
         if moved != self.copied {
             // An unlogged table is empty after a crash of the server.
             let error = Error::target(format!(
@@ -116,8 +110,31 @@ impl Work<'_> {
         for statement in shape.comment() {
             run(&statement).await?;
         }
-        self.leave_record(work).await.map_err(&wrong)?;
-        run(&format!("DROP TABLE {}", server.stage)).await
+        self.leave_record(work).await.map_err(&wrong)
+    }
+
+    /// Makes the table beside the target; gives its rows.
+    async fn rename(&self, work: &Transaction<'_>) -> Result<u64, Fault> {
+        let wrong = self.server.fault("making the table");
+        let count = format!("SELECT count(*) FROM {}", self.server.stage);
+        let rows: i64 = work.query_one(&count, &[]).await.map_err(&wrong)?.get(0);
+        work.batch_execute(&self.shape.rename(&self.server.stage)).await.map_err(&wrong)?;
+        Ok(u64::try_from(rows).unwrap_or_default())
+    }
+
+    /// Deletes the rows of the scope and moves the new ones in; gives their number.
+    async fn replace(&self, work: &Transaction<'_>) -> Result<u64, Fault> {
+        let (shape, server) = (self.shape, self.server);
+        let wrong = server.fault("moving the rows");
+        // Readers go on; who writes waits.
+        let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", shape.table);
+        work.batch_execute(&lock).await.map_err(&wrong)?;
+        self.delete(work).await?;
+        let (table, names, stage) = (&shape.table, shape.names(), &server.stage);
+        let moved = format!("INSERT INTO {table} ({names}) SELECT {names} FROM {stage}");
+        let moved = work.execute(&moved, &[]).await.map_err(|error| self.explain(&error))?;
+        work.batch_execute(&format!("DROP TABLE {stage}")).await.map_err(&wrong)?;
+        Ok(moved)
     }
 
     /// Deletes the rows of the scope.

@@ -11,6 +11,7 @@ mod server;
 mod table;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::physical_plan::ExecutionPlanProperties;
@@ -21,7 +22,7 @@ use tracing::Instrument;
 
 use super::audit::{Auditor, Findings, empty_columns, judge};
 use super::watermark::Watermarks;
-use super::{Job, complete, fault};
+use super::{Job, Run, complete, fault};
 use crate::error::{Error, Result};
 use crate::store::{PgLocation, Record, RecordFile, TableName};
 use chunks::Chunks;
@@ -97,6 +98,14 @@ impl PgTarget {
 /// Connections that copy at a time, where the URL does not say. The server has one process for each.
 fn connections(target: &PgTarget, workers: usize) -> usize {
     target.connections.unwrap_or(workers.clamp(2, 8))
+}
+
+/// The runs of a table, oldest first, and what those that died left beside it.
+pub(super) async fn runs(
+    target: &PgTarget,
+    limit: Option<Duration>,
+) -> Result<(Vec<Run>, Vec<String>)> {
+    Server::runs(target, limit).await
 }
 
 /// Writes a job into the table and commits it.

@@ -12,6 +12,7 @@ use super::table::{Changes, Column, Held, Shape};
 use super::{PgTarget, connections};
 use crate::error::{Error, Result};
 use crate::store::{Fault, PgLocation, Retry, TableName, connection};
+use crate::target::Run;
 
 /// The table of records, in the schema of the target.
 pub(super) const RUNS: &str = "windrow_runs";
@@ -56,32 +57,119 @@ impl Server {
         workers: usize,
         limit: Option<Duration>,
     ) -> Result<Self> {
-        let location = target.location.clone();
         // One more than those that copy: it holds the lock.
-        let pool = location.pool(&format!("windrow {run}"), connections(target, workers) + 1)?;
-        let retry = Arc::new(Retry::new(location.server(), limit));
+        let server = Self::at(target, run, connections(target, workers) + 1, limit).await?;
+        let retry = Arc::clone(&server.retry);
+        retry.call("taking the table", || server.take()).await?;
+        retry.call("cleaning up", || server.clean()).await?;
+        retry.call("looking at the table", || server.check_owner()).await?;
+        Ok(server)
+    }
+
+    /// A table that nobody takes: to look at it.
+    async fn at(
+        target: &PgTarget,
+        run: String,
+        most: usize,
+        limit: Option<Duration>,
+    ) -> Result<Self> {
+        let location = target.location.clone();
+        let pool = location.pool(&format!("windrow {run}"), most)?;
         let mut server = Self {
             name: String::new(),
             table: target.table.clone(),
             stage: target.table.clone(),
             pool,
-            retry,
+            retry: Arc::new(Retry::new(location.server(), limit)),
             control: Mutex::new(None),
             run,
             key: 0,
             location,
         };
         server.name = server.full_name().await?;
-        let prefix = prefix(&server.name);
         let digits: String = server.run.chars().filter(char::is_ascii_alphanumeric).collect();
-        server.stage = server.table.beside(format!("{prefix}{digits}"));
+        server.stage = server.table.beside(format!("{}{digits}", prefix(&server.name)));
         let hash = Sha256::digest(server.name.as_bytes());
         server.key = i64::from_be_bytes(std::array::from_fn(|i| hash[i]));
-        let retry = Arc::clone(&server.retry);
-        retry.call("taking the table", || server.take()).await?;
-        retry.call("cleaning up", || server.clean(&prefix)).await?;
-        retry.call("looking at the table", || server.check_owner()).await?;
         Ok(server)
+    }
+
+    /// The runs of the table, oldest first, and the tables that runs that died left beside it.
+    pub(super) async fn runs(
+        target: &PgTarget,
+        limit: Option<Duration>,
+    ) -> Result<(Vec<Run>, Vec<String>)> {
+        let server = Self::at(target, "runs".to_string(), 1, limit).await?;
+        server.retry.call("asking for the runs", || server.seen()).await
+    }
+
+    async fn seen(&self) -> Result<(Vec<Run>, Vec<String>), Fault> {
+        let client = self.connection().await?;
+        let fault = self.fault("asking for the runs");
+        let records = self.table.beside(RUNS);
+        let mut runs = Vec::new();
+        if self.exists(&client, &records).await.map_err(&fault)? {
+            let sql = format!(
+                "SELECT run, to_char(committed AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
+                 set, rows, first, last, seconds, version FROM {records} WHERE target = $1 ORDER BY committed"
+            );
+            let run = |row: &tokio_postgres::Row| Run {
+                run: row.get(0),
+                committed: row.get(1),
+                set: row.get(2),
+                rows: u64::try_from(row.get::<_, i64>(3)).unwrap_or_default(),
+                first: row.get(4),
+                last: row.get(5),
+                seconds: row.get(6),
+                version: row.get(7),
+            };
+            let rows = client.query(&sql, &[&self.name]).await.map_err(&fault)?;
+            runs = rows.iter().map(run).collect();
+        }
+        let holder = self.holder(&client).await.map_err(&fault)?.map(|(name, _)| name);
+        // The letters and digits of the run at work are the end of its table's name.
+        let holder = holder.as_deref().and_then(|name| name.strip_prefix("windrow "));
+        let holder: String = holder
+            .unwrap_or("-")
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+            .collect();
+        let holder = holder.replace('-', "");
+        let stages = self.stages(&client).await.map_err(&fault)?;
+        let dead = |stage: &String| holder.is_empty() || !stage.ends_with(&holder);
+        Ok((runs, stages.into_iter().filter(dead).collect()))
+    }
+
+    async fn exists(
+        &self,
+        client: &Object,
+        table: &TableName,
+    ) -> Result<bool, tokio_postgres::Error> {
+        let sql = "SELECT to_regclass($1) IS NOT NULL";
+        Ok(client.query_one(sql, &[&table.to_string()]).await?.get(0))
+    }
+
+    /// The tables beside the target.
+    async fn stages(&self, client: &Object) -> Result<Vec<String>, tokio_postgres::Error> {
+        let (schema, _) = self.name.split_once('.').unwrap_or(("public", ""));
+        let sql = "SELECT relname::text FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace \
+                   WHERE nspname = $1 AND starts_with(relname::text, $2) AND relkind = 'r'";
+        let rows = client.query(sql, &[&schema, &prefix(&self.name)]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Who holds the lock: its name and its process at the server.
+    async fn holder(
+        &self,
+        client: &Object,
+    ) -> Result<Option<(String, i32)>, tokio_postgres::Error> {
+        // The two halves of the key, as pg_locks shows them.
+        let sql = "SELECT application_name, pg_locks.pid FROM pg_locks JOIN pg_stat_activity USING (pid) \
+                   WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
+                   AND (classid::bigint << 32) | objid::bigint = $1 \
+                   AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let row = client.query_opt(sql, &[&self.key]).await?;
+        Ok(row.map(|row| (row.get(0), row.get(1))))
     }
 
     /// What an error of this server means.
@@ -134,16 +222,8 @@ impl Server {
             *control = Some(client);
             return Ok(());
         }
-        // The two halves of the key, as pg_locks shows them.
-        let sql = "SELECT application_name, pg_locks.pid FROM pg_locks JOIN pg_stat_activity USING (pid) \
-                   WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
-                   AND (classid::bigint << 32) | objid::bigint = $1 \
-                   AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-        let holder = client.query_opt(sql, &[&self.key]).await.map_err(&fault)?;
-        let holder: (String, i32) = match &holder {
-            Some(row) => (row.get(0), row.get(1)),
-            None => ("a run that just ended".to_string(), 0),
-        };
+        let holder = self.holder(&client).await.map_err(&fault)?;
+        let holder = holder.unwrap_or_else(|| ("a run that just ended".to_string(), 0));
         // What this run held before its connection broke is released when the server sees it.
         let transient = holder.0 == format!("windrow {}", self.run) || holder.1 == 0;
         let error = Error::target(format!(
@@ -154,14 +234,11 @@ impl Server {
     }
 
     /// Drops the tables of runs that died: nobody else has one here, for this run has the lock.
-    async fn clean(&self, prefix: &str) -> Result<(), Fault> {
+    async fn clean(&self) -> Result<(), Fault> {
         let client = self.connection().await?;
         let fault = self.fault("dropping what a dead run left");
-        let (schema, _) = self.name.split_once('.').unwrap_or(("public", ""));
-        let sql = "SELECT relname::text FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace \
-                   WHERE nspname = $1 AND starts_with(relname::text, $2) AND relkind = 'r'";
-        for row in client.query(sql, &[&schema, &prefix]).await.map_err(&fault)? {
-            let table = self.table.beside(row.get::<_, String>(0));
+        for stage in self.stages(&client).await.map_err(&fault)? {
+            let table = self.table.beside(stage);
             client.batch_execute(&format!("DROP TABLE IF EXISTS {table}")).await.map_err(&fault)?;
             tracing::info!("dropped {table}, which a run that died left");
         }
@@ -176,9 +253,7 @@ impl Server {
             return Ok(());
         }
         let runs = self.table.beside(RUNS);
-        let named = runs.to_string();
-        let known = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&named]).await;
-        if known.map_err(&fault)?.get::<_, bool>(0) {
+        if self.exists(&client, &runs).await.map_err(&fault)? {
             let sql = format!("SELECT 1 FROM {runs} WHERE target = $1 LIMIT 1");
             if client.query_opt(&sql, &[&self.name]).await.map_err(&fault)?.is_some() {
                 return Ok(());
@@ -220,7 +295,7 @@ impl Server {
             let sql = format!(
                 "DROP TABLE IF EXISTS {0}; {1}",
                 self.stage,
-                shape.create_stage(&self.stage)
+                shape.create_stage(&self.stage, &changes)
             );
             client.batch_execute(&sql).await.map_err(&fault)?;
             let runs = self.table.beside(RUNS);

@@ -116,24 +116,29 @@ impl Shape {
         self.columns.iter().map(|c| quoted(&c.name)).collect::<Vec<_>>().join(", ")
     }
 
-    /// Makes the table beside.
-    pub(super) fn create_stage(&self, stage: &TableName) -> String {
+    /// Makes the table beside. One that becomes the target has to outlast a crash of the server.
+    pub(super) fn create_stage(&self, stage: &TableName, changes: &Changes) -> String {
         let columns: Vec<String> = self.columns.iter().map(Column::declared).collect();
-        // Nothing looks at its statistics, and it is gone before anything could be cleaned in it.
-        format!(
-            "CREATE UNLOGGED TABLE {stage} ({}) WITH (autovacuum_enabled = false)",
-            columns.join(", ")
-        )
+        let columns = columns.join(", ");
+        match changes.becomes {
+            true => format!("CREATE TABLE {stage} ({columns})"),
+            // Nothing looks at its statistics, and it is gone before anything could be cleaned.
+            false => format!(
+                "CREATE UNLOGGED TABLE {stage} ({columns}) WITH (autovacuum_enabled = false)"
+            ),
+        }
     }
 
-    /// Makes the table itself, without its key, which is made when the rows are in.
+    /// Makes the table beside the target.
+    pub(super) fn rename(&self, stage: &TableName) -> String {
+        format!("ALTER TABLE {stage} RENAME TO {}", quoted(&self.table.table))
+    }
+
+    /// Makes a table with partitions, without its key, which is made when the rows are in.
     fn create(&self) -> String {
         let columns: Vec<String> = self.columns.iter().map(Column::declared).collect();
-        let partition = match self.partition {
-            Some(_) => format!(" PARTITION BY RANGE ({})", quoted(&self.time)),
-            None => String::new(),
-        };
-        format!("CREATE TABLE {} ({}){partition}", self.table, columns.join(", "))
+        let (columns, time) = (columns.join(", "), quoted(&self.time));
+        format!("CREATE TABLE {} ({columns}) PARTITION BY RANGE ({time})", self.table)
     }
 
     fn add_key(&self) -> String {
@@ -158,11 +163,10 @@ impl Shape {
     /// What it takes to bring a table with these columns there. `held` is None if there is none.
     pub(super) fn changes(&self, held: Option<&Held>) -> Result<Changes> {
         let Some(held) = held else {
-            return Ok(Changes {
-                before: vec![self.create()],
-                after: vec![self.add_key()],
-                ..Changes::default()
-            });
+            let becomes = self.partition.is_none();
+            let before = if becomes { Vec::new() } else { vec![self.create()] };
+            let after = vec![self.add_key()];
+            return Ok(Changes { becomes, before, after, ..Changes::default() });
         };
         if self.partition.is_some() && !held.partitioned {
             return Err(Error::target(format!("{} exists and is not partitioned", self.shown))
@@ -261,6 +265,8 @@ pub(super) struct Held {
 /// Statements that bring a table into shape.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
+    /// There is no target: the table beside becomes it, and its rows are not moved.
+    pub(super) becomes: bool,
     /// Before the rows are moved.
     pub(super) before: Vec<String>,
     /// After it.

@@ -1,0 +1,102 @@
+//! `windrow runs` and `windrow vacuum`: what a target has seen, and what runs that died left there.
+
+use std::io::{BufWriter, stdout};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
+use clap::Args;
+use serde_json::json;
+
+use super::out::print_json;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::render::{Format, Limit, Printer};
+use crate::target::{self, Run, Target};
+
+#[derive(Debug, Args)]
+pub(super) struct RunsArgs {
+    /// A directory, a .csv file, postgres://user@host/db?table=T, or a target of windrow.yaml
+    #[arg(value_name = "TARGET")]
+    target: String,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VacuumArgs {
+    /// A directory, a .csv file, postgres://user@host/db?table=T, or a target of windrow.yaml
+    #[arg(value_name = "TARGET")]
+    target: String,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn named(target: &str, config: &Config) -> Result<Target> {
+    Target::parse(config.targets.get(target).map_or(target, String::as_str))?.resolved()
+}
+
+pub(super) async fn runs(args: RunsArgs, config: Config) -> Result<u8> {
+    let target = named(&args.target, &config)?;
+    let (runs, left) = target::runs(&target, config.timeout).await?;
+    if args.json {
+        let run = |run: &Run| {
+            json!({
+                "run": run.run, "committed": run.committed, "set": run.set, "rows": run.rows,
+                "first": run.first, "last": run.last, "seconds": run.seconds, "version": run.version,
+            })
+        };
+        let runs: Vec<_> = runs.iter().map(run).collect();
+        print_json(&json!({"target": target.to_string(), "runs": runs, "leftovers": left}))?;
+        return Ok(0);
+    }
+    let batch = table(&runs).map_err(|error| Error::internal(error.to_string()))?;
+    let out = BufWriter::new(stdout());
+    let mut printer = Printer::new(Format::Table, &batch.schema(), out, Limit::All);
+    printer.batch(&batch)?;
+    printer.finish()?;
+    for name in left {
+        eprintln!("left by a run that died: {name}; `windrow vacuum` removes it");
+    }
+    Ok(0)
+}
+
+/// The runs as a table.
+fn table(runs: &[Run]) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let text = |of: fn(&Run) -> &str| -> ArrayRef {
+        Arc::new(runs.iter().map(|run| Some(of(run))).collect::<StringArray>())
+    };
+    let known = |of: fn(&Run) -> Option<&str>| -> ArrayRef {
+        Arc::new(runs.iter().map(of).collect::<StringArray>())
+    };
+    let rows: UInt64Array = runs.iter().map(|run| Some(run.rows)).collect();
+    let seconds: Float64Array =
+        runs.iter().map(|run| Some((run.seconds * 100.0).round() / 100.0)).collect();
+    RecordBatch::try_from_iter([
+        ("committed", text(|run| &run.committed)),
+        ("set", text(|run| &run.set)),
+        ("rows", Arc::new(rows) as ArrayRef),
+        ("first", known(|run| run.first.as_deref())),
+        ("last", known(|run| run.last.as_deref())),
+        ("seconds", Arc::new(seconds)),
+        ("version", text(|run| &run.version)),
+        ("run", text(|run| &run.run)),
+    ])
+}
+
+pub(super) async fn vacuum(args: VacuumArgs, config: Config) -> Result<u8> {
+    let target = named(&args.target, &config)?;
+    let removed = target::vacuum(&target, config.timeout).await?;
+    if args.json {
+        print_json(&json!({"target": target.to_string(), "removed": removed}))?;
+        return Ok(0);
+    }
+    for name in &removed {
+        eprintln!("removed {name}");
+    }
+    if removed.is_empty() {
+        eprintln!("nothing to remove: no run that died left anything in {target}");
+    }
+    Ok(0)
+}

@@ -1,0 +1,86 @@
+//! What runs a target has seen, and what those that died left behind.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Target, csv, open, postgres, staging};
+use crate::error::{Error, Result};
+use crate::store::{Record, SymbolRange, records};
+
+/// One committed run, as its record tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Its name.
+    pub run: String,
+    /// When it was committed, RFC 3339 in UTC.
+    pub committed: String,
+    /// The feature set.
+    pub set: String,
+    /// Rows written.
+    pub rows: u64,
+    /// The first time among them, ISO 8601.
+    pub first: Option<String>,
+    /// The last.
+    pub last: Option<String>,
+    /// Wall seconds.
+    pub seconds: f64,
+    /// The version of windrow.
+    pub version: String,
+}
+
+impl From<Record> for Run {
+    fn from(record: Record) -> Self {
+        let range = |marks: &BTreeMap<String, SymbolRange>| {
+            let first = marks.values().map(|range| range.first.clone()).min();
+            (first, marks.values().map(|range| range.last.clone()).max())
+        };
+        let (first, last) = range(&record.watermarks);
+        Self {
+            run: record.run,
+            committed: record.committed,
+            set: record.set,
+            rows: record.rows,
+            first,
+            last,
+            seconds: record.seconds,
+            version: record.windrow,
+        }
+    }
+}
+
+/// The runs of a target, oldest first, and the names of what killed runs left beside it.
+///
+/// # Errors
+/// A target that no run wrote, or that cannot be read.
+pub async fn runs(target: &Target, limit: Option<Duration>) -> Result<(Vec<Run>, Vec<String>)> {
+    let (runs, left) = match target {
+        Target::Parquet(path) => {
+            let read = |path: &PathBuf| Record::read(path).map(Run::from);
+            let runs = records(path).iter().map(read).collect::<Result<_>>()?;
+            (runs, staging::leftovers(path))
+        }
+        Target::Csv(path) => {
+            let record = csv::record(path)?;
+            (record.into_iter().map(Run::from).collect(), staging::leftovers(path))
+        }
+        Target::Postgres(table) => postgres::runs(table, limit).await?,
+    };
+    if runs.is_empty() && left.is_empty() {
+        return Err(Error::target(format!("{target} holds nothing that windrow wrote"))
+            .hint("name a target of `windrow run`"));
+    }
+    Ok((runs, left))
+}
+
+/// Removes what killed runs left beside a target; gives its names. It fails while a run is at work
+/// there.
+///
+/// # Errors
+/// As [`runs`], or another run.
+pub async fn vacuum(target: &Target, limit: Option<Duration>) -> Result<Vec<String>> {
+    let (_, left) = runs(target, limit).await?;
+    // Whoever opens a target cleans it.
+    drop(open(target, 1, limit).await?);
+    Ok(left)
+}
