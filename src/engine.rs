@@ -2,6 +2,7 @@
 //! nothing here prints, parses a command line or reads a key press.
 
 mod compact;
+mod export;
 mod memory;
 mod plan;
 mod query;
@@ -29,6 +30,7 @@ use crate::sql::blame;
 use crate::store::PgLocation;
 
 pub use compact::CompactOptions;
+pub use export::{Export, ExportOptions, Exported, export};
 use memory::SharedPool;
 pub use plan::{OutputColumn, Planned};
 pub use query::Query;

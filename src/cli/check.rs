@@ -50,7 +50,7 @@ async fn findings(engine: &Engine, path: &str) -> Vec<Error> {
 }
 
 /// The `.sql` files of the arguments: directories are walked.
-fn files(given: &[String]) -> Result<Vec<String>> {
+pub(super) fn files(given: &[String]) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for name in given {
         let path = Path::new(name);

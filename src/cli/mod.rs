@@ -7,6 +7,7 @@ mod check;
 mod compact;
 mod demo;
 mod explain;
+mod export;
 mod functions;
 mod logs;
 mod out;
@@ -63,6 +64,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Compute a feature set and write it to a target, whole or not at all
     Run(run::RunArgs),
+    /// Compute many feature sets and write them to the targets of windrow.yaml
+    Export(export::ExportArgs),
     /// Write a source, whatever its layout, as files sorted by symbol and time
     Compact(compact::CompactArgs),
     /// List the committed runs of a target, and what runs that died left there
@@ -157,7 +160,7 @@ fn start(command: Command) -> Result<u8> {
 impl Command {
     /// Whether it has something to put in order when it is stopped.
     fn writes(&self) -> bool {
-        matches!(self, Self::Demo(_) | Self::Run(_) | Self::Compact(_))
+        matches!(self, Self::Demo(_) | Self::Run(_) | Self::Export(_) | Self::Compact(_))
     }
 }
 
@@ -167,6 +170,7 @@ fn configuration(command: &Command) -> Result<Config> {
     let mut config = Config::load(&here, &|name| std::env::var(name).ok())?;
     match command {
         Command::Run(args) => args.apply(&mut config)?,
+        Command::Export(args) => args.session.limits.apply(&mut config)?,
         Command::Compact(args) => args.apply(&mut config)?,
         Command::Sql(args) => args.session.limits.apply(&mut config)?,
         Command::Explain(args) => args.session.limits.apply(&mut config)?,
@@ -184,6 +188,7 @@ async fn dispatch(command: Command, config: Config, stop: Stop) -> Result<u8> {
     match command {
         Command::Demo(args) => demo::run(args, config, stop).await,
         Command::Run(args) => run::run(args, config, stop).await,
+        Command::Export(args) => export::run(args, config, stop).await,
         Command::Compact(args) => compact::run(args, config, stop).await,
         Command::Runs(args) => runs::runs(args, config).await,
         Command::Vacuum(args) => runs::vacuum(args, config).await,

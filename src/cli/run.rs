@@ -160,7 +160,7 @@ pub(super) fn line(outcome: &Outcome) -> String {
 }
 
 /// What was done, for programs. docs/command-line.md describes each key.
-fn summary(outcome: &Outcome) -> Value {
+pub(super) fn summary(outcome: &Outcome) -> Value {
     let record = &outcome.record;
     let pair = |(what, why): &(String, String)| json!({"what": what, "why": why});
     json!({

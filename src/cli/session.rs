@@ -83,7 +83,16 @@ impl SessionArgs {
 impl SourceArgs {
     /// Opens the sources that were given, then those of the configuration.
     pub(super) async fn open(&self, engine: &mut Engine) -> Result<()> {
+        for (name, location) in self.named()? {
+            engine.add_source(&name, &location).await?;
+        }
+        engine.add_configured_sources().await
+    }
+
+    /// Names and locations.
+    pub(super) fn named(&self) -> Result<Vec<(String, String)>> {
         let mut seen = std::collections::BTreeSet::new();
+        let mut named = Vec::new();
         for given in &self.sources {
             let (name, location) = given.split_once('=').ok_or_else(|| {
                 Error::usage(format!("--source {given} has no name"))
@@ -93,8 +102,8 @@ impl SourceArgs {
                 return Err(Error::usage(format!("--source {} is given twice", name.trim()))
                     .hint("give each source a name of its own"));
             }
-            engine.add_source(name.trim(), location).await?;
+            named.push((name.trim().to_string(), location.to_string()));
         }
-        engine.add_configured_sources().await
+        Ok(named)
     }
 }

@@ -194,11 +194,11 @@ fn real(path: &Path) -> PathBuf {
 }
 
 /// One attempt at a run.
-struct Attempt<'a> {
-    engine: &'a Engine,
-    planned: &'a Planned,
-    options: &'a RunOptions,
-    without: &'a BTreeSet<String>,
+pub(super) struct Attempt<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) planned: &'a Planned,
+    pub(super) options: &'a RunOptions,
+    pub(super) without: &'a BTreeSet<String>,
 }
 
 impl Attempt<'_> {
@@ -417,7 +417,7 @@ impl Attempt<'_> {
     }
 
     /// What is known of the run before its rows.
-    fn record(&self, left_out: Vec<(String, String)>, whole: &[WholeAudit]) -> Record {
+    pub(super) fn record(&self, left_out: Vec<(String, String)>, whole: &[WholeAudit]) -> Record {
         let planned = self.planned;
         let header = &planned.set.header;
         let scope = &self.options.scope;
@@ -539,7 +539,7 @@ fn about_null(output: &super::OutputColumn) -> String {
 }
 
 /// An audit over all rows.
-struct WholeAudit {
+pub(super) struct WholeAudit {
     text: String,
     columns: Vec<String>,
     place: crate::error::Place,

@@ -73,6 +73,18 @@ pub async fn runs(target: &Target, limit: Option<Duration>) -> Result<(Vec<Run>,
     Ok((runs, left))
 }
 
+/// The record of the last run of a target; None if there was none.
+///
+/// # Errors
+/// A record that cannot be read.
+pub async fn latest(target: &Target, limit: Option<Duration>) -> Result<Option<Record>> {
+    match target {
+        Target::Parquet(path) => crate::store::latest(path),
+        Target::Csv(path) => csv::record(path),
+        Target::Postgres(table) => postgres::latest(table, limit).await,
+    }
+}
+
 /// Removes what killed runs left beside a target; gives its names. It fails while a run is at work
 /// there.
 ///

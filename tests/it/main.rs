@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod compact;
+mod export;
 mod kill;
 mod layouts;
 mod messages;

@@ -108,6 +108,11 @@ pub(super) async fn runs(
     Server::runs(target, limit).await
 }
 
+/// The record of the last run of a table.
+pub(super) async fn latest(target: &PgTarget, limit: Option<Duration>) -> Result<Option<Record>> {
+    Server::latest(target, limit).await
+}
+
 /// Writes a job into the table and commits it.
 pub(super) async fn write(
     target: &PgTarget,

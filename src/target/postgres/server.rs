@@ -11,7 +11,7 @@ use super::chunks::Copier;
 use super::table::{Changes, Column, Held, Shape};
 use super::{PgTarget, connections};
 use crate::error::{Error, Result};
-use crate::store::{Fault, PgLocation, Retry, TableName, connection};
+use crate::store::{Fault, PgLocation, Record, Retry, TableName, connection};
 use crate::target::Run;
 
 /// The table of records, in the schema of the target.
@@ -101,6 +101,36 @@ impl Server {
     ) -> Result<(Vec<Run>, Vec<String>)> {
         let server = Self::at(target, "runs".to_string(), 1, limit).await?;
         server.retry.call("asking for the runs", || server.seen()).await
+    }
+
+    /// The record of the last run of the table.
+    pub(super) async fn latest(
+        target: &PgTarget,
+        limit: Option<Duration>,
+    ) -> Result<Option<Record>> {
+        let server = Self::at(target, "runs".to_string(), 1, limit).await?;
+        let text = server.retry.call("asking for the last run", || server.last()).await?;
+        let broken = |error: serde_json::Error| {
+            Error::target(format!("{}: the record of the last run: {error}", server.location))
+                .hint("delete it from windrow_runs and run again")
+        };
+        text.map(|text| serde_json::from_str(&text).map_err(broken)).transpose()
+    }
+
+    async fn last(&self) -> Result<Option<String>, Fault> {
+        let client = self.connection().await?;
+        let fault = self.fault("asking for the last run");
+        let (records, table) = (self.table.beside(RUNS), &self.table);
+        for needed in [&records, table] {
+            if !self.exists(&client, needed).await.map_err(&fault)? {
+                return Ok(None);
+            }
+        }
+        let sql = format!(
+            "SELECT record::text FROM {records} WHERE target = $1 ORDER BY committed DESC LIMIT 1"
+        );
+        let row = client.query_opt(&sql, &[&self.name]).await.map_err(&fault)?;
+        Ok(row.map(|row| row.get(0)))
     }
 
     async fn seen(&self) -> Result<(Vec<Run>, Vec<String>), Fault> {

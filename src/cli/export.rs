@@ -1,0 +1,145 @@
+//! `windrow export`: many feature sets into the targets that windrow.yaml names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::check::files;
+use super::out::print_json;
+use super::progress::ProgressArgs;
+use super::run::{report, summary};
+use super::session::SessionArgs;
+use crate::config::Config;
+use crate::engine::{Engine, Export, ExportOptions, Exported, export};
+use crate::error::{Error, Result};
+use crate::target::{Progress, Stop, Target};
+
+/// The target of sets that have none of their own name.
+const COMMON: &str = "export";
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// Feature sets: .sql files, directories of them, or names
+    #[arg(value_name = "SETS|DIR", required = true)]
+    sets: Vec<String>,
+    #[command(flatten)]
+    pub(super) session: SessionArgs,
+    /// The target of windrow.yaml for every set, with {set} in its location for the set's name
+    #[arg(long, value_name = "TARGET")]
+    to: Option<String>,
+    /// Do only what is not committed yet
+    #[arg(long)]
+    resume: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    progress: ProgressArgs,
+}
+
+pub(super) async fn run(args: ExportArgs, config: Config, stop: Stop) -> Result<u8> {
+    let started = Instant::now();
+    let sets = exports(&args, &config)?;
+    let progress = Arc::new(Progress::default());
+    let options = ExportOptions {
+        sources: args.session.sources.named()?,
+        config,
+        resume: args.resume,
+        progress: Arc::clone(&progress),
+        stop,
+    };
+    let told = |export: &Export, exported: &Exported| {
+        let name = &export.set.name;
+        match exported {
+            Exported::Committed(outcome) => {
+                let _ = report(outcome, false);
+            }
+            Exported::Current => eprintln!("{name}: up to date -> {}", export.target),
+            Exported::Failed(error) => eprintln!("failed: {name}: {error}"),
+            Exported::LeftOut(read) => eprintln!("left out: {name}: it reads {read}, which failed"),
+        }
+    };
+    let work = export(&sets, &options, told);
+    let results = args.progress.shown("export", &progress, work).await?;
+    let count = |is: fn(&Exported) -> bool| results.iter().filter(|result| is(result)).count();
+    let committed = count(|result| matches!(result, Exported::Committed(_)));
+    let current = count(|result| matches!(result, Exported::Current));
+    let failed = count(|result| matches!(result, Exported::Failed(_)));
+    let left_out = count(|result| matches!(result, Exported::LeftOut(_)));
+    let seconds = started.elapsed().as_secs_f64();
+    if args.json {
+        let sets: Vec<Value> = sets.iter().zip(&results).map(|(s, r)| told_json(s, r)).collect();
+        print_json(&json!({
+            "sets": sets, "committed": committed, "current": current, "failed": failed,
+            "left_out": left_out, "seconds": seconds,
+        }))?;
+    }
+    eprintln!(
+        "export: {committed} committed, {current} up to date, {failed} failed, {left_out} left out in {seconds:.2} s"
+    );
+    Ok(u8::from(failed + left_out > 0))
+}
+
+fn told_json(export: &Export, exported: &Exported) -> Value {
+    let (status, rest) = match exported {
+        Exported::Committed(outcome) => ("committed", json!({"run": summary(outcome)})),
+        Exported::Current => ("current", json!({})),
+        Exported::Failed(error) => ("failed", json!({"error": error.to_string()})),
+        Exported::LeftOut(read) => {
+            ("left_out", json!({"error": format!("it reads {read}, which failed")}))
+        }
+    };
+    let mut told = json!({
+        "set": export.set.name, "target": export.target.to_string(), "status": status,
+    });
+    if let (Value::Object(told), Value::Object(rest)) = (&mut told, rest) {
+        told.extend(rest);
+    }
+    told
+}
+
+/// The sets with their targets: one of the same name, or the common one.
+fn exports(args: &ExportArgs, config: &Config) -> Result<Vec<Export>> {
+    let engine = Engine::new(config.clone())?;
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    for name in files(&args.sets)? {
+        let set = engine.find_set(&name)?;
+        let own = config.targets.get(&set.name).filter(|_| args.to.is_none());
+        let common = args.to.as_deref().unwrap_or(COMMON);
+        let location = match (own, config.targets.get(common)) {
+            (Some(own), _) => own.clone(),
+            (None, Some(common)) if common.contains("{set}") => common.replace("{set}", &set.name),
+            (None, Some(_)) if args.to.is_some() || config.targets.len() == 1 => {
+                return Err(Error::usage(format!(
+                    "the target {common} has no {{set}} in its location"
+                ))
+                .hint("write {set} where the name of the set belongs, such as features/{set}"));
+            }
+            (None, None) if args.to.is_some() => {
+                let known = config.targets.keys().map(String::as_str);
+                return Err(Error::usage(format!("windrow.yaml names no target {common}"))
+                    .hint(crate::error::did_you_mean(common, "targets", known)));
+            }
+            _ => {
+                missing.push(set.name);
+                continue;
+            }
+        };
+        let target = Target::parse(&location)?;
+        if let Some(other) = taken.insert(target.to_string(), set.name.clone()) {
+            return Err(Error::usage(format!("{other} and {} both go to {target}", set.name))
+                .hint("give each set a target of its own"));
+        }
+        found.push(Export { set, target });
+    }
+    if !missing.is_empty() {
+        return Err(Error::usage(format!("no target for {}", missing.join(", "))).hint(
+            "name one of the same name in windrow.yaml, or one called export with {set} in its location",
+        ));
+    }
+    Ok(found)
+}

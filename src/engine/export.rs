@@ -1,0 +1,217 @@
+//! Many feature sets into their targets: those that others read first, several at a time, and one
+//! that fails stops nobody but its readers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use super::run::Attempt;
+use super::{Engine, Outcome, Reader, RunOptions, Scope};
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::feature_set::FeatureSet;
+use crate::sql::parse;
+use crate::store::Record;
+use crate::target::{self, Progress, Stop, Target};
+
+/// One feature set and where it goes.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// The set.
+    pub set: FeatureSet,
+    /// Where to.
+    pub target: Target,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub enum Exported {
+    /// It was computed and committed.
+    Committed(Box<Outcome>),
+    /// The target holds just what a run would write: the same plan over the same files.
+    Current,
+    /// It failed; its target is as it was.
+    Failed(Error),
+    /// It reads a set that failed.
+    LeftOut(String),
+}
+
+/// How to export.
+pub struct ExportOptions {
+    /// Settings; threads and memory are shared among the sets.
+    pub config: Config,
+    /// Sources by name, beside those of the configuration.
+    pub sources: Vec<(String, String)>,
+    /// Leave out what is committed already.
+    pub resume: bool,
+    /// Where rows are counted.
+    pub progress: Arc<Progress>,
+    /// When to stop.
+    pub stop: Stop,
+}
+
+/// Exports sets; `done` is told of each as it ends.
+///
+/// # Errors
+/// Only what concerns all of them: sources that cannot be opened, or being stopped.
+pub async fn export(
+    sets: &[Export],
+    options: &ExportOptions,
+    mut done: impl FnMut(&Export, &Exported),
+) -> Result<Vec<Exported>> {
+    let stop = &options.stop;
+    let first = stop.or(options.engine(1)).await?;
+    let rows = first.sources().get("bars").and_then(|bars| bars.rows());
+    options.progress.expect(rows.map(|rows| rows * sets.len() as u64));
+    let mut results: Vec<Option<Exported>> = vec![None; sets.len()];
+    let reads = sets.iter().map(|export| first.reads(&export.set, sets));
+    let reads: Vec<BTreeSet<usize>> = reads.collect();
+    drop(first);
+    let side_by_side = options.config.parallel_workers.min(sets.len()).max(1);
+    let mut running = FuturesUnordered::new();
+    let mut started = vec![false; sets.len()];
+    loop {
+        while running.len() < side_by_side {
+            let Some(next) = next(&reads, &mut started, &results) else { break };
+            let failed = reads[next].iter().find(|read| stops(results[**read].as_ref()));
+            let failed = failed.map(|read| sets[*read].set.name.clone());
+            running.push(async move {
+                let exported = match failed {
+                    Some(name) => Exported::LeftOut(name),
+                    None => options.one(&sets[next], side_by_side).await,
+                };
+                (next, exported)
+            });
+        }
+        let Some((number, exported)) = running.next().await else { break };
+        if let Exported::Failed(error) = &exported
+            && matches!(error.kind(), Kind::Interrupted | Kind::Timeout)
+        {
+            return Err(error.clone());
+        }
+        done(&sets[number], &exported);
+        results[number] = Some(exported);
+    }
+    // Sets that read each other in a circle never began; each says so itself.
+    for (number, result) in results.iter_mut().enumerate().filter(|(_, r)| r.is_none()) {
+        let exported = options.one(&sets[number], 1).await;
+        done(&sets[number], &exported);
+        *result = Some(exported);
+    }
+    Ok(results.into_iter().flatten().collect())
+}
+
+/// The first set that has not begun and reads none that has not ended.
+fn next(
+    reads: &[BTreeSet<usize>],
+    started: &mut [bool],
+    results: &[Option<Exported>],
+) -> Option<usize> {
+    let ready = |number: &usize| {
+        !started[*number] && reads[*number].iter().all(|read| results[*read].is_some())
+    };
+    let found = (0..reads.len()).find(ready)?;
+    started[found] = true;
+    Some(found)
+}
+
+/// Whether what reads a set with this end cannot run.
+fn stops(exported: Option<&Exported>) -> bool {
+    matches!(exported, Some(Exported::Failed(_) | Exported::LeftOut(_)))
+}
+
+impl ExportOptions {
+    /// An engine with a share of the machine.
+    async fn engine(&self, side_by_side: usize) -> Result<Engine> {
+        let mut config = self.config.clone();
+        config.parallel_workers = (config.parallel_workers / side_by_side).max(1);
+        config.memory_limit = config.memory_limit.map(|limit| limit / side_by_side as u64);
+        let mut engine = Engine::new(config)?;
+        for (name, location) in &self.sources {
+            engine.add_source(name, location).await?;
+        }
+        engine.add_configured_sources().await?;
+        Ok(engine)
+    }
+
+    async fn one(&self, export: &Export, side_by_side: usize) -> Exported {
+        let options = RunOptions {
+            target: export.target.clone(),
+            scope: Scope::default(),
+            params: BTreeMap::new(),
+            keep_going: false,
+            progress: Arc::clone(&self.progress),
+            stop: self.stop.clone(),
+        };
+        let work = async {
+            let mut engine = self.stop.or(self.engine(side_by_side)).await?;
+            if self.resume && self.stop.or(engine.is_current(export, &options)).await? {
+                return Ok(Exported::Current);
+            }
+            let outcome = engine.run(export.set.clone(), &options).await?;
+            Ok(Exported::Committed(Box::new(outcome)))
+        };
+        work.await.unwrap_or_else(Exported::Failed)
+    }
+}
+
+impl Engine {
+    /// Which of some sets a set reads by name. What cannot be read says so when it runs.
+    fn reads(&self, set: &FeatureSet, all: &[Export]) -> BTreeSet<usize> {
+        let rendered = set.render(&BTreeMap::new(), &self.has_column());
+        let Ok(sql) = rendered.and_then(|rendered| parse(&rendered.sql)) else {
+            return BTreeSet::new();
+        };
+        let reader = if set.shipped { Reader::Shipped } else { Reader::File(Path::new(&set.path)) };
+        let real = |set: &FeatureSet| Path::new(&set.path).canonicalize().ok();
+        let mut found = BTreeSet::new();
+        for (name, _) in sql.tables() {
+            if self.sources().contains_key(&name) {
+                continue;
+            }
+            let Ok(Some(read)) = self.look_for_set(&name, reader) else { continue };
+            let same = |export: &Export| {
+                export.set.name == read.name
+                    && export.set.shipped == read.shipped
+                    && (read.shipped || real(&export.set) == real(&read))
+            };
+            found.extend(all.iter().position(same).filter(|at| all[*at].set.name != set.name));
+        }
+        found
+    }
+
+    /// Whether a target holds just what a run would write: its last record is of the same plan over
+    /// the same files.
+    async fn is_current(&self, export: &Export, options: &RunOptions) -> Result<bool> {
+        let target = export.target.clone().resolved()?;
+        let Some(held) = target::latest(&target, self.config().timeout).await? else {
+            return Ok(false);
+        };
+        let planned = self.plan_set(export.set.clone(), &options.params).await?;
+        let without = BTreeSet::new();
+        let attempt = Attempt { engine: self, planned: &planned, options, without: &without };
+        let would = attempt.record(Vec::new(), &[]);
+        Ok(same(&held, &would))
+    }
+}
+
+/// Whether a run would write what the record says is there. Of a server nobody knows whether its rows
+/// are the same.
+fn same(held: &Record, would: &Record) -> bool {
+    let inputs = |record: &Record| {
+        let marks = record.inputs.iter().map(|(name, input)| {
+            (name.clone(), input.location.clone(), input.files, input.bytes, input.modified)
+        });
+        marks.collect::<Vec<_>>()
+    };
+    let told = would.inputs.values().all(|input| input.files > 0);
+    told && held.left_out.is_empty()
+        && held.set == would.set
+        && held.fingerprint == would.fingerprint
+        && held.columns == would.columns
+        && (&held.symbols, &held.from, &held.until) == (&None, &None, &None)
+        && inputs(held) == inputs(would)
+}
