@@ -91,10 +91,11 @@ fn session(config: &Config) -> Result<SessionContext> {
     let mut runtime = RuntimeEnvBuilder::new();
     // A limit that somebody set is worth the sorts that keep joins within it.
     options.optimizer.prefer_hash_join = config.memory_limit.is_none();
-    if let Some(limit) = config.memory_limit.or_else(memory::most) {
-        // The rest is for the program itself and for what nobody counts: pages that are read, files
-        // on their way to the disk, what the allocator holds back.
-        let shared = usize::try_from(limit / 4 * 3).unwrap_or(usize::MAX);
+    // Of a limit the rest is for the program itself and for what nobody counts: pages that are read,
+    // files on their way to the disk, what the allocator holds back.
+    let shared = config.memory_limit.map(|limit| limit / 4 * 3).or_else(memory::most);
+    if let Some(shared) = shared {
+        let shared = usize::try_from(shared).unwrap_or(usize::MAX);
         runtime = runtime.with_memory_pool(Arc::new(SharedPool::new(shared)));
         // Sorts keep this much back to merge what they spilled; the default suits large limits. A
         // set that goes there and back has two sorts for each range, of which a source has four.

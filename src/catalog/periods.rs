@@ -37,21 +37,29 @@ pub(super) struct Periods {
 /// Rows that a look takes of a file.
 const LOOK: usize = 256 * 1024;
 
-/// Puts files into periods of about `rows` rows, read by `readers` side by side and sorted in `parts`
-/// ranges of entities; None if the times of the files are not known, or overlap so far that a
-/// period would be much larger.
+/// Rows of an entity in a period, about: each costs a look at its state.
+const TOGETHER: u64 = 16;
+
+/// Puts files into periods of about `rows` rows, more where there are many entities, but no more than
+/// `most`, read by `readers` side by side and sorted in `parts` ranges of entities; None if the times of
+/// the files are not known, or overlap so far that a period would be much larger.
 pub(super) fn periods(
     files: Vec<Candidate>,
     keys: &Keys,
     parts: usize,
     readers: usize,
-    rows: u64,
+    (rows, most): (u64, u64),
 ) -> Option<Periods> {
     let clusters = clusters(files)?;
+    let rows = rows.min(most);
     if clusters.iter().any(|cluster| cluster.rows > 4 * rows) {
         return None;
     }
-    let splits = entities(&clusters, keys, parts)?;
+    // The files of a moment have a row of each entity.
+    let moments = clusters.iter().filter(|cluster| cluster.moment);
+    let entities = moments.map(|cluster| cluster.rows).max().unwrap_or(0);
+    let rows = rows.max(TOGETHER * entities).min(4 * rows).min(most);
+    let splits = first_entities(&clusters, keys, parts)?;
     let mut found = Periods { splits, ..Periods::default() };
     let mut period: Vec<Candidate> = Vec::new();
     let mut held = 0;
@@ -83,6 +91,8 @@ impl Periods {
 struct Cluster {
     files: Vec<Candidate>,
     rows: u64,
+    /// All rows are of one time.
+    moment: bool,
 }
 
 /// The files in the order of their times; those that overlap stand together.
@@ -107,6 +117,7 @@ fn clusters(files: Vec<Candidate>) -> Option<Vec<Cluster>> {
     let mut until: Option<ScalarValue> = None;
     for (least, greatest, rows, file) in known {
         let apart = until.as_ref().is_none_or(|until| least > *until);
+        let moment = least == greatest;
         if until.as_ref().is_none_or(|until| greatest > *until) {
             until = Some(greatest);
         }
@@ -114,8 +125,9 @@ fn clusters(files: Vec<Candidate>) -> Option<Vec<Cluster>> {
             Some(cluster) => {
                 cluster.files.push(file);
                 cluster.rows += rows;
+                cluster.moment &= moment;
             }
-            None => clusters.push(Cluster { files: vec![file], rows }),
+            None => clusters.push(Cluster { files: vec![file], rows, moment }),
         }
     }
     Some(clusters)
@@ -123,7 +135,7 @@ fn clusters(files: Vec<Candidate>) -> Option<Vec<Cluster>> {
 
 /// Entities that cut the rows into ranges of about equal size, as far as footers and a look into some
 /// files tell.
-fn entities(clusters: &[Cluster], keys: &Keys, parts: usize) -> Option<Vec<String>> {
+fn first_entities(clusters: &[Cluster], keys: &Keys, parts: usize) -> Option<Vec<String>> {
     let files: Vec<&Candidate> = clusters.iter().flat_map(|cluster| &cluster.files).collect();
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     for file in &files {

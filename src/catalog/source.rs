@@ -363,19 +363,19 @@ impl FileSource {
         files.iter().map(candidate).collect()
     }
 
-    /// The rows of a period: enough that the rows of an entity stand together, and no more than
-    /// fit a memory limit.
-    fn rows_of_period(&self, state: &dyn Session) -> u64 {
+    /// The rows of a period, and how many a memory limit has room for.
+    fn rows_of_period(&self, state: &dyn Session) -> (u64, u64) {
         let configured = state.config().get_extension::<PeriodRows>();
         let rows = configured.map_or(12 * state.config().batch_size() as u64, |rows| rows.0);
-        match state.runtime_env().memory_pool.memory_limit() {
+        let most = match state.runtime_env().memory_pool.memory_limit() {
             MemoryLimit::Finite(limit) => {
                 // Three periods are held at a time, beside what stands above.
                 let row = 16 * (self.schema.fields().len() as u64 + 2);
-                rows.min(limit as u64 / (8 * row))
+                limit as u64 / (8 * row)
             }
-            _ => rows,
-        }
+            _ => u64::MAX,
+        };
+        (rows, most)
     }
 
     fn about(&self, read: usize, arranged: &Arranged) -> String {

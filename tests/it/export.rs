@@ -15,7 +15,10 @@ fn prepare() -> tempfile::TempDir {
         std::fs::create_dir_all(path.join("queries")).unwrap();
         std::fs::write(path.join("queries").join(name), text).unwrap();
     };
-    set("base.sql", "SELECT symbol, ts, sma(close, 5) OVER w AS s FROM bars WINDOW w AS (PARTITION BY symbol ORDER BY ts)");
+    set(
+        "base.sql",
+        "SELECT symbol, ts, sma(close, 5) OVER w AS s FROM bars WINDOW w AS (PARTITION BY symbol ORDER BY ts)",
+    );
     // It comes first by its name, and reads one that comes later.
     set("above.sql", "SELECT symbol, ts, s * 2 AS t FROM base");
     set("other.sql", "/*\naudits: [r > 0]\n*/\nSELECT symbol, ts, close AS r FROM bars");
@@ -63,12 +66,18 @@ fn sets_go_to_their_targets_and_one_that_fails_stops_only_its_readers() {
     // The failing ones are as they were; only they are done when they are mended.
     assert_eq!(count("features/base"), "n\n600\n");
     std::fs::write(folder.join("queries/base.sql"), base.replace("close, 5", "close, 6")).unwrap();
-    are(&statuses(folder, &["--resume"], 0), ["above committed", "base committed", "other current"]);
+    are(
+        &statuses(folder, &["--resume"], 0),
+        ["above committed", "base committed", "other current"],
+    );
     are(&statuses(folder, &["--resume"], 0), ["above current", "base current", "other current"]);
     // Other bars, and everything is to be done.
     std::thread::sleep(std::time::Duration::from_millis(1100));
     Bars::new(6, 120).write(&folder.join("bars/all.parquet"));
-    are(&statuses(folder, &["--resume"], 0), ["above committed", "base committed", "other committed"]);
+    are(
+        &statuses(folder, &["--resume"], 0),
+        ["above committed", "base committed", "other committed"],
+    );
 }
 
 #[test]
@@ -81,7 +90,10 @@ fn a_killed_export_goes_on_where_it_was() {
         .status();
     assert!(!killed.unwrap().success());
     ok(folder, &["export", "queries/base.sql"]);
-    are(&statuses(folder, &["--resume"], 0), ["above committed", "base current", "other committed"]);
+    are(
+        &statuses(folder, &["--resume"], 0),
+        ["above committed", "base current", "other committed"],
+    );
 }
 
 #[test]
@@ -133,7 +145,10 @@ fn the_examples_are_commands_that_exist() {
     let words = |text: &str| text.split_whitespace().map(str::to_string).collect::<Vec<_>>();
     for line in read("crontab").lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        assert!(fields[..5].iter().all(|f| f.chars().all(|c| "0123456789*-,/".contains(c))), "{line}");
+        assert!(
+            fields[..5].iter().all(|f| f.chars().all(|c| "0123456789*-,/".contains(c))),
+            "{line}"
+        );
         let command = line.split("&& windrow ").nth(1).unwrap().split(" 2>>").next().unwrap();
         commands.push(words(command));
     }
@@ -145,7 +160,10 @@ fn the_examples_are_commands_that_exist() {
     commands.push(words(start.split_once("windrow ").unwrap().1));
     assert!(read("windrow-export.timer").contains("OnCalendar="));
     let manifest: Value = serde_yaml::from_str(&read("cronjob.yaml")).unwrap();
-    assert_eq!((&manifest["apiVersion"], &manifest["kind"]), (&"batch/v1".into(), &"CronJob".into()));
+    assert_eq!(
+        (&manifest["apiVersion"], &manifest["kind"]),
+        (&"batch/v1".into(), &"CronJob".into())
+    );
     let spec = &manifest["spec"]["jobTemplate"]["spec"]["template"]["spec"];
     assert_eq!(spec["restartPolicy"], "Never");
     let container = &spec["containers"][0];
@@ -167,7 +185,10 @@ fn the_examples_are_commands_that_exist() {
         // The configuration is read: what is missing is the variable, and then the directory.
         words.pop();
         let (code, told) = fails(folder.path(), &words);
-        assert!(code == 2 && told.contains("the environment variable DB_PASSWORD is not set"), "{told}");
+        assert!(
+            code == 2 && told.contains("the environment variable DB_PASSWORD is not set"),
+            "{told}"
+        );
         let done = windrow(folder.path()).args(&words).env("DB_PASSWORD", "x").output().unwrap();
         let told = String::from_utf8(done.stderr).unwrap();
         assert!(!done.status.success() && told.contains("queries"), "{told}");
