@@ -636,3 +636,49 @@ fn runs_are_listed_and_leftovers_removed() {
         assert!(held.wait().unwrap().success());
     }
 }
+
+#[test]
+fn certificates_are_verified() {
+    let Some(cluster) = Cluster::start_with_tls() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    let url = |host: &str, more: &str| base.url("features").replace("127.0.0.1", host) + more;
+    let root = format!("&sslrootcert={}", cluster.file("ca.crt"));
+    let encrypted = "SELECT bool_or(ssl)::text FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                     WHERE application_name LIKE 'windrow%'";
+    for more in [root.as_str(), "&sslmode=require", &format!("&sslmode=prefer{root}")] {
+        let held = windrow(folder)
+            .args(args(&url("localhost", more), &[]))
+            .env("WINDROW_FAULT", "wait:rows-written")
+            .stderr(Stdio::piped())
+            .spawn();
+        let held = held.unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while base.text(encrypted) != ["true"] {
+            assert!(Instant::now() < until, "{more}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let done = held.wait_with_output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    // Nobody whom this system trusts has signed it, and the name is not that of the address.
+    for (host, more, why) in [
+        ("localhost", "&sslmode=verify-full", "UnknownIssuer"),
+        ("127.0.0.1", root.as_str(), "not valid for name"),
+    ] {
+        let (code, told) = fails(folder, &args(&url(host, more), &[]));
+        assert!(code == 1 && told.contains(why) && told.contains("sslrootcert=FILE"), "{told}");
+        assert!(!told.contains("trying again"), "{told}");
+    }
+    let (code, told) = fails(folder, &args(&url("localhost", "&sslrootcert=nowhere.pem"), &[]));
+    assert!(code == 2 && told.contains("sslrootcert nowhere.pem: "), "{told}");
+}
+
+#[test]
+fn a_server_without_tls_is_refused_unless_asked_for() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let url = format!("{}&sslmode=verify-full", base.url("features"));
+    let (code, told) = fails(folder.path(), &args(&url, &[]));
+    assert!(code == 1 && told.contains("use sslmode=disable if the network is trusted"), "{told}");
+}

@@ -31,6 +31,8 @@ pub(crate) struct Cluster {
     folder: PathBuf,
     programs: PathBuf,
     pub(crate) port: u16,
+    /// Settings beside those of all clusters.
+    settings: &'static str,
     running: Mutex<Option<Child>>,
     bases: AtomicU64,
 }
@@ -38,35 +40,46 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A new one; None if there are no programs.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with("", |_| {})
+    }
+
+    /// A new one that speaks TLS, with a certificate for `localhost`; its authority is `ca.crt`.
+    pub(crate) fn start_with_tls() -> Option<Self> {
+        let tls = "-c ssl=on -c ssl_cert_file=../server.crt -c ssl_key_file=../server.key";
+        Self::start_with(tls, |cluster| {
+            let ssl = |args: &str| {
+                let done = cluster.run(Command::new("openssl").args(args.split(' ')));
+                assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            };
+            let key = "-newkey rsa:2048 -nodes";
+            ssl(&format!(
+                "req -x509 {key} -days 30 -subj /CN=authority -keyout ca.key -out ca.crt"
+            ));
+            ssl(&format!("req {key} -subj /CN=localhost -keyout server.key -out server.csr"));
+            std::fs::write(cluster.folder.join("names"), "subjectAltName=DNS:localhost").unwrap();
+            ssl("x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 \
+                 -extfile names -out server.crt");
+        })
+    }
+
+    fn start_with(settings: &'static str, prepare: impl Fn(&Self)) -> Option<Self> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").unwrap().keep();
         let cluster = Self {
             folder,
             programs,
             port: free_port(),
+            settings,
             running: Mutex::new(None),
             bases: AtomicU64::new(0),
         };
         if let Some((user, group)) = unprivileged() {
             std::os::unix::fs::chown(&cluster.folder, Some(user), Some(group)).unwrap();
         }
-        let made = cluster
-            .command("initdb")
-            .args([
-                "-D",
-                "data",
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--no-locale",
-                "-N",
-            ])
-            .output()
-            .unwrap();
+        let words = "-D data -U postgres -A trust -E UTF8 --no-locale -N".split(' ');
+        let made = cluster.run(Command::new(cluster.programs.join("initdb")).args(words));
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        prepare(&cluster);
         cluster.go_on();
         Some(cluster)
     }
@@ -77,13 +90,18 @@ impl Cluster {
         SHARED.get_or_init(Self::start).as_ref()
     }
 
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.programs.join(program));
+    /// Runs a program in the cluster's folder, as the server's user.
+    fn run(&self, command: &mut Command) -> std::process::Output {
         command.current_dir(&self.folder).env("HOME", &self.folder).stdin(Stdio::null());
         if let Some((user, group)) = unprivileged() {
             command.uid(user).gid(group);
         }
-        command
+        command.output().unwrap()
+    }
+
+    /// A file in the cluster's folder.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.folder.join(name).to_str().unwrap().to_string()
     }
 
     /// Starts the server, again if it was stopped.
@@ -92,11 +110,12 @@ impl Cluster {
         let script = format!(
             "'{0}/postgres' -D data -p {1} -c listen_addresses=127.0.0.1 -c unix_socket_directories='{2}' \
              -c fsync=off -c synchronous_commit=off -c shared_buffers=32MB -c max_connections=40 \
-             -c restart_after_crash=on >>log 2>&1 & server=$!; echo $server; cat >/dev/null; \
+             -c restart_after_crash=on {3} >>log 2>&1 & server=$!; echo $server; cat >/dev/null; \
              kill -INT $server 2>/dev/null; wait $server",
             self.programs.display(),
             self.port,
-            self.folder.display()
+            self.folder.display(),
+            self.settings
         );
         let mut command = Command::new("sh");
         command.args(["-c", &script]).current_dir(&self.folder).stdin(Stdio::piped());
