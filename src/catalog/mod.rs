@@ -1,13 +1,6 @@
 //! Source name -> table provider. The catalog knows files, servers and schemas; it knows neither
 //! feature sets nor targets.
 
-use std::path::Path;
-
-use datafusion::catalog::TableProvider;
-
-use crate::config::SourceConfig;
-use crate::store::Input;
-
 mod csv;
 mod files;
 mod footer;
@@ -20,6 +13,21 @@ mod prune;
 mod schema;
 mod source;
 mod splits;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use datafusion::catalog::TableProvider;
+use datafusion::common::Result as PlanResult;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
+
+use crate::config::SourceConfig;
+use crate::error::{Error, Result, did_you_mean};
+use crate::store::Input;
 
 pub use postgres::Table;
 pub use schema::{Keys, standard};
@@ -62,4 +70,35 @@ pub trait Source: TableProvider {
     fn rows(&self) -> Option<u64> {
         None
     }
+}
+
+/// The columns of a scan that are wanted, in their order; `wanted` are indices of `schema`.
+fn only(
+    plan: Arc<dyn ExecutionPlan>,
+    schema: &Schema,
+    wanted: &[usize],
+) -> PlanResult<Arc<dyn ExecutionPlan>> {
+    let has = plan.schema();
+    let names = || wanted.iter().map(|column| schema.field(*column).name());
+    if has.fields().len() == wanted.len() && names().eq(has.fields().iter().map(|f| f.name())) {
+        return Ok(plan);
+    }
+    let columns = names().map(|name| {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, has.index_of(name)?));
+        Ok((column, name.clone()))
+    });
+    Ok(Arc::new(ProjectionExec::try_new(columns.collect::<PlanResult<Vec<_>>>()?, plan)?))
+}
+
+/// Refuses keys that were chosen and that no column has.
+fn keys_exist(schema: &Schema, config: &SourceConfig, name: &str) -> Result<()> {
+    let keys = [("entity", &config.entity, "symbol"), ("time", &config.time, "ts")];
+    for (key, column, default) in keys {
+        if column != default && schema.field_with_name(column).is_err() {
+            let known = schema.fields().iter().map(|f| f.name().as_str());
+            return Err(Error::data(format!("{name}: {key} is {column}, which is no column"))
+                .hint(did_you_mean(column, "columns", known)));
+        }
+    }
+    Ok(())
 }

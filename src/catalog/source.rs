@@ -21,12 +21,10 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::reassign_expr_columns;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use object_store::ObjectMeta;
 
@@ -38,9 +36,9 @@ use super::part::Part;
 use super::periods::{Periods, periods};
 use super::prune::FileStatistics;
 use super::schema::{Keys, merge, partition_type};
-use super::{ORDINAL, Source};
+use super::{ORDINAL, Source, keys_exist, only};
 use crate::config::SourceConfig;
-use crate::error::{Error, Result, did_you_mean};
+use crate::error::{Error, Result};
 use crate::exec::{CleanExec, DedupExec, FirstRow, NameError, NameFile, PeriodsExec, Report};
 use crate::store::{FileKind, FileRef, Input, Listing, Location, below, file_name, latest, list};
 
@@ -104,18 +102,7 @@ impl FileSource {
             return Err(Error::data(format!("{} has no columns", config.location))
                 .hint("its files are empty; check what wrote them"));
         }
-        for (key, column, default) in
-            [("entity", &config.entity, "symbol"), ("time", &config.time, "ts")]
-        {
-            if column != default && schema.field_with_name(column).is_err() {
-                let known = schema.fields().iter().map(|f| f.name().as_str());
-                return Err(Error::data(format!(
-                    "{}: {key} is {column}, which is no column",
-                    name
-                ))
-                .hint(did_you_mean(column, "columns", known)));
-            }
-        }
+        keys_exist(&schema, config, name)?;
         for (info, file) in infos.iter().map(|i| (&i.schema, file_name(&i.file.path))) {
             let mut seen = BTreeSet::new();
             if let Some(twice) = info.fields().iter().find(|f| !seen.insert(f.name())) {
@@ -561,16 +548,7 @@ impl TableProvider for FileSource {
             }
             plan
         };
-        if columns == *wanted {
-            return Ok(plan);
-        }
-        let schema = plan.schema();
-        let columns = wanted.iter().map(|column| {
-            let name = self.schema.field(*column).name();
-            let at = schema.index_of(name)?;
-            Ok((Arc::new(Column::new(name, at)) as Arc<dyn PhysicalExpr>, name.clone()))
-        });
-        Ok(Arc::new(ProjectionExec::try_new(columns.collect::<PlanResult<Vec<_>>>()?, plan)?))
+        only(plan, &self.schema, wanted)
     }
 }
 

@@ -16,17 +16,14 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit}
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as PlanResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use tokio_postgres::types::Type;
 
 use super::schema::{Keys, canonical};
-use super::{ORDINAL, Source};
+use super::{ORDINAL, Source, keys_exist, only};
 use crate::config::{Duplicates, SourceConfig};
-use crate::error::{Error, Result, did_you_mean};
+use crate::error::Result;
 use crate::exec::{CleanExec, DedupExec, NameFile, Report};
 use crate::store::{Fault, Input, PgLocation, Retry, quoted};
 use read::{Reader, Snapshot};
@@ -113,15 +110,7 @@ impl Table {
         };
         let opened = retry.call("opening the source", call).await?;
         let (snapshot, (schema, expressions, types), ranges, tie) = opened;
-        for (key, column, default) in
-            [("entity", &config.entity, "symbol"), ("time", &config.time, "ts")]
-        {
-            if column != default && schema.field_with_name(column).is_err() {
-                let known = schema.fields().iter().map(|f| f.name().as_str());
-                return Err(Error::data(format!("{name}: {key} is {column}, which is no column"))
-                    .hint(did_you_mean(column, "columns", known)));
-            }
-        }
+        keys_exist(&schema, config, name)?;
         Ok(Self {
             name: name.to_string(),
             config: config.clone(),
@@ -368,16 +357,7 @@ impl TableProvider for Table {
             let name: NameFile = Arc::new(move |range| format!("{shown}, range {}", range + 1));
             plan = Arc::new(DedupExec::try_new(plan, 0, 1, self.config.duplicates, report, name)?);
         }
-        if columns == *wanted {
-            return Ok(plan);
-        }
-        let schema = plan.schema();
-        let columns = wanted.iter().map(|column| {
-            let name = self.schema.field(*column).name();
-            let at = schema.index_of(name)?;
-            Ok((Arc::new(Column::new(name, at)) as Arc<dyn PhysicalExpr>, name.clone()))
-        });
-        Ok(Arc::new(ProjectionExec::try_new(columns.collect::<PlanResult<Vec<_>>>()?, plan)?))
+        only(plan, &self.schema, wanted)
     }
 }
 
