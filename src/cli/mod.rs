@@ -99,7 +99,7 @@ pub fn main() -> u8 {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
+            print_usage(&error);
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
@@ -118,9 +118,20 @@ pub fn main() -> u8 {
         Ok(code) => code,
         Err(error) if output_closed(&error) => 0,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", secrets::hidden(&error.to_string()));
             error.exit_code()
         }
+    }
+}
+
+/// Help, or what is wrong with the command line.
+fn print_usage(error: &clap::Error) {
+    let text = error.render();
+    let wrong = error.use_stderr() && text.to_string() != secrets::hidden(&text.to_string());
+    if wrong {
+        eprint!("{}", secrets::hidden(&text.to_string()));
+    } else {
+        let _ = error.print();
     }
 }
 

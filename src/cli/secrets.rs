@@ -11,6 +11,15 @@ pub(super) fn hide() {
     let _ = written_over();
 }
 
+/// A text without the passwords of the URLs in it.
+pub(super) fn hidden(text: &str) -> String {
+    let mut text = text.to_string();
+    while let Some(found) = password(&text) {
+        text.replace_range(found, "xxx");
+    }
+    text
+}
+
 fn written_over() -> Option<()> {
     let [start, end] = argument_range()?;
     let mut memory = OpenOptions::new().read(true).write(true).open("/proc/self/mem").ok()?;

@@ -184,7 +184,7 @@ impl Engine {
     }
 
     /// Whether a target holds just what a run would write: its last record is of the same plan over
-    /// the same files.
+    /// the same files, and what that run wrote is there.
     async fn is_current(&self, export: &Export, options: &RunOptions) -> Result<bool> {
         let target = export.target.clone().resolved()?;
         let Some(held) = target::latest(&target, self.config().timeout).await? else {
@@ -194,7 +194,10 @@ impl Engine {
         let without = BTreeSet::new();
         let attempt = Attempt { engine: self, planned: &planned, options, without: &without };
         let would = attempt.record(Vec::new(), &[]);
-        Ok(same(&held, &would))
+        if !same(&held, &would) {
+            return Ok(false);
+        }
+        target::holds(&target, &held, self.config().timeout).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::DataType;
@@ -16,12 +16,13 @@ use tracing::Instrument;
 use super::query::locate;
 use super::scope::exact;
 use super::{Engine, Planned, Scope, shared};
+use crate::catalog::Source;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::exec::{by_periods, independent, ordered, reports};
 use crate::feature_set::{Audit, FeatureSet};
 use crate::sql::blame;
-use crate::store::{Record, SymbolRange};
+use crate::store::{PgLocation, Record, SymbolRange};
 use crate::target::{self, Bounds, Check, Job, Lock, Progress, Rule, Stop, Target};
 
 /// How often a run begins anew because a server lost what it had.
@@ -93,6 +94,13 @@ impl Engine {
             };
             if error.is_transient() && again < AGAIN {
                 again += 1;
+                // Not all at once: what failed may need a moment.
+                let wait = Duration::from_secs(1 << again).mul_f64(fastrand::f64());
+                let pause = async {
+                    tokio::time::sleep(wait).await;
+                    Ok(())
+                };
+                stop.or(pause).await?;
                 tracing::warn!("{error}; running again");
                 options.progress.reset();
                 stop.or(self.open_sources_again()).await?;
@@ -158,6 +166,17 @@ impl Engine {
 
     /// A target that holds files of a source would remove at its commit what the run reads.
     pub(super) fn check_apart(&self, target: &Target) -> Result<()> {
+        if let Target::Postgres(table) = target {
+            let location = |source: &Arc<dyn Source>| PgLocation::parse(&source.config().location);
+            let same = |source: &Arc<dyn Source>| {
+                location(source).is_ok_and(|source| source.is_same_table(&table.location))
+            };
+            return match self.sources().iter().find(|(_, source)| same(source)) {
+                None => Ok(()),
+                Some((name, _)) => Err(Error::target(format!("{target} is the source {name}"))
+                    .hint("write to another table")),
+            };
+        }
         let Some(path) = target.path() else { return Ok(()) };
         let shown = path.display();
         let to = real(path);

@@ -22,6 +22,7 @@ impl Location {
         if text.is_empty() {
             return Err(Error::usage("the location is empty").hint("name a directory or a file"));
         }
+        all_set(text)?;
         match text.split_once("://") {
             None => Ok(Self::Local(PathBuf::from(text))),
             Some(("file", path)) => Ok(Self::Local(PathBuf::from(path))),
@@ -34,6 +35,16 @@ impl Location {
     pub fn path(&self) -> &Path {
         let Self::Local(path) = self;
         path
+    }
+}
+
+/// Refuses a location of `windrow.yaml` that names a variable which is not set.
+pub(super) fn all_set(text: &str) -> Result<()> {
+    let name = text.split_once("${").and_then(|(_, rest)| rest.split_once('}'));
+    match name {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::usage(format!("the environment variable {name} is not set"))
+            .hint("set it: a location of windrow.yaml names it")),
     }
 }
 

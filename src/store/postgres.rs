@@ -12,6 +12,7 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Config, NoTls};
 
+use super::location::all_set;
 use super::retry::Fault;
 use super::tls::{self, Trust};
 use crate::error::{Error, Result, did_you_mean};
@@ -113,6 +114,7 @@ impl PgLocation {
     /// # Errors
     /// No table, or words that mean nothing. No message has the password.
     pub fn parse(text: &str) -> Result<Self> {
+        all_set(text)?;
         let shown = without_password(text);
         let wrong = |why: &str| {
             Error::usage(format!("{shown}: {why}"))
@@ -190,6 +192,21 @@ impl PgLocation {
         self.options.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Whether it is a table that another URL names, too.
+    pub fn is_same_table(&self, other: &Self) -> bool {
+        let place = |location: &Self| {
+            let config = &location.config;
+            (location.server(), config.get_dbname().map(str::to_string))
+        };
+        let schema = |name: &TableName| name.schema.clone().unwrap_or_else(|| "public".to_string());
+        match (&self.table, &other.table) {
+            (Some(one), Some(two)) => {
+                one.table == two.table && schema(one) == schema(two) && place(self) == place(other)
+            }
+            _ => false,
+        }
+    }
+
     /// The host, for messages.
     pub fn server(&self) -> String {
         let host = match self.config.get_hosts().first() {
@@ -229,30 +246,32 @@ impl PgLocation {
     /// What an error of this server means to a user.
     pub fn fault(&self, what: &str, error: &tokio_postgres::Error) -> Fault {
         let text = format!("{}: {what}: {}", self.server(), told(error));
-        let code = error.code();
+        let code = error.code().map(SqlState::code);
         let hint = match code {
-            Some(code)
-                if *code == SqlState::INVALID_PASSWORD
-                    || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
-            {
-                "set PGPASSWORD, or correct the user of the URL"
-            }
-            Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
-                "create the database, or correct the URL"
-            }
-            Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
-                "grant the user what it needs: CREATE on the schema, or a table that it owns"
-            }
-            Some(code) if *code == SqlState::DISK_FULL => "free some space on the server",
-            None if told(error).contains("certificate") => {
-                "name the authority that signed it with sslrootcert=FILE, or use sslmode=require, which does not look at it"
-            }
+            Some("28P01" | "28000") => Some("set PGPASSWORD, or correct the user of the URL"),
+            Some("3D000") => Some("create the database, or correct the URL"),
+            Some("42501") => Some("grant the user of the URL this right"),
+            Some("53100") => Some("free some space on the server"),
+            Some("53300") => Some("allow this user more connections, or use fewer at a time"),
+            Some("55P03") => Some("another session holds the table: pg_stat_activity names it"),
+            Some(code) if code.starts_with("42") => Some("correct the name or the query"),
+            Some(code) if code.starts_with("22") => Some("correct the data, or the set"),
+            Some(_) => None,
+            None if told(error).contains("certificate") => Some(
+                "name the authority that signed it with sslrootcert=FILE, or use sslmode=require, which does not look at it",
+            ),
             None if told(error).contains("TLS") => {
-                "the server has no TLS: use sslmode=disable if the network is trusted"
+                Some("the server has no TLS: use sslmode=disable if the network is trusted")
             }
-            _ => "check that the server is up and the URL is right",
+            None if told(error).contains("deserializing") => Some("correct the data"),
+            None => Some("check that the server is up and the URL is right"),
         };
-        Fault { error: Error::target(text).hint(hint), transient: transient(error) }
+        let plain = Error::target(text);
+        let explained = match hint {
+            Some(hint) => plain.hint(hint),
+            None => plain,
+        };
+        Fault { error: explained, transient: transient(error) }
     }
 }
 
@@ -319,7 +338,7 @@ fn trust(
     };
     let (needed, trust) = match mode {
         "disable" => (SslMode::Disable, None),
-        "prefer" => (SslMode::Prefer, Some(Trust::Roots(root))),
+        "prefer" => (SslMode::Prefer, Some(Trust::Anybody)),
         "require" if root.is_none() => (SslMode::Require, Some(Trust::Anybody)),
         "require" | "verify-full" => (SslMode::Require, Some(Trust::Roots(root))),
         other => {
@@ -332,21 +351,41 @@ fn trust(
     Ok(trust)
 }
 
-/// Where the password of a URL stands, in a text that ends with the URL.
+/// Where the first password of a URL in a text stands.
 pub fn password(text: &str) -> Option<Range<usize>> {
-    let start = text.find("://")? + 3;
-    let end = text[start..].find(['/', '?']).map_or(text.len(), |end| start + end);
-    // A password may hold an @ that nobody escaped.
-    let at = start + text[start..end].rfind('@')?;
-    let colon = start + text[start..at].find(':')?;
-    Some(colon + 1..at)
+    let mut from = 0;
+    while let Some(found) = text[from..].find("://") {
+        let start = from + found + 3;
+        let rest = &text[start..];
+        let whole = start + rest.find([' ', '\'', '"', '\n']).unwrap_or(rest.len());
+        let end = start + text[start..whole].find(['/', '?']).unwrap_or(whole - start);
+        // A password may hold an @ that nobody escaped.
+        let at = text[start..end].rfind('@').map_or(end, |at| start + at);
+        if let Some(colon) = text[start..at].find(':').map(|colon| start + colon) {
+            // Without an @ it is a port, or a URL that somebody has not finished.
+            let port = at == end && text[colon + 1..at].chars().all(|c| c.is_ascii_digit());
+            if !port && colon + 1 < at && text[colon + 1..at].chars().any(|c| c != 'x') {
+                return Some(colon + 1..at);
+            }
+        }
+        if let Some(option) = text[end..whole].find("password=") {
+            let value = end + option + "password=".len();
+            let stop = text[value..whole].find('&').map_or(whole, |stop| value + stop);
+            if text[value..stop].chars().any(|c| c != 'x') {
+                return Some(value..stop);
+            }
+        }
+        from = whole.max(start);
+    }
+    None
 }
 
 /// A URL without its password.
 fn without_password(text: &str) -> String {
-    match password(text) {
-        Some(found) => format!("{}{}", &text[..found.start - 1], &text[found.end..]),
-        None => text.to_string(),
+    let Some(found) = password(text) else { return text.to_string() };
+    match text[found.end..].starts_with('@') {
+        true => format!("{}{}", &text[..found.start - 1], &text[found.end..]),
+        false => format!("{}xxx{}", &text[..found.start], &text[found.end..]),
     }
 }
 
@@ -385,6 +424,12 @@ mod tests {
             ("postgres://u:se@cret@h/d", "postgres://u@h/d"),
             ("postgres://u@h/d", "postgres://u@h/d"),
             ("bars/a:b@c", "bars/a:b@c"),
+            ("postgres://h:5433/d?table=t", "postgres://h:5433/d?table=t"),
+            (
+                "postgres://h/d?user=u&password=secret&table=t",
+                "postgres://h/d?user=u&password=xxx&table=t",
+            ),
+            ("postgres://u:secret", "postgres://u:xxx"),
         ];
         for (text, shown) in cases {
             assert_eq!(without_password(text), shown);

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder, Retryable};
@@ -55,6 +56,8 @@ pub struct Retry {
     patience: Duration,
     breaker: AsyncRecloser,
     count: AtomicU64,
+    /// What failed last.
+    last: Mutex<Option<Error>>,
 }
 
 impl fmt::Debug for Retry {
@@ -74,7 +77,13 @@ impl Retry {
             .open_wait(ALONE)
             .build();
         let (server, patience) = (server.into(), limit.unwrap_or(PATIENCE));
-        Self { server, patience, breaker: AsyncRecloser::from(breaker), count: AtomicU64::new(0) }
+        let (breaker, last) = (AsyncRecloser::from(breaker), Mutex::default());
+        Self { server, patience, breaker, count: AtomicU64::new(0), last }
+    }
+
+    fn last(&self) -> Error {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        last.unwrap_or_else(|| Error::target(format!("{} does not answer", self.server)))
     }
 
     /// Attempts after the first ones.
@@ -96,16 +105,22 @@ impl Retry {
             let call = call();
             async {
                 let transient: fn(&Fault) -> bool = |fault| fault.transient;
-                self.breaker.call_with(transient, call).await.map_err(|error| match error {
-                    recloser::Error::Inner(fault) => fault,
-                    recloser::Error::Rejected => Fault {
-                        error: Error::target(format!(
-                            "{} failed {FAILURES} times in a row and is left alone for {} s",
-                            self.server,
-                            ALONE.as_secs()
-                        )),
-                        transient: true,
-                    },
+                let done = self.breaker.call_with(transient, call).await;
+                if matches!(done, Err(recloser::Error::Rejected)) {
+                    let (server, seconds) = (&self.server, ALONE.as_secs());
+                    tracing::warn!(
+                        server,
+                        "{server} failed {FAILURES} times in a row and is left alone for {seconds} s"
+                    );
+                    tokio::time::sleep(ALONE).await;
+                }
+                done.map_err(|error| match error {
+                    recloser::Error::Inner(fault) => {
+                        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
+                            Some(fault.error.clone());
+                        fault
+                    }
+                    recloser::Error::Rejected => Fault { error: self.last(), transient: true },
                 })
             }
         };
@@ -200,12 +215,13 @@ mod tests {
             Err::<(), _>(fault(true))
         };
         let started = Instant::now();
-        assert!(retry.call("a call", call).await.is_err());
+        let error = retry.call("a call", call).await.unwrap_err();
+        assert_eq!(error.message(), "the server went away");
         let took = started.elapsed();
-        assert!((60..=70).contains(&took.as_secs()), "{took:?}");
+        assert!((60..=80).contains(&took.as_secs()), "{took:?}");
         // Waits are at most 0.2, 0.4, ... 6.4 and then 10 s.
         let attempts = retry.count() + 1;
-        assert!(attempts >= 11, "{attempts}");
+        assert!(attempts >= 7, "{attempts}");
         let called = calls.load(Ordering::Relaxed) as u64;
         assert!(called >= FAILURES as u64 && called <= attempts, "{called} of {attempts}");
     }

@@ -36,7 +36,7 @@ pub use file::ParquetFile;
 pub use parquet::notes;
 pub use postgres::PgTarget;
 pub use progress::Progress;
-pub use runs::{Run, latest, runs, vacuum};
+pub use runs::{Run, holds, latest, runs, vacuum};
 pub use staging::Lock;
 
 pub use crate::store::password;

@@ -11,7 +11,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::kernels::cmp::lt;
 use datafusion::arrow::compute::{SortOptions, partition};
-use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Schema, SchemaRef, TimeUnit};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::memory_pool::{
@@ -58,8 +58,15 @@ impl Shape {
             let field = all.field(*column).clone();
             let notes = job.notes.iter().find(|(name, _)| name == field.name());
             let notes = notes.map(|(_, pairs)| pairs.iter().cloned().collect()).unwrap_or_default();
-            let narrow = job.float32 && *field.data_type() == DataType::Float64;
-            let field = if narrow { field.with_data_type(DataType::Float32) } else { field };
+            let ty = match field.data_type() {
+                DataType::Float64 if job.float32 => DataType::Float32,
+                // Parquet has no times in seconds.
+                DataType::Timestamp(TimeUnit::Second, zone) => {
+                    DataType::Timestamp(TimeUnit::Millisecond, zone.clone())
+                }
+                other => other.clone(),
+            };
+            let field = field.with_data_type(ty);
             field.with_metadata(notes)
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
@@ -119,7 +126,10 @@ impl Shape {
             if values.data_type() == field.data_type() {
                 return Ok(ArrayRef::clone(values));
             }
-            let wide = values.as_primitive::<Float64Type>();
+            let Some(wide) = values.as_primitive_opt::<Float64Type>() else {
+                let cast = datafusion::arrow::compute::cast(values, field.data_type());
+                return cast.map_err(|error| Error::data(error.to_string()));
+            };
             let narrow: Float32Array = wide.unary(|value| value as f32);
             let lost =
                 |row: &usize| wide.value(*row).is_finite() && !narrow.value(*row).is_finite();

@@ -85,6 +85,25 @@ pub async fn latest(target: &Target, limit: Option<Duration>) -> Result<Option<R
     }
 }
 
+/// Whether what a run wrote is still there, as far as names, sizes and counts tell.
+///
+/// # Errors
+/// A server that cannot be asked.
+pub async fn holds(target: &Target, record: &Record, limit: Option<Duration>) -> Result<bool> {
+    let is = |path: PathBuf, bytes: u64| std::fs::metadata(path).is_ok_and(|m| m.len() == bytes);
+    Ok(match target {
+        Target::Parquet(path) => {
+            record.files.iter().all(|file| is(path.join(&file.path), file.bytes))
+        }
+        Target::Csv(path) => record.files.iter().all(|file| is(path.clone(), file.bytes)),
+        Target::Postgres(table) => {
+            let rows = postgres::rows(table, limit).await?;
+            // Of the long layout each row has many.
+            if table.is_long() { rows > 0 } else { rows == record.rows }
+        }
+    })
+}
+
 /// Removes what killed runs left beside a target; gives its names. It fails while a run is at work
 /// there.
 ///

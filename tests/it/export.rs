@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::servers::Cluster;
-use super::support::{Bars, fails, ok, run, windrow};
+use super::support::{Bars, fails, ok, plain_glob, run, windrow};
 
 fn prepare() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -71,6 +71,13 @@ fn sets_go_to_their_targets_and_one_that_fails_stops_only_its_readers() {
         ["above committed", "base committed", "other current"],
     );
     are(&statuses(folder, &["--resume"], 0), ["above current", "base current", "other current"]);
+    // What is gone is not up to date.
+    std::fs::remove_file(&plain_glob(&folder.join("features/base"))[0]).unwrap();
+    std::fs::write(folder.join("other.csv"), "x").unwrap();
+    are(
+        &statuses(folder, &["--resume"], 0),
+        ["above current", "base committed", "other committed"],
+    );
     // Other bars, and everything is to be done.
     std::thread::sleep(std::time::Duration::from_millis(1100));
     Bars::new(6, 120).write(&folder.join("bars/all.parquet"));
@@ -133,8 +140,11 @@ fn into_a_table_and_on_from_there() {
     are(&statuses(folder, &[], 0), ["above committed", "base committed", "other committed"]);
     are(&statuses(folder, &["--resume"], 0), ["above current", "base current", "other current"]);
     assert_eq!(base.text("SELECT count(*)::text FROM features_above"), ["600"]);
-    base.run("DROP TABLE features_base");
-    are(&statuses(folder, &["--resume"], 0), ["above current", "base committed", "other current"]);
+    base.run("DROP TABLE features_base; DELETE FROM features_other WHERE symbol = 'S001'");
+    are(
+        &statuses(folder, &["--resume"], 0),
+        ["above current", "base committed", "other committed"],
+    );
 }
 
 #[test]
@@ -182,15 +192,17 @@ fn the_examples_are_commands_that_exist() {
         let mut words: Vec<&str> = command.iter().map(String::as_str).collect();
         words.push("--help");
         assert!(ok(folder.path(), &words).contains("Usage: windrow export"), "{command:?}");
-        // The configuration is read: what is missing is the variable, and then the directory.
+        // The configuration is read: what is missing are the sets, and then the variable.
         words.pop();
-        let (code, told) = fails(folder.path(), &words);
-        assert!(
-            code == 2 && told.contains("the environment variable DB_PASSWORD is not set"),
-            "{told}"
-        );
-        let done = windrow(folder.path()).args(&words).env("DB_PASSWORD", "x").output().unwrap();
-        let told = String::from_utf8(done.stderr).unwrap();
-        assert!(!done.status.success() && told.contains("queries"), "{told}");
+        let (_, told) = fails(folder.path(), &words);
+        assert!(told.contains("queries"), "{told}");
     }
+    std::fs::create_dir(folder.path().join("queries")).unwrap();
+    std::fs::write(folder.path().join("queries/momentum.sql"), "SELECT symbol, ts FROM bars")
+        .unwrap();
+    let (code, told) = fails(folder.path(), &["export", "queries"]);
+    assert!(
+        code == 2 && told.contains("the environment variable DB_PASSWORD is not set"),
+        "{told}"
+    );
 }

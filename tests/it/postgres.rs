@@ -160,7 +160,7 @@ fn tables_grow_columns_and_refuse_what_does_not_fit() {
     std::fs::write(folder.join("set.sql"), wider.replace("up,", "up_again,")).unwrap();
     let told = String::from_utf8(run(folder, &args(&url, &[])).stderr).unwrap();
     assert!(told.contains("note: the table has new columns: sma_9, up_again\n"), "{told}");
-    assert!(told.contains("which stay empty in new rows: up\n"), "{told}");
+    assert!(told.contains("which it does not fill in new rows: up\n"), "{told}");
     assert_eq!(
         base.text(
             "SELECT count(sma_9)::text, count(up)::text, count(up_again)::text FROM features"
@@ -681,4 +681,69 @@ fn a_server_without_tls_is_refused_unless_asked_for() {
     let url = format!("{}&sslmode=verify-full", base.url("features"));
     let (code, told) = fails(folder.path(), &args(&url, &[]));
     assert!(code == 1 && told.contains("use sslmode=disable if the network is trusted"), "{told}");
+}
+
+#[test]
+fn symbols_are_told_apart_byte_by_byte() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    base.run(
+        "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+         CREATE TABLE cased (symbol text COLLATE ci, ts date, close float8);
+         INSERT INTO cased SELECT s, date '2020-01-01' + i, i
+         FROM unnest(ARRAY['A', 'B', 'C', 'D', 'a', 'e']) s, generate_series(1, 5) i;
+         CREATE VIEW seen AS SELECT * FROM cased; CREATE INDEX ON cased (symbol)",
+    );
+    let sum = "SELECT count(*) AS n, count(DISTINCT symbol) AS s, sum(close) AS c FROM bars";
+    let query = base.url("x").replace("table=x", "query=SELECT%20*%20FROM%20cased%20--%20all");
+    for url in [base.url("cased"), base.url("seen"), query] {
+        let source = format!("bars={url}");
+        let found = ok(folder, &["sql", sum, "--source", &source, "--format", "csv"]);
+        assert_eq!(found, "n,s,c\n30,6,90.0\n", "{url}");
+    }
+    // A scope of one symbol leaves the other alone.
+    base.run("CREATE TABLE into_it (symbol text COLLATE ci, ts date, close float8)");
+    std::fs::write(folder.join("close.sql"), "SELECT symbol, ts, close FROM bars").unwrap();
+    let (source, to) = (format!("bars={}", base.url("cased")), base.url("into_it"));
+    let words = ["run", "close.sql", "--source", &source, "--to", &to];
+    ok(folder, &words);
+    ok(folder, &[&words[..], &["--symbols", "A"]].concat());
+    let count = "SELECT count(*)::text, count(DISTINCT symbol COLLATE \"C\")::text FROM into_it";
+    assert_eq!(base.text(count), ["30|6"]);
+}
+
+#[test]
+fn what_cannot_end_well_does_not_begin() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    fill(folder, &base, "prices");
+    let (url, source) = (base.url("prices"), format!("bars={}", base.url("public.prices")));
+    let (_, told) = fails(folder, &["run", "set.sql", "--source", &source, "--to", &url]);
+    assert_eq!(told, format!("error: {url} is the source bars; write to another table\n"));
+    let (_, told) = fails(folder, &args(&format!("{url}&layout=long"), &[]));
+    assert!(
+        told.contains("exists and has the wide layout; write to it with layout=wide"),
+        "{told}"
+    );
+    ok(folder, &args(&format!("{}&layout=long", base.url("long")), &[]));
+    let (_, told) = fails(folder, &args(&base.url("long"), &[]));
+    assert!(
+        told.contains("exists and has the long layout; write to it with layout=long"),
+        "{told}"
+    );
+    let (code, told) = fails(folder, &args(&base.url("windrow_runs"), &[]));
+    assert!(code == 2 && told.contains("is windrow's own"), "{told}");
+    for (words, shown) in [
+        (vec!["runs", "postgres://h/d?user=u&password=s3cret&table=t"], "password=xxx&table=t"),
+        (
+            vec!["runs", "postgres://u:s3cret@h/d?table=t", "postgres://u:s3cret@h/d"],
+            "postgres://u:xxx@h/d",
+        ),
+        (vec!["postgres://u:s3cret@h/d"], "postgres://u:xxx@h/d"),
+    ] {
+        let (code, told) = fails(folder, &words);
+        assert!(code == 2 && !told.contains("s3cret") && told.contains(shown), "{told}");
+    }
 }

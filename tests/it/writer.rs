@@ -181,3 +181,16 @@ fn the_keys_have_page_statistics_and_groups_hold_whole_symbols() {
     }
     assert!(groups.iter().all(|rows| rows % 60_000 == 0), "{groups:?}");
 }
+
+#[test]
+fn times_in_seconds_are_times_to_every_reader() {
+    let folder = prepare();
+    let folder = folder.path();
+    let set = "SELECT symbol, arrow_cast(ts, 'Timestamp(Second, None)') AS ts, close FROM bars";
+    std::fs::write(folder.join("s.sql"), set).unwrap();
+    ok(folder, &RUN);
+    let file = File::open(&plain_glob(&folder.join("out"))[0]).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let ty = reader.parquet_schema().column(1).logical_type_ref().cloned();
+    assert!(format!("{ty:?}").contains("Timestamp"), "{ty:?}");
+}

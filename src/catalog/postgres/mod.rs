@@ -89,7 +89,8 @@ impl Table {
         let pool = location.pool("windrow source", MOST)?;
         let retry = Retry::new(location.server(), limit);
         let relation = match location.query() {
-            Some(query) => format!("({}) AS source", query.trim().trim_end_matches(';')),
+            // Its last line may end with a comment.
+            Some(query) => format!("({}\n) AS source", query.trim().trim_end_matches(';')),
             None => location.table().map(ToString::to_string).unwrap_or_default(),
         };
         let keys = Keys { entity: config.entity.clone(), time: config.time.clone() };
@@ -214,12 +215,16 @@ fn ranges_of(symbols: &[String], ty: &str, parts: usize, keys: &Keys) -> Ranges 
     for number in 0..parts {
         let from = (number * share).min(symbols.len());
         let some = &symbols[from..(from + share).min(symbols.len())];
-        // An index on the column serves this, whatever its collation.
+        // An index on the column serves the first condition, whatever its collation; where that takes
+        // symbols for equal that are not, the second one tells them apart.
         let list: Vec<String> = some.iter().map(|symbol| element(symbol)).collect();
-        let list = format!("{entity} = ANY('{{{}}}'::{ty}[])", list.join(","));
+        let list = list.join(",");
+        let list = format!(
+            "{entity} = ANY('{{{list}}}'::{ty}[]) AND {entity}::text COLLATE \"C\" = ANY('{{{list}}}'::text[])"
+        );
         match (number, some.first()) {
             // Rows without a symbol are counted where they are left out.
-            (0, _) => ranges.conditions.push(format!("{list} OR {entity} IS NULL")),
+            (0, _) => ranges.conditions.push(format!("({list}) OR {entity} IS NULL")),
             (_, Some(first)) => {
                 ranges.conditions.push(list);
                 ranges.splits.push(first.clone());
@@ -374,9 +379,12 @@ mod tests {
         assert_eq!(
             ranges.conditions,
             [
-                "\"symbol\" = ANY('{\"A\"}'::text[]) OR \"symbol\" IS NULL",
-                "\"symbol\" = ANY('{\"B\\\"''\\\\\"}'::text[])",
-                "\"symbol\" = ANY('{\"C\"}'::text[])",
+                "(\"symbol\" = ANY('{\"A\"}'::text[]) AND \"symbol\"::text COLLATE \"C\" = \
+                 ANY('{\"A\"}'::text[])) OR \"symbol\" IS NULL",
+                "\"symbol\" = ANY('{\"B\\\"''\\\\\"}'::text[]) AND \"symbol\"::text COLLATE \"C\" = \
+                 ANY('{\"B\\\"''\\\\\"}'::text[])",
+                "\"symbol\" = ANY('{\"C\"}'::text[]) AND \"symbol\"::text COLLATE \"C\" = \
+                 ANY('{\"C\"}'::text[])",
                 "false",
             ]
         );

@@ -115,7 +115,8 @@ impl Snapshot {
         let sql = "SELECT 1 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
                    JOIN pg_am m ON m.amname = 'btree' JOIN pg_class c ON c.oid = i.indexrelid AND c.relam = m.oid \
                    WHERE i.indrelid = to_regclass($1) AND i.indpred IS NULL AND i.indisvalid AND a.attname = $2 \
-                   AND a.atttypid IN ('text'::regtype, 'varchar'::regtype, 'int4'::regtype, 'int8'::regtype) LIMIT 1";
+                   AND a.atttypid IN ('text'::regtype, 'varchar'::regtype, 'int4'::regtype, 'int8'::regtype) \
+                   AND NOT EXISTS (SELECT 1 FROM pg_collation o WHERE o.oid = a.attcollation AND NOT o.collisdeterministic) LIMIT 1";
         Ok(holder.query_opt(sql, &[&relation, &column]).await?.is_some())
     }
 
@@ -144,8 +145,7 @@ impl Snapshot {
     /// A connection that sees this moment.
     async fn connection(&self) -> Result<Object, Fault> {
         let client = connection(&self.pool, &self.location).await?;
-        // What a stream that was dropped left open.
-        let sql = format!("ROLLBACK; {BEGIN}; SET TRANSACTION SNAPSHOT '{}'", self.name);
+        let sql = format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{}'", self.name);
         let set = client.batch_execute(&sql).await;
         set.map_err(|error| self.location.fault("looking at the snapshot", &error))?;
         Ok(client)
@@ -243,6 +243,13 @@ impl Rest {
         let mut count = 0;
         while count < self.rows {
             let Some(row) = open.rows.next().await else {
+                if let Some(client) = open.client.take() {
+                    // Else the connection goes, and its transaction with it.
+                    open.ended = client.batch_execute("ROLLBACK").await.is_ok();
+                    if !open.ended {
+                        drop(Object::take(client));
+                    }
+                }
                 open.ended = true;
                 break;
             };

@@ -89,6 +89,9 @@ impl Work<'_> {
         let (shape, server) = (self.shape, self.server);
         let wrong = server.fault("moving the rows");
         let run = async |sql: &str| work.batch_execute(sql).await.map_err(&wrong);
+        // Whoever holds the table may hold it for ever: a session that somebody forgot, or the source
+        // of this very run.
+        run("SET LOCAL lock_timeout = '30s'").await?;
         for statement in self.changes.before.iter().chain(&self.partitions) {
             run(statement).await?;
         }
@@ -137,6 +140,12 @@ impl Work<'_> {
         Ok(moved)
     }
 
+    /// The type of a column of the run's rows.
+    fn type_of(&self, name: &str) -> &str {
+        let column = self.shape.columns.iter().find(|column| column.name == name);
+        column.map_or("text", |column| column.ty.as_str())
+    }
+
     /// Deletes the rows of the scope.
     async fn delete(&self, work: &Transaction<'_>) -> Result<(), Fault> {
         let (entity, time) = (quoted(&self.shape.entity), quoted(&self.shape.time));
@@ -144,10 +153,12 @@ impl Work<'_> {
         let mut values: Vec<&(dyn ToSql + Sync)> = Vec::new();
         if let Some(symbols) = &self.scope.symbols {
             values.push(symbols);
-            conditions.push(format!("{entity}::text = ANY(${}::text[])", values.len()));
+            // Byte by byte, whatever the collation takes for equal; an index serves the rest.
+            let (number, ty) = (values.len(), self.type_of(&self.shape.entity));
+            conditions.push(format!("{entity} = ANY(${number}::text[]::{ty}[])"));
+            conditions.push(format!("{entity}::text COLLATE \"C\" = ANY(${number}::text[])"));
         }
-        let ty = self.shape.columns.iter().find(|column| column.name == self.shape.time);
-        let ty = ty.map_or("timestamp", |column| column.ty.as_str());
+        let ty = self.type_of(&self.shape.time);
         for (bound, operator) in [(&self.scope.from, ">="), (&self.scope.until, "<")] {
             if let Some(bound) = bound {
                 values.push(bound);

@@ -69,6 +69,13 @@ impl PgTarget {
             return Err(Error::usage(format!("{location} is a query, which cannot be written to"))
                 .hint("name a table with table=NAME"));
         };
+        if table.table == server::RUNS || table.table.starts_with("_windrow_") {
+            return Err(Error::usage(format!(
+                "{location}: the table {} is windrow's own",
+                table.table
+            ))
+            .hint("name another table"));
+        }
         let wrong = |name: &str, value: &str, expected: &str| {
             Error::usage(format!("{location}: {name} is {value}, expected {expected}"))
         };
@@ -95,6 +102,13 @@ impl PgTarget {
     }
 }
 
+impl PgTarget {
+    /// Whether each row has one feature.
+    pub(super) fn is_long(&self) -> bool {
+        self.layout == Layout::Long
+    }
+}
+
 /// Connections that copy at a time, where the URL does not say. The server has one process for each.
 fn connections(target: &PgTarget, workers: usize) -> usize {
     target.connections.unwrap_or(workers.clamp(2, 8))
@@ -111,6 +125,11 @@ pub(super) async fn runs(
 /// The record of the last run of a table.
 pub(super) async fn latest(target: &PgTarget, limit: Option<Duration>) -> Result<Option<Record>> {
     Server::latest(target, limit).await
+}
+
+/// The rows of a table.
+pub(super) async fn rows(target: &PgTarget, limit: Option<Duration>) -> Result<u64> {
+    Server::rows(target, limit).await
 }
 
 /// Writes a job into the table and commits it.

@@ -117,6 +117,20 @@ impl Server {
         text.map(|text| serde_json::from_str(&text).map_err(broken)).transpose()
     }
 
+    /// The rows of the table.
+    pub(super) async fn rows(target: &PgTarget, limit: Option<Duration>) -> Result<u64> {
+        let server = Self::at(target, "runs".to_string(), 1, limit).await?;
+        let sql = format!("SELECT count(*) FROM {}", server.table);
+        let call = || async {
+            let client = server.connection().await?;
+            let row =
+                client.query_one(&sql, &[]).await.map_err(server.fault("counting the rows"))?;
+            Ok::<i64, Fault>(row.get(0))
+        };
+        let rows = server.retry.call("counting the rows", call).await?;
+        Ok(u64::try_from(rows).unwrap_or_default())
+    }
+
     async fn last(&self) -> Result<Option<String>, Fault> {
         let client = self.connection().await?;
         let fault = self.fault("asking for the last run");

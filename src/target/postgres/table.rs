@@ -172,6 +172,17 @@ impl Shape {
             return Err(Error::target(format!("{} exists and is not partitioned", self.shown))
                 .hint("leave partition out, or name a new table"));
         }
+        let long = ["feature", "value"];
+        let has =
+            |columns: &[Column]| long.iter().all(|name| columns.iter().any(|c| c.name == *name));
+        if has(&held.columns) != has(&self.columns) && held.columns.len() > 2 {
+            let layout = if has(&held.columns) { "long" } else { "wide" };
+            return Err(Error::target(format!(
+                "{} exists and has the {layout} layout",
+                self.shown
+            ))
+            .hint(format!("write to it with layout={layout}, or name a new table")));
+        }
         let (mut changes, mut wrong) = (Changes::default(), Vec::new());
         for column in &self.columns {
             match held.columns.iter().find(|held| held.name == column.name) {
@@ -286,7 +297,7 @@ impl Changes {
         if !self.unknown.is_empty() {
             let names = self.unknown.join(", ");
             notices.push(format!(
-                "the table has columns that the set does not have, which stay empty in new rows: {names}"
+                "the table has columns that the set does not have, which it does not fill in new rows: {names}"
             ));
         }
         notices
