@@ -10,7 +10,7 @@ use deadpool_postgres::{
 };
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{CancelToken, Config, NoTls};
 
 use super::location::all_set;
 use super::retry::Fault;
@@ -243,6 +243,17 @@ impl PgLocation {
             .map_err(|error| Error::internal(format!("a pool of connections: {error}")))
     }
 
+    /// Ends what a connection asked for and nobody waits for any more.
+    pub async fn cancel(&self, token: CancelToken) {
+        let _ = match &self.trust {
+            None => token.cancel_query(NoTls).await,
+            Some(trust) => match tls::connector(trust) {
+                Ok(connector) => token.cancel_query(connector).await,
+                Err(_) => return,
+            },
+        };
+    }
+
     /// What an error of this server means to a user.
     pub fn fault(&self, what: &str, error: &tokio_postgres::Error) -> Fault {
         let text = format!("{}: {what}: {}", self.server(), told(error));
@@ -315,9 +326,10 @@ fn transient(error: &tokio_postgres::Error) -> bool {
         return error.is_closed() || !stays.iter().any(|word| text.contains(word));
     };
     let code = code.code();
-    // Connections, transactions that met, too many connections, and a server that stops or starts.
+    // Connections, transactions that met, too many connections, locks, and a server that stops or
+    // starts.
     ["08", "40"].contains(&&code[..2])
-        || ["53300", "57P01", "57P02", "57P03", "55006"].contains(&code)
+        || ["53300", "55P03", "57P01", "57P02", "57P03", "55006"].contains(&code)
 }
 
 /// How the connection is encrypted, in libpq's words; None is not at all.

@@ -747,3 +747,36 @@ fn what_cannot_end_well_does_not_begin() {
         assert!(code == 2 && !told.contains("s3cret") && told.contains(shown), "{told}");
     }
 }
+
+#[test]
+fn a_locked_table_is_waited_for_and_left_when_interrupted() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (folder, base) = (prepare(), cluster.base());
+    let folder = folder.path();
+    let url = base.url("features");
+    ok(folder, &args(&url, &[]));
+    std::thread::scope(|scope| {
+        let holder =
+            scope.spawn(|| base.run("BEGIN; LOCK TABLE features; SELECT pg_sleep(10); COMMIT"));
+        std::thread::sleep(Duration::from_millis(500));
+        let set = ["--set", "state=2"];
+        let started = windrow(folder).args(args(&url, &set)).stderr(Stdio::piped()).spawn();
+        let started = started.unwrap();
+        std::thread::sleep(Duration::from_secs(2));
+        let pid = rustix::process::Pid::from_child(&started);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let done = started.wait_with_output().unwrap();
+        assert_eq!(done.status.code(), Some(130));
+        // Nothing of it is left at the server, which would stand in the way of the next run.
+        let over = Instant::now();
+        settled(&base);
+        assert!(over.elapsed() < Duration::from_secs(2), "{:?}", over.elapsed());
+        let done = windrow(folder).args(args(&url, &set)).output().unwrap();
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success(), "{told}");
+        assert!(told.contains("lock timeout; trying again in"), "{told}");
+        holder.join().unwrap();
+    });
+    assert_eq!(state(&base, "features"), Some(2));
+    assert_eq!(leftovers(&base), [""; 0]);
+}

@@ -89,9 +89,9 @@ impl Work<'_> {
         let (shape, server) = (self.shape, self.server);
         let wrong = server.fault("moving the rows");
         let run = async |sql: &str| work.batch_execute(sql).await.map_err(&wrong);
-        // Whoever holds the table may hold it for ever: a session that somebody forgot, or the source
-        // of this very run.
-        run("SET LOCAL lock_timeout = '30s'").await?;
+        // Whoever holds the table may hold it for ever, such as a session that somebody forgot: it is
+        // tried again, and said.
+        run("SET LOCAL lock_timeout = '5s'").await?;
         for statement in self.changes.before.iter().chain(&self.partitions) {
             run(statement).await?;
         }

@@ -258,7 +258,13 @@ impl Server {
     /// Takes the lock on a connection that keeps it.
     pub(super) async fn take(&self) -> Result<(), Fault> {
         let mut control = self.control.lock().await;
-        *control = None;
+        if let Some(client) = control.take() {
+            if !client.is_closed() {
+                *control = Some(client); // It has the lock.
+                return Ok(());
+            }
+            drop(Object::take(client));
+        }
         let client = self.connection().await?;
         let fault = self.fault("taking the table");
         let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&self.key]).await;
@@ -374,6 +380,11 @@ impl Server {
     /// Drops the table beside, if the server can be asked; else the next run does it.
     pub(super) async fn drop_stage(&self) {
         let work = async {
+            // Whoever was interrupted may wait for a lock at the server.
+            let token = self.control.try_lock().ok()?.as_ref().map(|client| client.cancel_token());
+            if let Some(token) = token {
+                self.location.cancel(token).await;
+            }
             let client = self.connection().await.ok()?;
             // A COPY that was cut off holds the table for a moment.
             let sql = format!(
