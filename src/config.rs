@@ -208,6 +208,11 @@ impl Config {
         Ok(config)
     }
 
+    /// The location of a target that is given by its name, or as itself.
+    pub fn target<'a>(&'a self, name: &'a str) -> &'a str {
+        self.targets.get(name).map_or(name, String::as_str)
+    }
+
     /// Sets one key from text, for the environment and for flags; `origin` names either in errors.
     pub fn apply(&mut self, key: &str, text: &str, origin: &str) -> Result<()> {
         match KEYS.iter().find(|(name, _)| *name == key) {

@@ -43,8 +43,7 @@ impl CompactArgs {
 }
 
 pub(super) async fn run(args: CompactArgs, config: Config, stop: Stop) -> Result<u8> {
-    let to = config.targets.get(&args.to).unwrap_or(&args.to);
-    let target = Target::parse(to)?;
+    let target = Target::parse(config.target(&args.to))?;
     let progress = Arc::new(Progress::default());
     let counter = Arc::clone(&progress);
     let (source, append) = (args.source, args.append);

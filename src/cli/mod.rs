@@ -69,9 +69,9 @@ enum Command {
     /// Write a source, whatever its layout, as files sorted by symbol and time
     Compact(compact::CompactArgs),
     /// List the committed runs of a target, and what runs that died left there
-    Runs(runs::RunsArgs),
+    Runs(runs::TargetArgs),
     /// Remove what runs that died left in a target
-    Vacuum(runs::VacuumArgs),
+    Vacuum(runs::TargetArgs),
     /// Run one statement and print its result
     Sql(sql::SqlArgs),
     /// Type statements and see their results
@@ -126,12 +126,12 @@ pub fn main() -> u8 {
 
 /// Help, or what is wrong with the command line.
 fn print_usage(error: &clap::Error) {
-    let text = error.render();
-    let wrong = error.use_stderr() && text.to_string() != secrets::hidden(&text.to_string());
-    if wrong {
-        eprint!("{}", secrets::hidden(&text.to_string()));
+    let text = error.render().to_string();
+    let hidden = secrets::hidden(&text);
+    if hidden == text {
+        let _ = error.print(); // In colour.
     } else {
-        let _ = error.print();
+        eprint!("{hidden}");
     }
 }
 

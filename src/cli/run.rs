@@ -66,8 +66,7 @@ impl RunArgs {
 }
 
 pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8> {
-    let to = config.targets.get(&args.to).cloned().unwrap_or_else(|| args.to.clone());
-    let target = Target::parse(&to)?;
+    let target = Target::parse(config.target(&args.to))?;
     let params = parse_params(&args.params)?;
     let scope = Scope {
         symbols: args.symbols.map(|s| s.iter().map(|s| s.trim().to_string()).collect()),
@@ -172,8 +171,8 @@ pub(super) fn summary(outcome: &Outcome) -> Value {
         "rows": record.rows,
         "columns": record.columns.iter().map(|(name, ty)| json!({"name": name, "type": ty})).collect::<Vec<_>>(),
         "symbols": record.watermarks.len(),
-        "first": record.watermarks.values().map(|r| &r.first).min(),
-        "last": record.watermarks.values().map(|r| &r.last).max(),
+        "first": record.first(),
+        "last": record.last(),
         "files": record.files.len(),
         "bytes": record.files.iter().map(|f| f.bytes).sum::<u64>(),
         "seconds": record.seconds,

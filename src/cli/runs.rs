@@ -14,17 +14,7 @@ use crate::render::{Format, Limit, Printer};
 use crate::target::{self, Run, Target};
 
 #[derive(Debug, Args)]
-pub(super) struct RunsArgs {
-    /// A directory, a .csv file, postgres://user@host/db?table=T, or a target of windrow.yaml
-    #[arg(value_name = "TARGET")]
-    target: String,
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct VacuumArgs {
+pub(super) struct TargetArgs {
     /// A directory, a .csv file, postgres://user@host/db?table=T, or a target of windrow.yaml
     #[arg(value_name = "TARGET")]
     target: String,
@@ -34,10 +24,10 @@ pub(super) struct VacuumArgs {
 }
 
 fn named(target: &str, config: &Config) -> Result<Target> {
-    Target::parse(config.targets.get(target).map_or(target, String::as_str))?.resolved()
+    Target::parse(config.target(target))?.resolved()
 }
 
-pub(super) async fn runs(args: RunsArgs, config: Config) -> Result<u8> {
+pub(super) async fn runs(args: TargetArgs, config: Config) -> Result<u8> {
     let target = named(&args.target, &config)?;
     let (runs, left) = target::runs(&target, config.timeout).await?;
     if args.json {
@@ -85,7 +75,7 @@ fn table(runs: &[Run]) -> Result<RecordBatch, arrow::error::ArrowError> {
     ])
 }
 
-pub(super) async fn vacuum(args: VacuumArgs, config: Config) -> Result<u8> {
+pub(super) async fn vacuum(args: TargetArgs, config: Config) -> Result<u8> {
     let target = named(&args.target, &config)?;
     let removed = target::vacuum(&target, config.timeout).await?;
     if args.json {

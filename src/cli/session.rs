@@ -60,8 +60,7 @@ impl CompressionArgs {
 
 /// Refuses a flag that says how parquet is written, for a target that is a CSV file.
 pub(super) fn only_parquet(flag: &str, config: &Config, to: &str) -> Result<()> {
-    let to = config.targets.get(to).map_or(to, String::as_str);
-    match Target::parse(to)? {
+    match Target::parse(config.target(to))? {
         Target::Parquet(_) => Ok(()),
         other => {
             let what = if matches!(other, Target::Csv(_)) { "a CSV file" } else { "a table" };

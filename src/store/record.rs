@@ -112,6 +112,16 @@ impl Record {
         serde_json::from_str(&text).map_err(|error| broken(error.to_string()))
     }
 
+    /// The first time of all symbols; None without rows.
+    pub fn first(&self) -> Option<&str> {
+        self.watermarks.values().map(|range| range.first.as_str()).min()
+    }
+
+    /// The last time of all symbols; None without rows.
+    pub fn last(&self) -> Option<&str> {
+        self.watermarks.values().map(|range| range.last.as_str()).max()
+    }
+
     /// The record as it is stored.
     ///
     /// # Errors

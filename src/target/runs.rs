@@ -1,12 +1,11 @@
 //! What runs a target has seen, and what those that died left behind.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Target, csv, open, postgres, staging};
 use crate::error::{Error, Result};
-use crate::store::{Record, SymbolRange, records};
+use crate::store::{Record, records};
 
 /// One committed run, as its record tells it.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,11 +30,7 @@ pub struct Run {
 
 impl From<Record> for Run {
     fn from(record: Record) -> Self {
-        let range = |marks: &BTreeMap<String, SymbolRange>| {
-            let first = marks.values().map(|range| range.first.clone()).min();
-            (first, marks.values().map(|range| range.last.clone()).max())
-        };
-        let (first, last) = range(&record.watermarks);
+        let [first, last] = [record.first(), record.last()].map(|time| time.map(str::to_string));
         Self {
             run: record.run,
             committed: record.committed,

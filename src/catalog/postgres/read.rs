@@ -204,14 +204,14 @@ struct Rest {
 struct Open {
     rows: Pin<Box<BinaryCopyOutStream>>,
     ended: bool,
-    /// Goes back to the pool when the rows are read.
+    /// None once the rows are read: it is back in the pool.
     client: Option<Object>,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         // A connection in the middle of a COPY serves nobody else.
-        if let Some(client) = self.client.take().filter(|_| !self.ended) {
+        if let Some(client) = self.client.take() {
             drop(Object::take(client));
         }
     }
@@ -243,12 +243,11 @@ impl Rest {
         let mut count = 0;
         while count < self.rows {
             let Some(row) = open.rows.next().await else {
-                if let Some(client) = open.client.take() {
-                    // Else the connection goes, and its transaction with it.
-                    open.ended = client.batch_execute("ROLLBACK").await.is_ok();
-                    if !open.ended {
-                        drop(Object::take(client));
-                    }
+                // Else the connection goes, and its transaction with it.
+                if let Some(client) = &open.client
+                    && client.batch_execute("ROLLBACK").await.is_ok()
+                {
+                    open.client = None;
                 }
                 open.ended = true;
                 break;

@@ -19,9 +19,7 @@ impl Server {
         copied: u64,
         record: &mut Record,
     ) -> Result<()> {
-        let first = record.watermarks.values().map(|range| range.first.as_str()).min();
-        let last = record.watermarks.values().map(|range| range.last.as_str()).max();
-        let partitions = match (first, last) {
+        let partitions = match (record.first(), record.last()) {
             (Some(first), Some(last)) => shape.partitions(first, last)?,
             _ => Vec::new(),
         };
@@ -181,8 +179,7 @@ impl Work<'_> {
             "INSERT INTO {runs} (run, target, set, committed, rows, first, last, seconds, version, record) \
              VALUES ($1, $2, $3, now(), $4, $5, $6, $7, $8, $9::text::jsonb)"
         );
-        let first = record.watermarks.values().map(|range| &range.first).min();
-        let last = record.watermarks.values().map(|range| &range.last).max();
+        let (first, last) = (record.first(), record.last());
         let rows = i64::try_from(record.rows).unwrap_or(i64::MAX);
         let text = serde_json::to_string(record).unwrap_or_else(|_| "{}".to_string());
         let values: [&(dyn ToSql + Sync); 9] = [

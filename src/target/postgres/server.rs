@@ -48,6 +48,11 @@ fn prefix(name: &str) -> String {
     )
 }
 
+/// What it ends with: the letters and digits of the run's name.
+fn suffix(run: &str) -> String {
+    run.chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
 impl Server {
     /// Takes the table of a target, drops what runs that were killed left beside it, and refuses a
     /// table with rows that windrow did not write.
@@ -87,8 +92,7 @@ impl Server {
             location,
         };
         server.name = server.full_name().await?;
-        let digits: String = server.run.chars().filter(char::is_ascii_alphanumeric).collect();
-        server.stage = server.table.beside(format!("{}{digits}", prefix(&server.name)));
+        server.stage = server.table.beside(prefix(&server.name) + &suffix(&server.run));
         let hash = Sha256::digest(server.name.as_bytes());
         server.key = i64::from_be_bytes(std::array::from_fn(|i| hash[i]));
         Ok(server)
@@ -171,16 +175,9 @@ impl Server {
             runs = rows.iter().map(run).collect();
         }
         let holder = self.holder(&client).await.map_err(&fault)?.map(|(name, _)| name);
-        // The letters and digits of the run at work are the end of its table's name.
-        let holder = holder.as_deref().and_then(|name| name.strip_prefix("windrow "));
-        let holder: String = holder
-            .unwrap_or("-")
-            .chars()
-            .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-            .collect();
-        let holder = holder.replace('-', "");
+        let at_work = holder.as_deref().and_then(|name| name.strip_prefix("windrow ")).map(suffix);
         let stages = self.stages(&client).await.map_err(&fault)?;
-        let dead = |stage: &String| holder.is_empty() || !stage.ends_with(&holder);
+        let dead = |stage: &String| at_work.as_ref().is_none_or(|run| !stage.ends_with(run));
         Ok((runs, stages.into_iter().filter(dead).collect()))
     }
 
