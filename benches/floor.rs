@@ -117,9 +117,10 @@ fn write(
     let file = File::create(path).unwrap();
     if own {
         let floats = schema.fields().iter().map(|f| *f.data_type() == DataType::Float64).collect();
-        let mut writer = ParquetFile::new(file, schema, properties.build(), named, floats).unwrap();
+        let mut writer =
+            ParquetFile::new(Box::new(file), schema, properties.build(), named, floats).unwrap();
         batches.iter().for_each(|batch| writer.write(batch).unwrap());
-        writer.into_inner().unwrap();
+        writer.close().unwrap();
         return;
     }
     let mut writer = ArrowWriter::try_new(file, schema, Some(properties.build())).unwrap();

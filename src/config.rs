@@ -25,6 +25,9 @@ pub struct Config {
     pub sources: BTreeMap<String, SourceConfig>,
     /// The locations that runs write to, by name.
     pub targets: BTreeMap<String, String>,
+    /// How object stores are reached, by the beginning of their URLs: `s3://bucket`, or `s3://` for
+    /// every bucket.
+    pub stores: BTreeMap<String, StoreConfig>,
     /// Rows per batch.
     pub batch_size: usize,
     /// Threads that compute.
@@ -99,6 +102,29 @@ pub struct SourceConfig {
     pub duplicates: Duplicates,
 }
 
+/// What the file says of an object store: keys of [`STORE_KEYS`] and their values.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct StoreConfig(BTreeMap<&'static str, String>);
+
+impl fmt::Debug for StoreConfig {
+    /// Without values, for some are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl StoreConfig {
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// Whether a key that is true or false is true; None if it is not there.
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        self.get(key).map(|text| text == "true")
+    }
+}
+
 /// What to do with conflicting rows of one symbol and time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Duplicates {
@@ -135,9 +161,10 @@ enum Setting {
 }
 
 /// Every key there is.
-const KEYS: [(&str, Setting); 9] = [
+const KEYS: [(&str, Setting); 10] = [
     ("sources", Setting::Mapping(take_sources)),
     ("targets", Setting::Mapping(take_targets)),
+    ("stores", Setting::Mapping(take_stores)),
     ("batch_size", Setting::Single(take_batch_size, "1024 to 1048576 rows")),
     ("parallel_workers", Setting::Single(take_parallel_workers, "1 to 1024 threads")),
     ("timeout_seconds", Setting::Single(take_timeout, "0.001 to 31536000 seconds")),
@@ -156,12 +183,34 @@ const KEYS: [(&str, Setting); 9] = [
 /// Every key of a source. `bar_time` is refused by name.
 const SOURCE_KEYS: [&str; 5] = ["location", "entity", "time", "duplicates", "bar_time"];
 
+/// Every key of an object store, the schemes that know it, and whether it is true or false.
+const STORE_KEYS: [(&str, &[&str], bool); 14] = [
+    ("endpoint", &["s3", "gs", "az"], false),
+    ("allow_http", &["s3", "gs", "az"], true),
+    ("anonymous", &["s3", "gs", "az"], true),
+    ("region", &["s3"], false),
+    ("path_style", &["s3"], true),
+    ("profile", &["s3"], false),
+    ("access_key_id", &["s3"], false),
+    ("secret_access_key", &["s3"], false),
+    ("session_token", &["s3"], false),
+    ("service_account", &["gs"], false),
+    ("account", &["az"], false),
+    ("access_key", &["az"], false),
+    ("sas_token", &["az"], false),
+    ("emulator", &["az"], true),
+];
+
+/// The schemes of object stores.
+pub const STORE_SCHEMES: [&str; 3] = ["s3", "gs", "az"];
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             file: None,
             sources: BTreeMap::new(),
             targets: BTreeMap::new(),
+            stores: BTreeMap::new(),
             batch_size: 4096,
             parallel_workers: std::thread::available_parallelism().map_or(1, usize::from),
             timeout: None,
@@ -388,6 +437,39 @@ fn take_targets(config: &mut Config, node: &Node, around: &Around<'_>) -> Result
     Ok(())
 }
 
+fn take_stores(config: &mut Config, node: &Node, around: &Around<'_>) -> Result<()> {
+    for (key, value) in node.entries("stores")? {
+        let url = key.text.trim_end_matches('/');
+        let (scheme, bucket) = url.split_once(':').unwrap_or((url, ""));
+        let bucket = bucket.trim_start_matches('/');
+        if !STORE_SCHEMES.contains(&scheme) || bucket.contains('/') {
+            return Err(key.error(format!("{} is no object store", key.text)).hint(
+                "write s3://BUCKET, gs://BUCKET or az://CONTAINER, or s3:// for every bucket",
+            ));
+        }
+        let mut store = StoreConfig::default();
+        for (word, value) in value.entries(&key.text)? {
+            let what = format!("{} of {}", word.text, key.text);
+            let fits = |known: &&(&str, &[&str], bool)| known.1.contains(&scheme);
+            let known = STORE_KEYS.iter().filter(fits);
+            let Some((name, _, flag)) = known.clone().find(|known| known.0 == word.text) else {
+                let hint = did_you_mean(&word.text, "keys", known.map(|known| known.0));
+                return Err(word.error(format!("unknown key {what}")).hint(hint));
+            };
+            let text = match flag {
+                true => value.scalar(&what)?,
+                false => filled_in(&what, value, around.env)?,
+            };
+            if *flag && !["true", "false"].contains(&text.as_str()) {
+                return Err(value.error(wrong(&what, &text, "true or false")));
+            }
+            store.0.insert(name, text);
+        }
+        config.stores.insert(format!("{scheme}://{bucket}"), store);
+    }
+    Ok(())
+}
+
 /// A name that SQL can write without quotes.
 fn identifier<'a>(key: &'a Key, what: &str) -> Result<&'a str> {
     let name = key.text.as_str();
@@ -404,6 +486,16 @@ fn identifier<'a>(key: &'a Key, what: &str) -> Result<&'a str> {
 /// A location; a relative path starts from the directory of the file, and `${NAME}` is what the
 /// environment has under that name.
 fn location(what: &str, node: &Node, around: &Around<'_>) -> Result<String> {
+    if let Value::List(items) = &node.value {
+        let urls = items.iter().map(|item| location(what, item, around));
+        let urls = urls.collect::<Result<Vec<_>>>()?;
+        if let Some((_, at)) = urls.iter().zip(items).find(|(url, _)| !url.starts_with("http")) {
+            return Err(at
+                .error(format!("{what} is a list of what are no http URLs"))
+                .hint("name a directory or a glob: only http has no listing"));
+        }
+        return Ok(urls.join(","));
+    }
     let text = &filled_in(what, node, around.env)?;
     if text.contains("://") || Path::new(text).is_absolute() {
         return Ok(text.to_owned());

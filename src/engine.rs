@@ -27,7 +27,7 @@ use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result, did_you_mean};
 use crate::feature_set::{FeatureSet, shipped, shipped_names};
 use crate::sql::blame;
-use crate::store::PgLocation;
+use crate::store::{Access, PgLocation};
 
 pub use compact::CompactOptions;
 pub use export::{Export, ExportOptions, Exported, export};
@@ -51,6 +51,7 @@ enum Reader<'a> {
 /// The session that everything runs in. Cheap to make; one per command.
 pub struct Engine {
     config: Config,
+    access: Arc<Access>,
     context: SessionContext,
     sources: BTreeMap<String, Arc<dyn Source>>,
     skip_files: BTreeSet<String>,
@@ -119,6 +120,7 @@ impl Engine {
     pub fn new(config: Config) -> Result<Self> {
         Ok(Self {
             context: session(&config)?,
+            access: Arc::new(Access::of(&config)),
             config,
             sources: BTreeMap::new(),
             skip_files: BTreeSet::new(),
@@ -175,13 +177,9 @@ impl Engine {
         let source: Arc<dyn Source> = if PgLocation::is(&config.location) {
             Arc::new(Table::open(name, &config, threads, self.config.timeout).await?)
         } else {
-            let (skip, keep_going) = (self.skip_files.clone(), self.keep_going);
-            let owned = name.to_string();
-            let opened = tokio::task::spawn_blocking(move || {
-                FileSource::open(&owned, &config, threads, &skip, keep_going)
-            });
-            let panicked = |error| Error::internal(format!("opening {name} panicked: {error}"));
-            Arc::new(opened.await.map_err(panicked)??)
+            let (skip, keep_going) = (&self.skip_files, self.keep_going);
+            let opened = FileSource::open(name, &config, &self.access, threads, skip, keep_going);
+            Arc::new(opened.await?)
         };
         self.register(name, Arc::clone(&source) as Arc<dyn TableProvider>)?;
         self.sources.insert(name.to_string(), source);

@@ -3,7 +3,6 @@
 //! DataFusion's CSV scan takes columns by position and knows one spelling of NULL; market data
 //! comes with headers in any order and with `NA`, `null` and `NaN`, so the files are read by name.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::sync::Arc;
 
@@ -13,11 +12,11 @@ use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::SendableRecordBatchStream;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
-use super::footer::{CSV_NULL, corrupt};
+use super::footer::{CSV_NULL, corrupt, unreadable};
 use super::part::Part;
 use crate::error::Result;
 
@@ -44,7 +43,24 @@ impl PartitionStream for CsvPartition {
             Err(error) => Box::new(std::iter::once(Err(error))),
         });
         let batches = batches.map(|b| b.map_err(|e| DataFusionError::External(Box::new(e))));
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(batches)))
+        if !self.files.iter().any(|part| part.info.file.object.is_some()) {
+            return Box::pin(RecordBatchStreamAdapter::new(
+                Arc::clone(&self.schema),
+                stream::iter(batches),
+            ));
+        }
+        // Whoever reads from a server waits for it, on a thread that may.
+        let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), 2);
+        let sender = builder.tx();
+        builder.spawn_blocking(move || {
+            for batch in batches {
+                if sender.blocking_send(batch).is_err() {
+                    break; // Nobody wants more.
+                }
+            }
+            Ok(())
+        });
+        builder.build()
     }
 }
 
@@ -66,17 +82,17 @@ fn read(file: &Part, schema: &SchemaRef, rows: usize) -> Result<Batches> {
     let wanted: Vec<usize> =
         (0..typed.len()).filter(|i| schema.field_with_name(typed[*i].name()).is_ok()).collect();
     let null = regex::Regex::new(CSV_NULL).map_err(|error| corrupt(&path, error))?;
-    let handle = File::open(&path).map_err(|error| corrupt(&path, error))?;
+    let handle = file.info.file.open(0).map_err(|error| unreadable(&path, &error))?;
     let reader = ReaderBuilder::new(Arc::new(Schema::new(typed)))
         .with_header(true)
         .with_null_regex(null)
         .with_batch_size(rows)
         .with_projection(wanted)
-        .build(BufReader::new(handle))
-        .map_err(|error| corrupt(&path, error))?;
+        .build(BufReader::with_capacity(64 << 10, handle.rest(0)))
+        .map_err(|error| unreadable(&path, &error))?;
     let (schema, file) = (Arc::clone(schema), file.clone());
     Ok(Box::new(reader.map(move |batch| {
-        let batch = batch.map_err(|error| corrupt(&path, error))?;
+        let batch = batch.map_err(|error| unreadable(&path, &error))?;
         file.adapt(&batch, &schema)
     })))
 }

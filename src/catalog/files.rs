@@ -22,9 +22,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
-use super::pages::{self, Opened};
+use super::pages;
 use super::part::Part;
 use crate::error::Result;
+use crate::store::Opened;
 
 /// Files up to this size are read whole, and files of this size on average by this reader also if
 /// there is a filter.
@@ -131,7 +132,7 @@ impl Batches {
     }
 
     fn reader(&self, part: &Part) -> Result<ParquetRecordBatchReader> {
-        let file = Opened::open(&part.info.file.path, SMALL).map_err(|e| part.broken(e))?;
+        let file = Opened::local(&part.info.file.path, SMALL).map_err(|e| part.broken(e))?;
         let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
             .map_err(|error| part.broken(error))?;
         let names = self.schema.fields().iter().map(|field| field.name().as_str());
@@ -146,7 +147,8 @@ impl Batches {
         });
         // A reader makes room for a whole batch.
         let rows = self.rows.min(count(all)).max(1);
-        pages::read(file, &meta, &self.schema, mask, rows, selection)
+        let groups = 0..meta.metadata().num_row_groups();
+        pages::read(file, &meta, &self.schema, mask, groups, rows, selection)
             .map_err(|error| part.broken(error))
     }
 }

@@ -1,11 +1,9 @@
 //! What the files of a source say about themselves before their rows are read.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::BufReader;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::compute::kernels::cast::cast;
 use datafusion::arrow::csv::reader::Format;
@@ -16,8 +14,8 @@ use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderO
 
 use super::order::Proof;
 use super::schema::Keys;
-use crate::error::{Error, Result};
-use crate::store::{FileKind, FileRef, file_name};
+use crate::error::{Error, Result, behind};
+use crate::store::{FileKind, FileRef, Opened, file_name};
 
 /// A file with what it says about itself.
 #[derive(Clone, Debug)]
@@ -42,6 +40,9 @@ pub(super) const CSV_NULL: &str = r"^(|NA|N/A|n/a|null|NULL|None|NaT|#N/A)$";
 /// Bytes of a file up to which it is read as a whole for its footer.
 const AT_ONCE: u64 = 64 << 10;
 
+/// Threads that look into files on servers.
+const WAITING: usize = 32;
+
 /// Rows that types of CSV columns are guessed from.
 const CSV_HEAD: usize = 10_000;
 
@@ -56,7 +57,7 @@ pub(super) fn read_all(
     keys: &Keys,
     threads: usize,
 ) -> Vec<Result<FileInfo>> {
-    let chunk = files.len().div_ceil(threads.max(1)).max(1);
+    let chunk = files.len().div_ceil(readers(&files, threads)).max(1);
     std::thread::scope(|scope| {
         let handles: Vec<_> = files
             .chunks(chunk)
@@ -108,31 +109,32 @@ pub(super) fn corrupt(path: &Path, why: impl std::fmt::Display) -> Error {
         .in_file(file_name(path))
 }
 
-fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|error| {
-        Error::data(format!("cannot read {}: {error}", file_name(path)))
-            .hint("check that the file exists and may be read")
-            .in_file(file_name(path))
-    })
+/// The error for a file that cannot be read or decoded.
+pub(super) fn unreadable(path: &Path, error: &(dyn std::error::Error + 'static)) -> Error {
+    behind(error).cloned().unwrap_or_else(|| corrupt(path, error))
 }
 
-fn whole(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    match open(path)?.read_to_end(&mut bytes) {
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(corrupt(path, error)),
-    }
+/// Threads that look into files: those that wait for a server cost nothing.
+pub(super) fn readers<'a>(files: impl IntoIterator<Item = &'a FileRef>, threads: usize) -> usize {
+    let remote = files.into_iter().any(|file| file.object.is_some());
+    if remote { threads.max(WAITING) } else { threads.max(1) }
+}
+
+fn open(file: &FileRef, small: u64) -> Result<Opened> {
+    let path = &file.path;
+    file.open(small).map_err(|error| {
+        behind(&error).cloned().unwrap_or_else(|| {
+            Error::data(format!("cannot read {}: {error}", file_name(path)))
+                .hint("check that the file exists and may be read")
+                .in_file(file_name(path))
+        })
+    })
 }
 
 fn parquet(file: &FileRef, keys: &Keys) -> Result<FileInfo> {
     let path = &file.path;
-    let options = ArrowReaderOptions::new();
-    let meta = if file.size <= AT_ONCE {
-        ArrowReaderMetadata::load(&Bytes::from(whole(path)?), options)
-    } else {
-        ArrowReaderMetadata::load(&open(path)?, options)
-    };
-    let meta = meta.map_err(|error| corrupt(path, error))?;
+    let meta = ArrowReaderMetadata::load(&open(file, AT_ONCE)?, ArrowReaderOptions::new());
+    let meta = meta.map_err(|error| unreadable(path, &error))?;
     let range = |column: &str| -> Option<(ScalarValue, ScalarValue)> {
         let groups = meta.metadata().row_groups();
         let converter =
@@ -176,8 +178,9 @@ fn csv(file: &FileRef) -> Result<FileInfo> {
     let path = &file.path;
     let null = regex(path)?;
     let format = Format::default().with_header(true).with_null_regex(null);
+    let text = BufReader::new(open(file, 0)?.rest(0));
     let (schema, _) =
-        format.infer_schema(open(path)?, Some(CSV_HEAD)).map_err(|error| corrupt(path, error))?;
+        format.infer_schema(text, Some(CSV_HEAD)).map_err(|error| unreadable(path, &error))?;
     Ok(FileInfo {
         file: file.clone(),
         schema: Arc::new(schema),

@@ -10,6 +10,7 @@ mod part;
 mod periods;
 mod postgres;
 mod prune;
+mod remote;
 mod schema;
 mod source;
 mod splits;

@@ -5,7 +5,6 @@
 //! keys of every row. It ends at the first row out of order, and its result is kept.
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
@@ -17,9 +16,11 @@ use datafusion::common::ScalarValue;
 use datafusion::parquet::arrow::ProjectionMask;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::footer::FileInfo;
+use super::files::SMALL;
+use super::footer::{FileInfo, readers};
 use super::schema::Keys;
 use super::splits::fill;
+use crate::store::FileRef;
 
 /// Rows that the look takes at a time.
 const LOOK: usize = 65_536;
@@ -127,16 +128,15 @@ fn follows(((_, last), a): &Known, ((first, _), b): &Known) -> bool {
 
 /// Looks at the files that nobody looked at before.
 fn prove(files: &[Candidate], keys: &Keys, threads: usize) {
-    let chunk = files.len().div_ceil(threads.max(1)).max(1);
+    let threads = readers(files.iter().map(|file| &file.info.file), threads);
+    let chunk = files.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
         for chunk in files.chunks(chunk) {
             scope.spawn(move || {
                 for file in chunk {
                     let proof = file.info.proof.get_or_init(|| match one_row(file) {
                         Some(proof) => Some(proof),
-                        None => {
-                            look(&file.info.file.path, file.entity.as_deref(), keys).ok().flatten()
-                        }
+                        None => look(&file.info.file, file.entity.as_deref(), keys).ok().flatten(),
                     });
                     if proof.is_none() {
                         return; // One is enough to sort all.
@@ -157,8 +157,8 @@ fn one_row(file: &Candidate) -> Option<Proof> {
 type Look<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Reads the keys of a file; None if a row is out of order or lacks a key.
-fn look(path: &Path, entity: Option<&str>, keys: &Keys) -> Look<Option<Proof>> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path)?)?;
+fn look(file: &FileRef, entity: Option<&str>, keys: &Keys) -> Look<Option<Proof>> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file.open(SMALL)?)?;
     let names: Vec<&str> = match entity {
         Some(_) => vec![&keys.time],
         None => vec![&keys.entity, &keys.time],
@@ -272,7 +272,6 @@ impl Ranges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::FileRef;
     use std::time::SystemTime;
 
     /// A file with these (entity, rows) in order.
@@ -286,6 +285,7 @@ mod tests {
         let info = FileInfo {
             file: FileRef {
                 path: format!("{ordinal}.parquet").into(),
+                object: None,
                 size: 1,
                 modified: SystemTime::UNIX_EPOCH,
                 partitions: vec![],

@@ -4,9 +4,7 @@
 //! that a file of a few rows takes. Here it gives the pages as they lie in the file.
 
 use std::cell::RefCell;
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::Path;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,99 +17,19 @@ use datafusion::parquet::basic::Compression;
 use datafusion::parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use datafusion::parquet::errors::{ParquetError, Result};
 use datafusion::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
-use datafusion::parquet::file::reader::{ChunkReader, Length};
 use datafusion::parquet::file::serialized_reader::SerializedPageReader;
 use zstd::bulk::Decompressor;
 
-/// A file that is read in pieces, wherever it is.
-#[derive(Clone)]
-pub(super) enum Opened {
-    /// In memory.
-    Held(Bytes),
-    /// On the disk; the size is that of when it was opened.
-    Local(Arc<File>, u64),
-}
+use crate::store::Opened;
 
-impl Opened {
-    /// Opens a file; up to `small` bytes are taken into memory.
-    pub(super) fn open(path: &Path, small: u64) -> std::io::Result<Self> {
-        let mut file = File::open(path)?;
-        let size = file.metadata()?.len();
-        if size > small {
-            return Ok(Self::Local(Arc::new(file), size));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        file.read_to_end(&mut bytes)?;
-        Ok(Self::Held(bytes.into()))
-    }
-}
-
-impl Length for Opened {
-    fn len(&self) -> u64 {
-        match self {
-            Self::Held(bytes) => bytes.len() as u64,
-            Self::Local(_, size) => *size,
-        }
-    }
-}
-
-impl ChunkReader for Opened {
-    type T = BufReader<Rest>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T> {
-        // Page headers are read so, and they are small.
-        Ok(BufReader::with_capacity(256, Rest { file: self.clone(), at: start }))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        match self {
-            Self::Held(bytes) => bytes.get_bytes(start, length),
-            Self::Local(file, size) => {
-                if start.checked_add(length as u64).is_none_or(|end| end > *size) {
-                    return Err(ParquetError::EOF(format!(
-                        "{length} bytes from {start} on, in a file of {size}"
-                    )));
-                }
-                let mut bytes = vec![0; length];
-                let mut read = 0;
-                while read < length {
-                    match read_at(file, &mut bytes[read..], start + read as u64)? {
-                        0 => return Err(ParquetError::EOF("the file became shorter".to_string())),
-                        more => read += more,
-                    }
-                }
-                Ok(bytes.into())
-            }
-        }
-    }
-}
-
-/// The bytes of a file from a place on.
-pub(super) struct Rest {
-    file: Opened,
-    at: u64,
-}
-
-impl Read for Rest {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let read = match &self.file {
-            Opened::Held(bytes) => {
-                let from = usize::try_from(self.at).unwrap_or(usize::MAX).min(bytes.len());
-                (&bytes[from..]).read(into)?
-            }
-            Opened::Local(file, _) => read_at(file, into, self.at)?,
-        };
-        self.at += read as u64;
-        Ok(read)
-    }
-}
-
-/// Reads some columns of a file, `rows` at a time; text in the form that `schema` has it in.
+/// Reads some columns of some row groups, `rows` at a time; text in the form that `schema` has it in.
+/// The selection counts the rows of these groups.
 pub(super) fn read(
     file: Opened,
     meta: &ArrowReaderMetadata,
     schema: &SchemaRef,
     mask: ProjectionMask,
+    groups: Range<usize>,
     rows: usize,
     selection: Option<RowSelection>,
 ) -> Result<ParquetRecordBatchReader> {
@@ -123,7 +41,7 @@ pub(super) fn read(
     };
     let fields: Fields = meta.schema().fields().iter().map(wanted).collect();
     let levels = parquet_to_arrow_field_levels(meta.parquet_schema(), mask, Some(&fields))?;
-    let pages = Pages { file, meta: Arc::clone(meta.metadata()) };
+    let pages = Pages { file, meta: Arc::clone(meta.metadata()), groups };
     ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, selection)
 }
 
@@ -134,20 +52,22 @@ fn is_text(ty: &DataType) -> bool {
 struct Pages {
     file: Opened,
     meta: Arc<ParquetMetaData>,
+    groups: Range<usize>,
 }
 
 impl RowGroups for Pages {
     fn num_rows(&self) -> usize {
-        usize::try_from(self.meta.file_metadata().num_rows()).unwrap_or(0)
+        let rows = self.row_groups().map(RowGroupMetaData::num_rows).sum::<i64>();
+        usize::try_from(rows).unwrap_or(0)
     }
 
     fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>> {
         let (file, meta) = (Arc::new(self.file.clone()), Arc::clone(&self.meta));
-        Ok(Box::new(Chunks { file, meta, column, next: 0 }))
+        Ok(Box::new(Chunks { file, meta, column, groups: self.groups.clone() }))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
-        Box::new(self.meta.row_groups().iter())
+        Box::new(self.meta.row_groups()[self.groups.clone()].iter())
     }
 
     fn metadata(&self) -> &ParquetMetaData {
@@ -160,16 +80,15 @@ struct Chunks {
     file: Arc<Opened>,
     meta: Arc<ParquetMetaData>,
     column: usize,
-    next: usize,
+    groups: Range<usize>,
 }
 
 impl Iterator for Chunks {
     type Item = Result<Box<dyn PageReader>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let group = self.meta.row_groups().get(self.next)?;
-        self.next += 1;
-        Some(self.open(group))
+        let group = self.groups.next()?;
+        Some(self.open(&self.meta.row_groups()[group]))
     }
 }
 
@@ -262,16 +181,6 @@ fn decompressed(bytes: &Bytes, levels: usize) -> Result<Bytes> {
 /// A page that claims to be larger is taken step by step: the claim may be damaged.
 const MOST: usize = 64 << 20;
 
-#[cfg(unix)]
-fn read_at(file: &File, into: &mut [u8], at: u64) -> std::io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, into, at)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, into: &mut [u8], at: u64) -> std::io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, into, at)
-}
-
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
@@ -280,6 +189,11 @@ mod tests {
     use datafusion::parquet::arrow::arrow_reader::{ArrowReaderOptions, RowSelector};
     use datafusion::parquet::basic::{BrotliLevel, ZstdLevel};
     use datafusion::parquet::file::properties::{WriterProperties, WriterVersion};
+
+    use std::fs::File;
+    use std::path::Path;
+
+    use datafusion::parquet::file::reader::ChunkReader;
 
     use super::*;
 
@@ -310,12 +224,13 @@ mod tests {
 
     /// The rows of a file from 2,345 on, read in memory or piece by piece.
     fn rows(path: &Path, small: u64) -> Result<RecordBatch> {
-        let file = Opened::open(path, small)?;
+        let file = Opened::local(path, small)?;
         let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
         let selection =
             RowSelection::from(vec![RowSelector::skip(2_345), RowSelector::select(7_655)]);
         let mask = ProjectionMask::all();
-        let reader = read(file, &meta, &bars(0).schema(), mask, 1_000, Some(selection))?;
+        let groups = 0..meta.metadata().num_row_groups();
+        let reader = read(file, &meta, &bars(0).schema(), mask, groups, 1_000, Some(selection))?;
         let batches = reader.collect::<std::result::Result<Vec<_>, _>>()?;
         Ok(concat_batches(&batches[0].schema(), &batches)?)
     }
@@ -359,7 +274,7 @@ mod tests {
         }
         // It becomes shorter while it is read.
         std::fs::write(&path, &whole).unwrap();
-        let open = Opened::open(&path, 0).unwrap();
+        let open = Opened::local(&path, 0).unwrap();
         File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
         assert!(open.get_bytes(50, 200).is_err());
         assert!(open.get_bytes(50, usize::MAX).is_err());

@@ -8,7 +8,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::common::ScalarValue;
 
-use super::footer::{FileInfo, corrupt};
+use super::footer::{FileInfo, unreadable};
 use super::order::Slice;
 use crate::error::{Error, Result};
 
@@ -51,7 +51,7 @@ impl Part {
     }
 
     /// The error for a file that cannot be decoded.
-    pub(super) fn broken(&self, why: impl std::fmt::Display) -> Error {
-        corrupt(&self.info.file.path, why)
+    pub(super) fn broken(&self, why: impl std::error::Error + 'static) -> Error {
+        unreadable(&self.info.file.path, &why)
     }
 }

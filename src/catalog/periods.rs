@@ -6,7 +6,6 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Range;
 
 use datafusion::arrow::array::AsArray;
@@ -16,6 +15,7 @@ use datafusion::common::ScalarValue;
 use datafusion::parquet::arrow::ProjectionMask;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::files::SMALL;
 use super::order::{Candidate, Slice};
 use super::schema::Keys;
 use super::splits::splits;
@@ -157,7 +157,7 @@ fn look(file: &Candidate, keys: &Keys, seen: &mut BTreeMap<String, u64>) -> Opti
     if file.entity.is_some() {
         return Some(());
     }
-    let file = File::open(&file.info.file.path).ok()?;
+    let file = file.info.file.open(SMALL).ok()?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), [keys.entity.as_str()]);
     let reader = builder.with_projection(mask).with_limit(LOOK).build().ok()?;

@@ -35,12 +35,24 @@ use super::order::{Candidate, Ranges, Slice, ranges};
 use super::part::Part;
 use super::periods::{Periods, periods};
 use super::prune::FileStatistics;
+use super::remote::{Prune, RemoteFiles};
 use super::schema::{Keys, merge, partition_type};
 use super::{ORDINAL, Source, keys_exist, only};
 use crate::config::SourceConfig;
 use crate::error::{Error, Result};
 use crate::exec::{CleanExec, DedupExec, FirstRow, NameError, NameFile, PeriodsExec, Report};
-use crate::store::{FileKind, FileRef, Input, Listing, Location, below, file_name, latest, list};
+use crate::store::{
+    Access, FileKind, FileRef, Input, Listing, Location, below, file_name, latest, list,
+    list_objects, list_web,
+};
+
+/// Runs what waits for a disk or a server beside what computes.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let panicked = |error| Error::internal(format!("opening a source panicked: {error}"));
+    tokio::task::spawn_blocking(work).await.map_err(panicked)?
+}
 
 /// A file that is left out with the reason.
 pub type LeftOut = (String, String);
@@ -49,6 +61,7 @@ pub type LeftOut = (String, String);
 pub struct FileSource {
     name: String,
     config: SourceConfig,
+    location: Location,
     keys: Keys,
     kind: FileKind,
     files: Arc<[Arc<FileInfo>]>,
@@ -67,24 +80,38 @@ impl FileSource {
     ///
     /// # Errors
     /// Nothing there, a corrupt file, or files whose columns cannot be reconciled.
-    pub fn open(
+    pub async fn open(
         name: &str,
         config: &SourceConfig,
+        access: &Access,
         threads: usize,
         skip: &BTreeSet<String>,
         keep_going: bool,
     ) -> Result<Self> {
         let started = Instant::now();
         let location = Location::parse(&config.location)?;
-        let mut keys = Keys { entity: config.entity.clone(), time: config.time.clone() };
-        if let Some(record) = latest(location.path())? {
-            keys = Keys { entity: record.entity, time: record.time };
-        }
-        let Listing { kind, mut files, .. } = list(&location)?;
+        let (listing, record) = match location.clone() {
+            Location::Local(path) => {
+                blocking(move || {
+                    let record = latest(&path)?;
+                    Ok((list(&path)?, record))
+                })
+                .await?
+            }
+            Location::Objects(url) => list_objects(access, &url).await?,
+            Location::Web(urls) => (list_web(access, &urls).await?, None),
+        };
+        let keys = match record {
+            Some(record) => Keys { entity: record.entity, time: record.time },
+            None => Keys { entity: config.entity.clone(), time: config.time.clone() },
+        };
+        let Listing { kind, mut files, .. } = listing;
         files.retain(|file| !skip.contains(&file_name(&file.path)));
         let mut left_out = Vec::new();
         let mut infos = Vec::new();
-        for info in read_all(files, kind, &keys, threads) {
+        let of_keys = keys.clone();
+        let read = blocking(move || Ok(read_all(files, kind, &of_keys, threads)));
+        for info in read.await? {
             match info {
                 Ok(info) => infos.push(Arc::new(info)),
                 Err(error) if keep_going && error.bad_file().is_some() => {
@@ -99,7 +126,7 @@ impl FileSource {
             infos.iter().map(|i| partition_values(&i.file, &partitions)).collect::<Result<_>>()?;
         let schema = source_schema(&infos, &partitions, &keys)?;
         if schema.fields().is_empty() {
-            return Err(Error::data(format!("{} has no columns", config.location))
+            return Err(Error::data(format!("{location} has no columns"))
                 .hint("its files are empty; check what wrote them"));
         }
         keys_exist(&schema, config, name)?;
@@ -111,10 +138,19 @@ impl FileSource {
                     .in_file(file));
             }
         }
-        let (name, config) = (name.to_string(), config.clone());
-        let files = infos.into();
-        let opening = started.elapsed();
-        Ok(Self { name, config, keys, kind, files, values, partitions, schema, left_out, opening })
+        Ok(Self {
+            name: name.to_string(),
+            config: config.clone(),
+            location,
+            keys,
+            kind,
+            files: infos.into(),
+            values,
+            partitions,
+            schema,
+            left_out,
+            opening: started.elapsed(),
+        })
     }
 
     fn key_indices(&self) -> Option<(usize, usize)> {
@@ -166,11 +202,12 @@ impl FileSource {
         filter: Option<&Arc<dyn PhysicalExpr>>,
         state: &dyn Session,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let remote = self.files.first().is_some_and(|file| file.file.object.is_some());
         match self.kind {
-            FileKind::Parquet if filter.is_some() && !self.is_small(groups) => {
+            FileKind::Parquet if filter.is_some() && !remote && !self.is_small(groups) => {
                 self.scan_parquet(columns, groups, filter, state)
             }
-            kind => self.scan_parts(kind, columns, groups),
+            _ => self.scan_parts(remote, columns, groups, filter),
         }
     }
 
@@ -258,9 +295,10 @@ impl FileSource {
     /// The scan by readers of our own.
     fn scan_parts(
         &self,
-        kind: FileKind,
+        remote: bool,
         columns: &[usize],
         groups: &[Vec<Slice>],
+        filter: Option<&Arc<dyn PhysicalExpr>>,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         let mut fields: Vec<Field> =
             columns.iter().map(|c| self.schema.field(*c).clone().with_nullable(true)).collect();
@@ -276,11 +314,19 @@ impl FileSource {
                 .zip(self.values[slice.ordinal as usize].clone())
                 .collect(),
         };
+        let prune = filter.map(|filter| {
+            let (filter, schema) = (Arc::clone(filter), Arc::clone(&self.schema));
+            Arc::new(Prune { filter, schema, keys: self.keys.clone() })
+        });
         let partitions = groups.iter().map(|group| -> Arc<dyn PartitionStream> {
             let parts = group.iter().map(part);
             let schema = Arc::clone(&schema);
-            match kind {
+            match self.kind {
                 FileKind::Csv => Arc::new(CsvPartition { files: parts.collect(), schema }),
+                FileKind::Parquet if remote => {
+                    let (parts, prune) = (parts.collect(), prune.clone());
+                    Arc::new(RemoteFiles { parts, schema, prune })
+                }
                 FileKind::Parquet => Arc::new(Files { parts: parts.collect(), schema }),
             }
         });
@@ -296,10 +342,11 @@ impl FileSource {
             group.iter().map(|s| self.files[s.ordinal as usize].file.path.clone()).collect()
         };
         let groups: Vec<Vec<std::path::PathBuf>> = groups.iter().map(paths).collect();
-        let kind = self.kind;
+        let remote = self.files.iter().any(|file| file.file.object.is_some());
+        let other = remote || self.kind != FileKind::Parquet;
         Arc::new(move |partition, error| {
             let named = matches!(&error, DataFusionError::External(e) if e.is::<Error>());
-            if named || kind != FileKind::Parquet {
+            if named || other {
                 return error;
             }
             let found =
@@ -410,7 +457,7 @@ impl Source for FileSource {
     }
 
     fn lists(&self, folder: &Path) -> bool {
-        let root = Path::new(&self.config.location);
+        let Location::Local(root) = &self.location else { return false };
         root.is_dir() && root.canonicalize().is_ok_and(|root| below(&root, folder))
     }
 
@@ -423,7 +470,7 @@ impl Source for FileSource {
             time.duration_since(SystemTime::UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default()
         };
         Input {
-            location: self.config.location.clone(),
+            location: self.location.to_string(),
             files: self.files.len() as u64,
             bytes: self.files.iter().map(|f| f.file.size).sum(),
             modified: self.files.iter().map(|f| seconds(f.file.modified)).max().unwrap_or(0),
@@ -439,7 +486,7 @@ impl Source for FileSource {
             let by: Vec<&str> = self.partitions.iter().map(|f| f.name().as_str()).collect();
             text += &format!(" by {}", by.join(", "));
         }
-        text + ", " + &self.config.location
+        format!("{text}, {}", self.location)
     }
 
     fn rows(&self) -> Option<u64> {

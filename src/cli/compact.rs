@@ -14,12 +14,13 @@ use crate::target::{Progress, Stop, Target};
 
 #[derive(Debug, Args)]
 pub(super) struct CompactArgs {
-    /// What to read: a directory, file or 'glob', or a source of windrow.yaml
+    /// What to read: a directory, file, 'glob' or URL, or a source of windrow.yaml
     #[arg(value_name = "SRC")]
     source: String,
-    /// Where to write: a directory, or a target of windrow.yaml; SRC itself if windrow wrote it
+    /// Where to write: a directory, s3://bucket/prefix/, or a target of windrow.yaml; SRC itself if
+    /// windrow wrote it
     #[arg(value_name = "DST")]
-    to: String,
+    pub(super) to: String,
     /// Keep what DST holds and add the rows after the last of each symbol
     #[arg(long)]
     append: bool,

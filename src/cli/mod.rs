@@ -40,6 +40,8 @@ const FILE_THREADS: usize = 6;
 
 /// How long a command that writes may take to put things in order once it is stopped.
 const GRACE: Duration = Duration::from_millis(500);
+/// The same where servers have to be told.
+const FAR_GRACE: Duration = Duration::from_secs(5);
 /// How long what it left running may take to end and to remove its temporary files.
 const WIND_DOWN: Duration = Duration::from_millis(400);
 
@@ -87,7 +89,7 @@ enum Command {
 /// Sources, for every command that reads.
 #[derive(Clone, Debug, Default, Args)]
 struct SourceArgs {
-    /// Where a source is: bars=DIRECTORY, FILE or 'GLOB'; several are allowed
+    /// Where a source is: bars=DIRECTORY, FILE, 'GLOB' or URL; several are allowed
     #[arg(long = "source", value_name = "NAME=LOCATION")]
     sources: Vec<String>,
 }
@@ -150,7 +152,7 @@ fn start(command: Command) -> Result<u8> {
             let engine = args.engine(config).await?;
             return crate::repl::run(engine).await;
         }
-        let grace = if command.writes() { GRACE } else { Duration::ZERO };
+        let grace = command.grace(&config);
         let (stop, over) = stops(config.timeout, grace)?;
         tokio::select! {
             biased; // What was committed is committed, however late.
@@ -169,9 +171,17 @@ fn start(command: Command) -> Result<u8> {
 }
 
 impl Command {
-    /// Whether it has something to put in order when it is stopped.
-    fn writes(&self) -> bool {
-        matches!(self, Self::Demo(_) | Self::Run(_) | Self::Export(_) | Self::Compact(_))
+    /// How long it may take to leave everything in order when it is stopped.
+    fn grace(&self, config: &Config) -> Duration {
+        let far = |target: &str| config.target(target).contains("://");
+        let far = match self {
+            Self::Demo(_) => false,
+            Self::Run(args) => far(&args.to),
+            Self::Compact(args) => far(&args.to),
+            Self::Export(_) => config.targets.values().any(|target| far(target)),
+            _ => return Duration::ZERO,
+        };
+        if far { FAR_GRACE } else { GRACE }
     }
 }
 

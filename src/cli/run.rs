@@ -21,10 +21,10 @@ pub(super) struct RunArgs {
     set: String,
     #[command(flatten)]
     session: SessionArgs,
-    /// Where to write: a directory for parquet, a .csv file, postgres://user@host/db?table=T, or a
-    /// target of windrow.yaml
+    /// Where to write: a directory or s3://bucket/prefix/ for parquet, a .csv file,
+    /// postgres://user@host/db?table=T, or a target of windrow.yaml
     #[arg(long, value_name = "TARGET")]
-    to: String,
+    pub(super) to: String,
     /// Only these symbols, comma separated
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     symbols: Option<Vec<String>>,

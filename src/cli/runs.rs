@@ -11,11 +11,12 @@ use super::out::print_json;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::render::{Format, Limit, Printer};
-use crate::target::{self, Run, Target};
+use crate::target::{self, Access, Run, Target};
 
 #[derive(Debug, Args)]
 pub(super) struct TargetArgs {
-    /// A directory, a .csv file, postgres://user@host/db?table=T, or a target of windrow.yaml
+    /// A directory, a .csv file, s3://bucket/prefix/, postgres://user@host/db?table=T, or a target of
+    /// windrow.yaml
     #[arg(value_name = "TARGET")]
     target: String,
     /// Print as JSON
@@ -29,7 +30,7 @@ fn named(target: &str, config: &Config) -> Result<Target> {
 
 pub(super) async fn runs(args: TargetArgs, config: Config) -> Result<u8> {
     let target = named(&args.target, &config)?;
-    let (runs, left) = target::runs(&target, config.timeout).await?;
+    let (runs, left) = target::runs(&target, &Access::of(&config)).await?;
     if args.json {
         let run = |run: &Run| {
             json!({
@@ -77,7 +78,7 @@ fn table(runs: &[Run]) -> Result<RecordBatch, arrow::error::ArrowError> {
 
 pub(super) async fn vacuum(args: TargetArgs, config: Config) -> Result<u8> {
     let target = named(&args.target, &config)?;
-    let removed = target::vacuum(&target, config.timeout).await?;
+    let removed = target::vacuum(&target, &Access::of(&config)).await?;
     if args.json {
         print_json(&json!({"target": target.to_string(), "removed": removed}))?;
         return Ok(0);

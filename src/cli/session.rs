@@ -61,7 +61,7 @@ impl CompressionArgs {
 /// Refuses a flag that says how parquet is written, for a target that is a CSV file.
 pub(super) fn only_parquet(flag: &str, config: &Config, to: &str) -> Result<()> {
     match Target::parse(config.target(to))? {
-        Target::Parquet(_) => Ok(()),
+        Target::Parquet(_) | Target::Objects(_) => Ok(()),
         other => {
             let what = if matches!(other, Target::Csv(_)) { "a CSV file" } else { "a table" };
             Err(Error::usage(format!("{flag}: {other} is {what}"))

@@ -22,7 +22,7 @@ use crate::catalog::{FileSource, Source, splits};
 use crate::error::{Error, Result};
 use crate::exec::{ordered, reports};
 use crate::sql::blame;
-use crate::store::{Record, latest};
+use crate::store::{Location, Record};
 use crate::target::{self, Bounds, Job, Lock, Progress, Stop, Target};
 
 /// The set that a record of a compacted source names.
@@ -54,15 +54,15 @@ impl Engine {
         let started = Instant::now();
         let target = options.target.clone().resolved()?;
         let what = match &target {
-            Target::Parquet(_) => None,
+            Target::Parquet(_) | Target::Objects(_) => None,
             Target::Csv(_) => Some("a CSV file"),
             Target::Postgres(_) => Some("a table"),
         };
-        let (None, Some(path)) = (what, target.path()) else {
-            return Err(Error::usage(format!("{target} is {}", what.unwrap_or("no directory")))
+        if let Some(what) = what {
+            return Err(Error::usage(format!("{target} is {what}"))
                 .hint("name a directory: compact writes parquet"));
-        };
-        let in_place = self.is_target(&options.source, path);
+        }
+        let in_place = self.is_target(&options.source, &target);
         if in_place && options.append {
             return Err(Error::usage(format!("{} cannot be added to itself", options.source))
                 .hint("leave --append out to write its files anew"));
@@ -74,34 +74,62 @@ impl Engine {
         let stop = &options.stop;
         // What is written anew is listed under its lock: no commit comes between.
         let early = if in_place { Some(self.open_target(&target, stop).await?) } else { None };
-        stop.or(self.add_source(&name, &options.source)).await?;
-        let lock = match early {
-            Some(lock) => lock,
-            None => {
+        let opened = stop.or(self.add_source(&name, &options.source)).await;
+        let lock = match (opened, early) {
+            (Ok(()), Some(lock)) => lock,
+            (Ok(()), None) => {
                 self.check_apart(&target)?;
                 self.open_target(&target, stop).await?
             }
+            (Err(error), early) => {
+                if let Some(lock) = early {
+                    lock.release().await;
+                }
+                return Err(error);
+            }
         };
+        let done = self.compact_into(&target, options, (name, in_place), &lock, started).await;
+        lock.release().await;
+        done
+    }
+
+    /// Writes a source into a target that is locked.
+    async fn compact_into(
+        &self,
+        target: &Target,
+        options: &CompactOptions,
+        (name, in_place): (String, bool),
+        lock: &Lock,
+        started: Instant,
+    ) -> Result<Outcome> {
+        let stop = &options.stop;
         let source = self.sources.get(&name).map(Arc::clone);
         let source = source.ok_or_else(|| Error::internal("a source went missing"))?;
-        let held = latest(path)?.filter(|_| in_place || options.append);
+        let held = stop.or(target::latest(target, &self.access)).await?;
+        let held = held.filter(|_| in_place || options.append);
         let mut columns: Vec<usize> = (0..source.schema().fields().len()).collect();
         if let Some(held) = held.as_ref().filter(|_| options.append) {
-            columns = stop.or(self.same_columns(source.as_ref(), held, &target)).await?;
+            columns = stop.or(self.same_columns(source.as_ref(), held, target)).await?;
         }
         let work = Compaction { engine: self, name, source, columns, options };
-        let record = work.write(&target, &lock, held, started).await?;
-        Ok(Outcome { record, target })
+        let record = work.write(target, lock, held, started).await?;
+        Ok(Outcome { record, target: target.clone() })
     }
 
     /// Whether a location is the target itself.
-    fn is_target(&self, source: &str, target: &Path) -> bool {
+    fn is_target(&self, source: &str, target: &Target) -> bool {
         let real = |path: &Path| -> Option<PathBuf> { path.canonicalize().ok() };
         let location = match self.config.sources.get(source) {
             Some(named) if !Path::new(source).exists() => named.location.as_str(),
             _ => source,
         };
-        real(Path::new(location)).is_some_and(|source| real(target) == Some(source))
+        match (target, Location::parse(location)) {
+            (Target::Objects(target), Ok(Location::Objects(source))) => source == *target,
+            (Target::Parquet(target), Ok(Location::Local(source))) => {
+                real(&source).is_some_and(|source| real(target) == Some(source))
+            }
+            _ => false,
+        }
     }
 
     /// The columns of the source in the order of the target's, which must be the same.
@@ -118,11 +146,9 @@ impl Engine {
         }
         let config = crate::config::SourceConfig::new(path.as_str());
         let threads = self.config.parallel_workers;
-        let opened = tokio::task::spawn_blocking(move || {
-            FileSource::open("target", &config, threads, &Default::default(), false)
-        });
-        let panicked = |error| Error::internal(format!("opening a target panicked: {error}"));
-        let known = opened.await.map_err(panicked)??;
+        let skip = Default::default();
+        let opened = FileSource::open("target", &config, &self.access, threads, &skip, false);
+        let known = opened.await?;
         let differ = |what: String| {
             Error::data(format!(
                 "the columns of {} and {path} differ: {what}",
@@ -190,7 +216,7 @@ impl Compaction<'_> {
         let plan = stop.or(self.plan(entity, time)).await?;
         let of_plan = Arc::clone(&plan);
         let notes = match &held {
-            Some(held) => target::notes(target, held)?,
+            Some(held) => target::notes(target, held, &self.engine.access).await?,
             None => Vec::new(),
         };
         let anew = held.filter(|_| !self.options.append);
@@ -214,6 +240,7 @@ impl Compaction<'_> {
             explain: Arc::new(|error: &DataFusionError| explain(error)),
             compression: self.engine.config().compression,
             float32: false,
+            access: Arc::clone(&self.engine.access),
             started,
             progress: Arc::clone(&self.options.progress),
             stop: stop.clone(),

@@ -187,7 +187,7 @@ impl Engine {
     /// the same files, and what that run wrote is there.
     async fn is_current(&self, export: &Export, options: &RunOptions) -> Result<bool> {
         let target = export.target.clone().resolved()?;
-        let Some(held) = target::latest(&target, self.config().timeout).await? else {
+        let Some(held) = target::latest(&target, &self.access).await? else {
             return Ok(false);
         };
         let planned = self.plan_set(export.set.clone(), &options.params).await?;
@@ -197,7 +197,7 @@ impl Engine {
         if !same(&held, &would) {
             return Ok(false);
         }
-        target::holds(&target, &held, self.config().timeout).await
+        target::holds(&target, &held, &self.access).await
     }
 }
 

@@ -17,12 +17,11 @@ use super::query::locate;
 use super::scope::exact;
 use super::{Engine, Planned, Scope, shared};
 use crate::catalog::Source;
-use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::exec::{by_periods, independent, ordered, reports};
 use crate::feature_set::{Audit, FeatureSet};
 use crate::sql::blame;
-use crate::store::{PgLocation, Record, SymbolRange};
+use crate::store::{Location, PgLocation, Record, SymbolRange};
 use crate::target::{self, Bounds, Check, Job, Lock, Progress, Rule, Stop, Target};
 
 /// How often a run begins anew because a server lost what it had.
@@ -74,6 +73,19 @@ impl Engine {
         let lock = self.open_target(&options.target, &options.stop).await?;
         tracing::Span::current().record("run", lock.run());
         tracing::info!("begins");
+        let done = self.attempts(set, options, &lock, started).await;
+        lock.release().await;
+        done
+    }
+
+    /// Runs until it is committed, or fails for good.
+    async fn attempts(
+        &mut self,
+        set: FeatureSet,
+        options: &RunOptions,
+        lock: &Lock,
+        started: Instant,
+    ) -> Result<Outcome> {
         let mut left_out: Vec<(String, String)> = Vec::new();
         let mut symbols = BTreeSet::new();
         let mut again = 0;
@@ -84,7 +96,7 @@ impl Engine {
             let unread: Vec<_> = sources.collect();
             let all_left_out: Vec<_> = unread.iter().chain(&left_out).cloned().collect();
             let attempt = Attempt { engine: self, planned: &planned, options, without: &symbols };
-            let error = match attempt.write(&lock, started, all_left_out).await {
+            let error = match attempt.write(lock, started, all_left_out).await {
                 Ok(record) => {
                     let Record { rows, seconds, retries, .. } = record;
                     tracing::info!(rows, seconds, retries, "committed");
@@ -135,8 +147,7 @@ impl Engine {
 
     /// Takes the target for one run.
     pub(super) async fn open_target(&self, target: &Target, stop: &Stop) -> Result<Lock> {
-        let Config { parallel_workers, timeout, .. } = *self.config();
-        stop.or(target::open(target, parallel_workers, timeout)).await
+        stop.or(target::open(target, self.config().parallel_workers, &self.access)).await
     }
 
     /// Opens the sources again without a file; false if it was left out already.
@@ -175,6 +186,20 @@ impl Engine {
                 None => Ok(()),
                 Some((name, _)) => Err(Error::target(format!("{target} is the source {name}"))
                     .hint("write to another table")),
+            };
+        }
+        if let Target::Objects(url) = target {
+            let within = |source: &Arc<dyn Source>| match Location::parse(&source.config().location)
+            {
+                Ok(Location::Objects(source)) => source.meets(url),
+                _ => false,
+            };
+            return match self.sources().iter().find(|(_, source)| within(source)) {
+                None => Ok(()),
+                Some((name, _)) => Err(Error::target(format!(
+                    "{target} lies in the source {name}, or the other way round"
+                ))
+                .hint("write to another prefix")),
             };
         }
         let Some(path) = target.path() else { return Ok(()) };
@@ -269,6 +294,7 @@ impl Attempt<'_> {
             explain: Arc::new(explain),
             compression: self.engine.config().compression,
             float32: self.narrows(),
+            access: Arc::clone(&self.engine.access),
             started,
             progress: Arc::clone(&self.options.progress),
             stop: self.options.stop.clone(),
@@ -432,7 +458,8 @@ impl Attempt<'_> {
 
     /// Whether 64-bit floats are written as 32-bit ones: CSV is text and has neither.
     fn narrows(&self) -> bool {
-        self.engine.config().float32 && matches!(self.options.target, Target::Parquet(_))
+        let parquet = matches!(self.options.target, Target::Parquet(_) | Target::Objects(_));
+        self.engine.config().float32 && parquet
     }
 
     /// What is known of the run before its rows.
@@ -461,7 +488,9 @@ impl Attempt<'_> {
             inputs: inputs.map(|(name, source)| (name.clone(), source.input())).collect(),
             columns: planned.outputs.iter().map(column).collect(),
             compression: match self.options.target {
-                Target::Parquet(_) => self.engine.config().compression.to_string(),
+                Target::Parquet(_) | Target::Objects(_) => {
+                    self.engine.config().compression.to_string()
+                }
                 Target::Csv(_) | Target::Postgres(_) => String::new(),
             },
             audits: whole.iter().map(|a| (a.text.clone(), "passed".to_string())).collect(),

@@ -1,8 +1,11 @@
 //! Locations that a user names, and the files that stand there.
 
+use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
+use super::objects::Object;
+use super::url::ObjectUrl;
 use crate::error::{Error, Result};
 
 /// A place that a user names for a source or a target.
@@ -10,10 +13,15 @@ use crate::error::{Error, Result};
 pub enum Location {
     /// A directory, file or glob of the local file system.
     Local(PathBuf),
+    /// An object, a prefix or a glob of an object store.
+    Objects(ObjectUrl),
+    /// Files of web servers.
+    Web(Vec<ObjectUrl>),
 }
 
 impl Location {
-    /// Reads a location as typed: a path, a glob or a `file://` URL.
+    /// Reads a location as typed: a path, a glob, a `file://` URL, a URL of an object store, or web
+    /// addresses with commas between them.
     ///
     /// # Errors
     /// A scheme that is not supported, or an empty text.
@@ -22,20 +30,56 @@ impl Location {
         if text.is_empty() {
             return Err(Error::usage("the location is empty").hint("name a directory or a file"));
         }
+        if text.starts_with("http://") || text.starts_with("https://") {
+            return web(text).map(Self::Web);
+        }
         all_set(text)?;
+        if let Some(url) = ObjectUrl::parse(text)? {
+            return Ok(Self::Objects(url));
+        }
         match text.split_once("://") {
             None => Ok(Self::Local(PathBuf::from(text))),
             Some(("file", path)) => Ok(Self::Local(PathBuf::from(path))),
-            Some((scheme, _)) => Err(Error::usage(format!("{scheme}:// is not supported"))
-                .hint("name a local directory, file or glob")),
+            Some((scheme, _)) => Err(Error::usage(format!("{scheme}:// is not supported")).hint(
+                "name a local directory, file or glob, or a URL with s3://, gs://, az:// or https://",
+            )),
         }
     }
+}
 
-    /// The path on the local file system.
-    pub fn path(&self) -> &Path {
-        let Self::Local(path) = self;
-        path
+impl fmt::Display for Location {
+    /// As it was typed, without what may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(path) => path.display().fmt(f),
+            Self::Objects(url) => url.fmt(f),
+            Self::Web(urls) => {
+                let urls: Vec<String> = urls.iter().map(ObjectUrl::to_string).collect();
+                f.write_str(&urls.join(","))
+            }
+        }
     }
+}
+
+/// Web addresses with commas between them.
+fn web(text: &str) -> Result<Vec<ObjectUrl>> {
+    // A comma within an address stays.
+    let starts = text.match_indices("http").map(|(at, _)| at);
+    let starts = starts.filter(|at| *at == 0 || text[..*at].trim_end().ends_with(','));
+    let mut starts: Vec<usize> = starts.collect();
+    starts.push(text.len());
+    let parts = starts.windows(2).map(|pair| text[pair[0]..pair[1]].trim().trim_end_matches(','));
+    let parse = |part: &str| {
+        let url = ObjectUrl::parse(part)?.filter(ObjectUrl::is_web);
+        let url =
+            url.ok_or_else(|| Error::usage("a list of web addresses holds something else"))?;
+        match url.key().contains(['*']) || FileKind::of(Path::new(url.key())).is_none() {
+            false => Ok(url),
+            true => Err(Error::usage(format!("{url} names no .parquet or .csv file"))
+                .hint("name files with commas between them: a web server has no listing")),
+        }
+    };
+    parts.map(parse).collect()
 }
 
 /// Refuses a location of `windrow.yaml` that names a variable which is not set.
@@ -79,8 +123,10 @@ impl FileKind {
 /// One file of a source.
 #[derive(Clone, Debug)]
 pub struct FileRef {
-    /// The path, absolute or relative to the working directory as the user named it.
+    /// The path, absolute or relative to the working directory as the user named it; a URL.
     pub path: PathBuf,
+    /// Where its bytes are; None is the local disk.
+    pub object: Option<Object>,
     /// Bytes.
     pub size: u64,
     /// When it was last written.
@@ -101,16 +147,15 @@ pub struct Listing {
     pub files: Vec<FileRef>,
 }
 
-/// Lists the parquet or CSV files of a directory, file or glob.
+/// Lists the parquet or CSV files of a local directory, file or glob.
 ///
 /// Names that begin with `.` or `_` are not data. Directories are walked whole.
 ///
 /// # Errors
 /// Nothing there, nothing readable there, or parquet and CSV mixed.
-pub fn list(location: &Location) -> Result<Listing> {
-    let path = location.path();
+pub fn list(path: &Path) -> Result<Listing> {
     let text = path.to_string_lossy();
-    let (root, mut files) = if path.is_dir() {
+    let (root, files) = if path.is_dir() {
         let mut files = Vec::new();
         walk(path, path, &mut files)?;
         (path.to_path_buf(), files)
@@ -131,18 +176,28 @@ pub fn list(location: &Location) -> Result<Listing> {
             None => error.hint("name a directory, a file or a glob in quotes"),
         });
     };
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    let kinds: Vec<FileKind> = files.iter().filter_map(|f| FileKind::of(&f.path)).collect();
-    let parquet = kinds.iter().filter(|k| **k == FileKind::Parquet).count();
-    if parquet > 0 && parquet < kinds.len() {
-        return Err(Error::data(format!("{text} holds both parquet and CSV files"))
-            .hint(format!("name one kind with a glob, such as '{text}/**/*.parquet'")));
+    Listing::of(&text, root, files)
+}
+
+impl Listing {
+    /// Files in the order of their paths, all of one kind.
+    ///
+    /// # Errors
+    /// None, or parquet and CSV mixed; `place` is where they were looked for.
+    pub(super) fn of(place: &str, root: PathBuf, mut files: Vec<FileRef>) -> Result<Self> {
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let kinds: Vec<FileKind> = files.iter().filter_map(|f| FileKind::of(&f.path)).collect();
+        let parquet = kinds.iter().filter(|k| **k == FileKind::Parquet).count();
+        if parquet > 0 && parquet < kinds.len() {
+            return Err(Error::data(format!("{place} holds both parquet and CSV files"))
+                .hint(format!("name one kind with a glob, such as '{place}/**/*.parquet'")));
+        }
+        let Some(kind) = kinds.first().copied() else {
+            return Err(Error::data(format!("{place} holds no parquet or CSV file"))
+                .hint("name a directory with .parquet or .csv files in it"));
+        };
+        Ok(Self { root, kind, files })
     }
-    let Some(kind) = kinds.first().copied() else {
-        return Err(Error::data(format!("{text} holds no parquet or CSV file"))
-            .hint("name a directory with .parquet or .csv files in it"));
-    };
-    Ok(Listing { root, kind, files })
 }
 
 /// A short name of a file for messages: the path as text.
@@ -205,7 +260,8 @@ pub fn below(root: &Path, folder: &Path) -> bool {
     parts.peek().is_some() && !parts.any(|part| hidden(Path::new(&part)))
 }
 
-fn hidden(path: &Path) -> bool {
+/// Whether a name is no data: it begins with `.` or `_`.
+pub(super) fn hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|n| {
         let name = n.to_string_lossy();
         name.starts_with('.') || (name.starts_with('_') && !name.contains('='))
@@ -216,8 +272,14 @@ fn hidden(path: &Path) -> bool {
 fn file_ref(root: &Path, path: &Path) -> Result<FileRef> {
     let meta = std::fs::metadata(path)
         .map_err(|error| Error::data(format!("cannot read {}: {error}", path.display())))?;
-    let below = path.strip_prefix(root).unwrap_or(path);
-    let partitions = below
+    let partitions = partitions(path.strip_prefix(root).unwrap_or(path));
+    let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    Ok(FileRef { path: path.to_path_buf(), object: None, size: meta.len(), modified, partitions })
+}
+
+/// The `key=value` directories of a path below the root.
+pub(super) fn partitions(below: &Path) -> Vec<(String, Option<String>)> {
+    below
         .parent()
         .into_iter()
         .flat_map(Path::components)
@@ -227,9 +289,7 @@ fn file_ref(root: &Path, path: &Path) -> Result<FileRef> {
         })
         .filter(|(key, _)| !key.is_empty())
         .map(|(key, value)| (key.to_string(), partition_value(value)))
-        .collect();
-    let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    Ok(FileRef { path: path.to_path_buf(), size: meta.len(), modified, partitions })
+        .collect()
 }
 
 /// Undoes hive's escaping: `%3A` is a colon, and its default partition is NULL.
@@ -287,11 +347,18 @@ mod tests {
 
     #[test]
     fn locations() {
-        assert_eq!(Location::parse("bars").unwrap().path(), Path::new("bars"));
-        assert_eq!(Location::parse("file:///a/b").unwrap().path(), Path::new("/a/b"));
+        let local = |path: &str| Location::Local(path.into());
+        assert_eq!(Location::parse("bars").unwrap(), local("bars"));
+        assert_eq!(Location::parse("file:///a/b").unwrap(), local("/a/b"));
+        let shown = |text| Location::parse(text).unwrap().to_string();
+        assert_eq!(shown("s3://b/bars/"), "s3://b/bars");
         assert_eq!(
-            Location::parse("ftp://a/b").unwrap_err().to_string(),
-            "ftp:// is not supported; name a local directory, file or glob"
+            shown("https://h/a.parquet?key=1,2, http://h:8/b.parquet"),
+            "https://h/a.parquet,http://h:8/b.parquet"
         );
+        let told = |text| Location::parse(text).unwrap_err().to_string();
+        assert!(told("ftp://a/b").starts_with("ftp:// is not supported; name a local directory"));
+        assert!(told("https://h/bars/").contains("a web server has no listing"));
+        assert!(told("https://h/a.csv,bars").contains("no .parquet or .csv file"));
     }
 }

@@ -1,13 +1,27 @@
-//! What catalog and target share: locations, the listing of files, connections to servers, and the
-//! records of committed runs. It knows paths, URLs and bytes, not plans or queries.
+//! What catalog and target share: locations, the listing of files, connections to servers and
+//! object stores, and the records of committed runs. It knows paths, URLs and bytes, not plans or
+//! queries.
 
+mod access;
+mod http;
+mod listing;
 mod location;
+mod objects;
+mod opened;
 mod postgres;
 mod record;
 mod retry;
 mod tls;
+mod url;
 
+pub use access::Access;
+pub use listing::{list_objects, list_web};
 pub use location::{FileKind, FileRef, Listing, Location, below, file_name, list};
+pub use objects::{Object, Objects};
+pub use opened::{Opened, Rest};
 pub use postgres::{PgLocation, TableName, connection, password, quoted};
-pub use record::{Input, RECORD_DIR, Record, RecordFile, SymbolRange, latest, records};
+pub use record::{
+    Input, RECORD_DIR, Record, RecordFile, RemoteRecords, SymbolRange, latest, records,
+};
 pub use retry::{Fault, Retry};
+pub use url::ObjectUrl;

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
+use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 
+use super::objects::Objects;
 use crate::error::{Error, Result};
 
 /// The directory of records inside a parquet target; readers skip names that begin with `_`.
@@ -104,12 +109,17 @@ impl Record {
     /// # Errors
     /// The file cannot be read or is not a record.
     pub fn read(path: &Path) -> Result<Self> {
-        let broken = |why: String| {
-            Error::target(format!("cannot read the record {}: {why}", path.display()))
-                .hint("move the target away and run again")
-        };
-        let text = std::fs::read_to_string(path).map_err(|error| broken(error.to_string()))?;
-        serde_json::from_str(&text).map_err(|error| broken(error.to_string()))
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|error| broken(&name, &error))?;
+        Self::parse(&name, &bytes)
+    }
+
+    /// Reads one record from its text; `name` is where it was.
+    ///
+    /// # Errors
+    /// It is not a record.
+    pub fn parse(name: &str, text: &[u8]) -> Result<Self> {
+        serde_json::from_slice(text).map_err(|error| broken(name, &error))
     }
 
     /// The first time of all symbols; None without rows.
@@ -131,6 +141,89 @@ impl Record {
             .map(|text| text + "\n")
             .map_err(|error| Error::internal(format!("a record cannot be written: {error}")))
     }
+}
+
+fn broken(name: &str, why: &dyn std::fmt::Display) -> Error {
+    Error::target(format!("cannot read the record {name}: {why}"))
+        .hint("move the target away and run again")
+}
+
+/// The records of a target in an object store.
+#[derive(Clone, Debug)]
+pub struct RemoteRecords {
+    objects: Arc<Objects>,
+    /// Their keys, oldest first.
+    keys: Vec<Key>,
+}
+
+impl RemoteRecords {
+    /// The records among the objects of a target; `folder` is where they lie.
+    pub fn of(objects: &Arc<Objects>, folder: &Key, listed: &[ObjectMeta]) -> Self {
+        let record = |key: &&Key| {
+            let name = key.prefix_match(folder).and_then(|mut parts| parts.next());
+            name.is_some_and(|name| number(name.as_ref()).is_some())
+        };
+        let keys = listed.iter().map(|meta| &meta.location).filter(record).cloned().collect();
+        Self { objects: Arc::clone(objects), keys }
+    }
+
+    /// Whether this is a target: a run began to write here, committed or not.
+    pub fn is_target(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// Marks a new target, so that files which a run completes are no data before it commits.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn mark(&self, folder: &Key) -> Result<()> {
+        if self.is_target() {
+            return Ok(());
+        }
+        // Another run may have done the same.
+        self.objects.create(&folder.clone().join("000000.json"), "{}".into()).await.map(|_| ())
+    }
+
+    /// The key of the next one.
+    pub fn next(&self, folder: &Key) -> Key {
+        let last = self.keys.last().and_then(|key| number(key.filename()?)).unwrap_or(0);
+        folder.clone().join(format!("{:06}.json", last + 1))
+    }
+
+    /// The last one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn latest(&self) -> Result<Option<Record>> {
+        match self.commits().last() {
+            Some(key) => self.read(key).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// All of them, oldest first.
+    ///
+    /// # Errors
+    /// One that cannot be read.
+    pub async fn all(&self) -> Result<Vec<Record>> {
+        stream::iter(self.commits()).map(|key| self.read(key)).buffered(16).try_collect().await
+    }
+
+    /// The keys of records, without the mark of a new target.
+    fn commits(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(|key| key.filename().and_then(number) != Some(0))
+    }
+
+    async fn read(&self, key: &Key) -> Result<Record> {
+        let gone = || Error::target(format!("the record {key} was removed while it was read"));
+        let bytes = self.objects.get(key).await?.ok_or_else(gone)?;
+        Record::parse(key.as_ref(), &bytes)
+    }
+}
+
+/// The number of a record, by its name.
+fn number(name: &str) -> Option<u64> {
+    name.strip_suffix(".json")?.parse().ok()
 }
 
 /// The records of a parquet target, oldest first; empty if it is none.

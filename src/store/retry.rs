@@ -91,6 +91,18 @@ impl Retry {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Counts and tells another attempt.
+    pub fn again(&self, what: &str, why: &dyn fmt::Display, wait: Duration) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(
+            server = self.server,
+            call = what,
+            wait_seconds = wait.as_secs_f64(),
+            "{what}: {why}; trying again in {:.1} s",
+            wait.as_secs_f64()
+        );
+    }
+
     /// What `call` gives; transient faults are followed by another attempt, after a random part of a
     /// time that doubles.
     ///
@@ -127,16 +139,7 @@ impl Retry {
         guarded
             .retry(FullJitter(Instant::now() + self.patience))
             .when(|fault| fault.transient)
-            .notify(|fault, wait| {
-                self.count.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(
-                    server = self.server,
-                    call = what,
-                    wait_seconds = wait.as_secs_f64(),
-                    "{what}: {fault}; trying again in {:.1} s",
-                    wait.as_secs_f64()
-                );
-            })
+            .notify(|fault, wait| self.again(what, fault, wait))
             .await
             .map_err(|fault| fault.error)
     }

@@ -43,7 +43,8 @@ pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Re
     }
     let path = record_path(target);
     let held = record(target)?;
-    check_scope(target, held.as_ref(), &job)?;
+    let held = held.filter(|_| target.exists());
+    check_scope(&target.display().to_string(), held.as_ref(), &job)?;
     let stage = Stage::new(target, lock);
     let mut record = std::mem::take(&mut job.record);
     let rows = write_rows(stage.path(), target, &mut job, &mut record).await?;

@@ -1,7 +1,6 @@
 //! One parquet file: columns of floats are encoded here, all others by the parquet crate.
 
-use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -22,7 +21,7 @@ const BUFFER: usize = 256 << 10;
 
 /// A parquet file that is being written, as fast as windrow can.
 pub struct ParquetFile {
-    writer: SerializedFileWriter<BufWriter<File>>,
+    writer: SerializedFileWriter<BufWriter<Box<dyn Write + Send>>>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     /// The columns that are encoded here.
@@ -55,7 +54,7 @@ impl ParquetFile {
     /// # Errors
     /// A type that parquet does not have, or a file that cannot be written.
     pub fn new(
-        file: File,
+        file: Box<dyn Write + Send>,
         schema: SchemaRef,
         properties: WriterProperties,
         compression: Compression,
@@ -167,14 +166,14 @@ impl ParquetFile {
         Ok(())
     }
 
-    /// Ends the file and gives it.
+    /// Ends the file.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn into_inner(mut self) -> Result<File> {
+    pub fn close(mut self) -> Result<()> {
         self.end_group()?;
-        let file = self.writer.into_inner()?;
-        file.into_inner().map_err(|error| ParquetError::from(error.into_error()))
+        let mut file = self.writer.into_inner()?;
+        Ok(file.flush()?)
     }
 }
 

@@ -436,11 +436,12 @@ mod tests {
         let schema = batch.schema();
         let own = vec![true; columns.len()];
         let mut writer =
-            ParquetFile::new(file.reopen().unwrap(), schema, properties, codec, own).unwrap();
+            ParquetFile::new(Box::new(file.reopen().unwrap()), schema, properties, codec, own)
+                .unwrap();
         for from in (0..batch.num_rows()).step_by(7_001) {
             writer.write(&batch.slice(from, 7_001.min(batch.num_rows() - from))).unwrap();
         }
-        writer.into_inner().unwrap();
+        writer.close().unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(file.reopen().unwrap()).unwrap();
         let read: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
         let schema = read[0].schema();

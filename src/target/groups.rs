@@ -1,7 +1,5 @@
 //! Row groups of whole symbols: a reader that wants one symbol reads its groups and no others.
 
-use std::fs::File;
-
 use datafusion::arrow::array::RecordBatch;
 use datafusion::parquet::errors::Result;
 
@@ -73,10 +71,10 @@ impl Groups {
         Ok(())
     }
 
-    /// Ends the file and gives it.
-    pub(super) fn close(mut self) -> Result<File> {
+    /// Ends the file.
+    pub(super) fn close(mut self) -> Result<()> {
         self.release()?;
-        self.file.into_inner()
+        self.file.close()
     }
 
     fn put(&mut self, batch: &RecordBatch, from: usize, to: usize) -> Result<()> {
@@ -110,7 +108,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let properties =
             WriterProperties::builder().set_max_row_group_row_count(Some(ROW_GROUP)).build();
-        let handle = file.reopen().unwrap();
+        let handle = Box::new(file.reopen().unwrap());
         let own = vec![false];
         let written =
             ParquetFile::new(handle, batch.schema(), properties, Compression::None, own).unwrap();

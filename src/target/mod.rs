@@ -8,6 +8,7 @@ mod fault;
 mod file;
 mod floats;
 mod groups;
+mod objects;
 mod parquet;
 mod part;
 mod postgres;
@@ -20,7 +21,6 @@ mod watermark;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
@@ -29,7 +29,7 @@ use tokio::sync::watch;
 
 use crate::config::Compression;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Location, PgLocation, Record, SymbolRange, records};
+use crate::store::{FileKind, Location, ObjectUrl, PgLocation, Record, SymbolRange, records};
 
 pub use audit::{Check, Rule};
 pub use file::ParquetFile;
@@ -39,7 +39,7 @@ pub use progress::Progress;
 pub use runs::{Run, holds, latest, runs, vacuum};
 pub use staging::Lock;
 
-pub use crate::store::password;
+pub use crate::store::{Access, password};
 
 /// Where a run writes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub enum Target {
     Csv(PathBuf),
     /// A table of a PostgreSQL server.
     Postgres(Box<PgTarget>),
+    /// Parquet files below a prefix of an object store.
+    Objects(ObjectUrl),
 }
 
 impl fmt::Display for Target {
@@ -58,13 +60,14 @@ impl fmt::Display for Target {
         match self {
             Self::Parquet(path) | Self::Csv(path) => path.display().fmt(f),
             Self::Postgres(table) => table.location.fmt(f),
+            Self::Objects(url) => url.fmt(f),
         }
     }
 }
 
 impl Target {
-    /// Reads a target as typed: `postgres://...?table=t` is a table, `out.csv` a CSV file, everything
-    /// else a parquet directory.
+    /// Reads a target as typed: `postgres://...?table=t` is a table, `s3://bucket/prefix/` parquet in
+    /// an object store, `out.csv` a CSV file, everything else a parquet directory.
     ///
     /// # Errors
     /// A scheme that is not supported, or the name of a single parquet file.
@@ -72,7 +75,27 @@ impl Target {
         if PgLocation::is(text.trim()) {
             return Ok(Self::Postgres(Box::new(PgTarget::parse(text.trim())?)));
         }
-        let path = Location::parse(text)?.path().to_path_buf();
+        let path = match Location::parse(text)? {
+            Location::Local(path) => path,
+            Location::Objects(url) if url.key().is_empty() => {
+                return Err(Error::usage(format!("{url} is a whole bucket"))
+                    .hint(format!("name a prefix, such as {url}features/")));
+            }
+            Location::Objects(url) if FileKind::of(Path::new(url.key())).is_some() => {
+                return Err(Error::usage(format!("{url} is one file"))
+                    .hint("name a prefix: parquet targets hold one file per worker"));
+            }
+            Location::Objects(url) => {
+                url.path()?;
+                return Ok(Self::Objects(url));
+            }
+            web @ Location::Web(_) => {
+                return Err(Error::usage(format!(
+                    "{web} is on a web server, which takes no files"
+                ))
+                .hint("name a directory, or a prefix with s3://, gs:// or az://"));
+            }
+        };
         let extension = path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
         match extension.as_deref() {
             Some("csv") => Ok(Self::Csv(path)),
@@ -124,7 +147,7 @@ impl Target {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Parquet(path) | Self::Csv(path) => Some(path),
-            Self::Postgres(_) => None,
+            Self::Postgres(_) | Self::Objects(_) => None,
         }
     }
 }
@@ -252,6 +275,8 @@ pub struct Job {
     pub compression: Compression,
     /// Whether a parquet target holds 64-bit floats as 32-bit ones. Audits see all bits.
     pub float32: bool,
+    /// How servers are reached, which counts what was tried again.
+    pub access: Arc<Access>,
     /// When the run started.
     pub started: std::time::Instant,
     /// Where rows are counted.
@@ -260,15 +285,16 @@ pub struct Job {
     pub stop: Stop,
 }
 
-/// Takes the target for one run of so many threads, which may take so long. It fails while another run holds it, cleans what runs that were
+/// Takes the target for one run of so many threads. It fails while another run holds it, cleans what runs that were
 /// killed left behind, and refuses a target whose files windrow did not write.
 ///
 /// # Errors
 /// Another run, foreign files, or a place that cannot be written.
-pub async fn open(target: &Target, workers: usize, limit: Option<Duration>) -> Result<Lock> {
+pub async fn open(target: &Target, workers: usize, access: &Access) -> Result<Lock> {
     let path = match target {
         Target::Parquet(path) | Target::Csv(path) => path,
-        Target::Postgres(table) => return Lock::of_server(table, workers, limit).await,
+        Target::Postgres(table) => return Lock::of_server(table, workers, access.limit()).await,
+        Target::Objects(url) => return Lock::of_bucket(url, workers, access).await,
     };
     let lock = Lock::take(path)?;
     staging::clean(path)?;
@@ -285,7 +311,7 @@ pub async fn open(target: &Target, workers: usize, limit: Option<Duration>) -> R
 /// Of the plan, of an audit, or of the place; the target is then as it was.
 pub async fn write(target: &Target, lock: &Lock, job: Job) -> Result<Record> {
     job.progress.watch(&job.plan);
-    let started = job.started;
+    let (started, access) = (job.started, Arc::clone(&job.access));
     let written = match target {
         Target::Parquet(path) => parquet::write(path, lock, job).await,
         Target::Csv(path) if job.append => Err(Error::target(format!(
@@ -302,23 +328,29 @@ pub async fn write(target: &Target, lock: &Lock, job: Job) -> Result<Record> {
                 lock.server().ok_or_else(|| Error::internal("a table without its lock"))?;
             postgres::write(table, server, lock.run(), job).await
         }
+        Target::Objects(url) => {
+            let without = || Error::internal(format!("{url} without its lease"));
+            lock.bucket().ok_or_else(without)?.write(lock.run(), job).await
+        }
     };
-    // The record itself cannot tell how long its commit took.
-    written.map(|record| Record { seconds: started.elapsed().as_secs_f64(), ..record })
+    // The record itself cannot tell how its commit went.
+    written.map(|record| Record {
+        seconds: started.elapsed().as_secs_f64(),
+        retries: record.retries.max(access.retries()),
+        ..record
+    })
 }
 
 /// Refuses to replace rows that this run does not compute. `held` is the record of the target.
-fn check_scope(target: &Path, held: Option<&Record>, job: &Job) -> Result<()> {
+fn check_scope(place: &str, held: Option<&Record>, job: &Job) -> Result<()> {
     let mut held = held.into_iter().flat_map(|record| &record.watermarks);
     match held.find(|(symbol, range)| !(job.covers)(symbol, range)) {
-        Some((symbol, range)) if target.exists() => Err(Error::target(format!(
-            "{} holds rows outside the scope of this run, such as {symbol} from {} to {}",
-            target.display(),
-            range.first,
-            range.last
+        Some((symbol, range)) => Err(Error::target(format!(
+            "{place} holds rows outside the scope of this run, such as {symbol} from {} to {}",
+            range.first, range.last
         ))
         .hint("run without --symbols, --from and --until, or write to another target")),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -338,6 +370,7 @@ fn complete(record: &mut Record, run: &str, job: &Job) -> Result<()> {
         .hint("write to another directory; the target is as it was"));
     }
     record.run = run.to_string();
+    record.retries += job.access.retries();
     let missing = job.asked.iter().filter(|symbol| !record.watermarks.contains_key(*symbol));
     record.notices.extend(missing.map(|symbol| format!("there is no row of {symbol}")));
     record.notices.extend((job.notices)());

@@ -13,12 +13,12 @@ use tokio::task::JoinSet;
 
 use super::after::After;
 use super::audit::{Auditor, Findings, empty_columns, judge};
-use super::part::{PartWriter, Shape};
+use super::part::{Destination, PartWriter, Shape};
 use super::staging::{Lock, Stage};
 use super::watermark::Watermarks;
-use super::{Job, Notes, Target, check_scope, complete, fault, unwritable};
+use super::{Job, Notes, Target, check_scope, complete, fault, objects, unwritable};
 use crate::error::{Error, Result};
-use crate::store::{RECORD_DIR, Record, RecordFile, latest, records};
+use crate::store::{Access, Opened, RECORD_DIR, Record, RecordFile, latest, records};
 
 /// Refuses a directory with files that no run wrote: a commit would remove them.
 pub(super) fn check_owner(target: &Path) -> Result<()> {
@@ -72,22 +72,42 @@ fn foreign(
 
 pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Record> {
     let held = latest(target)?;
-    check_scope(target, held.as_ref(), &job)?;
+    check_scope(&target.display().to_string(), held.as_ref(), &job)?;
     let held = held.filter(|_| job.append);
     let stage = Stage::new(target, lock);
     std::fs::create_dir_all(stage.path()).map_err(|error| unwritable(target, &error))?;
     fault::point("stage-made");
+    if let Some(held) = &held {
+        link(held, target, stage.path()).map_err(|error| unwritable(target, &error))?;
+        fault::point("files-linked");
+    }
+    let destination = Destination::Folder(stage.path().to_path_buf());
+    let place = target.display().to_string();
+    let record = write_rows(&destination, &place, lock.run(), &mut job, held).await?;
+    write_record(stage.path(), target, &record).map_err(|error| unwritable(target, &error))?;
+    fault::point("record-written");
+    stage.commit(&job.stop).await?;
+    Ok(record)
+}
+
+/// Writes the rows of a job; gives the record of the run, with the files and watermarks of `held`
+/// beside its own.
+pub(super) async fn write_rows(
+    destination: &Destination,
+    place: &str,
+    run: &str,
+    job: &mut Job,
+    held: Option<Record>,
+) -> Result<Record> {
     let after = match &held {
         Some(held) => {
-            link(held, target, stage.path()).map_err(|error| unwritable(target, &error))?;
-            fault::point("files-linked");
             let schema = job.plan.schema();
             let after = After::of(&held.watermarks, schema.field(job.time).data_type());
             Some(Arc::new(after.map_err(|error| Error::target(error.to_string()))?))
         }
         None => None,
     };
-    let written = write_partitions(stage.path(), lock, &mut job, after).await?;
+    let written = write_partitions(destination, run, job, after).await?;
     fault::point("rows-written");
     let (mut found, mut marks) = (Vec::new(), Watermarks::default());
     let mut record = std::mem::take(&mut job.record);
@@ -100,8 +120,7 @@ pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Re
     }
     if skipped > 0 {
         record.notices.push(format!(
-            "{skipped} rows left out because {} holds their symbol up to their time or later",
-            target.display()
+            "{skipped} rows left out because {place} holds their symbol up to their time or later"
         ));
     }
     record.audits.extend(judge(&job.checks, &found)?);
@@ -110,12 +129,9 @@ pub(super) async fn write(target: &Path, lock: &Lock, mut job: Job) -> Result<Re
         marks.join(Watermarks::from(held.watermarks.clone()));
     }
     record.watermarks = marks.into_ranges();
-    complete(&mut record, lock.run(), &job)?;
+    complete(&mut record, run, job)?;
     record.files.extend(held.into_iter().flat_map(|held| held.files));
     record.files.sort_by(|a, b| a.path.cmp(&b.path));
-    write_record(stage.path(), target, &record).map_err(|error| unwritable(target, &error))?;
-    fault::point("record-written");
-    stage.commit(&job.stop).await?;
     Ok(record)
 }
 
@@ -135,12 +151,14 @@ fn link(held: &Record, target: &Path, stage: &Path) -> std::io::Result<()> {
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn notes(target: &Target, held: &Record) -> Result<Notes> {
+pub async fn notes(target: &Target, held: &Record, access: &Access) -> Result<Notes> {
     let Some(file) = held.files.first() else { return Ok(Vec::new()) };
-    let Some(folder) = target.path() else { return Ok(Vec::new()) };
-    let path = folder.join(&file.path);
-    let file = std::fs::File::open(&path).map_err(|error| unreadable(&path, &error))?;
-    let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+    let path = Path::new(&target.to_string()).join(&file.path);
+    let opened = match target {
+        Target::Objects(url) => objects::tail(&url.below(&file.path), file.bytes, access).await?,
+        _ => Opened::local(&path, 0).map_err(|error| unreadable(&path, &error))?,
+    };
+    let meta = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new());
     let meta = meta.map_err(|error| unreadable(&path, &error))?;
     let pairs = |field: &Arc<Field>| {
         let pairs = field.metadata().iter().map(|(key, value)| (key.clone(), value.clone()));
@@ -181,22 +199,22 @@ struct Part {
 }
 
 async fn write_partitions(
-    stage: &Path,
-    lock: &Lock,
+    destination: &Destination,
+    run: &str,
     job: &mut Job,
     after: Option<Arc<After>>,
 ) -> Result<Vec<Part>> {
     use datafusion::physical_plan::ExecutionPlanProperties;
     let partitions = job.plan.output_partitioning().partition_count();
     let mut tasks = JoinSet::new();
-    let shape = Arc::new(Shape::of(job, lock));
+    let shape = Arc::new(Shape::of(job, run));
     let _room = shape.reserve(job.side_by_side.min(partitions))?;
     let turns = Arc::new(Semaphore::new(job.side_by_side.clamp(1, Semaphore::MAX_PERMITS)));
     for number in 0..partitions {
         let (plan, context) = (Arc::clone(&job.plan), Arc::clone(&job.context));
         let turns = Arc::clone(&turns);
         let mut auditor = Auditor::new(job.checks.clone(), job.entity, job.time);
-        let mut writer = PartWriter::new(stage, number, Arc::clone(&shape));
+        let mut writer = PartWriter::new(destination, number, Arc::clone(&shape));
         let progress = Arc::clone(&job.progress);
         let explain = Arc::clone(&job.explain);
         let stop = job.stop.clone();
@@ -223,6 +241,7 @@ async fn write_partitions(
                     auditor.check(&batch).map_err(|e| explain(&e))?;
                     marks.add(&batch, entity, time).map_err(internal)?;
                     writer.write(&batch)?;
+                    writer.settle().await?;
                 }
                 writer.finish()
             };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use tokio::task::JoinSet;
 use super::file::ParquetFile;
 use super::floats;
 use super::groups::{Groups, ROW_GROUP};
-use super::staging::Lock;
+use super::objects::{Upload, Uploads};
 use super::{Job, fault, unwritable};
 use crate::config;
 use crate::error::{Error, Result};
@@ -49,7 +50,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn of(job: &Job, lock: &Lock) -> Self {
+    pub(super) fn of(job: &Job, run: &str) -> Self {
         let all = job.plan.schema();
         let partition_by = job.partition_by.clone();
         let columns: Vec<usize> =
@@ -76,7 +77,7 @@ impl Shape {
         let properties = properties(&schema, job, &columns, group.0);
         let (entity, time) = (job.entity, job.time);
         Self {
-            run: lock.run().to_string(),
+            run: run.to_string(),
             entity,
             time,
             partition_by,
@@ -220,12 +221,59 @@ pub(super) fn codec(compression: config::Compression) -> Compression {
     }
 }
 
+/// Where the files of a run are written: aside, wherever that is.
+#[derive(Clone)]
+pub(super) enum Destination {
+    /// A directory beside the target.
+    Folder(PathBuf),
+    /// Uploads that the commit completes.
+    Bucket(Arc<Uploads>),
+}
+
+impl Destination {
+    /// The error for a file that cannot be written.
+    fn unwritable(&self, below: &str, error: &dyn std::fmt::Display) -> Error {
+        match self {
+            Self::Folder(folder) => unwritable(&folder.join(below), error),
+            Self::Bucket(_) => unwritable(Path::new(below), error),
+        }
+    }
+
+    /// A new file: where its bytes go, and what becomes of it.
+    fn start(&self, below: &str) -> Result<(Box<dyn Write + Send>, Out)> {
+        match self {
+            Self::Folder(folder) => {
+                let path = folder.join(below);
+                let folder = path.parent().unwrap_or(folder);
+                let made = std::fs::create_dir_all(folder).and_then(|()| {
+                    let file = File::create(&path)?;
+                    Ok((file.try_clone()?, file))
+                });
+                let (writer, file) = made.map_err(|error| unwritable(&path, &error))?;
+                Ok((Box::new(writer), Out::File(file)))
+            }
+            Self::Bucket(uploads) => {
+                let (parts, upload) = uploads.start(below)?;
+                Ok((Box::new(parts), Out::Upload(Box::new(upload))))
+            }
+        }
+    }
+}
+
+/// A file on its way.
+enum Out {
+    File(File),
+    Upload(Box<Upload>),
+}
+
 /// The one open file of a partition.
 struct Open {
     groups: Groups,
+    out: Out,
     /// The symbol of its last row.
     last: Option<ArrayRef>,
-    path: PathBuf,
+    /// Its path below the target.
+    below: String,
     folder: String,
     rows: u64,
 }
@@ -248,16 +296,19 @@ impl Open {
 
 /// The files of one partition, one after the other.
 pub(super) struct PartWriter {
-    stage: PathBuf,
+    destination: Destination,
     number: usize,
     shape: Arc<Shape>,
     open: Option<Open>,
     /// The entity of the last row.
     last: Option<ArrayRef>,
     files: Vec<RecordFile>,
-    /// Closed files on their way to the disk, while the next ones are written.
+    /// Closed files on their way to where they belong, while the next ones are written.
     flushed: JoinSet<Result<()>>,
 }
+
+/// Closed files that may be on their way at a time.
+const CLOSED: usize = 16;
 
 /// The files that a partition wrote.
 pub(super) struct Written {
@@ -266,19 +317,34 @@ pub(super) struct Written {
 }
 
 impl Written {
-    /// The files once they are on the disk.
+    /// The files once they are where they belong.
     pub(super) async fn whole(mut self) -> Result<Vec<RecordFile>> {
-        while let Some(flushed) = self.flushed.join_next().await {
-            flushed.map_err(|error| Error::internal(format!("a flush panicked: {error}")))??;
-        }
+        fewer(&mut self.flushed, 0).await?;
         Ok(self.files)
     }
 }
 
+/// Waits until no more files than that are on their way.
+async fn fewer(flushed: &mut JoinSet<Result<()>>, most: usize) -> Result<()> {
+    while flushed.len() > most {
+        let Some(flushed) = flushed.join_next().await else { break };
+        flushed.map_err(|error| Error::internal(format!("a flush panicked: {error}")))??;
+    }
+    Ok(())
+}
+
 impl PartWriter {
-    pub(super) fn new(stage: &Path, number: usize, shape: Arc<Shape>) -> Self {
-        let (stage, files, flushed) = (stage.to_path_buf(), Vec::new(), JoinSet::new());
-        Self { stage, number, shape, open: None, last: None, files, flushed }
+    pub(super) fn new(destination: &Destination, number: usize, shape: Arc<Shape>) -> Self {
+        let (destination, files, flushed) = (destination.clone(), Vec::new(), JoinSet::new());
+        Self { destination, number, shape, open: None, last: None, files, flushed }
+    }
+
+    /// Lets what was written go on its way; it waits while too much of it is.
+    pub(super) async fn settle(&mut self) -> Result<()> {
+        if let Some(Open { out: Out::Upload(upload), .. }) = &mut self.open {
+            upload.settle().await?;
+        }
+        fewer(&mut self.flushed, CLOSED).await
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -337,7 +403,7 @@ impl PartWriter {
         let open = match &mut self.open {
             Some(open) => open,
             none => none.insert(start_file(
-                &self.stage,
+                &self.destination,
                 self.number,
                 self.files.len(),
                 folder,
@@ -347,7 +413,9 @@ impl PartWriter {
         };
         let symbols = batch.column(self.shape.entity);
         let starts = open.starts(symbols).map_err(internal)?;
-        open.groups.write(&rows, &starts).map_err(|error| unwritable(&open.path, &error))?;
+        open.groups
+            .write(&rows, &starts)
+            .map_err(|error| self.destination.unwritable(&open.below, &error))?;
         open.last = Some(symbols.slice(symbols.len() - 1, 1));
         open.rows += batch.num_rows() as u64;
         Ok(())
@@ -355,14 +423,24 @@ impl PartWriter {
 
     fn close(&mut self) -> Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let Open { groups, path, rows, .. } = open;
-        let file = groups.close().map_err(|error| unwritable(&path, &error))?;
-        let bytes = file.metadata().map_err(|error| unwritable(&path, &error))?.len();
-        let to = path.clone();
-        self.flushed
-            .spawn_blocking(move || file.sync_all().map_err(|error| unwritable(&to, &error)));
-        let below = path.strip_prefix(&self.stage).unwrap_or(&path);
-        self.files.push(RecordFile { path: below.to_string_lossy().into_owned(), rows, bytes });
+        let Open { groups, out, below, rows, .. } = open;
+        let destination = self.destination.clone();
+        groups.close().map_err(|error| destination.unwritable(&below, &error))?;
+        let path = below.clone();
+        let bytes = match out {
+            Out::File(file) => {
+                let unwritable = move |error| destination.unwritable(&below, &error);
+                let bytes = file.metadata().map_err(&unwritable)?.len();
+                self.flushed.spawn_blocking(move || file.sync_all().map_err(unwritable));
+                bytes
+            }
+            Out::Upload(upload) => {
+                let bytes = upload.bytes();
+                self.flushed.spawn(upload.finish());
+                bytes
+            }
+        };
+        self.files.push(RecordFile { path, rows, bytes });
         fault::point("file-closed");
         Ok(())
     }
@@ -394,20 +472,17 @@ fn few_values(column: &ArrayRef) -> bool {
 }
 
 fn start_file(
-    stage: &Path,
+    destination: &Destination,
     part: usize,
     file: usize,
     folder: &str,
     shape: &Shape,
     first: &RecordBatch,
 ) -> Result<Open> {
-    let directory = stage.join(folder);
-    if !folder.is_empty() {
-        std::fs::create_dir_all(&directory).map_err(|error| unwritable(&directory, &error))?;
-    }
     // The run is in the name: a reader that listed the old state finds its files or none of them.
-    let path = directory.join(format!("part-{}-{part:04}-{file:04}.parquet", shape.run));
-    let handle = File::create(&path).map_err(|error| unwritable(&path, &error))?;
+    let name = format!("part-{}-{part:04}-{file:04}.parquet", shape.run);
+    let below = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+    let (writer, out) = destination.start(&below)?;
     let schema = Arc::clone(&shape.schema);
     let mut properties = shape.properties.clone().into_builder();
     let mut own = Vec::with_capacity(first.num_columns());
@@ -421,10 +496,21 @@ fn start_file(
         }
         own.push(floats::served(field.data_type()) && !few);
     }
-    let file = ParquetFile::new(handle, schema, properties.build(), shape.compression, own)
-        .map_err(|error| unwritable(&path, &error))?;
+    let file = ParquetFile::new(writer, schema, properties.build(), shape.compression, own)
+        .map_err(|error| destination.unwritable(&below, &error))?;
     let groups = Groups::new(file, shape.group.0);
-    Ok(Open { groups, last: None, path, folder: folder.to_string(), rows: 0 })
+    Ok(Open { groups, out, last: None, below, folder: folder.to_string(), rows: 0 })
+}
+
+/// Whether a path below a target has the name of a file that a run wrote.
+pub(super) fn is_ours(below: &str) -> bool {
+    let name = below.rsplit('/').next().unwrap_or(below);
+    let numbers = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = name.strip_prefix("part-").and_then(|name| name.strip_suffix(".parquet"));
+    let parts: Vec<&str> = parts.map(|parts| parts.split('-').collect()).unwrap_or_default();
+    let [time, rest @ ..] = parts.as_slice() else { return false };
+    let day = time.split_once('T').filter(|(day, time)| numbers(day) && numbers(time));
+    day.is_some() && rest.len() == 3 && rest.iter().all(|part| numbers(part))
 }
 
 /// `key=value/key=value` of one row, with hive's escaping.

@@ -1,11 +1,10 @@
 //! What runs a target has seen, and what those that died left behind.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use super::{Target, csv, open, postgres, staging};
+use super::{Target, csv, objects, open, postgres, staging};
 use crate::error::{Error, Result};
-use crate::store::{Record, records};
+use crate::store::{Access, Record, records};
 
 /// One committed run, as its record tells it.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +47,7 @@ impl From<Record> for Run {
 ///
 /// # Errors
 /// A target that no run wrote, or that cannot be read.
-pub async fn runs(target: &Target, limit: Option<Duration>) -> Result<(Vec<Run>, Vec<String>)> {
+pub async fn runs(target: &Target, access: &Access) -> Result<(Vec<Run>, Vec<String>)> {
     let (runs, left) = match target {
         Target::Parquet(path) => {
             let read = |path: &PathBuf| Record::read(path).map(Run::from);
@@ -59,7 +58,8 @@ pub async fn runs(target: &Target, limit: Option<Duration>) -> Result<(Vec<Run>,
             let record = csv::record(path)?;
             (record.into_iter().map(Run::from).collect(), staging::leftovers(path))
         }
-        Target::Postgres(table) => postgres::runs(table, limit).await?,
+        Target::Postgres(table) => postgres::runs(table, access.limit()).await?,
+        Target::Objects(url) => objects::runs(url, access).await?,
     };
     if runs.is_empty() && left.is_empty() {
         return Err(Error::target(format!("{target} holds nothing that windrow wrote"))
@@ -72,11 +72,12 @@ pub async fn runs(target: &Target, limit: Option<Duration>) -> Result<(Vec<Run>,
 ///
 /// # Errors
 /// A record that cannot be read.
-pub async fn latest(target: &Target, limit: Option<Duration>) -> Result<Option<Record>> {
+pub async fn latest(target: &Target, access: &Access) -> Result<Option<Record>> {
     match target {
         Target::Parquet(path) => crate::store::latest(path),
         Target::Csv(path) => csv::record(path),
-        Target::Postgres(table) => postgres::latest(table, limit).await,
+        Target::Postgres(table) => postgres::latest(table, access.limit()).await,
+        Target::Objects(url) => objects::latest(url, access).await,
     }
 }
 
@@ -84,7 +85,7 @@ pub async fn latest(target: &Target, limit: Option<Duration>) -> Result<Option<R
 ///
 /// # Errors
 /// A server that cannot be asked.
-pub async fn holds(target: &Target, record: &Record, limit: Option<Duration>) -> Result<bool> {
+pub async fn holds(target: &Target, record: &Record, access: &Access) -> Result<bool> {
     let is = |path: PathBuf, bytes: u64| std::fs::metadata(path).is_ok_and(|m| m.len() == bytes);
     Ok(match target {
         Target::Parquet(path) => {
@@ -92,10 +93,11 @@ pub async fn holds(target: &Target, record: &Record, limit: Option<Duration>) ->
         }
         Target::Csv(path) => record.files.iter().all(|file| is(path.clone(), file.bytes)),
         Target::Postgres(table) => {
-            let rows = postgres::rows(table, limit).await?;
+            let rows = postgres::rows(table, access.limit()).await?;
             // Of the long layout each row has many.
             if table.is_long() { rows > 0 } else { rows == record.rows }
         }
+        Target::Objects(url) => objects::holds(url, record, access).await?,
     })
 }
 
@@ -104,9 +106,15 @@ pub async fn holds(target: &Target, record: &Record, limit: Option<Duration>) ->
 ///
 /// # Errors
 /// As [`runs`], or another run.
-pub async fn vacuum(target: &Target, limit: Option<Duration>) -> Result<Vec<String>> {
-    let (_, left) = runs(target, limit).await?;
+pub async fn vacuum(target: &Target, access: &Access) -> Result<Vec<String>> {
+    let (_, mut left) = runs(target, access).await?;
     // Whoever opens a target cleans it.
-    drop(open(target, 1, limit).await?);
+    let lock = open(target, 1, access).await?;
+    if let Some(bucket) = lock.bucket() {
+        left.extend(bucket.vacuum().await?);
+        left.sort();
+        left.dedup();
+    }
+    lock.release().await;
     Ok(left)
 }

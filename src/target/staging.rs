@@ -8,9 +8,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::objects::Bucket;
 use super::postgres::{PgTarget, Server};
 use super::{Stop, fault, unwritable};
 use crate::error::{Error, Result};
+use crate::store::{Access, ObjectUrl};
 
 /// Exclusive use of a target by one run. The system releases it when the process ends, however
 /// it ends.
@@ -24,6 +26,7 @@ pub struct Lock {
 enum Held {
     File { _locked: File },
     Server(Box<Server>),
+    Bucket(Box<Bucket>),
 }
 
 impl Lock {
@@ -70,11 +73,37 @@ impl Lock {
         Ok(Self { held: Held::Server(Box::new(server)), run })
     }
 
+    /// Takes a prefix of an object store.
+    pub(super) async fn of_bucket(
+        url: &ObjectUrl,
+        workers: usize,
+        access: &Access,
+    ) -> Result<Self> {
+        let run = run_name();
+        let bucket = Bucket::open(url, &run, workers, access).await?;
+        Ok(Self { held: Held::Bucket(Box::new(bucket)), run })
+    }
+
     /// The server whose table it is.
     pub(super) fn server(&self) -> Option<&Server> {
         match &self.held {
             Held::Server(server) => Some(server),
-            Held::File { .. } => None,
+            Held::File { .. } | Held::Bucket(_) => None,
+        }
+    }
+
+    /// The prefix of an object store that it is.
+    pub(super) fn bucket(&self) -> Option<&Bucket> {
+        match &self.held {
+            Held::Bucket(bucket) => Some(bucket),
+            Held::File { .. } | Held::Server(_) => None,
+        }
+    }
+
+    /// Gives the target back. Of a lock that is only dropped, an object store learns by waiting.
+    pub async fn release(self) {
+        if let Held::Bucket(bucket) = self.held {
+            bucket.release().await;
         }
     }
 

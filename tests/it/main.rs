@@ -1,6 +1,7 @@
 //! The whole program from outside: one test binary, one module per theme.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod buckets;
 mod compact;
 mod export;
 mod kill;
@@ -17,6 +18,7 @@ mod sets;
 mod settings;
 mod shared;
 mod slt;
+mod store;
 mod support;
 mod tree;
 mod windows;

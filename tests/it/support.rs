@@ -16,7 +16,8 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 pub(crate) fn windrow(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_windrow"));
     command.current_dir(folder).env("NO_COLOR", "1").stdin(Stdio::null());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WINDROW_")) {
+    let theirs = |name: &str| name.starts_with("WINDROW_") || name.starts_with("AWS_");
+    for (name, _) in std::env::vars().filter(|(name, _)| theirs(name)) {
         command.env_remove(name);
     }
     command

@@ -1,0 +1,296 @@
+//! Reads parquet files of object stores and web servers.
+//!
+//! What a server costs is waiting, so that files are fetched ahead: small ones whole, several at a
+//! time, of others the columns that are wanted, a row group while the one before is decoded. Row
+//! groups that a filter on the keys leaves out are not fetched.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::compute::{BatchCoalescer, cast};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::{DataFusionError, Result as PlanResult, ScalarValue};
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::parquet::arrow::ProjectionMask;
+use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use datafusion::parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector,
+};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+
+use super::files::SMALL;
+use super::footer::unreadable;
+use super::pages;
+use super::part::Part;
+use super::prune::FileStatistics;
+use super::schema::Keys;
+use crate::error::{Error, Result};
+use crate::store::{Object, Opened};
+
+/// Files that are opened ahead.
+const OPEN: usize = 8;
+
+/// Row groups that are fetched ahead.
+const AHEAD: usize = 2;
+
+/// A filter on the key columns, by which row groups are left out.
+#[derive(Debug)]
+pub(super) struct Prune {
+    /// The filter, on the columns of `schema`.
+    pub(super) filter: Arc<dyn PhysicalExpr>,
+    /// The columns of the source.
+    pub(super) schema: SchemaRef,
+    /// The key columns.
+    pub(super) keys: Keys,
+}
+
+/// The files that one partition of a scan reads, one after the other.
+#[derive(Debug)]
+pub(super) struct RemoteFiles {
+    /// The files, in order.
+    pub(super) parts: Arc<[Part]>,
+    /// The columns to read; the last is the ordinal.
+    pub(super) schema: SchemaRef,
+    /// Which row groups are wanted.
+    pub(super) prune: Option<Arc<Prune>>,
+}
+
+/// What all files of a partition have in common.
+struct Reading {
+    parts: Arc<[Part]>,
+    schema: SchemaRef,
+    prune: Option<Arc<Prune>>,
+    rows: usize,
+    memory: MemoryReservation,
+}
+
+impl PartitionStream for RemoteFiles {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let memory = MemoryConsumer::new("files on their way").register(context.memory_pool());
+        let reading = Arc::new(Reading {
+            parts: Arc::clone(&self.parts),
+            schema: Arc::clone(&self.schema),
+            prune: self.prune.clone(),
+            rows: context.session_config().batch_size(),
+            memory,
+        });
+        let rows = reading.rows;
+        let batches = coalesced(reading.batches(), Arc::clone(&self.schema), rows);
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
+    }
+}
+
+/// What is fetched at a time: row groups of one file.
+struct Unit {
+    reading: Arc<Reading>,
+    part: usize,
+    meta: ArrowReaderMetadata,
+    groups: Range<usize>,
+    selection: Option<RowSelection>,
+    /// The whole file, if it is small.
+    held: Option<Bytes>,
+}
+
+/// Row groups that are in memory.
+struct Fetched {
+    unit: Unit,
+    file: Opened,
+    memory: MemoryReservation,
+}
+
+impl Reading {
+    fn batches(self: Arc<Self>) -> impl Stream<Item = PlanResult<RecordBatch>> + Send {
+        let ahead = |reading: &Arc<Self>, part| {
+            let task = SpawnedTask::spawn(Arc::clone(reading).open(part));
+            async move { joined(task).await }
+        };
+        let opened = (0..self.parts.len()).map(move |part| ahead(&self, part));
+        stream::iter(opened)
+            .buffered(OPEN)
+            .map_ok(|units| stream::iter(units.into_iter().map(Ok)))
+            .try_flatten()
+            .map_ok(|unit| {
+                let task = SpawnedTask::spawn(unit.fetch());
+                async move { joined(task).await }
+            })
+            .try_buffered(AHEAD)
+            .and_then(|fetched| async move { fetched.batches() })
+            .map_ok(stream::iter)
+            .try_flatten()
+            .map_err(|error| DataFusionError::External(Box::new(error)))
+    }
+
+    /// What is wanted of a file.
+    async fn open(self: Arc<Self>, number: usize) -> Result<Vec<Unit>> {
+        let part = &self.parts[number];
+        let (path, size) = (&part.info.file.path, part.info.file.size);
+        let object = object(part)?;
+        let held = if size <= SMALL { Some(object.range(0..size).await?) } else { None };
+        let file = match &held {
+            Some(bytes) => Opened::Held(bytes.clone()),
+            None => Opened::tail(object, size).await?,
+        };
+        let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+            .map_err(|error| unreadable(path, &error))?;
+        let groups = meta.metadata().row_groups();
+        let wanted = match &self.prune {
+            Some(prune) => prune.keep(&meta),
+            None => vec![true; groups.len()],
+        };
+        let unit = |groups: Range<usize>, selection, held: &Option<Bytes>| Unit {
+            reading: Arc::clone(&self),
+            part: number,
+            meta: meta.clone(),
+            groups,
+            selection,
+            held: held.clone(),
+        };
+        let mut units = Vec::new();
+        let mut before = 0;
+        for (number, group) in groups.iter().enumerate() {
+            let all = before..before + u64::try_from(group.num_rows()).unwrap_or(0);
+            before = all.end;
+            let rows = part.slice.rows.clone().unwrap_or_else(|| all.clone());
+            let rows = rows.start.max(all.start)..rows.end.min(all.end);
+            if rows.is_empty() || !wanted[number] {
+                continue;
+            }
+            let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+            let selection = (rows != all).then(|| {
+                RowSelection::from(vec![
+                    RowSelector::skip(count(rows.start - all.start)),
+                    RowSelector::select(count(rows.end - rows.start)),
+                ])
+            });
+            units.push(unit(number..number + 1, selection, &held));
+        }
+        Ok(units)
+    }
+}
+
+impl Unit {
+    fn part(&self) -> &Part {
+        &self.reading.parts[self.part]
+    }
+
+    fn mask(&self) -> ProjectionMask {
+        let names = self.reading.schema.fields().iter().map(|field| field.name().as_str());
+        ProjectionMask::columns(self.meta.parquet_schema(), names)
+    }
+
+    async fn fetch(self) -> Result<Fetched> {
+        let memory = self.reading.memory.new_empty();
+        if let Some(bytes) = &self.held {
+            memory.grow(bytes.len());
+            let file = Opened::Held(bytes.clone());
+            return Ok(Fetched { unit: self, file, memory });
+        }
+        let (mask, groups) = (self.mask(), &self.meta.metadata().row_groups()[self.groups.clone()]);
+        let mut ranges: Vec<Range<u64>> = groups
+            .iter()
+            .flat_map(|group| group.columns().iter().enumerate())
+            .filter(|(column, _)| mask.leaf_included(*column))
+            .map(|(_, chunk)| {
+                let (start, length) = chunk.byte_range();
+                start..start + length
+            })
+            .collect();
+        ranges.sort_by_key(|range| range.start);
+        memory.grow(ranges.iter().map(|r| usize::try_from(r.end - r.start).unwrap_or(0)).sum());
+        let object = object(self.part())?;
+        let bytes = object.ranges(&ranges).await?;
+        let pieces = ranges.iter().map(|range| range.start).zip(bytes).collect();
+        let file = Opened::Pieces(Arc::new(pieces), self.part().info.file.size);
+        Ok(Fetched { unit: self, file, memory })
+    }
+}
+
+impl Fetched {
+    fn batches(self) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
+        let Self { unit, file, memory } = self;
+        let (mask, part) = (unit.mask(), unit.part().clone());
+        let Unit { reading, meta, groups, selection, .. } = unit;
+        let all: i64 =
+            meta.metadata().row_groups()[groups.clone()].iter().map(|g| g.num_rows()).sum();
+        // A reader makes room for a whole batch.
+        let rows = reading.rows.min(usize::try_from(all).unwrap_or(usize::MAX)).max(1);
+        let reader = pages::read(file, &meta, &reading.schema, mask, groups, rows, selection);
+        let reader = reader.map_err(|error| part.broken(error))?;
+        Ok(reader.map(move |batch| {
+            let _held = &memory;
+            let batch = batch.map_err(|error| part.broken(error))?;
+            part.adapt(&batch, &reading.schema)
+        }))
+    }
+}
+
+impl Prune {
+    /// For each row group, whether it can hold rows that are wanted.
+    fn keep(&self, meta: &ArrowReaderMetadata) -> Vec<bool> {
+        let groups = meta.metadata().row_groups();
+        let range = |name: &String| {
+            let ty = self.schema.field_with_name(name).ok()?.data_type();
+            let converter =
+                StatisticsConverter::try_new(name, meta.schema(), meta.parquet_schema()).ok()?;
+            let typed = |values: ArrayRef| cast(&values, ty).ok();
+            let mins = typed(converter.row_group_mins(groups).ok()?)?;
+            let maxs = typed(converter.row_group_maxes(groups).ok()?)?;
+            let value = |values: &ArrayRef, group| {
+                ScalarValue::try_from_array(values, group).ok().filter(|value| !value.is_null())
+            };
+            let ranges = (0..groups.len()).map(|g| Some((value(&mins, g)?, value(&maxs, g)?)));
+            Some((name.clone(), ranges.collect()))
+        };
+        let columns = [&self.keys.entity, &self.keys.time].into_iter().filter_map(range).collect();
+        FileStatistics { columns, files: groups.len() }.keep(&self.filter, &self.schema)
+    }
+}
+
+fn object(part: &Part) -> Result<&Object> {
+    let none = || Error::internal("a local file among those of a server");
+    part.info.file.object.as_ref().ok_or_else(none)
+}
+
+async fn joined<T: 'static>(task: SpawnedTask<Result<T>>) -> Result<T> {
+    let panicked = |error| Error::internal(format!("reading a file panicked: {error}"));
+    task.join().await.map_err(panicked)?
+}
+
+/// Batches of `rows` rows, of as many files as that takes.
+fn coalesced(
+    batches: impl Stream<Item = PlanResult<RecordBatch>> + Send + 'static,
+    schema: SchemaRef,
+    rows: usize,
+) -> impl Stream<Item = PlanResult<RecordBatch>> + Send {
+    let held = BatchCoalescer::new(schema, rows).with_biggest_coalesce_batch_size(Some(rows / 2));
+    let state = (Box::pin(batches.fuse()), held, false);
+    stream::try_unfold(state, |(mut batches, mut held, mut ended)| async move {
+        loop {
+            if let Some(batch) = held.next_completed_batch() {
+                return Ok(Some((batch, (batches, held, ended))));
+            }
+            if ended {
+                return Ok(None);
+            }
+            match batches.try_next().await? {
+                Some(batch) => held.push_batch(batch)?,
+                None => {
+                    held.finish_buffered_batch()?;
+                    ended = true;
+                }
+            }
+        }
+    })
+}

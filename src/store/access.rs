@@ -1,0 +1,370 @@
+//! How servers and object stores are reached: what configuration and environment say of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use configparser::ini::Ini;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, resolve_bucket_region};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::http::HttpBuilder;
+use object_store::{ClientOptions, RetryConfig};
+
+use super::http::Connector;
+use super::objects::Objects;
+use super::retry::Retry;
+use super::url::ObjectUrl;
+use crate::config::{Config, StoreConfig};
+use crate::error::{Error, Result};
+
+/// How to reach what is not on this machine. What was reached stays open for as long as it lives.
+pub struct Access {
+    limit: Option<Duration>,
+    stores: BTreeMap<String, StoreConfig>,
+    opened: Mutex<BTreeMap<String, Arc<Objects>>>,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    /// As the configuration has it.
+    pub fn of(config: &Config) -> Self {
+        Self { limit: config.timeout, stores: config.stores.clone(), opened: Mutex::default() }
+    }
+
+    /// The time that the whole command may take.
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
+    /// The bucket or web server of a URL.
+    ///
+    /// # Errors
+    /// Settings that are wrong or missing. Nothing is asked for yet.
+    pub async fn objects(&self, url: &ObjectUrl) -> Result<Arc<Objects>> {
+        let known = format!("{}?{}", url.bucket_url(), url.query());
+        if let Some(found) = self.opened().get(&known) {
+            return Ok(Arc::clone(found));
+        }
+        let name = url.bucket_url();
+        let every = format!("{}://", url.scheme());
+        let settings = self.stores.get(&name).or_else(|| self.stores.get(&every));
+        let retry = Arc::new(Retry::new(name.clone(), self.limit));
+        let connector = Connector { name: name.clone(), retry: Arc::clone(&retry) };
+        let settings = settings.cloned().unwrap_or_default();
+        let build = Build { url, settings: &settings, connector };
+        let wrong = |error: object_store::Error| build.wrong(&error);
+        let (store, multipart): (Arc<dyn object_store::ObjectStore>, _) = match url.scheme() {
+            "s3" => {
+                let store = Arc::new(build.s3().await?);
+                (
+                    Arc::clone(&store) as _,
+                    Some(store as Arc<dyn object_store::multipart::MultipartStore>),
+                )
+            }
+            "gs" => {
+                let store = Arc::new(build.gs()?.build().map_err(wrong)?);
+                (Arc::clone(&store) as _, Some(store as _))
+            }
+            "az" => {
+                let store = Arc::new(build.az()?.build().map_err(wrong)?);
+                (Arc::clone(&store) as _, Some(store as _))
+            }
+            _ => (Arc::new(build.web().build().map_err(wrong)?), None),
+        };
+        let objects = Arc::new(Objects::new(name, store, multipart, retry));
+        Ok(Arc::clone(self.opened().entry(known).or_insert(objects)))
+    }
+
+    /// Requests to object stores that were tried again.
+    pub fn retries(&self) -> u64 {
+        self.opened().values().map(|objects| objects.retries()).sum()
+    }
+
+    fn opened(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Objects>>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A client in the making.
+struct Build<'a> {
+    url: &'a ObjectUrl,
+    settings: &'a StoreConfig,
+    connector: Connector,
+}
+
+/// `http` does what `object_store` would do again.
+fn once() -> RetryConfig {
+    RetryConfig { max_retries: 0, ..RetryConfig::default() }
+}
+
+impl Build<'_> {
+    fn wrong(&self, error: &object_store::Error) -> Error {
+        let text = error.to_string();
+        let text = text.rsplit("error: ").next().unwrap_or(&text);
+        Error::usage(format!("{}: {text}", self.url.bucket_url()))
+            .hint("correct its keys under stores in windrow.yaml, or the environment")
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.settings.get(key).filter(|value| !value.is_empty())
+    }
+
+    /// Every setting is there, and the endpoint is secure or meant not to be.
+    fn check(&self, endpoint: Option<&str>, allow_http: bool) -> Result<()> {
+        for key in [
+            "endpoint",
+            "region",
+            "access_key_id",
+            "secret_access_key",
+            "session_token",
+            "access_key",
+            "sas_token",
+            "account",
+            "profile",
+            "service_account",
+        ] {
+            if let Some(value) = self.get(key) {
+                super::location::all_set(value)?;
+            }
+        }
+        match endpoint.filter(|endpoint| endpoint.starts_with("http://") && !allow_http) {
+            None => Ok(()),
+            Some(endpoint) => Err(Error::usage(format!(
+                "{}: its endpoint {endpoint} is not encrypted",
+                self.url.bucket_url()
+            ))
+            .hint("write https://, or set allow_http: true under stores in windrow.yaml, or AWS_ALLOW_HTTP=true")),
+        }
+    }
+
+    fn client(&self, allow_http: bool) -> ClientOptions {
+        // What takes too long is known where it is waited for.
+        ClientOptions::new().with_timeout_disabled().with_allow_http(allow_http)
+    }
+
+    async fn s3(&self) -> Result<object_store::aws::AmazonS3> {
+        let mut builder = AmazonS3Builder::from_env().with_bucket_name(self.url.bucket());
+        let env = |key| builder.get_config_value(&key).filter(|value| !value.is_empty());
+        let keys = env(AmazonS3ConfigKey::AccessKeyId).is_some();
+        let by_role = [
+            AmazonS3ConfigKey::WebIdentityTokenFile,
+            AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
+            AmazonS3ConfigKey::ContainerCredentialsFullUri,
+        ];
+        let by_role = by_role.into_iter().any(|key| env(key).is_some());
+        let region =
+            env(AmazonS3ConfigKey::Region).or_else(|| env(AmazonS3ConfigKey::DefaultRegion));
+        let endpoint =
+            env(AmazonS3ConfigKey::S3Endpoint).or_else(|| env(AmazonS3ConfigKey::Endpoint));
+        let http = env(AmazonS3ConfigKey::Client(object_store::ClientConfigKey::AllowHttp));
+        // What is asked for by name comes first, then keys, then roles, then the usual profile.
+        let profile = match (self.get("profile"), std::env::var("AWS_PROFILE").ok()) {
+            (Some(name), _) => Some(Profile::read(name)?),
+            (None, Some(name)) if !name.is_empty() && !keys => Some(Profile::read(&name)?),
+            _ if keys || by_role || self.get("access_key_id").is_some() => None,
+            _ => Profile::usual(),
+        };
+        let of_profile = |key: &str| profile.as_ref().and_then(|profile| profile.get(key));
+        let endpoint = self
+            .get("endpoint")
+            .map(str::to_string)
+            .or(endpoint)
+            .or_else(|| of_profile("endpoint_url"));
+        let allow_http =
+            self.settings.flag("allow_http").unwrap_or(http.as_deref() == Some("true"));
+        self.check(endpoint.as_deref(), allow_http)?;
+        if let Some(profile) = &profile {
+            builder = profile.apply(builder)?;
+        }
+        let keys = [
+            ("access_key_id", AmazonS3ConfigKey::AccessKeyId),
+            ("secret_access_key", AmazonS3ConfigKey::SecretAccessKey),
+            ("session_token", AmazonS3ConfigKey::Token),
+        ];
+        for (key, known) in keys {
+            if let Some(value) = self.get(key) {
+                builder = builder.with_config(known, value);
+            }
+        }
+        if let Some(anonymous) = self.settings.flag("anonymous") {
+            builder = builder.with_skip_signature(anonymous);
+        }
+        let region = match self
+            .get("region")
+            .map(str::to_string)
+            .or(region)
+            .or_else(|| of_profile("region"))
+        {
+            Some(region) => region,
+            // A server of one's own takes any.
+            None if endpoint.is_some() => "us-east-1".to_string(),
+            None => {
+                let asked = resolve_bucket_region(self.url.bucket(), &ClientOptions::new()).await;
+                asked.unwrap_or_else(|_| "us-east-1".to_string())
+            }
+        };
+        let virtual_host = match self.settings.flag("path_style") {
+            Some(path_style) => !path_style,
+            None => endpoint.is_none() && !self.url.bucket().contains('.'),
+        };
+        if let Some(endpoint) = endpoint {
+            let endpoint = match endpoint.split_once("://") {
+                Some((scheme, host)) if virtual_host => {
+                    format!("{scheme}://{}.{host}", self.url.bucket())
+                }
+                _ => endpoint,
+            };
+            builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
+        }
+        builder
+            .with_region(region)
+            .with_virtual_hosted_style_request(virtual_host)
+            .with_client_options(self.client(allow_http))
+            .with_http_connector(self.connector.clone())
+            .with_retry(once())
+            .build()
+            .map_err(|error| self.wrong(&error))
+    }
+
+    fn gs(&self) -> Result<GoogleCloudStorageBuilder> {
+        let endpoint = self.get("endpoint");
+        let allow_http = self.settings.flag("allow_http").unwrap_or(false);
+        self.check(endpoint, allow_http)?;
+        let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(self.url.bucket());
+        if let Some(endpoint) = endpoint {
+            builder = builder.with_base_url(endpoint);
+        }
+        if let Some(file) = self.get("service_account") {
+            builder = builder.with_service_account_path(file);
+        }
+        if let Some(anonymous) = self.settings.flag("anonymous") {
+            builder = builder.with_skip_signature(anonymous);
+        }
+        Ok(builder
+            .with_client_options(self.client(allow_http))
+            .with_http_connector(self.connector.clone())
+            .with_retry(once()))
+    }
+
+    fn az(&self) -> Result<MicrosoftAzureBuilder> {
+        let endpoint = self.get("endpoint");
+        let emulator = self.settings.flag("emulator").unwrap_or(false);
+        let allow_http = self.settings.flag("allow_http").unwrap_or(emulator);
+        self.check(endpoint, allow_http)?;
+        let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(self.url.bucket());
+        let keys = [
+            ("account", AzureConfigKey::AccountName),
+            ("access_key", AzureConfigKey::AccessKey),
+            ("sas_token", AzureConfigKey::SasKey),
+            ("endpoint", AzureConfigKey::Endpoint),
+        ];
+        for (key, known) in keys {
+            if let Some(value) = self.get(key) {
+                builder = builder.with_config(known, value);
+            }
+        }
+        if let Some(anonymous) = self.settings.flag("anonymous") {
+            builder = builder.with_skip_signature(anonymous);
+        }
+        if emulator {
+            builder = builder.with_use_emulator(true);
+        }
+        Ok(builder
+            .with_client_options(self.client(allow_http))
+            .with_http_connector(self.connector.clone())
+            .with_retry(once()))
+    }
+
+    fn web(&self) -> HttpBuilder {
+        let query = self.url.query();
+        let separator = if query.is_empty() { "" } else { "?" };
+        HttpBuilder::new()
+            .with_url(format!("{}{separator}{query}", self.url.bucket_url()))
+            .with_client_options(self.client(self.url.scheme() == "http"))
+            .with_http_connector(self.connector.clone())
+            .with_retry(once())
+    }
+}
+
+/// A section of the files that Amazon's tools share.
+struct Profile {
+    name: String,
+    keys: BTreeMap<String, String>,
+}
+
+impl Profile {
+    /// The profile that is taken where nobody names one, if it is there.
+    fn usual() -> Option<Self> {
+        Self::read("default").ok().filter(|profile| profile.get("aws_access_key_id").is_some())
+    }
+
+    fn read(name: &str) -> Result<Self> {
+        let home = std::env::var("HOME").unwrap_or_default();
+        let file = |variable: &str, name: &str| {
+            let named = std::env::var(variable).ok().filter(|path| !path.is_empty());
+            named.map_or_else(|| PathBuf::from(&home).join(".aws").join(name), PathBuf::from)
+        };
+        // The second wins.
+        let files = [
+            (file("AWS_CONFIG_FILE", "config"), format!("profile {name}")),
+            (file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), name.to_string()),
+        ];
+        let mut keys = BTreeMap::new();
+        let mut found = false;
+        for (path, section) in files {
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let mut ini = Ini::new_cs();
+            ini.set_default_section(" ");
+            let wrong = |why: String| {
+                // What it says of a line may hold a secret.
+                let why = why.split(':').next().unwrap_or_default().to_string();
+                Error::usage(format!("{} cannot be read: {why}", path.display()))
+            };
+            let sections = ini.read(text).map_err(wrong)?;
+            let plain = sections.get(&section).or_else(|| sections.get(name));
+            found |= plain.is_some();
+            let known = plain.into_iter().flatten();
+            keys.extend(
+                known.filter_map(|(key, value)| Some((key.to_lowercase(), value.clone()?))),
+            );
+        }
+        if !found {
+            return Err(Error::usage(format!("there is no profile {name} in ~/.aws"))
+                .hint("correct the profile, or add it to ~/.aws/credentials"));
+        }
+        Ok(Self { name: name.to_string(), keys })
+    }
+
+    fn get(&self, key: &str) -> Option<String> {
+        self.keys.get(key).filter(|value| !value.is_empty()).cloned()
+    }
+
+    fn apply(&self, builder: AmazonS3Builder) -> Result<AmazonS3Builder> {
+        let [id, secret] = ["aws_access_key_id", "aws_secret_access_key"].map(|key| self.get(key));
+        let (Some(id), Some(secret)) = (id, secret) else {
+            let other = ["credential_process", "sso_session", "sso_start_url", "role_arn"];
+            let other = other.into_iter().find(|key| self.get(key).is_some());
+            let why = other.map_or("has no keys", |key| match key {
+                "credential_process" => "names a program that gives keys, which is not supported",
+                "role_arn" => "takes on a role, which is not supported",
+                _ => "signs in at a web page, which is not supported",
+            });
+            return Err(Error::usage(format!("the profile {} {why}", self.name)).hint(
+                "put its keys into the environment: eval $(aws configure export-credentials --format env)",
+            ));
+        };
+        let builder = builder.with_access_key_id(id).with_secret_access_key(secret);
+        Ok(match self.get("aws_session_token") {
+            Some(token) => builder.with_token(token),
+            None => builder,
+        })
+    }
+}

@@ -1,0 +1,306 @@
+//! Every request to an object store or a web server: tried again where that may help, slowed down
+//! where the server asks for it, and put into words where it fails for good.
+//!
+//! `object_store` builds, signs and understands the requests; its own repetition is switched off, so
+//! that each attempt is logged, counted and bounded in one place.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+    ReqwestConnector,
+};
+use tokio::time::Instant;
+
+use super::retry::{Fault, Retry};
+use crate::error::Error;
+
+/// How long nothing may come of an answer.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// Bytes a second that an upload gets at the least before it counts as stuck.
+const SLOWEST: u64 = 100_000;
+
+/// How long a server may ask a call to slow down.
+const SLOW: Duration = Duration::from_secs(600);
+
+/// The longest pause at a time.
+const PAUSE: Duration = Duration::from_secs(20);
+
+/// Where machines in a cloud ask for their credentials.
+const METADATA: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
+
+/// Makes clients whose requests are tried again.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    /// The bucket or the host, for messages.
+    pub(super) name: String,
+    /// How.
+    pub(super) retry: Arc<Retry>,
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = ReqwestConnector::default().connect(options)?;
+        let pace = Arc::new(Pace::default());
+        Ok(HttpClient::new(Service {
+            client,
+            pace,
+            name: self.name.clone(),
+            retry: Arc::clone(&self.retry),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Service {
+    client: HttpClient,
+    pace: Arc<Pace>,
+    name: String,
+    retry: Arc<Retry>,
+}
+
+#[async_trait]
+impl HttpService for Service {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let method = request.method().as_str();
+        // What stands behind a question mark may be a secret.
+        let what = format!("{method} {}", request.uri().path());
+        let host = request.uri().host().unwrap_or_default().to_string();
+        let done = if METADATA.contains(&host.as_str()) {
+            let asked = tokio::time::timeout(Duration::from_secs(3), self.send(&host, request));
+            match asked.await {
+                Ok(Ok(Answer::Done(response))) => Ok(response),
+                _ => Err(self.no_credentials()),
+            }
+        } else {
+            self.retry.call(&what, || self.attempt(&what, &host, request.clone())).await
+        };
+        // A kind that object_store never tries again.
+        done.map_err(|error| HttpError::new(HttpErrorKind::Decode, error))
+    }
+}
+
+/// What came of one request.
+enum Answer {
+    /// What object_store understands.
+    Done(HttpResponse),
+    /// The server has too much to do.
+    SlowDown { why: String, after: Option<Duration> },
+}
+
+impl Service {
+    fn no_credentials(&self) -> Error {
+        Error::target(format!("there are no credentials for {}", self.name)).hint(
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or its keys under stores in windrow.yaml (anonymous: true for a public one)",
+        )
+    }
+
+    /// One attempt: as many requests as the server asks to slow down.
+    async fn attempt(
+        &self,
+        what: &str,
+        host: &str,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, Fault> {
+        let since = Instant::now();
+        loop {
+            self.pace.wait().await;
+            let (why, after) = match self.send(host, request.clone()).await? {
+                Answer::Done(response) => {
+                    self.pace.fine();
+                    return Ok(response);
+                }
+                Answer::SlowDown { why, after } => (why, after),
+            };
+            if since.elapsed() > SLOW {
+                let minutes = SLOW.as_secs() / 60;
+                return Err(Error::target(format!("{}: {why}, for {minutes} minutes", self.name))
+                    .hint("run at another time, or with fewer --threads")
+                    .into());
+            }
+            self.retry.again(what, &why, self.pace.slower(after));
+        }
+    }
+
+    async fn send(&self, host: &str, request: HttpRequest) -> Result<Answer, Fault> {
+        let name = match host.is_empty() || self.name.contains(host) {
+            true => self.name.clone(),
+            false => format!("{} at {host}", self.name),
+        };
+        let lost = |why: String| Fault {
+            error: Error::target(format!("{name}: {why}"))
+                .hint("check the endpoint, and that the server is up"),
+            transient: true,
+        };
+        let (is_head, is_post) =
+            (request.method().as_str() == "HEAD", request.method().as_str() == "POST");
+        let in_part = request.headers().contains_key("range");
+        let upload = request.body().content_length() as u64;
+        let most = SILENCE + Duration::from_secs(upload / SLOWEST);
+        let sent = tokio::time::timeout(most, self.client.execute(request)).await;
+        let response = sent
+            .map_err(|_| lost(format!("no answer for {} s", most.as_secs())))?
+            .map_err(|error| lost(told(&error)))?;
+        let (parts, body) = response.into_parts();
+        if in_part && parts.status.as_u16() == 200 {
+            // All there is instead of a part: whoever asked decides whether to take that.
+            return Ok(Answer::Done(HttpResponse::from_parts(parts, Bytes::new().into())));
+        }
+        let mut bytes = BytesMut::new();
+        let mut body = body.bytes_stream();
+        loop {
+            let next = tokio::time::timeout(SILENCE, body.next()).await;
+            let next =
+                next.map_err(|_| lost(format!("its answer stopped for {} s", SILENCE.as_secs())))?;
+            let Some(chunk) = next else { break };
+            bytes.extend_from_slice(&chunk.map_err(|error| lost(told(&error)))?);
+        }
+        let bytes = bytes.freeze();
+        let status = parts.status.as_u16();
+        let after =
+            parts.headers.get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
+        let said = Said::of(status, if is_head { &[] } else { &bytes });
+        // A server may fail in the middle of an answer that began well.
+        let failed = is_post && said.code.as_deref().is_some_and(is_fault);
+        match status {
+            429 | 503 => {
+                let after = after.map(Duration::from_secs);
+                Ok(Answer::SlowDown { why: format!("{name} answers {said}"), after })
+            }
+            _ if failed || status >= 500 || matches!(status, 408) || said.is_conflict() => {
+                Err(Fault {
+                    error: Error::target(format!("{name} answers {said}"))
+                        .hint("the server is at fault: try again later"),
+                    transient: true,
+                })
+            }
+            _ if said.is_final() => Err(self.refused(&name, &said).into()),
+            _ => Ok(Answer::Done(HttpResponse::from_parts(parts, bytes.into()))),
+        }
+    }
+
+    /// What a refusal means to a user.
+    fn refused(&self, name: &str, said: &Said) -> Error {
+        let error = Error::target(format!("{name} answers {said}"));
+        match (said.status, said.code.as_deref()) {
+            (_, Some("NoSuchBucket" | "ContainerNotFound")) => {
+                Error::target(format!("there is no {}", self.name))
+                    .hint("correct its name, or create it")
+            }
+            (301 | 307 | 308, _) | (400, Some("AuthorizationHeaderMalformed")) => {
+                error.hint("the bucket is in another region: set AWS_REGION, or region under stores in windrow.yaml")
+            }
+            (401 | 403, _) => error.hint(
+                "check the credentials, and that they are allowed to list, read and write there",
+            ),
+            _ => error,
+        }
+    }
+}
+
+/// What a server said in words of its own.
+struct Said {
+    status: u16,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl Said {
+    fn of(status: u16, body: &[u8]) -> Self {
+        // An error is short, and an answer that is none begins with what is no error.
+        let head = &body[..body.len().min(4096)];
+        let text = String::from_utf8_lossy(head);
+        let between = |tag: &str| {
+            let (_, rest) = text.split_once(&format!("<{tag}>"))?;
+            Some(rest.split_once('<')?.0.trim().to_string())
+        };
+        let is_error = !(200..300).contains(&status) || text.contains("<Error>");
+        let found = |tag| if is_error { between(tag) } else { None };
+        Self { status, code: found("Code"), message: found("Message") }
+    }
+
+    /// Whether two writers met, which passes.
+    fn is_conflict(&self) -> bool {
+        matches!(self.code.as_deref(), Some("ConditionalRequestConflict" | "OperationAborted"))
+    }
+
+    /// Whether it is nothing that a caller could make something of.
+    fn is_final(&self) -> bool {
+        let missing = matches!(self.code.as_deref(), Some("NoSuchBucket" | "ContainerNotFound"));
+        missing || !matches!(self.status, 200..300 | 304 | 404 | 405 | 409 | 412 | 416 | 501)
+    }
+}
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.status)?;
+        if let Some(code) = &self.code {
+            write!(f, " {code}")?;
+        }
+        match self.message.as_deref().filter(|message| !message.is_empty()) {
+            Some(message) => write!(f, " ({})", message.trim_end_matches('.')),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_fault(code: &str) -> bool {
+    matches!(code, "InternalError" | "SlowDown" | "ServiceUnavailable")
+}
+
+/// What a connection failed of: the last of its reasons says it best.
+fn told(error: &HttpError) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    let what = match error.kind() {
+        HttpErrorKind::Connect => "cannot connect",
+        _ => "the connection broke",
+    };
+    format!("{what} ({last})")
+}
+
+/// How fast requests follow each other: pauses that double while a server asks for it.
+#[derive(Debug, Default)]
+struct Pace(Mutex<(u32, Option<Instant>)>);
+
+impl Pace {
+    async fn wait(&self) {
+        let until = self.0.lock().unwrap_or_else(PoisonError::into_inner).1;
+        if let Some(until) = until {
+            // Not all at once when it is over.
+            let spread = Duration::from_millis(fastrand::u64(0..200));
+            if until > Instant::now() {
+                tokio::time::sleep_until(until + spread).await;
+            }
+        }
+    }
+
+    /// All requests wait, longer each time; gives how long.
+    fn slower(&self, after: Option<Duration>) -> Duration {
+        let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some(until) = pace.1.filter(|until| *until > now) {
+            return until - now; // Others were told the same a moment ago.
+        }
+        pace.0 = (pace.0 + 1).min(8);
+        let bound = (Duration::from_millis(100) * 2_u32.pow(pace.0)).min(PAUSE);
+        let wait = after.map_or(bound.mul_f64(fastrand::f64()), |after| after.min(PAUSE));
+        pace.1 = Some(now + wait);
+        wait
+    }
+
+    fn fine(&self) {
+        let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pace.1.is_none_or(|until| until < Instant::now()) {
+            *pace = (0, None);
+        }
+    }
+}

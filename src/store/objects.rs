@@ -1,0 +1,370 @@
+//! One bucket, or the files of one web server.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{
+    GetOptions, GetRange, MultipartId, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    coalesce_ranges,
+};
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+
+use super::retry::Retry;
+use super::url::ObjectUrl;
+use crate::error::{Error, Kind, Result, behind};
+
+/// Requests at a time where many objects are asked for something small.
+const TOGETHER: usize = 16;
+
+/// Ranges that lie no further apart than this are asked for together.
+const NEAR: u64 = 512 << 10;
+
+/// A bucket whose objects are listed, read and written.
+pub struct Objects {
+    /// `s3://bucket`.
+    name: String,
+    store: Arc<dyn ObjectStore>,
+    /// None where nothing can be written.
+    multipart: Option<Arc<dyn MultipartStore>>,
+    retry: Arc<Retry>,
+    handle: Handle,
+}
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// One object, with where it is.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The bucket.
+    pub store: Arc<Objects>,
+    /// Its key.
+    pub key: Path,
+    /// What tells its content from another; None where the server does not say.
+    tag: Option<String>,
+    size: u64,
+    /// All of it, where the server gives no ranges.
+    whole: Arc<OnceCell<Bytes>>,
+}
+
+impl Objects {
+    pub(super) fn new(
+        name: String,
+        store: Arc<dyn ObjectStore>,
+        multipart: Option<Arc<dyn MultipartStore>>,
+        retry: Arc<Retry>,
+    ) -> Self {
+        Self { name, store, multipart, retry, handle: Handle::current() }
+    }
+
+    /// Requests that were tried again.
+    pub fn retries(&self) -> u64 {
+        self.retry.count()
+    }
+
+    /// Waits for what an asynchronous call gives: for threads that are no workers of the runtime.
+    pub(super) fn wait<T>(&self, call: impl Future<Output = T>) -> T {
+        self.handle.block_on(call)
+    }
+
+    /// What an error means to a user.
+    fn failed(&self, what: &str, key: &Path, error: &object_store::Error) -> Error {
+        if let Some(error) = behind(error) {
+            return error.clone();
+        }
+        let place = format!("{}/{key}", self.name);
+        match error {
+            object_store::Error::NotFound { .. } => Error::data(format!("{place} does not exist")),
+            object_store::Error::Precondition { .. } => {
+                Error::data(format!("{place} changed while it was read")).transient()
+            }
+            object_store::Error::NotSupported { .. }
+            | object_store::Error::NotImplemented { .. } => {
+                Error::target(format!("{} cannot {what}", self.name))
+            }
+            error => {
+                let text = error.to_string();
+                let text = text.lines().next().unwrap_or_default();
+                let text = text.strip_prefix("Generic S3 error: ").unwrap_or(text);
+                Error::target(format!("cannot {what} {place}: {text}"))
+            }
+        }
+    }
+
+    /// The objects below a prefix, sorted by key; a prefix ends where a slash stands.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn list(&self, prefix: &Path) -> Result<Vec<ObjectMeta>> {
+        let listed = self.store.list(Some(prefix)).try_collect().await;
+        let mut listed: Vec<ObjectMeta> =
+            listed.map_err(|error| self.failed("list", prefix, &error))?;
+        listed.sort_by(|a, b| a.location.cmp(&b.location));
+        Ok(listed)
+    }
+
+    /// What is known of an object; None if there is none.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn head(&self, key: &Path) -> Result<Option<ObjectMeta>> {
+        match self.store.head(key).await {
+            Ok(meta) => Ok(Some(meta)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed("read", key, &error)),
+        }
+    }
+
+    /// A small object whole; None if there is none.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn get(&self, key: &Path) -> Result<Option<Bytes>> {
+        let got = async { self.store.get(key).await?.bytes().await };
+        match got.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed("read", key, &error)),
+        }
+    }
+
+    /// Writes a small object, over what is there.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn put(&self, key: &Path, bytes: Bytes) -> Result<()> {
+        let put = self.store.put(key, bytes.into()).await;
+        put.map(|_| ()).map_err(|error| self.failed("write", key, &error))
+    }
+
+    /// Writes an object unless there is one; false if there is. Some servers write it all the same.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn create(&self, key: &Path, bytes: Bytes) -> Result<bool> {
+        match self.store.put_opts(key, bytes.into(), PutMode::Create.into()).await {
+            Ok(_) => Ok(true),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. },
+            ) => Ok(false),
+            Err(error) => Err(self.failed("write", key, &error)),
+        }
+    }
+
+    /// Removes objects; those that are gone already count as removed.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn delete(&self, keys: Vec<Path>) -> Result<()> {
+        // One by one: not every server takes a list.
+        let delete = |key: Path| async move {
+            match self.store.delete(&key).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(self.failed("remove", &key, &error)),
+            }
+        };
+        stream::iter(keys).map(delete).buffer_unordered(TOGETHER).try_collect().await
+    }
+
+    fn multipart(&self) -> Result<&dyn MultipartStore> {
+        let none = || Error::target(format!("{} cannot be written to", self.name));
+        self.multipart.as_deref().ok_or_else(none)
+    }
+
+    /// Begins an object that is written in parts and is not there until it is completed.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn begin(&self, key: &Path) -> Result<MultipartId> {
+        let begun = self.multipart()?.create_multipart(key).await;
+        begun.map_err(|error| self.failed("write", key, &error))
+    }
+
+    /// Writes one part of an object.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn part(
+        &self,
+        key: &Path,
+        id: &MultipartId,
+        number: usize,
+        bytes: Bytes,
+    ) -> Result<PartId> {
+        let put = self.multipart()?.put_part(key, id, number, bytes.into()).await;
+        put.map_err(|error| self.failed("write", key, &error))
+    }
+
+    /// Makes an object of its parts; it then has so many bytes.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn complete(
+        &self,
+        key: &Path,
+        id: &MultipartId,
+        parts: Vec<PartId>,
+        bytes: u64,
+    ) -> Result<()> {
+        let Err(error) = self.multipart()?.complete_multipart(key, id, parts).await else {
+            return Ok(());
+        };
+        // An answer that was lost: the object may be there.
+        if let Ok(Some(meta)) = self.head(key).await
+            && meta.size == bytes
+        {
+            return Ok(());
+        }
+        let error = self.failed("complete", key, &error);
+        Err(match error.kind() {
+            Kind::Data => {
+                Error::target(format!("the upload of {}/{key} was aborted by somebody", self.name))
+            }
+            _ => error,
+        })
+    }
+
+    /// Gives up an object that was begun.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn abort(&self, key: &Path, id: &MultipartId) -> Result<()> {
+        match self.multipart()?.abort_multipart(key, id).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed("abort the upload of", key, &error)),
+        }
+    }
+
+    /// What is at a web address; None if nothing is.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub(super) async fn web(
+        self: &Arc<Self>,
+        url: &ObjectUrl,
+    ) -> Result<Option<(Object, ObjectMeta)>> {
+        let key = url.path()?;
+        // Not every server answers HEAD, and addresses that are signed are signed for GET.
+        let first = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
+        match self.store.get_opts(&key, first).await {
+            Ok(found) => return Ok(Some((self.object(&found.meta), found.meta))),
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) if no_ranges(&error) => {}
+            Err(error) => return Err(self.failed("read", &key, &error)),
+        }
+        if let Ok(Some(meta)) = self.head(&key).await {
+            return Ok(Some((self.object(&meta), meta)));
+        }
+        let Some(bytes) = self.get(&key).await? else { return Ok(None) };
+        let meta = ObjectMeta {
+            location: key,
+            last_modified: chrono::DateTime::UNIX_EPOCH,
+            size: bytes.len() as u64,
+            e_tag: None,
+            version: None,
+        };
+        let object = self.object(&meta);
+        let _ = object.whole.set(bytes);
+        Ok(Some((object, meta)))
+    }
+
+    /// An object of a listing.
+    pub fn object(self: &Arc<Self>, meta: &ObjectMeta) -> Object {
+        Object {
+            store: Arc::clone(self),
+            key: meta.location.clone(),
+            tag: meta.e_tag.clone(),
+            size: meta.size,
+            whole: Arc::default(),
+        }
+    }
+}
+
+/// Whether a server answered a question for a part with all there is.
+fn no_ranges(error: &object_store::Error) -> bool {
+    let said = matches!(error, object_store::Error::NotSupported { .. })
+        || error.to_string().contains("non-partial");
+    said && behind(error).is_none()
+}
+
+impl Object {
+    /// Some of its bytes.
+    ///
+    /// # Errors
+    /// An object that is gone or another, a server that refuses, or stays away.
+    pub async fn range(&self, range: Range<u64>) -> Result<Bytes> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let slice = |whole: &Bytes| {
+            let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(whole.len());
+            self.exactly(whole.slice(at(range.start)..at(range.end)), &range)
+        };
+        if let Some(whole) = self.whole.get() {
+            return slice(whole);
+        }
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range.clone())),
+            if_match: self.tag.clone(),
+            ..GetOptions::default()
+        };
+        let got = async { self.store.store.get_opts(&self.key, options).await?.bytes().await };
+        match got.await {
+            Ok(bytes) => self.exactly(bytes, &range),
+            Err(object_store::Error::NotFound { .. }) => {
+                let name = &self.store.name;
+                Err(Error::data(format!("{name}/{} was removed while it was read", self.key))
+                    .hint("run again: another run may have committed meanwhile")
+                    .transient())
+            }
+            Err(error) if no_ranges(&error) => slice(self.whole().await?),
+            Err(error) => Err(self.store.failed("read", &self.key, &error)),
+        }
+    }
+
+    fn exactly(&self, bytes: Bytes, range: &Range<u64>) -> Result<Bytes> {
+        if bytes.len() as u64 == range.end - range.start {
+            return Ok(bytes);
+        }
+        let name = &self.store.name;
+        Err(Error::data(format!("{name}/{} became shorter while it was read", self.key))
+            .transient())
+    }
+
+    /// All of it, from a server that gives nothing less.
+    async fn whole(&self) -> Result<&Bytes> {
+        let fetch = || async {
+            let name = format!("{}/{}", self.store.name, self.key);
+            tracing::warn!(
+                "{name}: the server gives no part of a file, so that it is held in memory ({} MB)",
+                self.size / 1_000_000
+            );
+            let gone = || Error::data(format!("{name} does not exist"));
+            self.store.get(&self.key).await?.ok_or_else(gone)
+        };
+        self.whole.get_or_try_init(fetch).await
+    }
+
+    /// Some ranges of its bytes, in their order; those that lie near each other in one request.
+    ///
+    /// # Errors
+    /// As [`Object::range`].
+    pub async fn ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        coalesce_ranges(ranges, |range| self.range(range), NEAR).await
+    }
+
+    /// Bytes, for a thread that may wait.
+    pub(super) fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        self.store.wait(self.range(range))
+    }
+}

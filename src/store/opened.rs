@@ -1,0 +1,231 @@
+//! A file that is read in pieces, wherever it is.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use datafusion::parquet::errors::{ParquetError, Result};
+use datafusion::parquet::file::reader::{ChunkReader, Length};
+
+use super::FileRef;
+use super::objects::Object;
+use crate::error;
+
+/// Bytes at the end of a file that are read at once: most footers are shorter.
+const TAIL: u64 = 64 << 10;
+
+/// A file that is read in pieces.
+#[derive(Clone)]
+pub enum Opened {
+    /// In memory.
+    Held(Bytes),
+    /// On the disk; the size is that of when it was opened.
+    Local(Arc<File>, u64),
+    /// Some pieces of it in memory, by where they begin, in order; the number is its size.
+    Pieces(Arc<Vec<(u64, Bytes)>>, u64),
+    /// On a server; for threads that may wait.
+    Remote(Arc<Windows>),
+}
+
+/// What is at hand of a file on a server.
+pub struct Windows {
+    object: Object,
+    size: u64,
+    held: Mutex<VecDeque<(u64, Bytes)>>,
+}
+
+impl FileRef {
+    /// Opens a file; up to `small` bytes are taken into memory. What is on a server is read by
+    /// threads that may wait, and by no other.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn open(&self, small: u64) -> std::io::Result<Opened> {
+        match &self.object {
+            None => Opened::local(&self.path, small),
+            Some(object) if self.size <= small => {
+                let bytes = object.read(0..self.size).map_err(std::io::Error::other)?;
+                Ok(Opened::Held(bytes))
+            }
+            Some(object) => {
+                let (object, size, held) = (object.clone(), self.size, Mutex::default());
+                Ok(Opened::Remote(Arc::new(Windows { object, size, held })))
+            }
+        }
+    }
+}
+
+impl Opened {
+    /// Opens a file of the local disk; up to `small` bytes are taken into memory.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn local(path: &Path, small: u64) -> std::io::Result<Self> {
+        let mut file = File::open(path)?;
+        let size = file.metadata()?.len();
+        if size > small {
+            return Ok(Self::Local(Arc::new(file), size));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        file.read_to_end(&mut bytes)?;
+        Ok(Self::Held(bytes.into()))
+    }
+
+    /// The end of an object, with all of its footer if it is parquet.
+    ///
+    /// # Errors
+    /// Of the server.
+    pub async fn tail(object: &Object, size: u64) -> error::Result<Self> {
+        let from = size.saturating_sub(TAIL);
+        let mut piece = (from, object.range(from..size).await?);
+        // The last eight bytes are the length of what stands before them, and a mark.
+        let length =
+            piece.1.len().checked_sub(8).and_then(|at| piece.1[at..at + 4].try_into().ok());
+        let footer = length.map_or(0, |length| u64::from(u32::from_le_bytes(length)) + 8);
+        if footer > size - from && footer <= size {
+            piece = (size - footer, object.range(size - footer..size).await?);
+        }
+        Ok(Self::Pieces(Arc::new(vec![piece]), size))
+    }
+
+    /// The bytes of the file from a place on.
+    pub fn rest(&self, at: u64) -> Rest {
+        Rest { file: self.clone(), at }
+    }
+}
+
+impl Length for Opened {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Held(bytes) => bytes.len() as u64,
+            Self::Local(_, size) | Self::Pieces(_, size) => *size,
+            Self::Remote(file) => file.size,
+        }
+    }
+}
+
+impl ChunkReader for Opened {
+    type T = BufReader<Rest>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        // Page headers are read so, and they are small.
+        Ok(BufReader::with_capacity(256, self.rest(start)))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let end = start.checked_add(length as u64);
+        let Some(end) = end.filter(|end| *end <= self.len()) else {
+            return Err(ParquetError::EOF(format!(
+                "{length} bytes from {start} on, in a file of {}",
+                self.len()
+            )));
+        };
+        match self {
+            Self::Held(bytes) => bytes.get_bytes(start, length),
+            Self::Local(file, _) => {
+                let mut bytes = vec![0; length];
+                let mut read = 0;
+                while read < length {
+                    match read_at(file, &mut bytes[read..], start + read as u64)? {
+                        0 => return Err(ParquetError::EOF("the file became shorter".to_string())),
+                        more => read += more,
+                    }
+                }
+                Ok(bytes.into())
+            }
+            Self::Pieces(pieces, _) => {
+                let missing = || ParquetError::General(format!("nobody fetched {start} to {end}"));
+                piece(pieces.iter(), start..end).ok_or_else(missing)
+            }
+            Self::Remote(file) => Ok(file.get(start..end)?),
+        }
+    }
+}
+
+/// The bytes of a range that one of some pieces has.
+fn piece<'a>(
+    pieces: impl IntoIterator<Item = &'a (u64, Bytes)>,
+    range: Range<u64>,
+) -> Option<Bytes> {
+    let has =
+        |(at, bytes): &&(u64, Bytes)| *at <= range.start && range.end <= at + bytes.len() as u64;
+    let (at, bytes) = pieces.into_iter().find(has)?;
+    let place = |n: u64| usize::try_from(n - at).unwrap_or(usize::MAX);
+    Some(bytes.slice(place(range.start)..place(range.end)))
+}
+
+/// What is read at least at a time, and at most where one read follows the other.
+const WINDOW: [u64; 2] = [512 << 10, 8 << 20];
+
+/// Windows that are kept: columns are read side by side.
+const KEPT: usize = 4;
+
+impl Windows {
+    fn get(&self, range: Range<u64>) -> std::io::Result<Bytes> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = piece(held.iter(), range.clone()) {
+            return Ok(bytes);
+        }
+        // What ends where this begins was read just before: the next reads will follow.
+        let length = |bytes: &Bytes| bytes.len() as u64;
+        let before = held.iter().find(|(at, bytes)| {
+            *at <= range.start && at + length(bytes) + WINDOW[0] / 2 >= range.start
+        });
+        let ahead = before.map_or(WINDOW[0], |(_, bytes)| (2 * length(bytes)).min(WINDOW[1]));
+        let end = range.end.max(range.start + ahead).min(self.size);
+        // A footer is read from its end.
+        let start = if self.size - range.start <= TAIL {
+            self.size.saturating_sub(TAIL)
+        } else {
+            range.start
+        };
+        let bytes = self.object.read(start..end).map_err(std::io::Error::other)?;
+        held.push_front((start, bytes));
+        held.truncate(KEPT);
+        piece(held.iter(), range).ok_or_else(|| std::io::Error::other("a window went missing"))
+    }
+}
+
+/// The bytes of a file from a place on.
+pub struct Rest {
+    file: Opened,
+    at: u64,
+}
+
+impl Read for Rest {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.file.len().saturating_sub(self.at);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+        let read = match &self.file {
+            Opened::Local(file, _) => read_at(file, into, self.at)?,
+            Opened::Pieces(pieces, _) => {
+                let here = pieces
+                    .iter()
+                    .find(|(at, bytes)| (*at..at + bytes.len() as u64).contains(&self.at));
+                let Some((at, bytes)) = here else { return Ok(0) };
+                let from = usize::try_from(self.at - at).unwrap_or(usize::MAX);
+                (&bytes[from..]).read(into)?
+            }
+            file => {
+                let bytes = file.get_bytes(self.at, most).map_err(std::io::Error::other)?;
+                (&bytes[..]).read(into)?
+            }
+        };
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, into: &mut [u8], at: u64) -> std::io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, into, at)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, into: &mut [u8], at: u64) -> std::io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, into, at)
+}

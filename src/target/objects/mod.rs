@@ -1,0 +1,262 @@
+//! Parquet in an object store: files that are uploaded aside, and records that say which of them are
+//! the target.
+//!
+//! Below `s3://bucket/prefix/` lie the data files, `_windrow/000001.json` and on, a record for each
+//! commit, and while a run is at work its lease. A commit completes the uploads, writes the next
+//! record, which must not be there yet, and removes the files that the record does not name. Who
+//! reads by the records sees the old state or the new one; who reads every file of the prefix sees
+//! both for the moment between the first and the last of these steps.
+
+mod lease;
+mod upload;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::execution::memory_pool::MemoryLimit;
+use object_store::ObjectMeta;
+use object_store::path::Path as Key;
+
+pub(super) use upload::{Upload, Uploads};
+
+use super::part::{Destination, is_ours};
+use super::{Job, Run, check_scope, fault, parquet};
+use crate::error::{Error, Result};
+use crate::store::{Access, ObjectUrl, Objects, Opened, RECORD_DIR, Record, RemoteRecords};
+use lease::{Lease, leases};
+
+/// A target of an object store that one run has to itself.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    place: Place,
+    lease: Arc<Lease>,
+    workers: usize,
+}
+
+/// Where a target is.
+#[derive(Clone, Debug)]
+struct Place {
+    shown: String,
+    objects: Arc<Objects>,
+    prefix: Key,
+}
+
+/// What lies there.
+struct State {
+    listed: Vec<ObjectMeta>,
+    records: RemoteRecords,
+}
+
+impl Place {
+    async fn of(url: &ObjectUrl, access: &Access) -> Result<Self> {
+        let objects = access.objects(url).await?;
+        Ok(Self { shown: url.to_string(), objects, prefix: url.path()? })
+    }
+
+    /// Where records and leases lie.
+    fn folder(&self) -> Key {
+        self.prefix.clone().join(RECORD_DIR)
+    }
+
+    async fn state(&self) -> Result<State> {
+        let listed = self.objects.list(&self.prefix).await?;
+        let records = RemoteRecords::of(&self.objects, &self.folder(), &listed);
+        Ok(State { listed, records })
+    }
+
+    /// The path of an object below the target.
+    fn below(&self, key: &Key) -> String {
+        let parts = key.prefix_match(&self.prefix).into_iter().flatten();
+        let names: Vec<String> = parts.map(|part| part.as_ref().to_string()).collect();
+        names.join("/")
+    }
+
+    /// The data files that a record does not name, and whether a run of windrow wrote them.
+    fn others<'a>(
+        &'a self,
+        listed: &'a [ObjectMeta],
+        record: Option<&'a Record>,
+    ) -> impl Iterator<Item = (&'a Key, bool)> {
+        let files = record.into_iter().flat_map(|record| &record.files);
+        let files: BTreeSet<&str> = files.map(|file| file.path.as_str()).collect();
+        let folder = self.folder();
+        let data = listed.iter().filter(move |meta| {
+            // Some tools make empty objects for folders.
+            !meta.location.prefix_matches(&folder) && meta.size > 0
+        });
+        data.map(|meta| (&meta.location, self.below(&meta.location)))
+            .filter(move |(_, below)| !files.contains(below.as_str()))
+            .map(|(key, below)| (key, is_ours(&below)))
+    }
+
+    /// The files that runs which died, or old states, left there.
+    fn left(&self, listed: &[ObjectMeta], record: Option<&Record>) -> Vec<Key> {
+        let ours = self.others(listed, record).filter(|(_, ours)| *ours);
+        ours.map(|(key, _)| key.clone()).collect()
+    }
+
+    fn check_owner(&self, state: &State, record: Option<&Record>) -> Result<()> {
+        match self.others(&state.listed, record).find(|(_, ours)| !ours) {
+            None => Ok(()),
+            Some((key, _)) => Err(Error::target(format!(
+                "{} holds files that windrow did not write, such as {}",
+                self.shown,
+                self.below(key)
+            ))
+            .hint("move them away, or name a prefix where nothing is")),
+        }
+    }
+}
+
+impl Bucket {
+    /// Takes a target for one run, cleans up behind those that died, and refuses one with files that
+    /// windrow did not write.
+    pub(super) async fn open(
+        url: &ObjectUrl,
+        run: &str,
+        workers: usize,
+        access: &Access,
+    ) -> Result<Self> {
+        let place = Place::of(url, access).await?;
+        let lease = Lease::take(&place.objects, &place.folder(), run, &place.shown).await?;
+        let bucket = Self { lease: Arc::new(lease), place, workers };
+        let checked = async {
+            let state = bucket.place.state().await?;
+            let record = state.records.latest().await?;
+            bucket.place.check_owner(&state, record.as_ref())
+        };
+        match checked.await {
+            Ok(()) => Ok(bucket),
+            Err(error) => {
+                bucket.release().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the target back.
+    pub(super) async fn release(self) {
+        if let Ok(lease) = Arc::try_unwrap(self.lease) {
+            lease.release().await;
+        }
+    }
+
+    /// Writes a job and commits it.
+    pub(super) async fn write(&self, run: &str, job: Job) -> Result<Record> {
+        let Place { objects, prefix, .. } = &self.place;
+        let limited = matches!(job.context.memory_pool().memory_limit(), MemoryLimit::Finite(_));
+        let workers = self.workers.max(job.side_by_side.min(2 * self.workers));
+        let uploads = Uploads::new(objects, prefix, &self.lease, workers, limited);
+        let uploads = Arc::new(uploads);
+        let written = self.write_into(&uploads, run, job).await;
+        if written.is_err() {
+            uploads.abandon().await;
+        }
+        written
+    }
+
+    async fn write_into(&self, uploads: &Arc<Uploads>, run: &str, mut job: Job) -> Result<Record> {
+        let state = self.place.state().await?;
+        let held = state.records.latest().await?;
+        check_scope(&self.place.shown, held.as_ref(), &job)?;
+        let held = held.filter(|_| job.append);
+        state.records.mark(&self.place.folder()).await?;
+        fault::point("lease-taken");
+        if !self.lease.conditional {
+            let name = &self.place.shown;
+            job.record.notices.push(format!(
+                "the server of {name} writes over what is there even where it is asked not to: only the lease keeps two runs apart"
+            ));
+        }
+        let destination = Destination::Bucket(Arc::clone(uploads));
+        let record =
+            parquet::write_rows(&destination, &self.place.shown, run, &mut job, held).await?;
+        fault::point("rows-written");
+        job.stop.or(self.lease.still_held(&self.place.shown)).await?;
+        job.stop.or(uploads.complete()).await?;
+        fault::point("uploads-complete");
+        self.commit(&state.records, &record).await?;
+        fault::point("record-written");
+        // The run is committed: what stays behind, the next one removes.
+        if let Err(error) = self.clean(&record).await {
+            tracing::warn!("the files of the state before stay behind until the next run: {error}");
+        }
+        fault::point("old-removed");
+        Ok(record)
+    }
+
+    /// Writes the next record. It is the commit, for nobody else can have written it before.
+    async fn commit(&self, records: &RemoteRecords, record: &Record) -> Result<()> {
+        let key = records.next(&self.place.folder());
+        let other = || {
+            Error::target(format!("another run committed into {} meanwhile", self.place.shown))
+                .hint("run again; the target is as that run left it")
+        };
+        // Where the server does not look whether it is there, we do.
+        if !self.lease.conditional && self.place.objects.head(&key).await?.is_some() {
+            return Err(other());
+        }
+        if self.place.objects.create(&key, record.to_json()?.into()).await? {
+            return Ok(());
+        }
+        // Perhaps it is ours, and the answer to an earlier attempt was lost.
+        let there = self.place.objects.get(&key).await?;
+        let there = there.map(|text| Record::parse(key.as_ref(), &text)).transpose()?;
+        if there.is_some_and(|there| there.run == record.run) { Ok(()) } else { Err(other()) }
+    }
+
+    /// Removes the files that the last record does not name.
+    async fn clean(&self, record: &Record) -> Result<Vec<Key>> {
+        let listed = self.place.objects.list(&self.place.prefix).await?;
+        let left = self.place.left(&listed, Some(record));
+        self.place.objects.delete(left.clone()).await?;
+        Ok(left)
+    }
+
+    /// Removes what runs that died left behind; gives their names.
+    pub(super) async fn vacuum(&self) -> Result<Vec<String>> {
+        let state = self.place.state().await?;
+        let record = state.records.latest().await?;
+        let left = self.place.left(&state.listed, record.as_ref());
+        self.place.objects.delete(left.clone()).await?;
+        Ok(left.iter().map(|key| self.place.below(key)).collect())
+    }
+}
+
+/// The runs of a target, oldest first, and what those that died left behind.
+pub(super) async fn runs(url: &ObjectUrl, access: &Access) -> Result<(Vec<Run>, Vec<String>)> {
+    let place = Place::of(url, access).await?;
+    let state = place.state().await?;
+    let records = state.records.all().await?;
+    let leases = leases(&place.objects, &place.folder()).await?;
+    let at_work =
+        |below: &str| leases.iter().any(|(_, said)| !said.is_over() && below.contains(&said.run));
+    let left = place.left(&state.listed, records.last());
+    let left = left.iter().map(|key| place.below(key)).filter(|below| !at_work(below));
+    let uploads = leases.iter().filter(|(_, said)| said.is_over());
+    let uploads = uploads.map(|(_, said)| format!("the uploads of the run {}", said.run));
+    let left = left.chain(uploads).collect();
+    Ok((records.into_iter().map(Run::from).collect(), left))
+}
+
+/// The record of the last run; None if there was none.
+pub(super) async fn latest(url: &ObjectUrl, access: &Access) -> Result<Option<Record>> {
+    Place::of(url, access).await?.state().await?.records.latest().await
+}
+
+/// Whether the files of a record are there, as far as names and sizes tell.
+pub(super) async fn holds(url: &ObjectUrl, record: &Record, access: &Access) -> Result<bool> {
+    let place = Place::of(url, access).await?;
+    let listed = place.objects.list(&place.prefix).await?;
+    let sizes = listed.iter().map(|meta| (place.below(&meta.location), meta.size));
+    let sizes: BTreeMap<String, u64> = sizes.collect();
+    Ok(record.files.iter().all(|file| sizes.get(&file.path) == Some(&file.bytes)))
+}
+
+/// The end of a file of a target, with its footer.
+pub(super) async fn tail(url: &ObjectUrl, bytes: u64, access: &Access) -> Result<Opened> {
+    let objects = access.objects(url).await?;
+    let gone = || Error::target(format!("{url} is gone")).hint("run again, without --append");
+    let meta = objects.head(&url.path()?).await?.ok_or_else(gone)?;
+    Opened::tail(&objects.object(&meta), bytes).await
+}

@@ -1,0 +1,247 @@
+//! An S3 server within the test process, whose requests can be made to fail.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s_fs::FileSystem;
+
+/// What becomes of a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Fate {
+    /// It is answered.
+    Pass,
+    /// It is answered, but the answer is lost.
+    Lost,
+    /// The connection is closed before anything is done.
+    Cut,
+    /// The server says this instead.
+    Status(u16, &'static str),
+    /// It is answered after a while.
+    Late(Duration),
+    /// It is answered as by servers that ignore conditions.
+    Unconditional,
+}
+
+type Judge = Box<dyn FnMut(&str, &str) -> Fate + Send>;
+
+/// One server with one bucket, `s3://bucket`.
+pub(crate) struct Store {
+    folder: tempfile::TempDir,
+    port: u16,
+    judge: Arc<Mutex<Judge>>,
+    asked: Arc<Mutex<Vec<String>>>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Store {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("bucket")).unwrap();
+        let mut builder = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
+        builder.set_auth(SimpleAuth::from_single("KEY", "SECRET"));
+        let service = builder.build();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let judge: Arc<Mutex<Judge>> = Arc::new(Mutex::new(Box::new(|_, _| Fate::Pass)));
+        let asked = Arc::default();
+        let root = folder.path().to_path_buf();
+        let front =
+            Front { folder: root, service, judge: Arc::clone(&judge), asked: Arc::clone(&asked) };
+        runtime.spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let front = front.clone();
+                tokio::spawn(async move {
+                    let builder = Builder::new(TokioExecutor::new());
+                    let _ = builder.serve_connection(TokioIo::new(socket), front).await;
+                });
+            }
+        });
+        Self { folder, port, judge, asked, runtime: Some(runtime) }
+    }
+
+    /// What windrow.yaml says of it.
+    pub(crate) fn yaml(&self) -> String {
+        format!(
+            "stores:\n  s3://bucket:\n    endpoint: http://127.0.0.1:{}\n    allow_http: true\n    access_key_id: KEY\n    secret_access_key: SECRET\n",
+            self.port
+        )
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder in which it has the bucket.
+    pub(crate) fn bucket(&self) -> PathBuf {
+        self.folder.path().join("bucket")
+    }
+
+    /// The objects below a prefix, sorted, without what the server notes for itself.
+    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
+        fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() { walk(&path, found) } else { found.push(path) }
+            }
+        }
+        let (root, mut found) = (self.bucket(), Vec::new());
+        walk(&root.join(prefix), &mut found);
+        let below =
+            |path: &PathBuf| path.strip_prefix(&root).unwrap().to_str().unwrap().to_string();
+        let mut keys: Vec<String> = found.iter().map(below).collect();
+        keys.retain(|key| !key.rsplit('/').next().unwrap().starts_with('.'));
+        keys.sort();
+        keys
+    }
+
+    /// Uploads that somebody began and nobody ended.
+    pub(crate) fn uploads(&self) -> usize {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap().flatten();
+        entries.filter(|e| e.file_name().to_string_lossy().starts_with(".upload_id")).count()
+            + std::fs::read_dir(self.bucket())
+                .unwrap()
+                .flatten()
+                .filter(|e| e.file_name().to_string_lossy().contains("upload_id"))
+                .count()
+    }
+
+    /// Decides by method and path (with its query) what becomes of each request from now on.
+    pub(crate) fn judge(&self, judge: impl FnMut(&str, &str) -> Fate + Send + 'static) {
+        *self.judge.lock().unwrap() = Box::new(judge);
+    }
+
+    /// The requests since the last time that it was asked for them: method and path.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What stands between clients and the server.
+#[derive(Clone)]
+struct Front {
+    folder: PathBuf,
+    service: S3Service,
+    judge: Arc<Mutex<Judge>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+type Answer = Result<Response<s3s::Body>, Box<dyn std::error::Error + Send + Sync>>;
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Response<s3s::Body>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (method, path) = (request.method().to_string(), request.uri().to_string());
+        let fate = (self.judge.lock().unwrap())(&method, &path);
+        self.asked.lock().unwrap().push(format!("{method} {path}"));
+        let (service, folder) = (self.service.clone(), self.folder.clone());
+        Box::pin(async move {
+            match fate {
+                Fate::Pass => {}
+                Fate::Late(wait) => tokio::time::sleep(wait).await,
+                Fate::Cut => return Err("cut".into()),
+                Fate::Status(status, code) => {
+                    let text =
+                        format!("<Error><Code>{code}</Code><Message>as asked</Message></Error>");
+                    let response = Response::builder().status(status);
+                    return Ok(response.body(s3s::Body::from(text)).unwrap());
+                }
+                Fate::Unconditional => {
+                    // The header itself is signed.
+                    if request.headers().contains_key("if-none-match") {
+                        let _ = std::fs::remove_file(
+                            folder.join(request.uri().path().trim_matches('/')),
+                        );
+                    }
+                }
+                Fate::Lost => {
+                    let _ = Service::call(&service, request).await;
+                    return Err("lost".into());
+                }
+            }
+            Service::call(&service, request).await.map_err(Into::into)
+        })
+    }
+}
+
+/// A web server with some files.
+pub(crate) struct Web {
+    pub(crate) port: u16,
+    /// Requests so far: method, path and range.
+    pub(crate) asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Web {
+    /// Serves a folder; with `plain` it knows neither ranges nor HEAD.
+    pub(crate) fn start(folder: PathBuf, plain: bool) -> Self {
+        use std::io::{BufRead, BufReader, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let notes = Arc::clone(&asked);
+        let serve = move |socket: std::net::TcpStream| {
+            let mut lines =
+                BufReader::new(socket.try_clone().unwrap()).lines().map_while(Result::ok);
+            let mut socket = socket;
+            while let Some(first) = lines.next() {
+                let head: Vec<String> =
+                    lines.by_ref().take_while(|line| !line.is_empty()).collect();
+                let range = head.iter().find_map(|line| {
+                    let line = line.to_lowercase();
+                    let (from, to) = line.strip_prefix("range: bytes=")?.split_once('-')?;
+                    Some((from.parse::<usize>().ok()?, to.parse::<usize>().ok()?))
+                });
+                let mut words = first.split(' ');
+                let (method, path) = (words.next().unwrap(), words.next().unwrap());
+                notes.lock().unwrap().push(format!("{method} {path} {range:?}"));
+                let name = path.split('?').next().unwrap().trim_matches('/').replace("%20", " ");
+                let found = std::fs::read(folder.join(name));
+                let (status, more, body) = match (found, range) {
+                    (Err(_), _) => ("404 Not Found", String::new(), Vec::new()),
+                    _ if plain && method == "HEAD" => ("405 No", String::new(), Vec::new()),
+                    (Ok(bytes), Some((from, to))) if !plain => {
+                        let to = to.min(bytes.len() - 1);
+                        let more = format!("Content-Range: bytes {from}-{to}/{}\r\n", bytes.len());
+                        ("206 Partial Content", more, bytes[from..=to].to_vec())
+                    }
+                    (Ok(bytes), _) => ("200 OK", String::new(), bytes),
+                };
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{more}\r\n");
+                let body = if method == "HEAD" { Vec::new() } else { body };
+                if socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(&body)).is_err()
+                {
+                    return;
+                }
+            }
+        };
+        std::thread::spawn(move || {
+            for socket in listener.incoming().map_while(Result::ok) {
+                let serve = serve.clone();
+                std::thread::spawn(move || serve(socket));
+            }
+        });
+        Self { port, asked }
+    }
+}
