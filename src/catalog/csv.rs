@@ -5,16 +5,18 @@
 
 use std::io::BufReader;
 use std::sync::Arc;
+use std::task::Poll;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::csv::ReaderBuilder;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, Result as PlanResult, internal_err};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::SendableRecordBatchStream;
-use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use futures::stream;
+use futures::{Stream, stream};
+use tokio::sync::mpsc;
 
 use super::footer::{CSV_NULL, corrupt, unreadable};
 use super::part::Part;
@@ -49,19 +51,39 @@ impl PartitionStream for CsvPartition {
                 stream::iter(batches),
             ));
         }
-        // Whoever reads from a server waits for it, on a thread that may.
-        let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), 2);
-        let sender = builder.tx();
-        builder.spawn_blocking(move || {
-            for batch in batches {
-                if sender.blocking_send(batch).is_err() {
-                    break; // Nobody wants more.
-                }
-            }
-            Ok(())
-        });
-        builder.build()
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), waiting(batches)))
     }
+}
+
+/// Batches of files on servers, by a thread of their own that may wait for them.
+fn waiting(
+    batches: impl Iterator<Item = PlanResult<RecordBatch>> + Send + 'static,
+) -> impl Stream<Item = PlanResult<RecordBatch>> + Send {
+    let (sender, mut receiver) = mpsc::channel(2);
+    let end = sender.clone();
+    let read = move || {
+        for batch in batches {
+            if sender.blocking_send(Some(batch)).is_err() {
+                return; // Nobody wants more.
+            }
+        }
+        let _ = sender.blocking_send(None);
+    };
+    if std::thread::Builder::new().spawn(read).is_err() {
+        let _ = end.try_send(Some(internal_err!("no thread to read a file")));
+    }
+    drop(end);
+    let mut ended = false;
+    stream::poll_fn(move |context| {
+        if ended {
+            return Poll::Ready(None);
+        }
+        receiver.poll_recv(context).map(|sent| {
+            ended = !matches!(sent, Some(Some(Ok(_))));
+            // Without a word at the end, the thread did not come to it.
+            sent.unwrap_or_else(|| Some(internal_err!("reading a file panicked")))
+        })
+    })
 }
 
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;

@@ -41,7 +41,7 @@ pub(super) const CSV_NULL: &str = r"^(|NA|N/A|n/a|null|NULL|None|NaT|#N/A)$";
 const AT_ONCE: u64 = 64 << 10;
 
 /// Threads that look into files on servers.
-const WAITING: usize = 32;
+const WAITING: usize = 64;
 
 /// Rows that types of CSV columns are guessed from.
 const CSV_HEAD: usize = 10_000;

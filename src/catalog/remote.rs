@@ -35,11 +35,12 @@ use super::schema::Keys;
 use crate::error::{Error, Result};
 use crate::store::{Object, Opened};
 
-/// Files that are opened ahead.
-const OPEN: usize = 8;
+/// Files that are opened ahead: as many as hold so many bytes, within bounds.
+const AHEAD_BYTES: u64 = 8 << 20;
+const AHEAD_FILES: [u64; 2] = [4, 64];
 
 /// Row groups that are fetched ahead.
-const AHEAD: usize = 2;
+const AHEAD_GROUPS: usize = 2;
 
 /// A filter on the key columns, by which row groups are left out.
 #[derive(Debug)]
@@ -116,16 +117,20 @@ impl Reading {
             let task = SpawnedTask::spawn(Arc::clone(reading).open(part));
             async move { joined(task).await }
         };
+        let bytes: u64 = self.parts.iter().map(|part| part.info.file.size.min(SMALL)).sum();
+        let [least, most] = AHEAD_FILES;
+        let files = AHEAD_BYTES * self.parts.len() as u64 / bytes.max(1);
+        let files = usize::try_from(files.clamp(least, most)).unwrap_or(1);
         let opened = (0..self.parts.len()).map(move |part| ahead(&self, part));
         stream::iter(opened)
-            .buffered(OPEN)
+            .buffered(files)
             .map_ok(|units| stream::iter(units.into_iter().map(Ok)))
             .try_flatten()
             .map_ok(|unit| {
                 let task = SpawnedTask::spawn(unit.fetch());
                 async move { joined(task).await }
             })
-            .try_buffered(AHEAD)
+            .try_buffered(AHEAD_GROUPS)
             .and_then(|fetched| async move { fetched.batches() })
             .map_ok(stream::iter)
             .try_flatten()

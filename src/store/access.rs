@@ -24,6 +24,8 @@ use crate::error::{Error, Result};
 pub struct Access {
     limit: Option<Duration>,
     stores: BTreeMap<String, StoreConfig>,
+    /// What small files of a store may take in memory.
+    room: u64,
     opened: Mutex<BTreeMap<String, Arc<Objects>>>,
 }
 
@@ -33,10 +35,18 @@ impl fmt::Debug for Access {
     }
 }
 
+/// Bytes that small files of a store take in memory where no limit is set.
+const ROOM: u64 = 32 << 20;
+
 impl Access {
     /// As the configuration has it.
     pub fn of(config: &Config) -> Self {
-        Self { limit: config.timeout, stores: config.stores.clone(), opened: Mutex::default() }
+        Self {
+            limit: config.timeout,
+            stores: config.stores.clone(),
+            room: if config.memory_limit.is_some() { 0 } else { ROOM },
+            opened: Mutex::default(),
+        }
     }
 
     /// The time that the whole command may take.
@@ -79,7 +89,7 @@ impl Access {
             }
             _ => (Arc::new(build.web().build().map_err(wrong)?), None),
         };
-        let objects = Arc::new(Objects::new(name, store, multipart, retry));
+        let objects = Arc::new(Objects::new(name, store, multipart, retry, self.room));
         Ok(Arc::clone(self.opened().entry(known).or_insert(objects)))
     }
 

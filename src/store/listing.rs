@@ -18,12 +18,25 @@ use crate::error::{Error, Result};
 /// Web addresses that are asked for at a time.
 const TOGETHER: usize = 16;
 
+/// How often a target is listed again that another run committed into meanwhile.
+const AGAIN: usize = 3;
+
 /// Lists the parquet or CSV files of an object, a prefix or a glob. Of a target that windrow wrote
 /// they are those of its last commit, whose record comes along.
 ///
 /// # Errors
 /// Nothing there, parquet and CSV mixed, or a server that refuses.
 pub async fn list_objects(access: &Access, url: &ObjectUrl) -> Result<(Listing, Option<Record>)> {
+    let mut again = 0..AGAIN;
+    loop {
+        match list_once(access, url).await {
+            Err(error) if error.is_transient() && again.next().is_some() => {}
+            listed => return listed,
+        }
+    }
+}
+
+async fn list_once(access: &Access, url: &ObjectUrl) -> Result<(Listing, Option<Record>)> {
     let objects = access.objects(url).await?;
     let is_glob = url.key().contains(['*', '?', '[']);
     let before = url.key().split('/').take_while(|part| !part.contains(['*', '?', '[']));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -34,6 +35,8 @@ pub struct Objects {
     multipart: Option<Arc<dyn MultipartStore>>,
     retry: Arc<Retry>,
     handle: Handle,
+    /// Bytes that small files may still take in memory from their first look to when they are read.
+    room: AtomicU64,
 }
 
 impl fmt::Debug for Objects {
@@ -62,8 +65,10 @@ impl Objects {
         store: Arc<dyn ObjectStore>,
         multipart: Option<Arc<dyn MultipartStore>>,
         retry: Arc<Retry>,
+        room: u64,
     ) -> Self {
-        Self { name, store, multipart, retry, handle: Handle::current() }
+        let (handle, room) = (Handle::current(), AtomicU64::new(room));
+        Self { name, store, multipart, retry, handle, room }
     }
 
     /// Requests that were tried again.
@@ -366,5 +371,19 @@ impl Object {
     /// Bytes, for a thread that may wait.
     pub(super) fn read(&self, range: Range<u64>) -> Result<Bytes> {
         self.store.wait(self.range(range))
+    }
+
+    /// All of a small file, for a thread that may wait. It stays at hand while there is room: what is
+    /// looked at is read soon after.
+    pub(super) fn read_whole(&self) -> Result<Bytes> {
+        let bytes = self.read(0..self.size)?;
+        let taken = self
+            .store
+            .room
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(self.size));
+        if taken.is_ok() && self.whole.set(bytes.clone()).is_err() {
+            self.store.room.fetch_add(self.size, Ordering::Relaxed);
+        }
+        Ok(bytes)
     }
 }

@@ -48,7 +48,7 @@ impl FileRef {
         match &self.object {
             None => Opened::local(&self.path, small),
             Some(object) if self.size <= small => {
-                let bytes = object.read(0..self.size).map_err(std::io::Error::other)?;
+                let bytes = object.read_whole().map_err(std::io::Error::other)?;
                 Ok(Opened::Held(bytes))
             }
             Some(object) => {
@@ -161,8 +161,8 @@ fn piece<'a>(
 /// What is read at least at a time, and at most where one read follows the other.
 const WINDOW: [u64; 2] = [512 << 10, 8 << 20];
 
-/// Windows that are kept: columns are read side by side.
-const KEPT: usize = 4;
+/// Windows that are kept, for columns are read side by side, and their bytes.
+const KEPT: (usize, u64) = (4, WINDOW[1]);
 
 impl Windows {
     fn get(&self, range: Range<u64>) -> std::io::Result<Bytes> {
@@ -185,7 +185,12 @@ impl Windows {
         };
         let bytes = self.object.read(start..end).map_err(std::io::Error::other)?;
         held.push_front((start, bytes));
-        held.truncate(KEPT);
+        let mut bytes = 0;
+        held.retain(|(_, window)| {
+            bytes += length(window);
+            bytes == length(window) || bytes <= KEPT.1
+        });
+        held.truncate(KEPT.0);
         piece(held.iter(), range).ok_or_else(|| std::io::Error::other("a window went missing"))
     }
 }

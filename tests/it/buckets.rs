@@ -667,3 +667,37 @@ fn files_of_web_servers() {
     let told = fails(folder, &["sql", sql, "--source", "bars=https://host/bars/"]).1;
     assert!(told.contains("a web server has no listing"), "{told}");
 }
+
+#[test]
+fn the_script_of_the_examples_exports_into_a_bucket() {
+    let store = Store::start();
+    let folder = prepare(&store);
+    let folder = folder.path();
+    std::fs::remove_file(folder.join("windrow.yaml")).unwrap();
+    std::fs::create_dir(folder.join("queries")).unwrap();
+    std::fs::rename(folder.join("set.sql"), folder.join("queries/one.sql")).unwrap();
+    std::fs::write(folder.join("queries/two.sql"), "SELECT symbol, ts, close FROM bars").unwrap();
+    Bars::new(5, 120).write(&store.bucket().join("bars/all.parquet"));
+    let program = Path::new(env!("CARGO_BIN_EXE_windrow")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/nightly/s3-export.sh");
+    let export = || {
+        let mut command = std::process::Command::new(&script);
+        command.args(["s3://bucket/bars/", "s3://bucket/features"]).current_dir(folder);
+        command.env("PATH", &path).env("AWS_ACCESS_KEY_ID", "KEY");
+        command.env("AWS_SECRET_ACCESS_KEY", "SECRET").env("AWS_ALLOW_HTTP", "true");
+        command.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", store.port()));
+        let done = command.output().unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let (code, told) = export();
+    assert!(code == Some(0) && told.contains("export: 2 committed, 0 up to date"), "{told}");
+    let (code, told) = export();
+    assert!(code == Some(0) && told.contains("export: 0 committed, 2 up to date"), "{told}");
+    std::fs::write(folder.join("queries/two.sql"), "SELECT symbol, ts, clsoe FROM bars").unwrap();
+    let (code, told) = export();
+    assert!(code == Some(1) && told.contains("unknown column clsoe"), "{told}");
+    let mut keys = store.keys("features");
+    keys.retain(|key| key.ends_with(".parquet"));
+    assert_eq!(keys.len(), 6, "{keys:?}");
+}

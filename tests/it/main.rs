@@ -1,6 +1,7 @@
 //! The whole program from outside: one test binary, one module per theme.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod any_store;
 mod buckets;
 mod compact;
 mod export;

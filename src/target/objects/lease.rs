@@ -173,7 +173,7 @@ impl Lease {
     }
 
     /// Gives the target back.
-    pub(super) async fn release(self) {
+    pub(super) async fn release(&self) {
         self.beats.abort();
         // What is not removed now is seen to be dead.
         let _ = self.written.objects.delete(vec![self.written.key.clone()]).await;

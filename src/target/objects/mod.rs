@@ -136,9 +136,7 @@ impl Bucket {
 
     /// Gives the target back.
     pub(super) async fn release(self) {
-        if let Ok(lease) = Arc::try_unwrap(self.lease) {
-            lease.release().await;
-        }
+        self.lease.release().await;
     }
 
     /// Writes a job and commits it.

@@ -12,7 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::MultipartId;
 use object_store::multipart::PartId;
 use object_store::path::Path as Key;
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use tokio::task::JoinSet;
 
 use super::lease::Lease;
@@ -37,6 +37,8 @@ pub(in crate::target) struct Uploads {
     permits: Arc<Semaphore>,
     part: usize,
     begun: Mutex<Vec<(Key, MultipartId)>>,
+    /// Held for reading by whoever begins an upload.
+    beginning: Arc<RwLock<()>>,
     ended: Mutex<Vec<Ended>>,
 }
 
@@ -61,9 +63,14 @@ impl Uploads {
             objects: Arc::clone(objects),
             prefix: prefix.clone(),
             lease: Arc::clone(lease),
-            permits: Arc::new(Semaphore::new(workers.clamp(2, 16))),
+            permits: Arc::new(Semaphore::new(if limited {
+                workers.clamp(2, 4)
+            } else {
+                (2 * workers).clamp(8, 16)
+            })),
             part: if limited { SMALL_PART } else { PART },
             begun: Mutex::default(),
+            beginning: Arc::default(),
             ended: Mutex::default(),
         }
     }
@@ -97,6 +104,7 @@ impl Uploads {
 
     /// Ends all uploads, and removes those that were completed.
     pub(super) async fn abandon(&self) {
+        let _none_begins = self.beginning.write().await;
         let begun = std::mem::take(&mut *locked(&self.begun));
         let keys = begun.iter().map(|(key, _)| key.clone()).collect();
         let abort = |(key, id): (Key, MultipartId)| async move {
@@ -228,9 +236,18 @@ impl Upload {
     }
 
     async fn begin(&mut self) -> Result<MultipartId> {
-        let id = self.uploads.objects.begin(&self.key).await?;
-        locked(&self.uploads.begun).push((self.key.clone(), id.clone()));
-        self.uploads.lease.note(&self.key, &id).await?;
+        let (uploads, key) = (Arc::clone(&self.uploads), self.key.clone());
+        let beginning = Arc::clone(&uploads.beginning).read_owned().await;
+        // On its own, so that its name is known even if this run is stopped while it is asked for.
+        let begun = tokio::spawn(async move {
+            let id = uploads.objects.begin(&key).await?;
+            locked(&uploads.begun).push((key.clone(), id.clone()));
+            drop(beginning);
+            uploads.lease.note(&key, &id).await?;
+            Ok::<_, Error>(id)
+        });
+        let panicked = |error| Error::internal(format!("an upload panicked: {error}"));
+        let id = begun.await.map_err(panicked)??;
         self.id = Some(id.clone());
         Ok(id)
     }
