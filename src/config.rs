@@ -119,6 +119,19 @@ impl StoreConfig {
         self.0.get(key).map(String::as_str)
     }
 
+    /// All keys with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (*key, value.as_str()))
+    }
+
+    /// These keys, but for those that another has, which speaks of less.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let mut all = self.0.clone();
+        all.extend(other.0.iter().map(|(key, value)| (*key, value.clone())));
+        Self(all)
+    }
+
     /// Whether a key that is true or false is true; None if it is not there.
     pub fn flag(&self, key: &str) -> Option<bool> {
         self.get(key).map(|text| text == "true")
@@ -458,7 +471,8 @@ fn take_stores(config: &mut Config, node: &Node, around: &Around<'_>) -> Result<
             };
             let text = match flag {
                 true => value.scalar(&what)?,
-                false => filled_in(&what, value, around.env)?,
+                // A file of a secret often ends with a line break.
+                false => filled_in(&what, value, around.env)?.trim().to_string(),
             };
             if *flag && !["true", "false"].contains(&text.as_str()) {
                 return Err(value.error(wrong(&what, &text, "true or false")));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::physical_expr::PhysicalExpr;
@@ -12,6 +12,16 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 
 /// Least and greatest values of one column, file by file; None where a file proves nothing.
 pub(super) type Ranges = Vec<Option<(ScalarValue, ScalarValue)>>;
+
+/// Whether least and greatest values of one type are that in another, too: of numbers as text they are
+/// not.
+pub(super) fn comparable(own: &DataType, other: &DataType) -> bool {
+    let text = |ty: &DataType| match ty {
+        DataType::Dictionary(_, values) => values.is_string(),
+        ty => ty.is_string(),
+    };
+    text(own) == text(other)
+}
 
 /// What the files prove of the columns that filters may prune by.
 pub(super) struct FileStatistics {

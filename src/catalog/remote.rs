@@ -30,8 +30,7 @@ use super::files::SMALL;
 use super::footer::unreadable;
 use super::pages;
 use super::part::Part;
-use super::prune::FileStatistics;
-use super::schema::Keys;
+use super::prune::{FileStatistics, comparable};
 use crate::error::{Error, Result};
 use crate::store::{Object, Opened};
 
@@ -49,8 +48,8 @@ pub(super) struct Prune {
     pub(super) filter: Arc<dyn PhysicalExpr>,
     /// The columns of the source.
     pub(super) schema: SchemaRef,
-    /// The key columns.
-    pub(super) keys: Keys,
+    /// The key columns that files have; what directories say is not in their footers.
+    pub(super) keys: Vec<String>,
 }
 
 /// The files that one partition of a scan reads, one after the other.
@@ -247,6 +246,10 @@ impl Prune {
         let groups = meta.metadata().row_groups();
         let range = |name: &String| {
             let ty = self.schema.field_with_name(name).ok()?.data_type();
+            let own = meta.schema().field_with_name(name).ok()?.data_type();
+            if !comparable(own, ty) {
+                return None;
+            }
             let converter =
                 StatisticsConverter::try_new(name, meta.schema(), meta.parquet_schema()).ok()?;
             let typed = |values: ArrayRef| cast(&values, ty).ok();
@@ -258,7 +261,7 @@ impl Prune {
             let ranges = (0..groups.len()).map(|g| Some((value(&mins, g)?, value(&maxs, g)?)));
             Some((name.clone(), ranges.collect()))
         };
-        let columns = [&self.keys.entity, &self.keys.time].into_iter().filter_map(range).collect();
+        let columns = self.keys.iter().filter_map(range).collect();
         FileStatistics { columns, files: groups.len() }.keep(&self.filter, &self.schema)
     }
 }

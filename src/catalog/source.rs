@@ -34,7 +34,7 @@ use super::footer::{FileInfo, corrupt, read_all};
 use super::order::{Candidate, Ranges, Slice, ranges};
 use super::part::Part;
 use super::periods::{Periods, periods};
-use super::prune::FileStatistics;
+use super::prune::{FileStatistics, comparable};
 use super::remote::{Prune, RemoteFiles};
 use super::schema::{Keys, merge, partition_type};
 use super::{ORDINAL, Source, keys_exist, only};
@@ -90,6 +90,7 @@ impl FileSource {
     ) -> Result<Self> {
         let started = Instant::now();
         let location = Location::parse(&config.location)?;
+        let mut left_out = Vec::new();
         let (listing, record) = match location.clone() {
             Location::Local(path) => {
                 blocking(move || {
@@ -99,7 +100,11 @@ impl FileSource {
                 .await?
             }
             Location::Objects(url) => list_objects(access, &url).await?,
-            Location::Web(urls) => (list_web(access, &urls).await?, None),
+            Location::Web(urls) => {
+                let (listing, without) = list_web(access, &urls, keep_going).await?;
+                left_out.extend(without);
+                (listing, None)
+            }
         };
         let keys = match record {
             Some(record) => Keys { entity: record.entity, time: record.time },
@@ -107,7 +112,6 @@ impl FileSource {
         };
         let Listing { kind, mut files, .. } = listing;
         files.retain(|file| !skip.contains(&file_name(&file.path)));
-        let mut left_out = Vec::new();
         let mut infos = Vec::new();
         let of_keys = keys.clone();
         let read = blocking(move || Ok(read_all(files, kind, &of_keys, threads)));
@@ -168,7 +172,10 @@ impl FileSource {
     fn statistics(&self) -> FileStatistics {
         let key = |name: &str, pick: fn(&FileInfo) -> &Option<(ScalarValue, ScalarValue)>| {
             let ty = self.schema.field_with_name(name).ok().map(|f| f.data_type().clone());
-            let cast = |v: &ScalarValue| ty.as_ref().and_then(|ty| v.cast_to(ty).ok());
+            let cast = |v: &ScalarValue| {
+                let ty = ty.as_ref().filter(|ty| comparable(&v.data_type(), ty))?;
+                v.cast_to(ty).ok()
+            };
             let range = |f: &Arc<FileInfo>| {
                 let (least, greatest) = pick(f).as_ref()?;
                 Some((cast(least)?, cast(greatest)?))
@@ -316,7 +323,9 @@ impl FileSource {
         };
         let prune = filter.map(|filter| {
             let (filter, schema) = (Arc::clone(filter), Arc::clone(&self.schema));
-            Arc::new(Prune { filter, schema, keys: self.keys.clone() })
+            let keys = [&self.keys.entity, &self.keys.time].into_iter();
+            let own = keys.filter(|key| !self.partitions.iter().any(|p| p.name() == *key));
+            Arc::new(Prune { filter, schema, keys: own.cloned().collect() })
         });
         let partitions = groups.iter().map(|group| -> Arc<dyn PartitionStream> {
             let parts = group.iter().map(part);

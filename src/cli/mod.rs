@@ -40,8 +40,8 @@ const FILE_THREADS: usize = 6;
 
 /// How long a command that writes may take to put things in order once it is stopped.
 const GRACE: Duration = Duration::from_millis(500);
-/// The same where servers have to be told.
-const FAR_GRACE: Duration = Duration::from_secs(5);
+/// The same where servers have to be told. What they are not told now, the next run tells them.
+const FAR_GRACE: Duration = Duration::from_millis(900);
 /// How long what it left running may take to end and to remove its temporary files.
 const WIND_DOWN: Duration = Duration::from_millis(400);
 

@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::{by_periods, independent, ordered, reports};
 use crate::feature_set::{Audit, FeatureSet};
 use crate::sql::blame;
-use crate::store::{Location, PgLocation, Record, SymbolRange};
+use crate::store::{Location, ObjectUrl, PgLocation, Record, SymbolRange};
 use crate::target::{self, Bounds, Check, Job, Lock, Progress, Rule, Stop, Target};
 
 /// How often a run begins anew because a server lost what it had.
@@ -189,10 +189,17 @@ impl Engine {
             };
         }
         if let Target::Objects(url) = target {
-            let within = |source: &Arc<dyn Source>| match Location::parse(&source.config().location)
-            {
-                Ok(Location::Objects(source)) => source.meets(url),
-                _ => false,
+            let below = url.below("part.parquet");
+            let within = |source: &Arc<dyn Source>| {
+                let Ok(Location::Objects(from)) = Location::parse(&source.config().location) else {
+                    return false;
+                };
+                let names = source.paths().into_iter().filter_map(Path::to_str);
+                let mut read = names.filter_map(|name| ObjectUrl::parse(name).ok().flatten());
+                // What it reads lies in the target, or what the target gets it would read.
+                let lists = from.bucket_url() == url.bucket_url()
+                    && from.matcher().is_ok_and(|matches| matches(below.key()));
+                lists || read.any(|file| file.meets(url))
             };
             return match self.sources().iter().find(|(_, source)| within(source)) {
                 None => Ok(()),

@@ -65,10 +65,13 @@ impl Access {
         }
         let name = url.bucket_url();
         let every = format!("{}://", url.scheme());
-        let settings = self.stores.get(&name).or_else(|| self.stores.get(&every));
+        let general = self.stores.get(&every).cloned().unwrap_or_default();
+        let settings = match self.stores.get(&name) {
+            Some(own) => general.with(own),
+            None => general,
+        };
         let retry = Arc::new(Retry::new(name.clone(), self.limit));
         let connector = Connector { name: name.clone(), retry: Arc::clone(&retry) };
-        let settings = settings.cloned().unwrap_or_default();
         let build = Build { url, settings: &settings, connector };
         let wrong = |error: object_store::Error| build.wrong(&error);
         let (store, multipart): (Arc<dyn object_store::ObjectStore>, _) = match url.scheme() {
@@ -129,21 +132,19 @@ impl Build<'_> {
 
     /// Every setting is there, and the endpoint is secure or meant not to be.
     fn check(&self, endpoint: Option<&str>, allow_http: bool) -> Result<()> {
-        for key in [
-            "endpoint",
-            "region",
-            "access_key_id",
-            "secret_access_key",
-            "session_token",
-            "access_key",
-            "sas_token",
-            "account",
-            "profile",
-            "service_account",
-        ] {
-            if let Some(value) = self.get(key) {
-                super::location::all_set(value)?;
-            }
+        for (key, value) in self.settings.iter() {
+            super::location::all_set(value)?;
+            self.is_plain(key, value)?;
+        }
+        let host = endpoint.map(|endpoint| endpoint.split_once("://"));
+        if let (Some(endpoint), Some(parts)) = (endpoint, host)
+            && !parts.is_some_and(|(scheme, host)| scheme.starts_with("http") && !host.is_empty())
+        {
+            return Err(Error::usage(format!(
+                "{}: its endpoint {endpoint} is no web address",
+                self.url.bucket_url()
+            ))
+            .hint("write it as https://host or http://host:port"));
         }
         match endpoint.filter(|endpoint| endpoint.starts_with("http://") && !allow_http) {
             None => Ok(()),
@@ -155,13 +156,53 @@ impl Build<'_> {
         }
     }
 
+    /// No header takes a value with a line break in it, as files of secrets often have at their end.
+    fn is_plain(&self, key: &str, value: &str) -> Result<()> {
+        if value.bytes().all(|byte| (b' '..0x7F).contains(&byte)) {
+            return Ok(());
+        }
+        Err(Error::usage(format!("{}: {key} has an odd character in it", self.url.bucket_url()))
+            .hint("look for line breaks and for characters that are not ASCII"))
+    }
+
+    /// What the environment says of S3; without keys if they come from elsewhere, for all parts of a
+    /// key belong together.
+    fn s3_environment(&self, keys: bool) -> Result<AmazonS3Builder> {
+        let mut builder = AmazonS3Builder::new();
+        for (name, value) in std::env::vars_os() {
+            let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
+            let known = name.strip_prefix("AWS_").and(name.to_ascii_lowercase().parse().ok());
+            let Some(key) = known.filter(|_| !value.trim().is_empty()) else { continue };
+            let secret = matches!(
+                key,
+                AmazonS3ConfigKey::AccessKeyId
+                    | AmazonS3ConfigKey::SecretAccessKey
+                    | AmazonS3ConfigKey::Token
+            );
+            if keys || !secret {
+                self.is_plain(name, value.trim())?;
+                builder = builder.with_config(key, value.trim());
+            }
+        }
+        Ok(builder)
+    }
+
     fn client(&self, allow_http: bool) -> ClientOptions {
         // What takes too long is known where it is waited for.
         ClientOptions::new().with_timeout_disabled().with_allow_http(allow_http)
     }
 
     async fn s3(&self) -> Result<object_store::aws::AmazonS3> {
-        let mut builder = AmazonS3Builder::from_env().with_bucket_name(self.url.bucket());
+        let own = ["access_key_id", "secret_access_key"].map(|key| self.get(key).is_some());
+        if own[0] != own[1] {
+            return Err(Error::usage(format!(
+                "{}: access_key_id and secret_access_key belong together",
+                self.url.bucket_url()
+            ))
+            .hint("set both under stores in windrow.yaml, or neither"));
+        }
+        let named = own[0] || self.get("profile").is_some();
+        let mut builder = self.s3_environment(!named)?.with_bucket_name(self.url.bucket());
         let env = |key| builder.get_config_value(&key).filter(|value| !value.is_empty());
         let keys = env(AmazonS3ConfigKey::AccessKeyId).is_some();
         let by_role = [
@@ -177,9 +218,10 @@ impl Build<'_> {
         let http = env(AmazonS3ConfigKey::Client(object_store::ClientConfigKey::AllowHttp));
         // What is asked for by name comes first, then keys, then roles, then the usual profile.
         let profile = match (self.get("profile"), std::env::var("AWS_PROFILE").ok()) {
+            _ if own[0] => None,
             (Some(name), _) => Some(Profile::read(name)?),
             (None, Some(name)) if !name.is_empty() && !keys => Some(Profile::read(&name)?),
-            _ if keys || by_role || self.get("access_key_id").is_some() => None,
+            _ if keys || by_role => None,
             _ => Profile::usual(),
         };
         let of_profile = |key: &str| profile.as_ref().and_then(|profile| profile.get(key));

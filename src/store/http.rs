@@ -23,8 +23,8 @@ use crate::error::Error;
 /// How long nothing may come of an answer.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// Bytes a second that an upload gets at the least before it counts as stuck.
-const SLOWEST: u64 = 100_000;
+/// Bytes a second that an upload, and an answer, get at the least before they count as stuck.
+const SLOWEST: [u64; 2] = [100_000, 10_000];
 
 /// How long a server may ask a call to slow down.
 const SLOW: Duration = Duration::from_secs(600);
@@ -96,9 +96,14 @@ enum Answer {
 
 impl Service {
     fn no_credentials(&self) -> Error {
-        Error::target(format!("there are no credentials for {}", self.name)).hint(
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or its keys under stores in windrow.yaml (anonymous: true for a public one)",
-        )
+        let set = match self.name.split(':').next() {
+            Some("gs") => "GOOGLE_APPLICATION_CREDENTIALS",
+            Some("az") => "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+            _ => "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE",
+        };
+        Error::target(format!("there are no credentials for {}", self.name)).hint(format!(
+            "set {set}, or its keys under stores in windrow.yaml (anonymous: true for a public one)"
+        ))
     }
 
     /// One attempt: as many requests as the server asks to slow down.
@@ -140,9 +145,10 @@ impl Service {
         };
         let (is_head, is_post) =
             (request.method().as_str() == "HEAD", request.method().as_str() == "POST");
+        let asked = format!(" to {} {}", request.method(), request.uri().path());
         let in_part = request.headers().contains_key("range");
         let upload = request.body().content_length() as u64;
-        let most = SILENCE + Duration::from_secs(upload / SLOWEST);
+        let most = SILENCE + Duration::from_secs(upload / SLOWEST[0]);
         let sent = tokio::time::timeout(most, self.client.execute(request)).await;
         let response = sent
             .map_err(|_| lost(format!("no answer for {} s", most.as_secs())))?
@@ -154,12 +160,17 @@ impl Service {
         }
         let mut bytes = BytesMut::new();
         let mut body = body.bytes_stream();
+        let since = Instant::now();
         loop {
             let next = tokio::time::timeout(SILENCE, body.next()).await;
             let next =
                 next.map_err(|_| lost(format!("its answer stopped for {} s", SILENCE.as_secs())))?;
             let Some(chunk) = next else { break };
             bytes.extend_from_slice(&chunk.map_err(|error| lost(told(&error)))?);
+            let fair = SILENCE + Duration::from_secs(bytes.len() as u64 / SLOWEST[1]);
+            if since.elapsed() > fair {
+                return Err(lost("its answer comes too slowly".to_string()));
+            }
         }
         let bytes = bytes.freeze();
         let status = parts.status.as_u16();
@@ -173,21 +184,21 @@ impl Service {
                 let after = after.map(Duration::from_secs);
                 Ok(Answer::SlowDown { why: format!("{name} answers {said}"), after })
             }
-            _ if failed || status >= 500 || matches!(status, 408) || said.is_conflict() => {
+            _ if failed || status > 501 || matches!(status, 408 | 500) || said.is_conflict() => {
                 Err(Fault {
-                    error: Error::target(format!("{name} answers {said}"))
+                    error: Error::target(format!("{name} answers {said}{asked}"))
                         .hint("the server is at fault: try again later"),
                     transient: true,
                 })
             }
-            _ if said.is_final() => Err(self.refused(&name, &said).into()),
+            _ if said.is_final() => Err(self.refused(&name, &said, &asked).into()),
             _ => Ok(Answer::Done(HttpResponse::from_parts(parts, bytes.into()))),
         }
     }
 
     /// What a refusal means to a user.
-    fn refused(&self, name: &str, said: &Said) -> Error {
-        let error = Error::target(format!("{name} answers {said}"));
+    fn refused(&self, name: &str, said: &Said, asked: &str) -> Error {
+        let error = Error::target(format!("{name} answers {said}{asked}"));
         match (said.status, said.code.as_deref()) {
             (_, Some("NoSuchBucket" | "ContainerNotFound")) => {
                 Error::target(format!("there is no {}", self.name))

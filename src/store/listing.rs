@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path as Key;
 
@@ -38,10 +38,8 @@ pub async fn list_objects(access: &Access, url: &ObjectUrl) -> Result<(Listing, 
 
 async fn list_once(access: &Access, url: &ObjectUrl) -> Result<(Listing, Option<Record>)> {
     let objects = access.objects(url).await?;
-    let is_glob = url.key().contains(['*', '?', '[']);
-    let before = url.key().split('/').take_while(|part| !part.contains(['*', '?', '[']));
-    let prefix = if is_glob { before.collect::<Vec<_>>().join("/") } else { url.key().to_string() };
-    let prefix = Key::parse(&prefix).map_err(|_| wrong(url))?;
+    let is_glob = url.is_glob();
+    let prefix = Key::parse(url.fixed()).map_err(|_| wrong(url))?;
     let mut listed = objects.list(&prefix).await?;
     let records = RemoteRecords::of(&objects, &prefix.clone().join(RECORD_DIR), &listed);
     let record = if is_glob { None } else { records.latest().await? };
@@ -56,7 +54,7 @@ async fn list_once(access: &Access, url: &ObjectUrl) -> Result<(Listing, Option<
                 "{url} lacks {} of the files of its last run",
                 record.files.len() - listed.len()
             ))
-            .hint("run again: another run may have committed meanwhile")
+            .hint("run again: another run may have committed meanwhile; if it stays so, somebody removed them: write the target anew")
             .transient());
         }
     }
@@ -66,24 +64,11 @@ async fn list_once(access: &Access, url: &ObjectUrl) -> Result<(Listing, Option<
         listed.extend(objects.head(&prefix).await?);
         root = Key::default();
     }
-    let pattern = match is_glob {
-        false => None,
-        true => Some(
-            glob::Pattern::new(url.key())
-                .map_err(|error| Error::usage(format!("the glob {url} is wrong: {}", error.msg)))?,
-        ),
-    };
-    let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
+    let asked = url.matcher()?;
     let is_data = |meta: &ObjectMeta| {
         let visible = |name: &Path| !name.components().any(|part| hidden(Path::new(&part)));
-        let asked = |pattern: &glob::Pattern| {
-            // A folder that is asked for is asked for with all that is in it.
-            let key = meta.location.as_ref();
-            let ends = key.match_indices('/').map(|(at, _)| at).chain([key.len()]);
-            ends.into_iter().any(|end| pattern.matches_with(&key[..end], options))
-        };
         visible(Path::new(&below(&meta.location, &prefix)))
-            && pattern.as_ref().is_none_or(asked)
+            && asked(meta.location.as_ref())
             && FileKind::of(Path::new(meta.location.as_ref())).is_some()
     };
     listed.retain(is_data);
@@ -96,20 +81,36 @@ async fn list_once(access: &Access, url: &ObjectUrl) -> Result<(Listing, Option<
     Ok((Listing::of(&url.to_string(), PathBuf::from(url.to_string()), files)?, record))
 }
 
-/// Lists files of web servers.
+/// Lists files of web servers; with `keep_going` those that cannot be had are left out, with the reason.
 ///
 /// # Errors
 /// One that is not there, parquet and CSV mixed, or a server that refuses.
-pub async fn list_web(access: &Access, urls: &[ObjectUrl]) -> Result<Listing> {
+pub async fn list_web(
+    access: &Access,
+    urls: &[ObjectUrl],
+    keep_going: bool,
+) -> Result<(Listing, Vec<(String, String)>)> {
     let look = |url: ObjectUrl| async move {
-        let found = access.objects(&url).await?.web(&url).await?;
-        let (object, meta) = found
-            .ok_or_else(|| Error::data(format!("{url} does not exist")).in_file(url.to_string()))?;
-        Ok::<FileRef, Error>(file(url.to_string(), object, &meta, url.key()))
+        let found = async { access.objects(&url).await?.web(&url).await };
+        let gone = || Error::data(format!("{url} does not exist"));
+        let found = found.await.and_then(|found| found.ok_or_else(gone));
+        let found = found.map_err(|error| error.in_file(url.to_string()));
+        found.map(|(object, meta)| file(url.to_string(), object, &meta, url.key()))
     };
-    let files = stream::iter(urls.to_vec()).map(look).buffered(TOGETHER);
+    let mut looked = stream::iter(urls.to_vec()).map(look).buffered(TOGETHER);
+    let (mut files, mut left_out) = (Vec::new(), Vec::new());
+    while let Some(found) = looked.next().await {
+        match found {
+            Ok(file) => files.push(file),
+            Err(error) if keep_going => {
+                let name = error.bad_file().unwrap_or_default().to_string();
+                left_out.push((name, error.to_string()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
     let place = urls.first().map(ToString::to_string).unwrap_or_default();
-    Listing::of(&place, PathBuf::new(), files.try_collect().await?)
+    Ok((Listing::of(&place, PathBuf::new(), files)?, left_out))
 }
 
 fn file(name: String, object: Object, meta: &ObjectMeta, below: &str) -> FileRef {

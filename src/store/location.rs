@@ -30,7 +30,8 @@ impl Location {
         if text.is_empty() {
             return Err(Error::usage("the location is empty").hint("name a directory or a file"));
         }
-        if text.starts_with("http://") || text.starts_with("https://") {
+        let scheme = text.split("://").next().unwrap_or_default().to_ascii_lowercase();
+        if text.contains("://") && (scheme == "http" || scheme == "https") {
             return web(text).map(Self::Web);
         }
         all_set(text)?;
@@ -64,8 +65,11 @@ impl fmt::Display for Location {
 /// Web addresses with commas between them.
 fn web(text: &str) -> Result<Vec<ObjectUrl>> {
     // A comma within an address stays.
-    let starts = text.match_indices("http").map(|(at, _)| at);
-    let starts = starts.filter(|at| *at == 0 || text[..*at].trim_end().ends_with(','));
+    let starts = text.match_indices(['h', 'H']).map(|(at, _)| at);
+    let is_http =
+        |at: &usize| text.get(*at..at + 4).is_some_and(|word| word.eq_ignore_ascii_case("http"));
+    let starts =
+        starts.filter(is_http).filter(|at| *at == 0 || text[..*at].trim_end().ends_with(','));
     let mut starts: Vec<usize> = starts.collect();
     starts.push(text.len());
     let parts = starts.windows(2).map(|pair| text[pair[0]..pair[1]].trim().trim_end_matches(','));
@@ -189,8 +193,14 @@ impl Listing {
         let kinds: Vec<FileKind> = files.iter().filter_map(|f| FileKind::of(&f.path)).collect();
         let parquet = kinds.iter().filter(|k| **k == FileKind::Parquet).count();
         if parquet > 0 && parquet < kinds.len() {
-            return Err(Error::data(format!("{place} holds both parquet and CSV files"))
-                .hint(format!("name one kind with a glob, such as '{place}/**/*.parquet'")));
+            let hint = match place.starts_with("http") {
+                true => "name files of one kind".to_string(),
+                false => format!(
+                    "name one kind with a glob, such as '{}/**/*.parquet'",
+                    place.trim_end_matches('/')
+                ),
+            };
+            return Err(Error::data(format!("{place} holds both parquet and CSV files")).hint(hint));
         }
         let Some(kind) = kinds.first().copied() else {
             return Err(Error::data(format!("{place} holds no parquet or CSV file"))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
@@ -54,6 +55,7 @@ pub struct Object {
     pub key: Path,
     /// What tells its content from another; None where the server does not say.
     tag: Option<String>,
+    modified: DateTime<Utc>,
     size: u64,
     /// All of it, where the server gives no ranges.
     whole: Arc<OnceCell<Bytes>>,
@@ -77,8 +79,14 @@ impl Objects {
     }
 
     /// Waits for what an asynchronous call gives: for threads that are no workers of the runtime.
-    pub(super) fn wait<T>(&self, call: impl Future<Output = T>) -> T {
-        self.handle.block_on(call)
+    fn wait<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        self.handle.spawn(async move { sender.send(call.await) });
+        // When the program ends, the runtime drops the call.
+        receiver.recv().unwrap_or_else(|_| Err(Error::new(Kind::Interrupted, "interrupted")))
     }
 
     /// What an error means to a user.
@@ -98,8 +106,19 @@ impl Objects {
             }
             error => {
                 let text = error.to_string();
+                if text.contains("invalid path") {
+                    return Error::data(format!(
+                        "cannot {what} {place}: a key below it has an empty part or an odd character"
+                    ))
+                    .hint("rename that object, or name a prefix without it");
+                }
+                // Before the reason stands the address, of which a part may be a secret.
                 let text = text.lines().next().unwrap_or_default();
-                let text = text.strip_prefix("Generic S3 error: ").unwrap_or(text);
+                let text = text.rsplit_once(" - ").map_or(text, |(_, reason)| reason);
+                let text = match text.find("://") {
+                    Some(_) => "the server gave an odd answer",
+                    None => text.strip_prefix("Generic S3 error: ").unwrap_or(text),
+                };
                 Error::target(format!("cannot {what} {place}: {text}"))
             }
         }
@@ -264,7 +283,8 @@ impl Objects {
         match self.store.get_opts(&key, first).await {
             Ok(found) => return Ok(Some((self.object(&found.meta), found.meta))),
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) if no_ranges(&error) => {}
+            // Of an empty file there is no first byte.
+            Err(error) if no_ranges(&error) || is_empty(&error) => {}
             Err(error) => return Err(self.failed("read", &key, &error)),
         }
         if let Ok(Some(meta)) = self.head(&key).await {
@@ -273,7 +293,7 @@ impl Objects {
         let Some(bytes) = self.get(&key).await? else { return Ok(None) };
         let meta = ObjectMeta {
             location: key,
-            last_modified: chrono::DateTime::UNIX_EPOCH,
+            last_modified: DateTime::UNIX_EPOCH,
             size: bytes.len() as u64,
             e_tag: None,
             version: None,
@@ -288,11 +308,18 @@ impl Objects {
         Object {
             store: Arc::clone(self),
             key: meta.location.clone(),
-            tag: meta.e_tag.clone(),
+            // A weak tag promises less than the same bytes, and holds in no condition.
+            tag: meta.e_tag.clone().filter(|tag| !tag.starts_with("W/")),
+            modified: meta.last_modified,
             size: meta.size,
             whole: Arc::default(),
         }
     }
+}
+
+/// Whether a server said that there is no such part.
+fn is_empty(error: &object_store::Error) -> bool {
+    behind(error).is_none() && error.to_string().contains("416")
 }
 
 /// Whether a server answered a question for a part with all there is.
@@ -323,18 +350,36 @@ impl Object {
             if_match: self.tag.clone(),
             ..GetOptions::default()
         };
-        let got = async { self.store.store.get_opts(&self.key, options).await?.bytes().await };
+        let got = async {
+            let got = self.store.store.get_opts(&self.key, options).await?;
+            let same = self.is_same(&got.meta);
+            Ok((same, got.bytes().await?))
+        };
         match got.await {
-            Ok(bytes) => self.exactly(bytes, &range),
+            Ok((true, bytes)) => self.exactly(bytes, &range),
+            Ok((false, _)) => {
+                let name = &self.store.name;
+                Err(Error::data(format!("{name}/{} changed while it was read", self.key))
+                    .transient())
+            }
             Err(object_store::Error::NotFound { .. }) => {
                 let name = &self.store.name;
                 Err(Error::data(format!("{name}/{} was removed while it was read", self.key))
-                    .hint("run again: another run may have committed meanwhile")
+                    .hint("run again: another run may have committed meanwhile, or somebody removed it")
                     .transient())
             }
             Err(error) if no_ranges(&error) => slice(self.whole().await?),
             Err(error) => Err(self.store.failed("read", &self.key, &error)),
         }
+    }
+
+    /// Whether an answer is of the object that was listed: not every server looks at conditions.
+    fn is_same(&self, meta: &ObjectMeta) -> bool {
+        let tag = meta.e_tag.as_ref().zip(self.tag.as_ref()).is_none_or(|(a, b)| a == b);
+        let unknown = DateTime::UNIX_EPOCH;
+        let times = [meta.last_modified, self.modified].map(|time| time.timestamp());
+        let time = times.contains(&unknown.timestamp()) || times[0] == times[1];
+        meta.size == self.size && tag && time
     }
 
     fn exactly(&self, bytes: Bytes, range: &Range<u64>) -> Result<Bytes> {
@@ -370,7 +415,8 @@ impl Object {
 
     /// Bytes, for a thread that may wait.
     pub(super) fn read(&self, range: Range<u64>) -> Result<Bytes> {
-        self.store.wait(self.range(range))
+        let object = self.clone();
+        self.store.wait(async move { object.range(range).await })
     }
 
     /// All of a small file, for a thread that may wait. It stays at hand while there is room: what is

@@ -217,7 +217,11 @@ impl RemoteRecords {
     async fn read(&self, key: &Key) -> Result<Record> {
         let gone = || Error::target(format!("the record {key} was removed while it was read"));
         let bytes = self.objects.get(key).await?.ok_or_else(gone)?;
-        Record::parse(key.as_ref(), &bytes)
+        let record = Record::parse(key.as_ref(), &bytes)?;
+        match record.run.is_empty() {
+            false => Ok(record),
+            true => Err(broken(key.as_ref(), &"it names no run")),
+        }
     }
 }
 

@@ -96,8 +96,6 @@ impl Retry {
         self.count.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             server = self.server,
-            call = what,
-            wait_seconds = wait.as_secs_f64(),
             "{what}: {why}; trying again in {:.1} s",
             wait.as_secs_f64()
         );

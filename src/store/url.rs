@@ -40,8 +40,9 @@ impl ObjectUrl {
     /// No bucket, or a variable that is not set.
     pub fn parse(text: &str) -> Result<Option<Self>> {
         let Some((scheme, rest)) = text.split_once("://") else { return Ok(None) };
+        let scheme = scheme.to_ascii_lowercase();
         // What Hadoop calls S3.
-        let scheme = if scheme == "s3a" { "s3" } else { scheme };
+        let scheme = if scheme == "s3a" { "s3" } else { scheme.as_str() };
         let web = matches!(scheme, "http" | "https");
         if !web && !STORE_SCHEMES.contains(&scheme) {
             return Ok(None);
@@ -110,6 +111,37 @@ impl ObjectUrl {
         })
     }
 
+    /// Whether it stands for many: `*`, `?` and `[` in it.
+    pub fn is_glob(&self) -> bool {
+        self.key.contains(['*', '?', '['])
+    }
+
+    /// What stands before the first part of a glob that is no name; all of it if it is no glob.
+    pub fn fixed(&self) -> String {
+        let is_name = |part: &&str| !part.contains(['*', '?', '[']);
+        self.key.split('/').take_while(is_name).collect::<Vec<_>>().join("/")
+    }
+
+    /// What says whether a key is one of those that this stands for.
+    ///
+    /// # Errors
+    /// A glob that is none.
+    pub fn matcher(&self) -> Result<impl Fn(&str) -> bool + use<>> {
+        let pattern = glob::Pattern::new(&self.key)
+            .map_err(|error| Error::usage(format!("the glob {self} is wrong: {}", error.msg)))?;
+        let pattern = self.is_glob().then_some(pattern);
+        let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
+        let prefix = self.key.clone();
+        Ok(move |key: &str| match &pattern {
+            // A folder that is asked for is asked for with all that is in it.
+            Some(pattern) => {
+                let mut ends = key.match_indices('/').map(|(at, _)| at).chain([key.len()]);
+                ends.any(|end| pattern.matches_with(&key[..end], options))
+            }
+            None => within(&prefix, key),
+        })
+    }
+
     /// A URL below it.
     pub fn below(&self, name: &str) -> Self {
         let key =
@@ -119,13 +151,14 @@ impl ObjectUrl {
 
     /// Whether one of the two stands within the other, or both are one.
     pub fn meets(&self, other: &Self) -> bool {
-        let within = |outer: &str, inner: &str| {
-            let rest = inner.strip_prefix(outer);
-            outer.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
         self.bucket_url() == other.bucket_url()
             && (within(&self.key, &other.key) || within(&other.key, &self.key))
     }
+}
+
+fn within(outer: &str, inner: &str) -> bool {
+    let rest = inner.strip_prefix(outer);
+    outer.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -148,6 +181,7 @@ mod tests {
                 "a%20b.csv",
                 "https://h:81/a%20b.csv",
             ),
+            ("S3://b/x", "s3://b", "x", "s3://b/x"),
             ("s3://b/what?.parquet", "s3://b", "what?.parquet", "s3://b/what?.parquet"),
         ];
         for (text, bucket, key, shown) in cases {
@@ -160,6 +194,23 @@ mod tests {
         assert!(ObjectUrl::parse("bars/").unwrap().is_none());
         assert!(ObjectUrl::parse("s3:///x").is_err());
         assert!(url("s3://b/a/../c").path().is_err());
+    }
+
+    #[test]
+    fn what_it_stands_for() {
+        let cases = [
+            ("s3://b/x", "x/y/z.parquet", true),
+            ("s3://b/x", "xy/z.parquet", false),
+            ("s3://b/x/*/z.parquet", "x/y/z.parquet", true),
+            ("s3://b/x/*", "x/y/z.parquet", true),
+            ("s3://b/*.parquet", "x/y.parquet", false),
+            ("s3://b/x/y*/z", "x/w/z", false),
+        ];
+        for (text, key, stands) in cases {
+            assert_eq!(url(text).matcher().unwrap()(key), stands, "{text} {key}");
+        }
+        assert_eq!(url("s3://b/x/y*/z").fixed(), "x");
+        assert!(url("s3://b/x[").matcher().is_err());
     }
 
     #[test]

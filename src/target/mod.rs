@@ -81,6 +81,10 @@ impl Target {
                 return Err(Error::usage(format!("{url} is a whole bucket"))
                     .hint(format!("name a prefix, such as {url}features/")));
             }
+            Location::Objects(url) if url.is_glob() => {
+                return Err(Error::usage(format!("{url} is a glob"))
+                    .hint("name a prefix without *, ? and ["));
+            }
             Location::Objects(url) if FileKind::of(Path::new(url.key())).is_some() => {
                 return Err(Error::usage(format!("{url} is one file"))
                     .hint("name a prefix: parquet targets hold one file per worker"));

@@ -504,7 +504,11 @@ fn start_file(
 
 /// Whether a path below a target has the name of a file that a run wrote.
 pub(super) fn is_ours(below: &str) -> bool {
-    let name = below.rsplit('/').next().unwrap_or(below);
+    let (folders, name) = below.rsplit_once('/').unwrap_or(("", below));
+    // Below a folder that names no value lies another target.
+    if !folders.is_empty() && !folders.split('/').all(|folder| folder.contains('=')) {
+        return false;
+    }
     let numbers = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let parts = name.strip_prefix("part-").and_then(|name| name.strip_suffix(".parquet"));
     let parts: Vec<&str> = parts.map(|parts| parts.split('-').collect()).unwrap_or_default();

@@ -530,24 +530,44 @@ fn two_runs_at_once() {
     assert_eq!(store.uploads(), 0);
 }
 
+/// A run that stops at a point, as a machine does that sleeps.
+struct Asleep(std::process::Child);
+
+impl Asleep {
+    fn at(folder: &Path, point: &str, reached: impl Fn() -> bool) -> Self {
+        let mut command = windrow(folder);
+        command.args(args(2, TARGET)).env("WINDROW_FAULT", format!("wait:{point}"));
+        let asleep = Self(command.stderr(Stdio::piped()).spawn().unwrap());
+        let until = Instant::now() + Duration::from_secs(20);
+        while !reached() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        asleep.send(rustix::process::Signal::STOP);
+        asleep
+    }
+
+    fn send(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.0.id() as i32).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Goes on; whether it ends well, and what it says.
+    fn wakes(self) -> (bool, String) {
+        self.send(rustix::process::Signal::CONT);
+        let done = self.0.wait_with_output().unwrap();
+        (done.status.success(), String::from_utf8(done.stderr).unwrap())
+    }
+}
+
 #[test]
 fn a_run_that_was_taken_for_dead_commits_nothing() {
     let store = Store::start();
     let folder = prepare(&store);
     let folder = folder.path();
     run_state(folder, 1);
-    // It sleeps behind its last row, with all uploads there, and is stopped while it does.
-    let mut command = windrow(folder);
-    command.args(args(2, TARGET)).env("WINDROW_FAULT", "wait:rows-written").stderr(Stdio::piped());
-    let asleep = command.spawn().unwrap();
-    let until = Instant::now() + Duration::from_secs(20);
-    while store.uploads() < 3 && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    std::thread::sleep(Duration::from_millis(500));
-    let pid = rustix::process::Pid::from_raw(asleep.id() as i32).unwrap();
-    let send = |signal| rustix::process::kill_process(pid, signal).unwrap();
-    send(rustix::process::Signal::STOP);
+    // Behind its last row, with all uploads there.
+    let asleep = Asleep::at(folder, "rows-written", || store.uploads() >= 3);
     // The process is there, so that the next run watches its lease.
     let started = Instant::now();
     let told = run(folder, &args(3, TARGET).iter().map(String::as_str).collect::<Vec<_>>());
@@ -555,12 +575,222 @@ fn a_run_that_was_taken_for_dead_commits_nothing() {
     assert!(told.status.success(), "{said}");
     assert!(said.contains("looking for up to 20 s whether that run lives"), "{said}");
     assert!(started.elapsed() > Duration::from_secs(18), "{:?}", started.elapsed());
-    send(rustix::process::Signal::CONT);
-    let done = asleep.wait_with_output().unwrap();
-    let told = String::from_utf8(done.stderr).unwrap();
-    assert!(!done.status.success(), "{told}");
-    assert!(told.contains("another run took s3://bucket/f over"), "{told}");
+    let (fine, told) = asleep.wakes();
+    assert!(!fine && told.contains("another run took s3://bucket/f over"), "{told}");
     assert_eq!((state(folder), counts(&store), store.uploads()), (Some(3), [3, 2, 0], 0));
+}
+
+#[test]
+fn a_run_that_sleeps_behind_its_commit_removes_nothing_of_the_next_one() {
+    let store = Store::start();
+    let folder = prepare(&store);
+    let folder = folder.path();
+    run_state(folder, 1);
+    let asleep = Asleep::at(folder, "record-written", || counts(&store)[1] == 2);
+    run_state(folder, 3);
+    let (fine, told) = asleep.wakes();
+    assert!(fine, "it was committed: {told}");
+    assert_eq!((state(folder), counts(&store), store.uploads()), (Some(3), [3, 3, 0], 0));
+}
+
+#[test]
+fn vacuum_leaves_what_a_sleeping_run_may_still_commit() {
+    let store = Store::start();
+    let folder = prepare(&store);
+    let folder = folder.path();
+    run_state(folder, 1);
+    let asleep = Asleep::at(folder, "uploads-complete", || counts(&store)[0] == 6);
+    let told = String::from_utf8(run(folder, &["vacuum", TARGET]).stderr).unwrap();
+    assert!(told.contains("3 files in s3://bucket/f stay"), "{told}");
+    assert_eq!(state(folder), Some(1));
+    let (fine, told) = asleep.wakes();
+    assert!(fine, "{told}");
+    assert_eq!(state(folder), Some(2));
+    run_state(folder, 3);
+    assert_eq!((state(folder), counts(&store), store.uploads()), (Some(3), [3, 3, 0], 0));
+}
+
+#[test]
+fn a_commit_whose_answers_are_lost_loses_nothing() {
+    let store = Store::start();
+    let folder = prepare(&store);
+    let folder = folder.path();
+    run_state(folder, 1);
+    let yaml = store.yaml() + "timeout_seconds: 6\n";
+    std::fs::write(folder.join("windrow.yaml"), yaml).unwrap();
+    // The record arrives, and then nobody answers any more.
+    let mut gone = false;
+    store.judge(move |method, path| {
+        gone |= method == "PUT" && path.ends_with("000002.json");
+        match (gone, path.ends_with("000002.json")) {
+            (true, true) => Fate::Lost,
+            (true, false) => Fate::Cut,
+            _ => Fate::Pass,
+        }
+    });
+    let done = windrow(folder).args(args(2, TARGET)).output().unwrap();
+    assert!(!done.status.success());
+    store.judge(|_, _| Fate::Pass);
+    std::fs::write(folder.join("windrow.yaml"), store.yaml()).unwrap();
+    assert_eq!(state(folder), Some(2));
+    run(folder, &["vacuum", TARGET]);
+    assert_eq!(state(folder), Some(2));
+    run_state(folder, 3);
+    assert_eq!((state(folder), counts(&store), store.uploads()), (Some(3), [3, 3, 0], 0));
+}
+
+#[test]
+fn targets_do_not_lie_within_each_other() {
+    let store = Store::start();
+    let folder = prepare(&store);
+    let folder = folder.path();
+    run_state(folder, 1);
+    let told = |target: &str| {
+        fails(folder, &["run", "set.sql", "--source", "bars=bars", "--to", target]).1
+    };
+    let inner = told("s3://bucket/f/sub");
+    assert!(inner.contains("s3://bucket/f/sub lies within the target f"), "{inner}");
+    ok(folder, &["run", "set.sql", "--source", "bars=bars", "--to", "s3://bucket/g/h/i"]);
+    let outer = told("s3://bucket/g");
+    assert!(outer.contains("s3://bucket/g has the target h/i in it"), "{outer}");
+    assert!(told("s3://bucket/st*r").contains("is a glob; name a prefix without"));
+    // Features would be read back as bars.
+    for glob in ["s3://bucket/raw/*/*.parquet", "s3://bucket/raw/*", "s3://bucket/*/x/*.parquet"] {
+        Bars::new(3, 20).write(&store.bucket().join("raw/x/bars.parquet"));
+        let source = format!("bars={glob}");
+        let to = "s3://bucket/raw/x";
+        let told = fails(folder, &["run", "set.sql", "--source", &source, "--to", to]).1;
+        assert!(told.contains("lies in the source bars"), "{glob}: {told}");
+    }
+}
+
+#[test]
+fn what_footers_say_of_other_columns_leaves_out_no_rows() {
+    use datafusion::arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array};
+    use datafusion::arrow::record_batch::RecordBatch;
+    use datafusion::parquet::arrow::ArrowWriter;
+    use datafusion::parquet::file::properties::WriterProperties;
+    let store = Store::start();
+    let folder = prepare(&store);
+    let folder = folder.path();
+    // The directory says what the symbol is, the file says something else.
+    let named = Bars { symbols: vec!["aapl".to_string()], days: 50 };
+    for root in [folder.to_path_buf(), store.bucket()] {
+        named.write(&root.join("hive/symbol=AAPL/x.parquet"));
+    }
+    // Numbers are text where they are symbols, and sorted otherwise.
+    let rows_of = 60;
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("symbol", Arc::new(Int64Array::from_iter_values((0..rows_of).map(|i| 1 + i / 3)))),
+        (
+            "ts",
+            Arc::new(Date32Array::from_iter_values((0..rows_of).map(|i| 18_000 + i as i32 % 3))),
+        ),
+        ("close", Arc::new(Float64Array::from_iter_values((0..rows_of).map(|i| i as f64)))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    for root in [folder.to_path_buf(), store.bucket()] {
+        std::fs::create_dir_all(root.join("ints")).unwrap();
+        let groups = WriterProperties::builder().set_max_row_group_row_count(Some(15)).build();
+        let file = std::fs::File::create(root.join("ints/x.parquet")).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(groups)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    }
+    let cases = [
+        ("hive", "symbol = 'AAPL'", "50"),
+        ("hive", "symbol = 'aapl'", "0"),
+        ("ints", "symbol = '9'", "3"),
+        ("ints", "symbol = '10'", "3"),
+        ("ints", "symbol < '105'", "6"),
+    ];
+    for (place, filter, count) in cases {
+        for root in ["", "s3://bucket/"] {
+            let sql = format!("SELECT count(*) FROM f WHERE {filter}");
+            let source = format!("f={root}{place}");
+            assert_eq!(rows(folder, &sql, &[&source]), [count], "{source} {filter}");
+        }
+    }
+}
+
+#[test]
+fn settings_that_are_wrong_are_said_to_be_so() {
+    let store = Store::start();
+    let folder = prepare(&store);
+    let folder = folder.path();
+    let words: Vec<String> = args(1, TARGET);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let told = |yaml: &str| {
+        std::fs::write(folder.join("windrow.yaml"), yaml).unwrap();
+        fails(folder, &words)
+    };
+    let address = format!("http://127.0.0.1:{}", store.port());
+    for wrong in ["127.0.0.1:9000", "localhost", "http://", "ftp://x"] {
+        let (code, said) = told(&store.yaml().replace(&address, &format!("'{wrong}'")));
+        assert!(
+            code == 2 && said.contains(&format!("its endpoint {wrong} is no web address")),
+            "{said}"
+        );
+    }
+    let (code, said) = told(&store.yaml().replace("    secret_access_key: SECRET\n", ""));
+    assert!(
+        code == 2 && said.contains("access_key_id and secret_access_key belong together"),
+        "{said}"
+    );
+    let (code, said) = told(&store.yaml().replace("endpoint", "endpiont"));
+    assert!(
+        code == 2 && said.contains("unknown key endpiont of s3://bucket; did you mean endpoint?"),
+        "{said}"
+    );
+    let (code, said) = told("stores:\n  bucket: {}\n");
+    assert!(code == 2 && said.contains("bucket is no object store; write s3://BUCKET"), "{said}");
+    // What is said of all buckets holds beside what is said of one.
+    let yaml =
+        store.yaml().replace("s3://bucket", "'s3://'") + "  s3://bucket: {region: eu-west-1}\n";
+    std::fs::write(folder.join("windrow.yaml"), yaml).unwrap();
+    ok(folder, &words);
+    // A key with a line break at its end, and one with a break in it.
+    std::fs::remove_file(folder.join("windrow.yaml")).unwrap();
+    let with = |id: &str, token: &str| {
+        let mut command = windrow(folder);
+        command.args(&words).env("AWS_ALLOW_HTTP", "true").env("AWS_ENDPOINT_URL", &address);
+        command.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", "SECRET\n");
+        let done = command.env("AWS_SESSION_TOKEN", token).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let (code, said) = with("KEY\n", "");
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = with("K\nEY", "");
+    assert!(
+        code == Some(2) && said.contains("AWS_ACCESS_KEY_ID has an odd character in it"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_interrupt_while_a_server_does_not_answer_is_quick_and_says_one_line() {
+    let store = Store::start();
+    let folder = prepare(&store);
+    let folder = folder.path();
+    for batch in Bars::new(20, 30).batches() {
+        let symbol = rows_symbol(&batch);
+        write_parquet(&store.bucket().join(format!("bars/symbol={symbol}/x.parquet")), &batch);
+    }
+    store.judge(|method, path| match (method, path.contains("/bars/symbol")) {
+        ("GET", true) => Fate::Late(Duration::from_secs(30)),
+        _ => Fate::Pass,
+    });
+    let mut command = windrow(folder);
+    command.args(["sql", "SELECT count(*) FROM b", "--source", "b=s3://bucket/bars"]);
+    let child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let started = Instant::now();
+    let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(done.stderr).unwrap(), "error: interrupted\n");
+    assert_eq!(done.status.code(), Some(130));
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -657,6 +887,11 @@ fn files_of_web_servers() {
         let sent =
             web.asked.lock().unwrap().iter().filter(|a| a.contains("?signature=sesame")).count();
         assert!(sent > 1);
+        // An empty file, one that changes while it is read, and one that is not there.
+        std::fs::write(folder.join("web/empty.csv"), "").unwrap();
+        let empty = format!("bars={url}/empty.csv?signature=sesame");
+        let told = fails(folder, &["sql", sql, "--source", &empty]).1;
+        assert!(told.contains("empty.csv") && !told.contains("sesame"), "{told}");
         let gone = format!("bars={url}/none.parquet?signature=sesame");
         let told = fails(folder, &["sql", sql, "--source", &gone]).1;
         assert!(

@@ -220,6 +220,9 @@ impl Web {
                 let (status, more, body) = match (found, range) {
                     (Err(_), _) => ("404 Not Found", String::new(), Vec::new()),
                     _ if plain && method == "HEAD" => ("405 No", String::new(), Vec::new()),
+                    (Ok(bytes), Some((from, _))) if !plain && from >= bytes.len() => {
+                        ("416 Range Not Satisfiable", String::new(), Vec::new())
+                    }
                     (Ok(bytes), Some((from, to))) if !plain => {
                         let to = to.min(bytes.len() - 1);
                         let more = format!("Content-Range: bytes {from}-{to}/{}\r\n", bytes.len());

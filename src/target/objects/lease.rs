@@ -31,10 +31,11 @@ const AT_ONCE: usize = 64;
 const SUFFIX: &str = ".lease";
 
 /// What a lease says.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Said {
-    /// The run that holds it.
+    /// The run that holds it; the lease is called so.
+    #[serde(skip)]
     pub(super) run: String,
     machine: String,
     process: u32,
@@ -57,6 +58,8 @@ impl Said {
 pub(super) struct Lease {
     written: Arc<Written>,
     beats: JoinHandle<()>,
+    /// Runs of this machine that had died here: it is known that they will not come back.
+    pub(super) ended: Vec<String>,
     /// Whether the server refuses to write what is there already, where it is asked to.
     pub(super) conditional: bool,
 }
@@ -90,8 +93,18 @@ pub(super) async fn leases(objects: &Objects, folder: &Key) -> Result<Vec<(Key, 
 
 async fn read(objects: &Objects, key: &Key) -> Result<Option<Said>> {
     let bytes = objects.get(key).await?;
-    // What cannot be read is of a run of another version; it lives as long as it changes.
-    Ok(bytes.map(|bytes| serde_json::from_slice(&bytes).unwrap_or_default()))
+    let run = key.filename().unwrap_or_default().trim_end_matches(SUFFIX).to_string();
+    // What cannot be read is of a run of another version: its bytes tell whether it changes.
+    let unread = |bytes: &[u8]| {
+        let beat = bytes
+            .iter()
+            .fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+        Said { beat, ..Said::default() }
+    };
+    Ok(bytes.map(|bytes| {
+        let said: Said = serde_json::from_slice(&bytes).unwrap_or_else(|_| unread(&bytes));
+        Said { run, ..said }
+    }))
 }
 
 impl Lease {
@@ -113,6 +126,7 @@ impl Lease {
             ..Said::default()
         };
         let text = said.text()?;
+        let mut ended = Vec::new();
         loop {
             objects.create(&key, text.clone().into()).await?;
             // Asked again, it has to refuse.
@@ -123,7 +137,7 @@ impl Lease {
                 let (objects, said) = (Arc::clone(objects), Mutex::new(said));
                 let written = Arc::new(Written { objects, key, said });
                 let beats = tokio::spawn(beat(Arc::clone(&written)));
-                return Ok(Self { written, beats, conditional });
+                return Ok(Self { written, beats, ended, conditional });
             }
             objects.delete(vec![key.clone()]).await?;
             for (other, said) in others {
@@ -136,7 +150,12 @@ impl Lease {
                         ))
                         .hint("wait for it, or write to another target"));
                     }
-                    Other::Dead(said) => bury(objects, &other, &said).await?,
+                    Other::Dead(said) => {
+                        bury(objects, &other, &said).await?;
+                        if said.is_over() {
+                            ended.push(said.run);
+                        }
+                    }
                 }
             }
             // Who met at the door comes back at another moment.
@@ -157,14 +176,22 @@ impl Lease {
         self.written.objects.put(&self.written.key, said.text()?.into()).await
     }
 
+    /// Whether nobody took this run for dead.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub(super) async fn is_held(&self) -> Result<bool> {
+        Ok(self.written.objects.get(&self.written.key).await?.is_some())
+    }
+
     /// Fails if somebody took this run for dead.
     ///
     /// # Errors
     /// The lease is gone, or the server refuses.
     pub(super) async fn still_held(&self, place: &str) -> Result<()> {
-        match self.written.objects.get(&self.written.key).await? {
-            Some(_) => Ok(()),
-            None => Err(Error::target(format!(
+        match self.is_held().await? {
+            true => Ok(()),
+            false => Err(Error::target(format!(
                 "another run took {place} over: this one did not answer for {} s",
                 DEAD.as_secs()
             ))
@@ -234,8 +261,8 @@ async fn watch(objects: &Objects, key: &Key, first: Said, place: &str) -> Result
     Ok(Other::Dead(first))
 }
 
-/// Takes a lease away from a run that died, and ends its uploads. What it completed stays until the
-/// next commit, so that a run that was only asleep cannot commit files that are gone.
+/// Takes a lease away from a run that died, and ends its uploads. What it completed stays: a run that
+/// was only asleep may still commit it, before or after anybody looks.
 async fn bury(objects: &Objects, key: &Key, said: &Said) -> Result<()> {
     tracing::warn!("cleaning up behind the run {}, which died", said.run);
     for (key, id) in &said.uploads {

@@ -25,6 +25,16 @@ use crate::error::{Error, Result};
 use crate::store::{Access, ObjectUrl, Objects, Opened, RECORD_DIR, Record, RemoteRecords};
 use lease::{Lease, leases};
 
+/// How much older than the newest object a file is that nobody can still want to commit.
+const LONG_AGO: chrono::Duration = chrono::Duration::hours(1);
+
+/// What became of a commit.
+enum Commit {
+    Done,
+    /// The number of the record was taken by another run.
+    Taken,
+}
+
 /// A target of an object store that one run has to itself.
 #[derive(Debug)]
 pub(super) struct Bucket {
@@ -95,6 +105,31 @@ impl Place {
         ours.map(|(key, _)| key.clone()).collect()
     }
 
+    /// Refuses a target that lies in another, or has another in it.
+    async fn check_alone(&self, state: &State) -> Result<()> {
+        let folder = format!("/{RECORD_DIR}/");
+        let inner = state.listed.iter().map(|meta| self.below(&meta.location));
+        let inner = inner.filter_map(|below| Some(below.split_once(&folder)?.0.to_string()));
+        if let Some(inner) = inner.into_iter().next() {
+            return Err(Error::target(format!("{} has the target {inner} in it", self.shown))
+                .hint("write to a prefix of its own"));
+        }
+        let parts: Vec<_> = self.prefix.parts().collect();
+        for length in 0..parts.len() {
+            let outer: Key = parts[..length].iter().cloned().collect();
+            // A user may see his own prefix only.
+            let listed = self.objects.list(&outer.clone().join(RECORD_DIR)).await;
+            if listed.is_ok_and(|listed| !listed.is_empty()) {
+                return Err(Error::target(format!(
+                    "{} lies within the target {outer}, whose readers and runs would meet it",
+                    self.shown
+                ))
+                .hint("write to a prefix of its own"));
+            }
+        }
+        Ok(())
+    }
+
     fn check_owner(&self, state: &State, record: Option<&Record>) -> Result<()> {
         match self.others(&state.listed, record).find(|(_, ours)| !ours) {
             None => Ok(()),
@@ -122,6 +157,7 @@ impl Bucket {
         let bucket = Self { lease: Arc::new(lease), place, workers };
         let checked = async {
             let state = bucket.place.state().await?;
+            bucket.place.check_alone(&state).await?;
             let record = state.records.latest().await?;
             bucket.place.check_owner(&state, record.as_ref())
         };
@@ -146,14 +182,40 @@ impl Bucket {
         let workers = self.workers.max(job.side_by_side.min(2 * self.workers));
         let uploads = Uploads::new(objects, prefix, &self.lease, workers, limited);
         let uploads = Arc::new(uploads);
-        let written = self.write_into(&uploads, run, job).await;
-        if written.is_err() {
-            uploads.abandon().await;
+        let (record, state) = match self.write_into(&uploads, run, job).await {
+            Ok(written) => written,
+            Err(error) => {
+                uploads.abandon().await;
+                return Err(error);
+            }
+        };
+        match self.commit(&state.records, &record).await? {
+            Commit::Done => {}
+            Commit::Taken => {
+                uploads.abandon().await;
+                return Err(Error::target(format!(
+                    "another run committed into {} meanwhile",
+                    self.place.shown
+                ))
+                .hint("run again; the target is as that run left it"));
+            }
         }
-        written
+        fault::point("record-written");
+        // The run is committed: what stays behind, the next one removes.
+        if let Err(error) = self.clean(&state, &record).await {
+            tracing::warn!("the files of the state before stay behind until the next run: {error}");
+        }
+        fault::point("old-removed");
+        Ok(record)
     }
 
-    async fn write_into(&self, uploads: &Arc<Uploads>, run: &str, mut job: Job) -> Result<Record> {
+    /// All up to the commit: the record that is to be written, and what lay there before.
+    async fn write_into(
+        &self,
+        uploads: &Arc<Uploads>,
+        run: &str,
+        mut job: Job,
+    ) -> Result<(Record, State)> {
         let state = self.place.state().await?;
         let held = state.records.latest().await?;
         check_scope(&self.place.shown, held.as_ref(), &job)?;
@@ -173,49 +235,76 @@ impl Bucket {
         job.stop.or(self.lease.still_held(&self.place.shown)).await?;
         job.stop.or(uploads.complete()).await?;
         fault::point("uploads-complete");
-        self.commit(&state.records, &record).await?;
-        fault::point("record-written");
-        // The run is committed: what stays behind, the next one removes.
-        if let Err(error) = self.clean(&record).await {
-            tracing::warn!("the files of the state before stay behind until the next run: {error}");
-        }
-        fault::point("old-removed");
-        Ok(record)
+        Ok((record, state))
     }
 
     /// Writes the next record. It is the commit, for nobody else can have written it before.
-    async fn commit(&self, records: &RemoteRecords, record: &Record) -> Result<()> {
+    ///
+    /// # Errors
+    /// Nobody knows whether it is there: whoever asked for it must remove nothing.
+    async fn commit(&self, records: &RemoteRecords, record: &Record) -> Result<Commit> {
         let key = records.next(&self.place.folder());
-        let other = || {
-            Error::target(format!("another run committed into {} meanwhile", self.place.shown))
-                .hint("run again; the target is as that run left it")
-        };
         // Where the server does not look whether it is there, we do.
         if !self.lease.conditional && self.place.objects.head(&key).await?.is_some() {
-            return Err(other());
+            return Ok(Commit::Taken);
         }
-        if self.place.objects.create(&key, record.to_json()?.into()).await? {
+        let unknown = |error: &Error| {
+            Error::target(format!("nobody knows whether the run is committed: {}", error.message()))
+                .hint(format!("`windrow runs {}` tells; run again if it is not", self.place.shown))
+        };
+        let created = self.place.objects.create(&key, record.to_json()?.into()).await;
+        if matches!(created, Ok(true)) {
+            return Ok(Commit::Done);
+        }
+        // Perhaps it is ours, and the answer to an attempt was lost.
+        let there = self.place.objects.get(&key).await;
+        let there = there.map_err(|error| unknown(&error))?;
+        let there = there.and_then(|text| Record::parse(key.as_ref(), &text).ok());
+        match (there, created) {
+            (Some(there), _) if there.run == record.run => Ok(Commit::Done),
+            (Some(_), _) | (None, Ok(_)) => Ok(Commit::Taken),
+            // The attempt may still be on its way.
+            (None, Err(error)) => Err(unknown(&error)),
+        }
+    }
+
+    /// Removes the files that lay there before and that the record does not name. What came after is
+    /// of another run, which then has the lease.
+    async fn clean(&self, before: &State, record: &Record) -> Result<()> {
+        let left = self.place.left(&before.listed, Some(record));
+        if left.is_empty() || !self.lease.is_held().await? {
             return Ok(());
         }
-        // Perhaps it is ours, and the answer to an earlier attempt was lost.
-        let there = self.place.objects.get(&key).await?;
-        let there = there.map(|text| Record::parse(key.as_ref(), &text)).transpose()?;
-        if there.is_some_and(|there| there.run == record.run) { Ok(()) } else { Err(other()) }
+        self.place.objects.delete(left).await
     }
 
-    /// Removes the files that the last record does not name.
-    async fn clean(&self, record: &Record) -> Result<Vec<Key>> {
-        let listed = self.place.objects.list(&self.place.prefix).await?;
-        let left = self.place.left(&listed, Some(record));
-        self.place.objects.delete(left.clone()).await?;
-        Ok(left)
-    }
-
-    /// Removes what runs that died left behind; gives their names.
+    /// Removes what runs that died left behind; gives their names. What may be of a run that only
+    /// sleeps stays for an hour, or until the next commit: nothing else keeps it from committing.
     pub(super) async fn vacuum(&self) -> Result<Vec<String>> {
         let state = self.place.state().await?;
-        let record = state.records.latest().await?;
-        let left = self.place.left(&state.listed, record.as_ref());
+        let records = state.records.all().await?;
+        let record = records.last();
+        let earlier = records.iter().rev().skip(1).flat_map(|record| &record.files);
+        let earlier: BTreeSet<&str> = earlier.map(|file| file.path.as_str()).collect();
+        let newest = state.listed.iter().map(|meta| meta.last_modified).max();
+        let old = |key: &Key| {
+            let meta = state.listed.iter().find(|meta| meta.location == *key);
+            meta.zip(newest).is_some_and(|(meta, newest)| newest - meta.last_modified > LONG_AGO)
+        };
+        let ended = |key: &Key| self.lease.ended.iter().any(|run| key.as_ref().contains(run));
+        let mut left = self.place.left(&state.listed, record);
+        let all = left.len();
+        left.retain(|key| {
+            let superseded = earlier.contains(self.place.below(key).as_str());
+            ended(key) || superseded || (record.is_some() && old(key))
+        });
+        if left.len() < all {
+            tracing::warn!(
+                "{} files in {} stay: they may be of a run that lives; the next run removes them, or vacuum in an hour",
+                all - left.len(),
+                self.place.shown
+            );
+        }
         self.place.objects.delete(left.clone()).await?;
         Ok(left.iter().map(|key| self.place.below(key)).collect())
     }
