@@ -15,6 +15,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
     ReqwestConnector,
 };
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::retry::{Fault, Retry};
@@ -25,6 +26,9 @@ const SILENCE: Duration = Duration::from_secs(20);
 
 /// Bytes a second that an upload, and an answer, get at the least before they count as stuck.
 const SLOWEST: [u64; 2] = [100_000, 10_000];
+
+/// Requests to one store at a time.
+const AT_A_TIME: usize = 128;
 
 /// How long a server may ask a call to slow down.
 const SLOW: Duration = Duration::from_secs(600);
@@ -47,10 +51,10 @@ pub(super) struct Connector {
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = ReqwestConnector::default().connect(options)?;
-        let pace = Arc::new(Pace::default());
         Ok(HttpClient::new(Service {
             client,
-            pace,
+            pace: Pace::default(),
+            permits: Semaphore::new(AT_A_TIME),
             name: self.name.clone(),
             retry: Arc::clone(&self.retry),
         }))
@@ -60,7 +64,8 @@ impl HttpConnector for Connector {
 #[derive(Debug)]
 struct Service {
     client: HttpClient,
-    pace: Arc<Pace>,
+    pace: Pace,
+    permits: Semaphore,
     name: String,
     retry: Arc<Retry>,
 }
@@ -116,6 +121,7 @@ impl Service {
         let since = Instant::now();
         loop {
             self.pace.wait().await;
+            let _permit = self.permits.acquire().await;
             let (why, after) = match self.send(host, request.clone()).await? {
                 Answer::Done(response) => {
                     self.pace.fine();

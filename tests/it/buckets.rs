@@ -936,3 +936,41 @@ fn the_script_of_the_examples_exports_into_a_bucket() {
     keys.retain(|key| key.ends_with(".parquet"));
     assert_eq!(keys.len(), 6, "{keys:?}");
 }
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_no_mixture() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let bars = Bars::new(8, 60_000);
+    let properties = datafusion::parquet::file::properties::WriterProperties::builder()
+        .set_max_row_group_row_count(Some(20_000))
+        .build();
+    std::fs::create_dir(folder.join("web")).unwrap();
+    let path = folder.join("web/a.parquet");
+    let file = std::fs::File::create(&path).unwrap();
+    let schema = bars.batches()[0].schema();
+    let mut writer =
+        datafusion::parquet::arrow::ArrowWriter::try_new(file, schema, Some(properties)).unwrap();
+    bars.batches().iter().for_each(|batch| writer.write(batch).unwrap());
+    writer.close().unwrap();
+    let date = folder.join("web/a.parquet.date");
+    std::fs::write(&date, "Tue, 06 Jan 2026 02:15:00 GMT").unwrap();
+    let web = Web::start(folder.join("web"), false);
+    let source = format!("b=http://127.0.0.1:{}/a.parquet", web.port);
+    let words = ["sql", "SELECT sum(close), count(*) FROM b", "--source", &source];
+    assert!(run(folder, &words).status.success());
+    // The same bytes of another time may be others.
+    let asked = web.asked.lock().unwrap().len();
+    web.asked.lock().unwrap().clear();
+    let child = windrow(folder).args(words).stderr(Stdio::piped()).spawn().unwrap();
+    while web.asked.lock().unwrap().len() < asked / 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::fs::write(&date, "Tue, 06 Jan 2026 02:16:00 GMT").unwrap();
+    let done = child.wait_with_output().unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(
+        !done.status.success() && told.contains("a.parquet changed while it was read"),
+        "{told}"
+    );
+}

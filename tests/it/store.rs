@@ -216,7 +216,7 @@ impl Web {
                 let (method, path) = (words.next().unwrap(), words.next().unwrap());
                 notes.lock().unwrap().push(format!("{method} {path} {range:?}"));
                 let name = path.split('?').next().unwrap().trim_matches('/').replace("%20", " ");
-                let found = std::fs::read(folder.join(name));
+                let found = std::fs::read(folder.join(&name));
                 let (status, more, body) = match (found, range) {
                     (Err(_), _) => ("404 Not Found", String::new(), Vec::new()),
                     _ if plain && method == "HEAD" => ("405 No", String::new(), Vec::new()),
@@ -231,7 +231,12 @@ impl Web {
                     (Ok(bytes), _) => ("200 OK", String::new(), bytes),
                 };
                 let length = body.len();
-                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{more}\r\n");
+                // As old as the file of its name says, if there is one.
+                let age = std::fs::read_to_string(folder.join(format!("{name}.date")))
+                    .unwrap_or_default();
+                let date = if age.is_empty() { age } else { format!("Last-Modified: {age}\r\n") };
+                let head =
+                    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{date}{more}\r\n");
                 let body = if method == "HEAD" { Vec::new() } else { body };
                 if socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(&body)).is_err()
                 {

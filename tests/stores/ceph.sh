@@ -22,6 +22,7 @@ osd pool default min size = 1
 osd pool default pg num = 4
 osd crush chooseleaf type = 0
 osd objectstore = memstore
+osd class dir = /usr/lib/x86_64-linux-gnu/rados-classes
 memstore device bytes = 4294967296
 mon allow pool size one = true
 mon warn on pool no redundancy = false
