@@ -505,7 +505,7 @@ fn location(what: &str, node: &Node, around: &Around<'_>) -> Result<String> {
         let urls = urls.collect::<Result<Vec<_>>>()?;
         if let Some((_, at)) = urls.iter().zip(items).find(|(url, _)| !url.starts_with("http")) {
             return Err(at
-                .error(format!("{what} is a list of what are no http URLs"))
+                .error(format!("{what} is a list of something else than web addresses"))
                 .hint("name a directory or a glob: only http has no listing"));
         }
         return Ok(urls.join(","));
@@ -644,6 +644,34 @@ mod tests {
     }
 
     #[test]
+    fn stores() {
+        let env = [("LAB", " s3cret\n")];
+        let text = "stores:\n  's3://': {endpoint: https://h, path_style: true}\n  \
+                    s3://lab/: {secret_access_key: '${LAB}', path_style: false}\n  az://x: {emulator: true}\n";
+        let config = load(text, &env).unwrap();
+        let both = config.stores["s3://"].with(&config.stores["s3://lab"]);
+        assert_eq!(both.get("secret_access_key"), Some("s3cret"));
+        assert_eq!(
+            (both.get("endpoint"), both.flag("path_style")),
+            (Some("https://h"), Some(false))
+        );
+        assert_eq!(format!("{both:?}"), r#"{"endpoint", "path_style", "secret_access_key"}"#);
+        assert_eq!(config.stores["az://x"].flag("emulator"), Some(true));
+        let told = |text: &str| load(text, &env).unwrap_err().to_string();
+        assert!(told("stores: {ftp://x: {}}").contains("ftp://x is no object store"));
+        assert!(told("stores: {s3://x/y: {}}").contains("s3://x/y is no object store"));
+        let odd = told("stores: {gs://x: {region: y}}");
+        assert!(odd.contains("unknown key region of gs://x; keys: endpoint, allow_http"), "{odd}");
+        let flag = told("stores: {s3://x: {anonymous: yes}}");
+        assert!(flag.contains("anonymous of s3://x is yes, expected true or false"), "{flag}");
+        let list = load("sources: {bars: ['https://h/a.csv', 'http://h/b.csv']}", &env).unwrap();
+        assert_eq!(list.sources["bars"].location, "https://h/a.csv,http://h/b.csv");
+        assert!(
+            told("sources: {bars: [a.csv, b.csv]}").contains("something else than web addresses")
+        );
+    }
+
+    #[test]
     fn compressions() {
         let words = ["auto", "none", "snappy", "lz4", "zstd:1", "zstd:22"];
         for word in words {
@@ -730,7 +758,7 @@ mod tests {
         ("batchsize: 1024", "1:1: unknown key batchsize; did you mean batch_size?"),
         (
             "colour: red",
-            "1:1: unknown key colour; keys: sources, targets, batch_size, parallel_workers, timeout_seconds, memory_limit, compression, float32, cache_ttl",
+            "1:1: unknown key colour; keys: sources, targets, stores, batch_size, parallel_workers, timeout_seconds, memory_limit, compression, float32, cache_ttl",
         ),
         (
             "batch_size: 1024\nbatch_size: 2048",
@@ -768,7 +796,10 @@ mod tests {
             "sources: {a: {location: x, bar_time: open}}",
             "1:28: bar_time is not supported yet; remove the key",
         ),
-        ("sources: {a: {location: [x]}}", "1:25: location of source a is a list, expected text"),
+        (
+            "sources: {a: {location: [x]}}",
+            "1:26: location of source a is a list of something else than web addresses; name a directory or a glob: only http has no listing",
+        ),
     ];
 
     #[test]

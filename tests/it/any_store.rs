@@ -8,6 +8,7 @@ use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 
+use super::kill::{SET, args};
 use super::store::Store;
 use super::support::{Bars, ok, rows, run, windrow};
 
@@ -58,9 +59,6 @@ impl Place {
     }
 }
 
-const SET: &str = "/*\nparams: {state: 1}\n*/\nSELECT symbol, ts, {{ state }}.0 AS state, \
-    rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts) AS rsi_14 FROM bars";
-
 struct Job<'a> {
     folder: &'a Path,
     target: String,
@@ -68,10 +66,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn args(&self, state: usize) -> Vec<String> {
-        let set = format!("state={state}");
-        ["run", "set.sql", "--source", "bars=bars", "--to", &self.target, "--set", &set]
-            .map(str::to_string)
-            .to_vec()
+        args(state, &self.target)
     }
 
     fn run(&self, state: usize) -> String {

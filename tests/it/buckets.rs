@@ -6,11 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::kill::{SET, args};
 use super::store::{Fate, Store, Web};
 use super::support::{Bars, fails, ok, rows, run, run_json, windrow, write_parquet};
-
-const SET: &str = "/*\nparams: {state: 1}\n*/\nSELECT symbol, ts, {{ state }}.0 AS state, \
-    rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts) AS rsi_14 FROM bars";
 
 const TARGET: &str = "s3://bucket/f/";
 
@@ -20,13 +18,6 @@ fn prepare(store: &Store) -> tempfile::TempDir {
     std::fs::write(folder.path().join("set.sql"), SET).unwrap();
     std::fs::write(folder.path().join("windrow.yaml"), store.yaml()).unwrap();
     folder
-}
-
-fn args(state: usize, target: &str) -> Vec<String> {
-    let set = format!("state={state}");
-    ["run", "set.sql", "--source", "bars=bars", "--to", target, "--set", &set, "--threads", "2"]
-        .map(str::to_string)
-        .to_vec()
 }
 
 fn run_state(folder: &Path, state: usize) {

@@ -24,7 +24,7 @@ const POINTS: [&str; 8] = [
     "after-cleaning",
 ];
 
-const SET: &str = "/*\nparams: {state: 1}\n*/\nSELECT symbol, ts, {{ state }}.0 AS state, \
+pub(crate) const SET: &str = "/*\nparams: {state: 1}\n*/\nSELECT symbol, ts, {{ state }}.0 AS state, \
     rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts) AS rsi_14 FROM bars";
 
 const ROWS: usize = 8 * 300;
@@ -36,7 +36,7 @@ fn prepare() -> tempfile::TempDir {
     folder
 }
 
-fn args(state: usize, target: &str) -> Vec<String> {
+pub(crate) fn args(state: usize, target: &str) -> Vec<String> {
     let set = format!("state={state}");
     ["run", "set.sql", "--source", "bars=bars", "--to", target, "--set", &set, "--threads", "2"]
         .map(str::to_string)
