@@ -13,7 +13,6 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result as PlanResult};
 use datafusion::execution::TaskContext;
-use datafusion::parquet::arrow::ProjectionMask;
 use datafusion::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelector,
 };
@@ -136,7 +135,7 @@ impl Batches {
         let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
             .map_err(|error| part.broken(error))?;
         let names = self.schema.fields().iter().map(|field| field.name().as_str());
-        let mask = ProjectionMask::columns(meta.parquet_schema(), names);
+        let mask = pages::columns(meta.parquet_schema(), names);
         let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
         let all = u64::try_from(meta.metadata().file_metadata().num_rows()).unwrap_or(0);
         let selection = part.slice.rows.as_ref().map(|rows| {

@@ -13,11 +13,11 @@ use datafusion::arrow::compute::{and, cast, or};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::ScalarValue;
-use datafusion::parquet::arrow::ProjectionMask;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::files::SMALL;
 use super::footer::{FileInfo, readers};
+use super::pages;
 use super::schema::Keys;
 use super::splits::fill;
 use crate::store::FileRef;
@@ -163,7 +163,7 @@ fn look(file: &FileRef, entity: Option<&str>, keys: &Keys) -> Look<Option<Proof>
         Some(_) => vec![&keys.time],
         None => vec![&keys.entity, &keys.time],
     };
-    let mask = ProjectionMask::columns(builder.parquet_schema(), names);
+    let mask = pages::columns(builder.parquet_schema(), names);
     let reader = builder.with_projection(mask).with_batch_size(LOOK).build()?;
     let mut proof = Proof { starts: Vec::new(), rows: 0 };
     let mut last: Option<[ArrayRef; 2]> = None;

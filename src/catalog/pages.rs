@@ -4,6 +4,7 @@
 //! that a file of a few rows takes. Here it gives the pages as they lie in the file.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use datafusion::parquet::column::page::{Page, PageIterator, PageMetadata, PageRe
 use datafusion::parquet::errors::{ParquetError, Result};
 use datafusion::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use datafusion::parquet::file::serialized_reader::SerializedPageReader;
+use datafusion::parquet::schema::types::SchemaDescriptor;
 use zstd::bulk::Decompressor;
 
 use crate::store::Opened;
@@ -43,6 +45,17 @@ pub(super) fn read(
     let levels = parquet_to_arrow_field_levels(meta.parquet_schema(), mask, Some(&fields))?;
     let pages = Pages { file, meta: Arc::clone(meta.metadata()), groups };
     ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, selection)
+}
+
+/// The columns of these names, with all that lies in them; a dot is a part of a name.
+pub(super) fn columns<'a>(
+    schema: &SchemaDescriptor,
+    names: impl IntoIterator<Item = &'a str>,
+) -> ProjectionMask {
+    let names: BTreeSet<&str> = names.into_iter().collect();
+    let fields = schema.root_schema().get_fields().iter().enumerate();
+    let wanted = fields.filter(|(_, field)| names.contains(field.name()));
+    ProjectionMask::roots(schema, wanted.map(|(index, _)| index))
 }
 
 fn is_text(ty: &DataType) -> bool {

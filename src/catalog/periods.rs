@@ -12,11 +12,11 @@ use datafusion::arrow::array::AsArray;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use datafusion::parquet::arrow::ProjectionMask;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::files::SMALL;
 use super::order::{Candidate, Slice};
+use super::pages;
 use super::schema::Keys;
 use super::splits::splits;
 
@@ -159,7 +159,7 @@ fn look(file: &Candidate, keys: &Keys, seen: &mut BTreeMap<String, u64>) -> Opti
     }
     let file = file.info.file.open(SMALL).ok()?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), [keys.entity.as_str()]);
+    let mask = pages::columns(builder.parquet_schema(), [keys.entity.as_str()]);
     let reader = builder.with_projection(mask).with_limit(LOOK).build().ok()?;
     for batch in reader {
         let batch = batch.ok()?;

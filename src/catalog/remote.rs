@@ -20,6 +20,7 @@ use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector,
 };
+use datafusion::parquet::errors::ParquetError;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -191,7 +192,7 @@ impl Unit {
 
     fn mask(&self) -> ProjectionMask {
         let names = self.reading.schema.fields().iter().map(|field| field.name().as_str());
-        ProjectionMask::columns(self.meta.parquet_schema(), names)
+        pages::columns(self.meta.parquet_schema(), names)
     }
 
     async fn fetch(self) -> Result<Fetched> {
@@ -208,10 +209,15 @@ impl Unit {
             .filter(|(column, _)| mask.leaf_included(*column))
             .map(|(_, chunk)| {
                 let (start, length) = chunk.byte_range();
-                start..start + length
+                start..start.saturating_add(length)
             })
             .collect();
         ranges.sort_by_key(|range| range.start);
+        let size = self.part().info.file.size;
+        if let Some(beyond) = ranges.iter().find(|range| range.end > size) {
+            let text = format!("a column ends at {} of {size} bytes", beyond.end);
+            return Err(self.part().broken(ParquetError::EOF(text)));
+        }
         memory.grow(ranges.iter().map(|r| usize::try_from(r.end - r.start).unwrap_or(0)).sum());
         let object = object(self.part())?;
         let bytes = object.ranges(&ranges).await?;

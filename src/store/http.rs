@@ -34,7 +34,7 @@ const AT_A_TIME: usize = 128;
 const SLOW: Duration = Duration::from_secs(600);
 
 /// The longest pause at a time.
-const PAUSE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_secs(8);
 
 /// Where machines in a cloud ask for their credentials.
 const METADATA: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];

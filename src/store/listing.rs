@@ -1,7 +1,8 @@
 //! The files of a source that lies in an object store or on web servers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures::{StreamExt, stream};
@@ -10,7 +11,7 @@ use object_store::path::Path as Key;
 
 use super::access::Access;
 use super::location::{FileKind, FileRef, Listing, hidden, partitions};
-use super::objects::Object;
+use super::objects::{Object, Objects};
 use super::record::{RECORD_DIR, Record, RemoteRecords};
 use super::url::ObjectUrl;
 use crate::error::{Error, Result};
@@ -41,23 +42,7 @@ async fn list_once(access: &Access, url: &ObjectUrl) -> Result<(Listing, Option<
     let is_glob = url.is_glob();
     let prefix = Key::parse(url.fixed()).map_err(|_| wrong(url))?;
     let mut listed = objects.list(&prefix).await?;
-    let records = RemoteRecords::of(&objects, &prefix.clone().join(RECORD_DIR), &listed);
-    let record = if is_glob { None } else { records.latest().await? };
-    if !is_glob && record.is_none() && records.is_target() {
-        listed.clear(); // No run has committed yet.
-    }
-    if let Some(record) = &record {
-        let files: BTreeSet<&str> = record.files.iter().map(|file| file.path.as_str()).collect();
-        listed.retain(|meta| files.contains(below(&meta.location, &prefix).as_str()));
-        if listed.len() < record.files.len() {
-            return Err(Error::data(format!(
-                "{url} lacks {} of the files of its last run",
-                record.files.len() - listed.len()
-            ))
-            .hint("run again: another run may have committed meanwhile; if it stays so, somebody removed them: write the target anew")
-            .transient());
-        }
-    }
+    let record = committed(&objects, &prefix, is_glob, &mut listed).await?;
     // Directories of the whole name count where no one names the root.
     let mut root = if is_glob { Key::default() } else { prefix.clone() };
     if listed.is_empty() && !is_glob && FileKind::of(Path::new(url.key())).is_some() {
@@ -67,7 +52,7 @@ async fn list_once(access: &Access, url: &ObjectUrl) -> Result<(Listing, Option<
     let asked = url.matcher()?;
     let is_data = |meta: &ObjectMeta| {
         let visible = |name: &Path| !name.components().any(|part| hidden(Path::new(&part)));
-        visible(Path::new(&below(&meta.location, &prefix)))
+        visible(Path::new(&path_below(&meta.location, &prefix)))
             && asked(meta.location.as_ref())
             && FileKind::of(Path::new(meta.location.as_ref())).is_some()
     };
@@ -75,10 +60,68 @@ async fn list_once(access: &Access, url: &ObjectUrl) -> Result<(Listing, Option<
     let bucket = url.bucket_url();
     let file = |meta: &ObjectMeta| {
         let name = format!("{bucket}/{}", meta.location);
-        file(name, objects.object(meta), meta, &below(&meta.location, &root))
+        file(name, objects.object(meta), meta, &path_below(&meta.location, &root))
     };
     let files = listed.iter().map(file).collect();
     Ok((Listing::of(&url.to_string(), PathBuf::from(url.to_string()), files)?, record))
+}
+
+/// Keeps of some objects what runs of windrow committed, and what is no target at all: a prefix may be a
+/// target, lie within one, or have some below it. Gives the record, if it is one.
+async fn committed(
+    objects: &Arc<Objects>,
+    prefix: &Key,
+    is_glob: bool,
+    listed: &mut Vec<ObjectMeta>,
+) -> Result<Option<Record>> {
+    let parts: Vec<_> = prefix.parts().collect();
+    let above = (0..parts.len()).map(|length| parts[..length].iter().cloned().collect::<Key>());
+    let look = |root: Key| async move {
+        // A user may see his own prefix only.
+        let listed = objects.list(&root.clone().join(RECORD_DIR)).await.unwrap_or_default();
+        (root, listed)
+    };
+    let mut targets: Vec<(Key, Vec<ObjectMeta>)> =
+        stream::iter(above).map(look).buffered(TOGETHER).collect().await;
+    let mut below: BTreeMap<Key, Vec<ObjectMeta>> = BTreeMap::new();
+    for meta in listed.iter() {
+        let parts: Vec<_> = meta.location.parts().collect();
+        if let [root @ .., folder, _] = parts.as_slice()
+            && folder.as_ref() == RECORD_DIR
+        {
+            below.entry(root.iter().cloned().collect()).or_default().push(meta.clone());
+        }
+    }
+    targets.extend(below);
+    let mut own = None;
+    for (root, metas) in targets {
+        let records = RemoteRecords::of(objects, &root.clone().join(RECORD_DIR), &metas);
+        if !records.is_target() {
+            continue;
+        }
+        // Without a record, no run has committed yet.
+        let record = records.latest().await?;
+        let files = record.iter().flat_map(|record| &record.files);
+        let files: BTreeSet<&str> = files.map(|file| file.path.as_str()).collect();
+        let within = |meta: &ObjectMeta| meta.location.prefix_matches(&root);
+        listed.retain(|meta| {
+            !within(meta) || files.contains(path_below(&meta.location, &root).as_str())
+        });
+        let is_whole = root.prefix_matches(prefix);
+        let found = listed.iter().filter(|meta| within(meta)).count();
+        if is_whole && found < files.len() {
+            return Err(Error::data(format!(
+                "{root} lacks {} of the files of its last run",
+                files.len() - found
+            ))
+            .hint("run again: another run may have committed meanwhile; if it stays so, somebody removed them: write the target anew")
+            .transient());
+        }
+        if root == *prefix && !is_glob {
+            own = record;
+        }
+    }
+    Ok(own)
 }
 
 /// Lists files of web servers; with `keep_going` those that cannot be had are left out, with the reason.
@@ -124,7 +167,7 @@ fn file(name: String, object: Object, meta: &ObjectMeta, below: &str) -> FileRef
 }
 
 /// What stands behind a prefix.
-fn below(key: &Key, prefix: &Key) -> String {
+fn path_below(key: &Key, prefix: &Key) -> String {
     let parts = key.prefix_match(prefix);
     parts
         .map(|parts| parts.map(|p| p.as_ref().to_string()).collect::<Vec<_>>().join("/"))

@@ -190,7 +190,6 @@ impl Objects {
     /// # Errors
     /// A server that refuses, or stays away.
     pub async fn delete(&self, keys: Vec<Path>) -> Result<()> {
-        // One by one: not every server takes a list.
         let delete = |key: Path| async move {
             match self.store.delete(&key).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -308,12 +307,20 @@ impl Objects {
         Object {
             store: Arc::clone(self),
             key: meta.location.clone(),
-            // A weak tag promises less than the same bytes, and holds in no condition.
-            tag: meta.e_tag.clone().filter(|tag| !tag.starts_with("W/")),
+            tag: meta.e_tag.as_deref().and_then(strong),
             modified: meta.last_modified,
             size: meta.size,
             whole: Arc::default(),
         }
+    }
+}
+
+/// A tag as conditions take it: in quotes, which some listings leave out. A weak one promises less than
+/// the same bytes, and holds in no condition.
+fn strong(tag: &str) -> Option<String> {
+    match tag.starts_with("W/") {
+        true => None,
+        false => Some(format!("\"{}\"", tag.trim_matches('"'))),
     }
 }
 
@@ -375,7 +382,8 @@ impl Object {
 
     /// Whether an answer is of the object that was listed: not every server looks at conditions.
     fn is_same(&self, meta: &ObjectMeta) -> bool {
-        let tag = meta.e_tag.as_ref().zip(self.tag.as_ref()).is_none_or(|(a, b)| a == b);
+        let tag = meta.e_tag.as_deref().and_then(strong);
+        let tag = tag.zip(self.tag.as_ref()).is_none_or(|(a, b)| a == *b);
         let unknown = DateTime::UNIX_EPOCH;
         let times = [meta.last_modified, self.modified].map(|time| time.timestamp());
         let time = times.contains(&unknown.timestamp()) || times[0] == times[1];

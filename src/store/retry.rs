@@ -135,7 +135,7 @@ impl Retry {
             }
         };
         guarded
-            .retry(FullJitter(Instant::now() + self.patience))
+            .retry(FullJitter(self.patience))
             .when(|fault| fault.transient)
             .notify(|fault, wait| self.again(what, fault, wait))
             .await
@@ -144,9 +144,9 @@ impl Retry {
 }
 
 /// Waits between zero and a bound that doubles, so that many who failed together do not come back
-/// together; up to a moment.
+/// together; for so long from the first failure on, however long that took.
 #[derive(Debug, Clone, Copy)]
-struct FullJitter(Instant);
+struct FullJitter(Duration);
 
 impl BackoffBuilder for FullJitter {
     type Backoff = Jittered;
@@ -157,20 +157,23 @@ impl BackoffBuilder for FullJitter {
             .with_max_delay(LONGEST)
             .without_max_times()
             .build();
-        Jittered { bounds, until: self.0 }
+        Jittered { bounds, patience: self.0, until: None }
     }
 }
 
 struct Jittered {
     bounds: ExponentialBackoff,
-    until: Instant,
+    patience: Duration,
+    until: Option<Instant>,
 }
 
 impl Iterator for Jittered {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let bound = self.bounds.next().filter(|_| Instant::now() < self.until)?;
+        let now = Instant::now();
+        let until = *self.until.get_or_insert(now + self.patience);
+        let bound = self.bounds.next().filter(|_| now < until)?;
         Some(bound.mul_f64(fastrand::f64()))
     }
 }
@@ -229,11 +232,11 @@ mod tests {
 
     #[test]
     fn waits_are_random_parts_of_what_doubles() {
-        let waits = FullJitter(Instant::now() + Duration::from_secs(60)).build().take(20);
+        let waits = FullJitter(Duration::from_secs(60)).build().take(20);
         let waits: Vec<Duration> = waits.collect();
         assert_eq!(waits.len(), 20);
         let bounds = (0..).map(|n| FIRST * 2_u32.pow(n)).map(|bound| bound.min(LONGEST));
         assert!(waits.iter().zip(bounds).all(|(wait, bound)| *wait <= bound), "{waits:?}");
-        assert_eq!(FullJitter(Instant::now()).build().next(), None);
+        assert_eq!(FullJitter(Duration::ZERO).build().next(), None);
     }
 }

@@ -62,10 +62,14 @@ pub async fn runs(target: &Target, access: &Access) -> Result<(Vec<Run>, Vec<Str
         Target::Objects(url) => objects::runs(url, access).await?,
     };
     if runs.is_empty() && left.is_empty() {
-        return Err(Error::target(format!("{target} holds nothing that windrow wrote"))
-            .hint("name a target of `windrow run`"));
+        return Err(nothing(target));
     }
     Ok((runs, left))
+}
+
+fn nothing(target: &Target) -> Error {
+    Error::target(format!("{target} holds nothing that windrow wrote"))
+        .hint("name a target of `windrow run`")
 }
 
 /// The record of the last run of a target; None if there was none.
@@ -107,14 +111,17 @@ pub async fn holds(target: &Target, record: &Record, access: &Access) -> Result<
 /// # Errors
 /// As [`runs`], or another run.
 pub async fn vacuum(target: &Target, access: &Access) -> Result<Vec<String>> {
-    let (_, mut left) = runs(target, access).await?;
-    // Whoever opens a target cleans it.
-    let lock = open(target, 1, access).await?;
-    if let Some(bucket) = lock.bucket() {
-        left.extend(bucket.vacuum().await?);
-        left.sort();
-        left.dedup();
+    if let Target::Objects(_) = target {
+        let lock = open(target, 1, access).await?;
+        let left = match lock.bucket() {
+            Some(bucket) if bucket.is_target() => bucket.vacuum().await,
+            _ => Err(nothing(target)),
+        };
+        lock.release().await;
+        return left;
     }
-    lock.release().await;
+    let (_, left) = runs(target, access).await?;
+    // Whoever opens a target cleans it.
+    drop(open(target, 1, access).await?);
     Ok(left)
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -22,7 +23,7 @@ use crate::store::Objects;
 const BEAT: Duration = Duration::from_secs(4);
 
 /// How long a lease that nobody writes counts as held.
-const DEAD: Duration = Duration::from_secs(20);
+const DEAD: Duration = Duration::from_secs(30);
 
 /// Uploads that are told at once; of more the next beat tells.
 const AT_ONCE: usize = 64;
@@ -49,6 +50,8 @@ impl Said {
     pub(super) fn is_over(&self) -> bool {
         !self.machine.is_empty()
             && self.machine == machine()
+            // Where processes of others are hidden, nobody knows.
+            && Path::new("/proc/1").exists()
             && !Path::new(&format!("/proc/{}", self.process)).exists()
     }
 }
@@ -58,7 +61,9 @@ impl Said {
 pub(super) struct Lease {
     written: Arc<Written>,
     beats: JoinHandle<()>,
-    /// Runs of this machine that had died here: it is known that they will not come back.
+    /// The runs whose leases were taken away, for they had died.
+    pub(super) buried: Vec<String>,
+    /// Those of them of this machine: it is known that they will not come back.
     pub(super) ended: Vec<String>,
     /// Whether the server refuses to write what is there already, where it is asked to.
     pub(super) conditional: bool,
@@ -126,7 +131,7 @@ impl Lease {
             ..Said::default()
         };
         let text = said.text()?;
-        let mut ended = Vec::new();
+        let (mut buried, mut ended) = (Vec::new(), Vec::new());
         loop {
             objects.create(&key, text.clone().into()).await?;
             // Asked again, it has to refuse.
@@ -137,7 +142,7 @@ impl Lease {
                 let (objects, said) = (Arc::clone(objects), Mutex::new(said));
                 let written = Arc::new(Written { objects, key, said });
                 let beats = tokio::spawn(beat(Arc::clone(&written)));
-                return Ok(Self { written, beats, ended, conditional });
+                return Ok(Self { written, beats, buried, ended, conditional });
             }
             objects.delete(vec![key.clone()]).await?;
             for (other, said) in others {
@@ -153,8 +158,9 @@ impl Lease {
                     Other::Dead(said) => {
                         bury(objects, &other, &said).await?;
                         if said.is_over() {
-                            ended.push(said.run);
+                            ended.push(said.run.clone());
                         }
+                        buried.push(said.run);
                     }
                 }
             }
@@ -173,7 +179,18 @@ impl Lease {
         if said.uploads.len() > AT_ONCE {
             return Ok(());
         }
-        self.written.objects.put(&self.written.key, said.text()?.into()).await
+        match self.written.renew(&said).await? {
+            true => Ok(()),
+            false => Err(self.lost(key.as_ref())),
+        }
+    }
+
+    fn lost(&self, place: &str) -> Error {
+        let seconds = DEAD.as_secs();
+        Error::target(format!(
+            "another run took {place} over: this one did not answer for {seconds} s"
+        ))
+        .hint("run again; the target is as it was")
     }
 
     /// Whether nobody took this run for dead.
@@ -191,11 +208,7 @@ impl Lease {
     pub(super) async fn still_held(&self, place: &str) -> Result<()> {
         match self.is_held().await? {
             true => Ok(()),
-            false => Err(Error::target(format!(
-                "another run took {place} over: this one did not answer for {} s",
-                DEAD.as_secs()
-            ))
-            .hint("run again; the target is as it was")),
+            false => Err(self.lost(place)),
         }
     }
 
@@ -204,6 +217,17 @@ impl Lease {
         self.beats.abort();
         // What is not removed now is seen to be dead.
         let _ = self.written.objects.delete(vec![self.written.key.clone()]).await;
+    }
+}
+
+impl Written {
+    /// Writes the lease again; false if it is gone. It was taken away then, and must not come back.
+    async fn renew(&self, said: &Said) -> Result<bool> {
+        if self.objects.head(&self.key).await?.is_none() {
+            return Ok(false);
+        }
+        self.objects.put(&self.key, said.text()?.into()).await?;
+        Ok(true)
     }
 }
 
@@ -225,15 +249,10 @@ async fn beat(written: Arc<Written>) {
         tokio::time::sleep(BEAT).await;
         let mut said = written.said.lock().await;
         said.beat += 1;
-        let Ok(text) = said.text() else { return };
-        // A lease that is gone was taken away: it must not come back.
-        match written.objects.head(&written.key).await {
-            Ok(Some(_)) => {}
-            Ok(None) => return,
-            Err(_) => continue,
-        }
-        if let Err(error) = written.objects.put(&written.key, text.into()).await {
-            tracing::warn!("the lease cannot be renewed: {error}");
+        match written.renew(&said).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::warn!("the lease cannot be renewed: {error}"),
         }
     }
 }
@@ -265,14 +284,19 @@ async fn watch(objects: &Objects, key: &Key, first: Said, place: &str) -> Result
 /// was only asleep may still commit it, before or after anybody looks.
 async fn bury(objects: &Objects, key: &Key, said: &Said) -> Result<()> {
     tracing::warn!("cleaning up behind the run {}, which died", said.run);
-    for (key, id) in &said.uploads {
-        // Of one that was completed there is nothing to abort, which some servers refuse in odd words.
-        if let Ok(key) = Key::parse(key)
-            && let Err(error) = objects.abort(&key, id).await
-        {
-            tracing::debug!("{error}");
+    let abort = |(key, id): &(String, String)| {
+        let (key, id) = (Key::parse(key), id.clone());
+        async move {
+            // Of one that was completed there is nothing to abort, which some servers refuse in odd
+            // words.
+            if let Ok(key) = key
+                && let Err(error) = objects.abort(&key, &id).await
+            {
+                tracing::info!("{error} (upload {id})");
+            }
         }
-    }
+    };
+    stream::iter(&said.uploads).map(abort).buffer_unordered(16).collect::<()>().await;
     objects.delete(vec![key.clone()]).await
 }
 

@@ -40,6 +40,9 @@ enum Commit {
 pub(super) struct Bucket {
     place: Place,
     lease: Arc<Lease>,
+    /// What lay there when the lease was taken: what a run reads of its target afterwards is of this
+    /// state or of a later one, and a commit on top of another than this one fails.
+    state: State,
     workers: usize,
 }
 
@@ -52,6 +55,7 @@ struct Place {
 }
 
 /// What lies there.
+#[derive(Debug)]
 struct State {
     listed: Vec<ObjectMeta>,
     records: RemoteRecords,
@@ -154,17 +158,17 @@ impl Bucket {
     ) -> Result<Self> {
         let place = Place::of(url, access).await?;
         let lease = Lease::take(&place.objects, &place.folder(), run, &place.shown).await?;
-        let bucket = Self { lease: Arc::new(lease), place, workers };
         let checked = async {
-            let state = bucket.place.state().await?;
-            bucket.place.check_alone(&state).await?;
+            let state = place.state().await?;
+            place.check_alone(&state).await?;
             let record = state.records.latest().await?;
-            bucket.place.check_owner(&state, record.as_ref())
+            place.check_owner(&state, record.as_ref())?;
+            Ok(state)
         };
         match checked.await {
-            Ok(()) => Ok(bucket),
+            Ok(state) => Ok(Self { lease: Arc::new(lease), place, state, workers }),
             Err(error) => {
-                bucket.release().await;
+                lease.release().await;
                 Err(error)
             }
         }
@@ -182,45 +186,36 @@ impl Bucket {
         let workers = self.workers.max(job.side_by_side.min(2 * self.workers));
         let uploads = Uploads::new(objects, prefix, &self.lease, workers, limited);
         let uploads = Arc::new(uploads);
-        let (record, state) = match self.write_into(&uploads, run, job).await {
-            Ok(written) => written,
+        let record = match self.write_into(&uploads, run, job).await {
+            Ok(record) => record,
             Err(error) => {
                 uploads.abandon().await;
                 return Err(error);
             }
         };
-        match self.commit(&state.records, &record).await? {
+        match self.commit(&record).await? {
             Commit::Done => {}
             Commit::Taken => {
                 uploads.abandon().await;
-                return Err(Error::target(format!(
-                    "another run committed into {} meanwhile",
-                    self.place.shown
-                ))
-                .hint("run again; the target is as that run left it"));
+                return Err(self.taken());
             }
         }
         fault::point("record-written");
         // The run is committed: what stays behind, the next one removes.
-        if let Err(error) = self.clean(&state, &record).await {
+        if let Err(error) = self.clean(&record).await {
             tracing::warn!("the files of the state before stay behind until the next run: {error}");
         }
         fault::point("old-removed");
         Ok(record)
     }
 
-    /// All up to the commit: the record that is to be written, and what lay there before.
-    async fn write_into(
-        &self,
-        uploads: &Arc<Uploads>,
-        run: &str,
-        mut job: Job,
-    ) -> Result<(Record, State)> {
-        let state = self.place.state().await?;
-        let held = state.records.latest().await?;
+    /// All up to the commit: the record that is to be written.
+    async fn write_into(&self, uploads: &Arc<Uploads>, run: &str, mut job: Job) -> Result<Record> {
+        let records = &self.state.records;
+        let held = records.latest().await?;
         check_scope(&self.place.shown, held.as_ref(), &job)?;
         let held = held.filter(|_| job.append);
-        state.records.mark(&self.place.folder()).await?;
+        records.mark(&self.place.folder()).await?;
         fault::point("lease-taken");
         if !self.lease.conditional {
             let name = &self.place.shown;
@@ -235,19 +230,27 @@ impl Bucket {
         job.stop.or(self.lease.still_held(&self.place.shown)).await?;
         job.stop.or(uploads.complete()).await?;
         fault::point("uploads-complete");
-        Ok((record, state))
+        job.stop.or(self.lease.still_held(&self.place.shown)).await?;
+        // Where the server does not look whether the record is there, we do.
+        let key = records.next(&self.place.folder());
+        if !self.lease.conditional && self.place.objects.head(&key).await?.is_some() {
+            return Err(self.taken());
+        }
+        fault::point("before-record");
+        Ok(record)
+    }
+
+    fn taken(&self) -> Error {
+        Error::target(format!("another run committed into {} meanwhile", self.place.shown))
+            .hint("run again; the target is as that run left it")
     }
 
     /// Writes the next record. It is the commit, for nobody else can have written it before.
     ///
     /// # Errors
     /// Nobody knows whether it is there: whoever asked for it must remove nothing.
-    async fn commit(&self, records: &RemoteRecords, record: &Record) -> Result<Commit> {
-        let key = records.next(&self.place.folder());
-        // Where the server does not look whether it is there, we do.
-        if !self.lease.conditional && self.place.objects.head(&key).await?.is_some() {
-            return Ok(Commit::Taken);
-        }
+    async fn commit(&self, record: &Record) -> Result<Commit> {
+        let key = self.state.records.next(&self.place.folder());
         let unknown = |error: &Error| {
             Error::target(format!("nobody knows whether the run is committed: {}", error.message()))
                 .hint(format!("`windrow runs {}` tells; run again if it is not", self.place.shown))
@@ -270,18 +273,19 @@ impl Bucket {
 
     /// Removes the files that lay there before and that the record does not name. What came after is
     /// of another run, which then has the lease.
-    async fn clean(&self, before: &State, record: &Record) -> Result<()> {
-        let left = self.place.left(&before.listed, Some(record));
+    async fn clean(&self, record: &Record) -> Result<()> {
+        let left = self.place.left(&self.state.listed, Some(record));
         if left.is_empty() || !self.lease.is_held().await? {
             return Ok(());
         }
         self.place.objects.delete(left).await
     }
 
-    /// Removes what runs that died left behind; gives their names. What may be of a run that only
+    /// Removes what runs that died left behind, beyond what was removed when the target was taken; gives
+    /// the names of both. What may be of a run that only
     /// sleeps stays for an hour, or until the next commit: nothing else keeps it from committing.
     pub(super) async fn vacuum(&self) -> Result<Vec<String>> {
-        let state = self.place.state().await?;
+        let state = &self.state;
         let records = state.records.all().await?;
         let record = records.last();
         let earlier = records.iter().rev().skip(1).flat_map(|record| &record.files);
@@ -306,7 +310,13 @@ impl Bucket {
             );
         }
         self.place.objects.delete(left.clone()).await?;
-        Ok(left.iter().map(|key| self.place.below(key)).collect())
+        let uploads = self.lease.buried.iter().map(|run| format!("the uploads of the run {run}"));
+        Ok(uploads.chain(left.iter().map(|key| self.place.below(key))).collect())
+    }
+
+    /// Whether any run was ever here.
+    pub(super) fn is_target(&self) -> bool {
+        self.state.records.is_target() || !self.lease.buried.is_empty()
     }
 }
 
@@ -320,8 +330,10 @@ pub(super) async fn runs(url: &ObjectUrl, access: &Access) -> Result<(Vec<Run>, 
         |below: &str| leases.iter().any(|(_, said)| !said.is_over() && below.contains(&said.run));
     let left = place.left(&state.listed, records.last());
     let left = left.iter().map(|key| place.below(key)).filter(|below| !at_work(below));
-    let uploads = leases.iter().filter(|(_, said)| said.is_over());
-    let uploads = uploads.map(|(_, said)| format!("the uploads of the run {}", said.run));
+    let uploads = leases.iter().map(|(_, said)| match said.is_over() {
+        true => format!("the uploads of the run {}", said.run),
+        false => format!("the run {}, unless it is still at work", said.run),
+    });
     let left = left.chain(uploads).collect();
     Ok((records.into_iter().map(Run::from).collect(), left))
 }
