@@ -102,7 +102,7 @@ pub struct SourceConfig {
     pub duplicates: Duplicates,
 }
 
-/// What the file says of an object store: keys of [`STORE_KEYS`] and their values.
+/// What the file says of an object store: keys of docs/object-stores.md and their values.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct StoreConfig(BTreeMap<&'static str, String>);
 

@@ -665,8 +665,8 @@ fn a_dot_is_a_part_of_a_name() {
     let bars = Bars::new(3, 50).all();
     let schema = bars.schema();
     let columns = schema.fields().iter().map(|field| match field.name().as_str() {
-        "close" => ("bid.px".to_string(), bars.column_by_name("close").unwrap().clone()),
-        name => (name.to_string(), bars.column_by_name(name).unwrap().clone()),
+        "close" => ("bid.px".to_string(), Arc::clone(bars.column_by_name("close").unwrap())),
+        name => (name.to_string(), Arc::clone(bars.column_by_name(name).unwrap())),
     });
     let batch = RecordBatch::try_from_iter(columns.collect::<Vec<_>>()).unwrap();
     write_parquet(&folder.join("dots/x.parquet"), &batch);
