@@ -192,7 +192,7 @@ impl Service {
             }
             _ if failed || status > 501 || matches!(status, 408 | 500) || said.is_conflict() => {
                 Err(Fault {
-                    error: Error::target(format!("{name} answers {said}{asked}"))
+                    error: Error::target(format!("{name} answers {said}"))
                         .hint("the server is at fault: try again later"),
                     transient: true,
                 })
