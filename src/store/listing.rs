@@ -74,15 +74,7 @@ async fn committed(
     is_glob: bool,
     listed: &mut Vec<ObjectMeta>,
 ) -> Result<Option<Record>> {
-    let parts: Vec<_> = prefix.parts().collect();
-    let above = (0..parts.len()).map(|length| parts[..length].iter().cloned().collect::<Key>());
-    let look = |root: Key| async move {
-        // A user may see his own prefix only.
-        let listed = objects.list(&root.clone().join(RECORD_DIR)).await.unwrap_or_default();
-        (root, listed)
-    };
-    let mut targets: Vec<(Key, Vec<ObjectMeta>)> =
-        stream::iter(above).map(look).buffered(TOGETHER).collect().await;
+    let mut targets = records_above(objects, prefix).await;
     let mut below: BTreeMap<Key, Vec<ObjectMeta>> = BTreeMap::new();
     for meta in listed.iter() {
         let parts: Vec<_> = meta.location.parts().collect();
@@ -122,6 +114,18 @@ async fn committed(
         }
     }
     Ok(own)
+}
+
+/// What lies in the folders of records of the prefixes that a prefix lies in, outermost first.
+pub async fn records_above(objects: &Objects, prefix: &Key) -> Vec<(Key, Vec<ObjectMeta>)> {
+    let parts: Vec<_> = prefix.parts().collect();
+    let above = (0..parts.len()).map(|length| parts[..length].iter().cloned().collect::<Key>());
+    let look = |root: Key| async move {
+        // A user may see his own prefix only.
+        let listed = objects.list(&root.clone().join(RECORD_DIR)).await.unwrap_or_default();
+        (root, listed)
+    };
+    stream::iter(above).map(look).buffered(TOGETHER).collect().await
 }
 
 /// Lists files of web servers; with `keep_going` those that cannot be had are left out, with the reason.
@@ -166,8 +170,8 @@ fn file(name: String, object: Object, meta: &ObjectMeta, below: &str) -> FileRef
     }
 }
 
-/// What stands behind a prefix.
-fn path_below(key: &Key, prefix: &Key) -> String {
+/// What stands behind a prefix; nothing of a key that does not begin with it.
+pub fn path_below(key: &Key, prefix: &Key) -> String {
     let parts = key.prefix_match(prefix);
     parts
         .map(|parts| parts.map(|p| p.as_ref().to_string()).collect::<Vec<_>>().join("/"))

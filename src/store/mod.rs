@@ -15,7 +15,7 @@ mod tls;
 mod url;
 
 pub use access::Access;
-pub use listing::{list_objects, list_web};
+pub use listing::{list_objects, list_web, path_below, records_above};
 pub use location::{FileKind, FileRef, Listing, Location, below, file_name, list};
 pub use objects::{Object, Objects};
 pub use opened::{Opened, Rest};

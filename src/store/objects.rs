@@ -268,6 +268,17 @@ impl Objects {
         }
     }
 
+    /// Gives up objects that were begun, some perhaps completed since: of those there is nothing to
+    /// abort, which some servers refuse in odd words.
+    pub async fn abort_all(&self, uploads: Vec<(Path, MultipartId)>) {
+        let abort = |(key, id): (Path, MultipartId)| async move {
+            if let Err(error) = self.abort(&key, &id).await {
+                tracing::info!("{error} (upload {id})");
+            }
+        };
+        stream::iter(uploads).for_each_concurrent(TOGETHER, abort).await;
+    }
+
     /// What is at a web address; None if nothing is.
     ///
     /// # Errors

@@ -9,7 +9,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
 use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -146,12 +145,12 @@ impl Lease {
             }
             objects.delete(vec![key.clone()]).await?;
             for (other, said) in others {
+                let name = said.run.clone();
                 match watch(objects, &other, said, place).await? {
                     Other::Gone => {}
                     Other::Held => {
                         return Err(Error::target(format!(
-                            "another run is writing {place} ({})",
-                            other.filename().unwrap_or_default().trim_end_matches(SUFFIX)
+                            "another run is writing {place} ({name})"
                         ))
                         .hint("wait for it, or write to another target"));
                     }
@@ -284,19 +283,9 @@ async fn watch(objects: &Objects, key: &Key, first: Said, place: &str) -> Result
 /// was only asleep may still commit it, before or after anybody looks.
 async fn bury(objects: &Objects, key: &Key, said: &Said) -> Result<()> {
     tracing::warn!("cleaning up behind the run {}, which died", said.run);
-    let abort = |(key, id): &(String, String)| {
-        let (key, id) = (Key::parse(key), id.clone());
-        async move {
-            // Of one that was completed there is nothing to abort, which some servers refuse in odd
-            // words.
-            if let Ok(key) = key
-                && let Err(error) = objects.abort(&key, &id).await
-            {
-                tracing::info!("{error} (upload {id})");
-            }
-        }
-    };
-    stream::iter(&said.uploads).map(abort).buffer_unordered(16).collect::<()>().await;
+    let uploads =
+        said.uploads.iter().filter_map(|(key, id)| Some((Key::parse(key).ok()?, id.clone())));
+    objects.abort_all(uploads.collect()).await;
     objects.delete(vec![key.clone()]).await
 }
 

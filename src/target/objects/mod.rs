@@ -22,7 +22,10 @@ pub(super) use upload::{Upload, Uploads};
 use super::part::{Destination, is_ours};
 use super::{Job, Run, check_scope, fault, parquet};
 use crate::error::{Error, Result};
-use crate::store::{Access, ObjectUrl, Objects, Opened, RECORD_DIR, Record, RemoteRecords};
+use crate::store::{
+    Access, ObjectUrl, Objects, Opened, RECORD_DIR, Record, RemoteRecords, path_below,
+    records_above,
+};
 use lease::{Lease, leases};
 
 /// How much older than the newest object a file is that nobody can still want to commit.
@@ -43,6 +46,8 @@ pub(super) struct Bucket {
     /// What lay there when the lease was taken: what a run reads of its target afterwards is of this
     /// state or of a later one, and a commit on top of another than this one fails.
     state: State,
+    /// The last record of that state.
+    last: Option<Record>,
     workers: usize,
 }
 
@@ -80,9 +85,7 @@ impl Place {
 
     /// The path of an object below the target.
     fn below(&self, key: &Key) -> String {
-        let parts = key.prefix_match(&self.prefix).into_iter().flatten();
-        let names: Vec<String> = parts.map(|part| part.as_ref().to_string()).collect();
-        names.join("/")
+        path_below(key, &self.prefix)
     }
 
     /// The data files that a record does not name, and whether a run of windrow wrote them.
@@ -118,20 +121,15 @@ impl Place {
             return Err(Error::target(format!("{} has the target {inner} in it", self.shown))
                 .hint("write to a prefix of its own"));
         }
-        let parts: Vec<_> = self.prefix.parts().collect();
-        for length in 0..parts.len() {
-            let outer: Key = parts[..length].iter().cloned().collect();
-            // A user may see his own prefix only.
-            let listed = self.objects.list(&outer.clone().join(RECORD_DIR)).await;
-            if listed.is_ok_and(|listed| !listed.is_empty()) {
-                return Err(Error::target(format!(
-                    "{} lies within the target {outer}, whose readers and runs would meet it",
-                    self.shown
-                ))
-                .hint("write to a prefix of its own"));
-            }
+        let above = records_above(&self.objects, &self.prefix).await;
+        match above.iter().find(|(_, listed)| !listed.is_empty()) {
+            None => Ok(()),
+            Some((outer, _)) => Err(Error::target(format!(
+                "{} lies within the target {outer}, whose readers and runs would meet it",
+                self.shown
+            ))
+            .hint("write to a prefix of its own")),
         }
-        Ok(())
     }
 
     fn check_owner(&self, state: &State, record: Option<&Record>) -> Result<()> {
@@ -161,12 +159,12 @@ impl Bucket {
         let checked = async {
             let state = place.state().await?;
             place.check_alone(&state).await?;
-            let record = state.records.latest().await?;
-            place.check_owner(&state, record.as_ref())?;
-            Ok(state)
+            let last = state.records.latest().await?;
+            place.check_owner(&state, last.as_ref())?;
+            Ok((state, last))
         };
         match checked.await {
-            Ok(state) => Ok(Self { lease: Arc::new(lease), place, state, workers }),
+            Ok((state, last)) => Ok(Self { lease: Arc::new(lease), place, state, last, workers }),
             Err(error) => {
                 lease.release().await;
                 Err(error)
@@ -212,9 +210,8 @@ impl Bucket {
     /// All up to the commit: the record that is to be written.
     async fn write_into(&self, uploads: &Arc<Uploads>, run: &str, mut job: Job) -> Result<Record> {
         let records = &self.state.records;
-        let held = records.latest().await?;
-        check_scope(&self.place.shown, held.as_ref(), &job)?;
-        let held = held.filter(|_| job.append);
+        check_scope(&self.place.shown, self.last.as_ref(), &job)?;
+        let held = self.last.clone().filter(|_| job.append);
         records.mark(&self.place.folder()).await?;
         fault::point("lease-taken");
         if !self.lease.conditional {
@@ -282,8 +279,8 @@ impl Bucket {
     }
 
     /// Removes what runs that died left behind, beyond what was removed when the target was taken; gives
-    /// the names of both. What may be of a run that only
-    /// sleeps stays for an hour, or until the next commit: nothing else keeps it from committing.
+    /// the names of both. What may be of a run that only sleeps stays for an hour, or until the next
+    /// commit: nothing else keeps it from committing.
     pub(super) async fn vacuum(&self) -> Result<Vec<String>> {
         let state = &self.state;
         let records = state.records.all().await?;

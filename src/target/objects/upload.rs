@@ -107,11 +107,7 @@ impl Uploads {
         let _none_begins = self.beginning.write().await;
         let begun = std::mem::take(&mut *locked(&self.begun));
         let keys = begun.iter().map(|(key, _)| key.clone()).collect();
-        let abort = |(key, id): (Key, MultipartId)| async move {
-            // Of one that was completed there is nothing to abort.
-            let _ = self.objects.abort(&key, &id).await;
-        };
-        stream::iter(begun).for_each_concurrent(TOGETHER, abort).await;
+        self.objects.abort_all(begun).await;
         if let Err(error) = self.objects.delete(keys).await {
             tracing::warn!(
                 "files of this run stay behind, where no reader takes them for data: {error}"
