@@ -19,7 +19,12 @@ use crate::store::{Fault, PgLocation, Retry, TableName, connection};
 const CHUNK: usize = 4 << 20;
 
 /// Bytes that are handed to a connection at a time.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 64 << 10;
+
+/// What a chunk's transaction begins with: its number, and no wait for the disk at its end. The last
+/// commit of a run waits for all of them; should the server crash before, the run counts fewer rows
+/// than it copied.
+const BEGIN: &str = "SELECT txid_current(), set_config('synchronous_commit', 'off', true)";
 
 /// Copies chunks over any free connection.
 #[derive(Clone)]
@@ -41,12 +46,12 @@ enum Sent {
 }
 
 impl Copier {
-    /// Copies a chunk, whatever happens to connections, once.
-    async fn copy(self, columns: String, bytes: Bytes) -> Result<()> {
+    /// Copies a chunk, whatever happens to connections, once; gives its memory back.
+    async fn copy(self, columns: String, chunk: Bytes) -> Result<Bytes> {
         // The transaction whose end nobody heard of; 0 is none.
         let unheard = AtomicI64::new(0);
         let call = || {
-            let (this, columns, bytes, unheard) = (&self, &columns, bytes.clone(), &unheard);
+            let (this, columns, bytes, unheard) = (&self, &columns, chunk.clone(), &unheard);
             async move {
                 let mut client = connection(&this.pool, &this.location).await?;
                 let before = unheard.load(Ordering::Relaxed);
@@ -63,7 +68,7 @@ impl Copier {
                 }
                 let fault = |error| this.location.fault("copying rows", &error);
                 let work = client.transaction().await.map_err(fault)?;
-                let number = work.query_one("SELECT txid_current()", &[]).await.map_err(fault)?;
+                let number = work.query_one(BEGIN, &[]).await.map_err(fault)?;
                 let sql = format!("COPY {} ({columns}) FROM STDIN BINARY", this.stage);
                 let sink = work.copy_in::<_, Bytes>(&sql).await.map_err(fault)?;
                 futures::pin_mut!(sink);
@@ -78,7 +83,8 @@ impl Copier {
                 work.commit().await.map_err(fault)
             }
         };
-        self.retry.call("copying rows", call).await
+        self.retry.call("copying rows", call).await?;
+        Ok(chunk)
     }
 
     /// Whether a transaction whose end nobody heard of was committed.
@@ -94,12 +100,15 @@ impl Copier {
     }
 }
 
-/// The chunks of one partition: one is filled while another is sent.
+/// The chunks of one partition: one is filled while another is sent, in the same two pieces of memory
+/// all along.
 pub(super) struct Chunks {
     copier: Copier,
     shape: Arc<Shape>,
     rows: Option<Rows>,
-    sending: Option<JoinHandle<Result<()>>>,
+    sending: Option<JoinHandle<Result<Bytes>>>,
+    /// Memory of a chunk that was sent.
+    spare: Vec<u8>,
     copied: u64,
     bytes: u64,
 }
@@ -114,15 +123,13 @@ impl Drop for Chunks {
 
 impl Chunks {
     pub(super) fn new(copier: Copier, shape: Arc<Shape>) -> Self {
-        Self { copier, shape, rows: None, sending: None, copied: 0, bytes: 0 }
+        Self { copier, shape, rows: None, sending: None, spare: Vec::new(), copied: 0, bytes: 0 }
     }
 
     /// Takes rows; sends a chunk that is full.
     pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let mut rows = match self.rows.take() {
-            Some(rows) => rows,
-            None => self.shape.encoding.start()?,
-        };
+        let new = || Rows::new(std::mem::take(&mut self.spare));
+        let mut rows = self.rows.take().unwrap_or_else(new);
         rows.add(&self.shape.encoding, batch)?;
         if rows.size() < CHUNK {
             self.rows = Some(rows);
@@ -132,13 +139,13 @@ impl Chunks {
     }
 
     async fn send(&mut self, rows: Rows) -> Result<()> {
-        let (bytes, count) = rows.finish()?;
+        let (bytes, count) = rows.finish();
         self.sent().await?;
         if count > 0 {
             self.copied += count;
             self.bytes += bytes.len() as u64;
             let columns = self.shape.names();
-            let copy = self.copier.clone().copy(columns, bytes);
+            let copy = self.copier.clone().copy(columns, Bytes::from(bytes));
             self.sending = Some(tokio::spawn(copy.in_current_span()));
         }
         Ok(())
@@ -146,12 +153,14 @@ impl Chunks {
 
     /// Waits for the chunk that is being sent.
     async fn sent(&mut self) -> Result<()> {
-        match self.sending.take() {
-            None => Ok(()),
-            Some(sending) => sending
-                .await
-                .map_err(|error| Error::internal(format!("a copy panicked: {error}")))?,
+        if let Some(sending) = self.sending.take() {
+            let sent = sending.await;
+            let chunk =
+                sent.map_err(|error| Error::internal(format!("a copy panicked: {error}")))??;
+            // Nobody else has it any more, so nothing is copied.
+            self.spare = chunk.into();
         }
+        Ok(())
     }
 
     /// Sends the rest; rows and bytes that the server has.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringViewArray, UInt32Array,
 };
@@ -11,9 +10,15 @@ use datafusion::arrow::datatypes::{
     DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit,
 };
 use datafusion::arrow::error::ArrowError;
-use pgpq::ArrowToPostgresBinaryEncoder;
 
+use super::cells::Cells;
 use crate::error::{Error, Result};
+
+/// What a binary COPY begins with: its signature, no flags, and no more of a header.
+const HEADER: [u8; 19] = *b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+
+/// What it ends with, in place of a row's number of columns.
+const FOOTER: [u8; 2] = (-1_i16).to_be_bytes();
 
 /// How the features of a row are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,15 +75,6 @@ impl Encoding {
         Ok(Self { layout, entity, time, wire: Arc::new(Schema::new(fields)) })
     }
 
-    /// An encoder for some rows.
-    pub(super) fn start(&self) -> Result<Rows> {
-        let mut encoder =
-            ArrowToPostgresBinaryEncoder::try_new(&self.wire).map_err(|error| internal(&error))?;
-        let mut bytes = BytesMut::new();
-        encoder.write_header(&mut bytes).map_err(|error| internal(&error))?;
-        Ok(Rows { encoder, bytes, rows: 0 })
-    }
-
     /// Rows as the table has them.
     fn laid_out(&self, batch: &RecordBatch) -> Result<Vec<RecordBatch>, ArrowError> {
         match self.layout {
@@ -127,14 +123,20 @@ impl Encoding {
     }
 }
 
-/// Rows on their way, encoded.
+/// Rows on their way, as COPY takes them.
 pub(super) struct Rows {
-    encoder: ArrowToPostgresBinaryEncoder,
-    bytes: BytesMut,
-    pub(super) rows: u64,
+    bytes: Vec<u8>,
+    rows: u64,
 }
 
 impl Rows {
+    /// No rows, in memory that may have been used before.
+    pub(super) fn new(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        bytes.extend_from_slice(&HEADER);
+        Self { bytes, rows: 0 }
+    }
+
     /// Adds the rows of a batch.
     pub(super) fn add(&mut self, encoding: &Encoding, batch: &RecordBatch) -> Result<()> {
         let laid_out = encoding.laid_out(batch).map_err(|error| match error {
@@ -143,8 +145,31 @@ impl Rows {
             error => internal(&error),
         })?;
         for batch in laid_out {
-            self.encoder.write_batch(&batch, &mut self.bytes).map_err(|error| internal(&error))?;
+            self.append(&batch)?;
             self.rows += batch.num_rows() as u64;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, batch: &RecordBatch) -> Result<()> {
+        let schema = batch.schema();
+        let columns = batch.columns().iter().zip(schema.fields());
+        let columns = columns.map(|(column, field)| {
+            Cells::of(column)
+                .ok_or_else(|| internal(&format!("{} is {}", field.name(), field.data_type())))
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let width = u16::try_from(columns.len()).map_err(|error| internal(&error))?.to_be_bytes();
+        let about: usize = columns.iter().map(Cells::bytes).sum();
+        self.bytes.reserve(about + batch.num_rows() * width.len() + FOOTER.len());
+        for row in 0..batch.num_rows() {
+            self.bytes.extend_from_slice(&width);
+            for (number, cells) in columns.iter().enumerate() {
+                if let Err(why) = cells.write(row, &mut self.bytes) {
+                    return Err(Error::data(format!("{}: {why}", schema.field(number).name()))
+                        .hint("leave such rows out of the set"));
+                }
+            }
         }
         Ok(())
     }
@@ -154,10 +179,10 @@ impl Rows {
         self.bytes.len()
     }
 
-    /// All of it, as COPY takes it, and the number of rows.
-    pub(super) fn finish(mut self) -> Result<(Bytes, u64)> {
-        self.encoder.write_footer(&mut self.bytes).map_err(|error| internal(&error))?;
-        Ok((self.bytes.freeze(), self.rows))
+    /// All of it, and the number of rows.
+    pub(super) fn finish(mut self) -> (Vec<u8>, u64) {
+        self.bytes.extend_from_slice(&FOOTER);
+        (self.bytes, self.rows)
     }
 }
 
@@ -185,7 +210,7 @@ fn counts(ty: &DataType) -> bool {
 }
 
 /// The type that values are cast to before they are encoded: one that `pg_type` has a column for, and
-/// the encoder writes as that column reads it.
+/// [`Cells`] write as that column reads it.
 fn wire_type(ty: &DataType) -> DataType {
     match ty {
         DataType::Dictionary(_, values) => wire_type(values),

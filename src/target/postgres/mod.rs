@@ -4,6 +4,7 @@
 //! Whoever reads the table sees the old rows or the new ones. A run that dies leaves the table
 //! beside, which the next one drops; a lock of the server keeps runs of one table apart.
 
+mod cells;
 mod chunks;
 mod commit;
 mod encode;
@@ -151,6 +152,7 @@ pub(super) async fn write(
     if done.is_err() {
         server.drop_stage().await;
     }
+    server.release().await;
     done
 }
 

@@ -374,6 +374,17 @@ impl Server {
         }
     }
 
+    /// Lets go of the table, so that the next run need not wait until the server sees that this one is
+    /// gone.
+    pub(super) async fn release(&self) {
+        let work = async {
+            let control = self.control.lock().await;
+            let client = control.as_ref()?;
+            client.execute("SELECT pg_advisory_unlock($1)", &[&self.key]).await.ok()
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), work).await;
+    }
+
     /// Drops the table beside, if the server can be asked; else the next run does it.
     pub(super) async fn drop_stage(&self) {
         let work = async {
