@@ -12,7 +12,7 @@ use datafusion::parquet::errors::{ParquetError, Result};
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::parquet::file::writer::SerializedFileWriter;
 
-use super::floats::{Floats, Hint};
+use super::floats::{Before, Floats};
 use super::press::Press;
 use crate::config::Compression;
 
@@ -28,12 +28,33 @@ pub struct ParquetFile {
     own: Vec<bool>,
     /// Rows of a row group at most.
     most: usize,
-    press: Press,
+    kept: Kept,
     /// The columns of the open row group: one for each leaf.
     open: Vec<Column>,
     rows: usize,
-    /// What each column of the last row group tells of the next.
-    hints: Vec<Hint>,
+}
+
+/// What one file leaves to the next one of its schema: memory, and how its columns are best compressed.
+pub struct Kept {
+    press: Press,
+    /// What the last row group left, for each leaf.
+    columns: Vec<Before>,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").field("columns", &self.columns.len()).finish_non_exhaustive()
+    }
+}
+
+impl Kept {
+    /// For a first file with this compression.
+    ///
+    /// # Errors
+    /// A compressor that cannot be made.
+    pub fn new(compression: Compression) -> Result<Self> {
+        Ok(Self { press: Press::new(compression)?, columns: Vec::new() })
+    }
 }
 
 impl std::fmt::Debug for ParquetFile {
@@ -49,7 +70,7 @@ enum Column {
 
 impl ParquetFile {
     /// An empty file. `own` says which columns are encoded here: columns of floats whose properties
-    /// ask for BYTE_STREAM_SPLIT, without dictionary. `compression` is that of the properties.
+    /// ask for BYTE_STREAM_SPLIT, without dictionary. `kept` has the compression of the properties.
     ///
     /// # Errors
     /// A type that parquet does not have, or a file that cannot be written.
@@ -57,16 +78,15 @@ impl ParquetFile {
         file: Box<dyn Write + Send>,
         schema: SchemaRef,
         properties: WriterProperties,
-        compression: Compression,
         own: Vec<bool>,
+        mut kept: Kept,
     ) -> Result<Self> {
         let most = properties.max_row_group_row_count().unwrap_or(usize::MAX);
         let file = BufWriter::with_capacity(BUFFER, file);
         let writer = ArrowWriter::try_new(file, SchemaRef::clone(&schema), Some(properties))?;
         let (writer, factory) = writer.into_serialized_writer()?;
-        let press = Press::new(compression)?;
-        let (open, hints) = (Vec::new(), Vec::new());
-        Ok(Self { writer, factory, schema, own, most, press, open, rows: 0, hints })
+        kept.columns.resize_with(writer.schema_descr().num_columns(), Before::default);
+        Ok(Self { writer, factory, schema, own, most, kept, open: Vec::new(), rows: 0 })
     }
 
     /// Rows of the open row group.
@@ -102,7 +122,7 @@ impl ParquetFile {
             loop {
                 match next()? {
                     Column::Floats(column) => {
-                        column.append(values, &mut self.press)?;
+                        column.append(values, &mut self.kept.press)?;
                         break;
                     }
                     Column::Other(column) => {
@@ -124,7 +144,7 @@ impl ParquetFile {
     }
 
     /// The columns of a new row group.
-    fn columns(&self) -> Result<Vec<Column>> {
+    fn columns(&mut self) -> Result<Vec<Column>> {
         let group = self.writer.flushed_row_groups().len();
         let leaves = self.writer.schema_descr();
         let compression = self.writer.properties().compression(leaves.column(0).path());
@@ -134,9 +154,9 @@ impl ParquetFile {
                 if !self.own[leaves.get_column_root_idx(leaf)] {
                     return Column::Other(Box::new(other));
                 }
-                let hint = self.hints.get(leaf).copied().unwrap_or_default();
+                let before = std::mem::take(&mut self.kept.columns[leaf]);
                 let column = leaves.column(leaf);
-                Column::Floats(Box::new(Floats::new(column, compression, self.most, hint)))
+                Column::Floats(Box::new(Floats::new(column, compression, self.most, before)))
             })
             .collect())
     }
@@ -147,17 +167,14 @@ impl ParquetFile {
             return Ok(());
         }
         let mut group = self.writer.next_row_group()?;
-        self.hints.clear();
-        for column in self.open.drain(..) {
+        for (column, before) in self.open.drain(..).zip(&mut self.kept.columns) {
             match column {
-                Column::Other(column) => {
-                    column.close()?.append_to_row_group(&mut group)?;
-                    self.hints.push(Hint::default());
-                }
+                Column::Other(column) => column.close()?.append_to_row_group(&mut group)?,
                 Column::Floats(column) => {
-                    let chunk = column.close(&mut self.press)?;
-                    self.hints.push(chunk.hint);
+                    let chunk = column.close(&mut self.kept.press)?;
                     group.append_column(&chunk.bytes, chunk.close)?;
+                    *before = chunk.before;
+                    before.again(chunk.bytes);
                 }
             }
         }
@@ -170,10 +187,11 @@ impl ParquetFile {
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn close(mut self) -> Result<()> {
+    pub fn close(mut self) -> Result<Kept> {
         self.end_group()?;
         let mut file = self.writer.into_inner()?;
-        Ok(file.flush()?)
+        file.flush()?;
+        Ok(self.kept)
     }
 }
 

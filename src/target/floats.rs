@@ -110,16 +110,26 @@ struct Open {
 pub(super) struct Chunk {
     pub(super) bytes: bytes::Bytes,
     pub(super) close: ColumnCloseResult,
-    pub(super) hint: Hint,
+    /// What it leaves, but for its own bytes.
+    pub(super) before: Before,
 }
 
-/// What a chunk tells of the next one of its column.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Hint {
-    /// Bytes.
+/// What a chunk leaves to the next one of its column: memory, and what it tells of it.
+#[derive(Default)]
+pub(super) struct Before {
+    /// Its bytes.
     size: Option<usize>,
     /// How its pages were compressed, if they held enough values to tell.
     way: Option<Way>,
+    page: Vec<u8>,
+    chunk: Vec<u8>,
+}
+
+impl Before {
+    /// Takes the memory of a chunk that was written.
+    pub(super) fn again(&mut self, chunk: bytes::Bytes) {
+        self.chunk = chunk.into();
+    }
 }
 
 /// Whether a column is one that is encoded here.
@@ -133,23 +143,28 @@ impl Floats {
         column: ColumnDescPtr,
         compression: Compression,
         rows: usize,
-        hint: Hint,
+        before: Before,
     ) -> Self {
         let width = match column.physical_type() {
             Type::FLOAT => f32::BYTES,
             _ => f64::BYTES,
         };
         let room = rows.min(PAGE);
-        let bytes = vec![0; LEVELS + width * room];
+        let Before { size, way, page: mut bytes, mut chunk } = before;
+        bytes.resize(LEVELS + width * room, 0);
         // What is never written is never taken from the system; growing would copy what is there.
-        let size = hint.size.map_or(width * rows.min(MOST), |size| size + size / 64);
+        let size = size.unwrap_or(width * rows.min(MOST));
+        chunk.clear();
+        if chunk.capacity() < size {
+            chunk = Vec::with_capacity(size + size / 64);
+        }
         Self {
             column,
             compression,
             open: Open { bytes, width, room, values: 0, rows: 0, known: None },
             range: (f64::INFINITY, f64::NEG_INFINITY),
-            way: hint.way,
-            pages: TrackedWrite::new(Vec::with_capacity(size)),
+            way,
+            pages: TrackedWrite::new(chunk),
             offsets: OffsetIndexBuilder::new(),
             written: Written::default(),
         }
@@ -187,7 +202,7 @@ impl Floats {
         *way = Some(found);
         let page = CompressedPage::new(
             Page::DataPage {
-                buf: pressed,
+                buf: pressed.clone(),
                 num_values: rows as u32,
                 encoding: Encoding::BYTE_STREAM_SPLIT,
                 def_level_encoding: Encoding::RLE,
@@ -197,6 +212,7 @@ impl Floats {
             page.len(),
         );
         let spec = SerializedPageWriter::new(pages).write_page(page)?;
+        press.again(pressed);
         offsets.append_row_count(rows as i64);
         offsets.append_offset_and_size(spec.offset as i64, spec.compressed_size as i32);
         written.pages += 1;
@@ -212,14 +228,14 @@ impl Floats {
         if self.open.rows > 0 {
             self.end_page(press)?;
         }
-        let Self { column, compression, range, way, pages, offsets, written, .. } = self;
+        let Self { column, compression, open, range, way, pages, offsets, written } = self;
         let compression = match way {
             Some(Way::Fast) => Compression::LZ4_RAW,
             _ => compression,
         };
         let bytes = pages.into_inner()?;
         let telling = 2 * written.nulls <= written.rows && written.rows >= TELLING;
-        let hint = Hint { size: Some(bytes.len()), way: way.filter(|_| telling) };
+        let way = way.filter(|_| telling);
         let nulls = Some(written.nulls as u64);
         // As the format asks: NaN is not counted, and a zero at the end of a range has the sign
         // that includes both zeros.
@@ -255,7 +271,8 @@ impl Floats {
             column_index: None,
             offset_index: Some(offsets.build()),
         };
-        Ok(Chunk { bytes: bytes.into(), close, hint })
+        let before = Before { size: Some(bytes.len()), way, page: open.bytes, chunk: Vec::new() };
+        Ok(Chunk { bytes: bytes.into(), close, before })
     }
 }
 
@@ -422,26 +439,31 @@ mod tests {
 
     use super::*;
     use crate::config;
-    use crate::target::file::ParquetFile;
+    use crate::target::file::{Kept, ParquetFile};
 
     /// Writes columns and reads them again.
     fn through(columns: &[(&str, ArrayRef)], codec: config::Compression, group: usize) -> File {
         let fields = columns.iter().map(|(name, column)| (*name, Arc::clone(column)));
         let batch = RecordBatch::try_from_iter(fields).unwrap();
-        let file = tempfile::NamedTempFile::new().unwrap();
         let properties = WriterProperties::builder()
             .set_compression(crate::target::part::codec(codec))
             .set_max_row_group_row_count(Some(group))
             .build();
-        let schema = batch.schema();
         let own = vec![true; columns.len()];
-        let mut writer =
-            ParquetFile::new(Box::new(file.reopen().unwrap()), schema, properties, codec, own)
-                .unwrap();
-        for from in (0..batch.num_rows()).step_by(7_001) {
-            writer.write(&batch.slice(from, 7_001.min(batch.num_rows() - from))).unwrap();
-        }
-        writer.close().unwrap();
+        let write = |rows: &RecordBatch, kept: Kept| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let handle = Box::new(file.reopen().unwrap());
+            let (properties, own) = (properties.clone(), own.clone());
+            let mut writer =
+                ParquetFile::new(handle, rows.schema(), properties, own, kept).unwrap();
+            for from in (0..rows.num_rows()).step_by(7_001) {
+                writer.write(&rows.slice(from, 7_001.min(rows.num_rows() - from))).unwrap();
+            }
+            (file, writer.close().unwrap())
+        };
+        // In memory that another file has used.
+        let (_, kept) = write(&batch.slice(0, batch.num_rows() / 2), Kept::new(codec).unwrap());
+        let (file, _) = write(&batch, kept);
         let reader = ParquetRecordBatchReaderBuilder::try_new(file.reopen().unwrap()).unwrap();
         let read: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
         let schema = read[0].schema();

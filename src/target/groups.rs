@@ -3,7 +3,7 @@
 use datafusion::arrow::array::RecordBatch;
 use datafusion::parquet::errors::Result;
 
-use super::file::ParquetFile;
+use super::file::{Kept, ParquetFile};
 
 /// Rows of a row group, if no memory limit asks for fewer. Every worker holds one group until it is
 /// written.
@@ -72,7 +72,7 @@ impl Groups {
     }
 
     /// Ends the file.
-    pub(super) fn close(mut self) -> Result<()> {
+    pub(super) fn close(mut self) -> Result<Kept> {
         self.release()?;
         self.file.close()
     }
@@ -109,9 +109,9 @@ mod tests {
         let properties =
             WriterProperties::builder().set_max_row_group_row_count(Some(ROW_GROUP)).build();
         let handle = Box::new(file.reopen().unwrap());
-        let own = vec![false];
+        let kept = Kept::new(Compression::None).unwrap();
         let written =
-            ParquetFile::new(handle, batch.schema(), properties, Compression::None, own).unwrap();
+            ParquetFile::new(handle, batch.schema(), properties, vec![false], kept).unwrap();
         let mut groups = Groups::new(written, ROW_GROUP);
         for from in (0..all.len()).step_by(size) {
             let to = (from + size).min(all.len());

@@ -32,7 +32,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{FileKind, Location, ObjectUrl, PgLocation, Record, SymbolRange, records};
 
 pub use audit::{Check, Rule};
-pub use file::ParquetFile;
+pub use file::{Kept, ParquetFile};
 pub use parquet::notes;
 pub use postgres::PgTarget;
 pub use progress::Progress;

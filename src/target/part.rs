@@ -24,7 +24,7 @@ use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties}
 use datafusion::parquet::schema::types::ColumnPath;
 use tokio::task::JoinSet;
 
-use super::file::ParquetFile;
+use super::file::{Kept, ParquetFile};
 use super::floats;
 use super::groups::{Groups, ROW_GROUP};
 use super::objects::{Upload, Uploads};
@@ -300,6 +300,8 @@ pub(super) struct PartWriter {
     number: usize,
     shape: Arc<Shape>,
     open: Option<Open>,
+    /// What the last file left.
+    kept: Option<Kept>,
     /// The entity of the last row.
     last: Option<ArrayRef>,
     files: Vec<RecordFile>,
@@ -336,7 +338,7 @@ async fn fewer(flushed: &mut JoinSet<Result<()>>, most: usize) -> Result<()> {
 impl PartWriter {
     pub(super) fn new(destination: &Destination, number: usize, shape: Arc<Shape>) -> Self {
         let (destination, files, flushed) = (destination.clone(), Vec::new(), JoinSet::new());
-        Self { destination, number, shape, open: None, last: None, files, flushed }
+        Self { destination, number, shape, open: None, kept: None, last: None, files, flushed }
     }
 
     /// Lets what was written go on its way; it waits while too much of it is.
@@ -409,6 +411,7 @@ impl PartWriter {
                 folder,
                 &self.shape,
                 &rows,
+                self.kept.take(),
             )?),
         };
         let symbols = batch.column(self.shape.entity);
@@ -425,7 +428,8 @@ impl PartWriter {
         let Some(open) = self.open.take() else { return Ok(()) };
         let Open { groups, out, below, rows, .. } = open;
         let destination = self.destination.clone();
-        groups.close().map_err(|error| destination.unwritable(&below, &error))?;
+        let kept = groups.close().map_err(|error| destination.unwritable(&below, &error))?;
+        self.kept = Some(kept);
         let path = below.clone();
         let bytes = match out {
             Out::File(file) => {
@@ -478,6 +482,7 @@ fn start_file(
     folder: &str,
     shape: &Shape,
     first: &RecordBatch,
+    kept: Option<Kept>,
 ) -> Result<Open> {
     // The run is in the name: a reader that listed the old state finds its files or none of them.
     let name = format!("part-{}-{part:04}-{file:04}.parquet", shape.run);
@@ -496,7 +501,9 @@ fn start_file(
         }
         own.push(floats::served(field.data_type()) && !few);
     }
-    let file = ParquetFile::new(writer, schema, properties.build(), shape.compression, own)
+    let file = kept
+        .map_or_else(|| Kept::new(shape.compression), Ok)
+        .and_then(|kept| ParquetFile::new(writer, schema, properties.build(), own, kept))
         .map_err(|error| destination.unwritable(&below, &error))?;
     let groups = Groups::new(file, shape.group.0);
     Ok(Open { groups, out, last: None, below, folder: folder.to_string(), rows: 0 })

@@ -19,6 +19,8 @@ use crate::config::Compression;
 /// Compresses pages one after the other.
 pub(super) struct Press {
     codec: Codec,
+    /// Room for a page.
+    out: Vec<u8>,
     /// Room for a part of a page.
     part: Vec<u8>,
 }
@@ -70,11 +72,11 @@ impl Press {
                 Codec::Zstd { zstd: Box::new(compressor), auto }
             }
         };
-        Ok(Self { codec, part: Vec::new() })
+        Ok(Self { codec, out: Vec::new(), part: Vec::new() })
     }
 
     /// The compressed page, and how it was compressed. A page is its first `head` bytes and then
-    /// streams of equal length. Without a `way`, all are tried.
+    /// streams of equal length. Without a `way`, all are tried. [`Press::again`] takes its memory.
     pub(super) fn page(
         &mut self,
         page: &[u8],
@@ -82,7 +84,8 @@ impl Press {
         streams: usize,
         way: Option<Way>,
     ) -> Result<(Bytes, Way)> {
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
         match &mut self.codec {
             Codec::None => out.extend(page),
             Codec::Lz4 => fast(page, &mut out)?,
@@ -109,6 +112,11 @@ impl Press {
             }
         }
         Ok((out.into(), Way::Whole))
+    }
+
+    /// Takes the memory of a page that was written.
+    pub(super) fn again(&mut self, page: Bytes) {
+        self.out = page.into();
     }
 }
 
