@@ -73,7 +73,8 @@ class Bench:
             "runs": {
                 tool: {key: [costs[key] for costs in each[WARM_UP:]] for key in each[0]} for tool, each in runs.items()
             },
-            "floor": floor[WARM_UP:],
+            "floor": [seconds for seconds, _ in floor[WARM_UP:]],
+            "flushed": [seconds for _, seconds in floor[WARM_UP:]],
             "absent": absent,
             "agreement": self.agreement(name, folder, list(runs)),
         }
@@ -89,7 +90,7 @@ class Bench:
         return {**costs, "size": measure.parquet_size(out)}
 
     def floor(self, name, folder, paths):
-        """The seconds to scan the bars and to write windrow's columns without computing them."""
+        """The seconds to scan the bars and to write windrow's columns without computing them; and to flush them, too."""
         program, features = os.environ.get("WINDROW_FLOOR"), folder / file_name("windrow")
         if not program or not features.exists():
             return []
@@ -97,7 +98,8 @@ class Bench:
         shutil.rmtree(out, ignore_errors=True)
         try:
             _, printed = measure.run([program, paths["bars"], features, out, str(paths["threads"])], folder)
-            return [float(printed)]
+            seconds, flushed = map(float, printed.split())
+            return [(seconds, flushed)]
         except (measure.Failed, ValueError) as error:
             self.fail(f"{name}: floor: {error}")
             return []

@@ -51,8 +51,12 @@ def floor(result, ours):
     """How windrow stands to the scan and the write alone."""
     if not result["floor"]:
         return ["- floor: not built"]
-    ratio = f"; windrow takes {number(ours['seconds'] / median(result['floor']))} times as long" if ours else ""
-    return [f"- floor: {spread(result['floor'])} seconds{ratio}"]
+
+    def line(what, seconds):
+        ratio = f"; windrow takes {number(ours['seconds'] / median(seconds))} times as long" if ours else ""
+        return f"- {what}: {spread(seconds)} seconds{ratio}"
+
+    return [line("floor", result["floor"]), line("floor, flushed to the disk as a run is", result["flushed"])]
 
 
 def remarks(result):
