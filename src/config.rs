@@ -3,6 +3,7 @@
 //! One table of keys drives the file, the environment's names and every message. This room opens
 //! no source and no target; to it a location is text.
 
+mod stores;
 pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result, did_you_mean, nearest};
+pub use stores::{STORE_SCHEMES, StoreConfig, StoreKey};
 use yaml::{Key, Node, Value};
 
 /// The name of the file that is looked for upwards from the working directory.
@@ -102,42 +104,6 @@ pub struct SourceConfig {
     pub duplicates: Duplicates,
 }
 
-/// What the file says of an object store: keys of docs/object-stores.md and their values.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct StoreConfig(BTreeMap<&'static str, String>);
-
-impl fmt::Debug for StoreConfig {
-    /// Without values, for some are secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-impl StoreConfig {
-    /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str)
-    }
-
-    /// All keys with their values.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (*key, value.as_str()))
-    }
-
-    /// These keys, but for those that another has, which speaks of less.
-    #[must_use]
-    pub fn with(&self, other: &Self) -> Self {
-        let mut all = self.0.clone();
-        all.extend(other.0.iter().map(|(key, value)| (*key, value.clone())));
-        Self(all)
-    }
-
-    /// Whether a key that is true or false is true; None if it is not there.
-    pub fn flag(&self, key: &str) -> Option<bool> {
-        self.get(key).map(|text| text == "true")
-    }
-}
-
 /// What to do with conflicting rows of one symbol and time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Duplicates {
@@ -177,7 +143,7 @@ enum Setting {
 const KEYS: [(&str, Setting); 10] = [
     ("sources", Setting::Mapping(take_sources)),
     ("targets", Setting::Mapping(take_targets)),
-    ("stores", Setting::Mapping(take_stores)),
+    ("stores", Setting::Mapping(stores::take)),
     ("batch_size", Setting::Single(take_batch_size, "1024 to 1048576 rows")),
     ("parallel_workers", Setting::Single(take_parallel_workers, "1 to 1024 threads")),
     ("timeout_seconds", Setting::Single(take_timeout, "0.001 to 31536000 seconds")),
@@ -195,27 +161,6 @@ const KEYS: [(&str, Setting); 10] = [
 
 /// Every key of a source. `bar_time` is refused by name.
 const SOURCE_KEYS: [&str; 5] = ["location", "entity", "time", "duplicates", "bar_time"];
-
-/// Every key of an object store, the schemes that know it, and whether it is true or false.
-const STORE_KEYS: [(&str, &[&str], bool); 14] = [
-    ("endpoint", &["s3", "gs", "az"], false),
-    ("allow_http", &["s3", "gs", "az"], true),
-    ("anonymous", &["s3", "gs", "az"], true),
-    ("region", &["s3"], false),
-    ("path_style", &["s3"], true),
-    ("profile", &["s3"], false),
-    ("access_key_id", &["s3"], false),
-    ("secret_access_key", &["s3"], false),
-    ("session_token", &["s3"], false),
-    ("service_account", &["gs"], false),
-    ("account", &["az"], false),
-    ("access_key", &["az"], false),
-    ("sas_token", &["az"], false),
-    ("emulator", &["az"], true),
-];
-
-/// The schemes of object stores.
-pub const STORE_SCHEMES: [&str; 3] = ["s3", "gs", "az"];
 
 impl Default for Config {
     fn default() -> Self {
@@ -450,40 +395,6 @@ fn take_targets(config: &mut Config, node: &Node, around: &Around<'_>) -> Result
     Ok(())
 }
 
-fn take_stores(config: &mut Config, node: &Node, around: &Around<'_>) -> Result<()> {
-    for (key, value) in node.entries("stores")? {
-        let url = key.text.trim_end_matches('/');
-        let (scheme, bucket) = url.split_once(':').unwrap_or((url, ""));
-        let bucket = bucket.trim_start_matches('/');
-        if !STORE_SCHEMES.contains(&scheme) || bucket.contains('/') {
-            return Err(key.error(format!("{} is no object store", key.text)).hint(
-                "write s3://BUCKET, gs://BUCKET or az://CONTAINER, or s3:// for every bucket",
-            ));
-        }
-        let mut store = StoreConfig::default();
-        for (word, value) in value.entries(&key.text)? {
-            let what = format!("{} of {}", word.text, key.text);
-            let fits = |known: &&(&str, &[&str], bool)| known.1.contains(&scheme);
-            let known = STORE_KEYS.iter().filter(fits);
-            let Some((name, _, flag)) = known.clone().find(|known| known.0 == word.text) else {
-                let hint = did_you_mean(&word.text, "keys", known.map(|known| known.0));
-                return Err(word.error(format!("unknown key {what}")).hint(hint));
-            };
-            let text = match flag {
-                true => value.scalar(&what)?,
-                // A file of a secret often ends with a line break.
-                false => filled_in(&what, value, around.env)?.trim().to_string(),
-            };
-            if *flag && !["true", "false"].contains(&text.as_str()) {
-                return Err(value.error(wrong(&what, &text, "true or false")));
-            }
-            store.0.insert(name, text);
-        }
-        config.stores.insert(format!("{scheme}://{bucket}"), store);
-    }
-    Ok(())
-}
-
 /// A name that SQL can write without quotes.
 fn identifier<'a>(key: &'a Key, what: &str) -> Result<&'a str> {
     let name = key.text.as_str();
@@ -587,7 +498,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
 mod tests {
     use super::*;
 
-    fn load(text: &str, env: &[(&str, &str)]) -> Result<Config> {
+    pub(super) fn load(text: &str, env: &[(&str, &str)]) -> Result<Config> {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(FILE), text).unwrap();
         let lookup = |name: &str| {
@@ -644,27 +555,9 @@ mod tests {
     }
 
     #[test]
-    fn stores() {
-        let env = [("LAB", " s3cret\n")];
-        let text = "stores:\n  's3://': {endpoint: https://h, path_style: true}\n  \
-                    s3://lab/: {secret_access_key: '${LAB}', path_style: false}\n  az://x: {emulator: true}\n";
-        let config = load(text, &env).unwrap();
-        let both = config.stores["s3://"].with(&config.stores["s3://lab"]);
-        assert_eq!(both.get("secret_access_key"), Some("s3cret"));
-        assert_eq!(
-            (both.get("endpoint"), both.flag("path_style")),
-            (Some("https://h"), Some(false))
-        );
-        assert_eq!(format!("{both:?}"), r#"{"endpoint", "path_style", "secret_access_key"}"#);
-        assert_eq!(config.stores["az://x"].flag("emulator"), Some(true));
-        let told = |text: &str| load(text, &env).unwrap_err().to_string();
-        assert!(told("stores: {ftp://x: {}}").contains("ftp://x is no object store"));
-        assert!(told("stores: {s3://x/y: {}}").contains("s3://x/y is no object store"));
-        let odd = told("stores: {gs://x: {region: y}}");
-        assert!(odd.contains("unknown key region of gs://x; keys: endpoint, allow_http"), "{odd}");
-        let flag = told("stores: {s3://x: {anonymous: yes}}");
-        assert!(flag.contains("anonymous of s3://x is yes, expected true or false"), "{flag}");
-        let list = load("sources: {bars: ['https://h/a.csv', 'http://h/b.csv']}", &env).unwrap();
+    fn lists_of_web_addresses() {
+        let told = |text: &str| load(text, &[]).unwrap_err().to_string();
+        let list = load("sources: {bars: ['https://h/a.csv', 'http://h/b.csv']}", &[]).unwrap();
         assert_eq!(list.sources["bars"].location, "https://h/a.csv,http://h/b.csv");
         assert!(
             told("sources: {bars: [a.csv, b.csv]}").contains("something else than web addresses")

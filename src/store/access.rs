@@ -17,7 +17,7 @@ use super::http::Connector;
 use super::objects::Objects;
 use super::retry::Retry;
 use super::url::ObjectUrl;
-use crate::config::{Config, StoreConfig};
+use crate::config::{Config, StoreConfig, StoreKey};
 use crate::error::{Error, Result};
 
 /// How to reach what is not on this machine. What was reached stays open for as long as it lives.
@@ -126,7 +126,7 @@ impl Build<'_> {
             .hint("correct its keys under stores in windrow.yaml, or the environment")
     }
 
-    fn get(&self, key: &str) -> Option<&str> {
+    fn get(&self, key: StoreKey) -> Option<&str> {
         self.settings.get(key).filter(|value| !value.is_empty())
     }
 
@@ -134,7 +134,7 @@ impl Build<'_> {
     fn check(&self, endpoint: Option<&str>, allow_http: bool) -> Result<()> {
         for (key, value) in self.settings.iter() {
             super::location::all_set(value)?;
-            self.is_plain(key, value)?;
+            self.is_plain(&key.to_string(), value)?;
         }
         let host = endpoint.map(|endpoint| endpoint.split_once("://"));
         if let (Some(endpoint), Some(parts)) = (endpoint, host)
@@ -193,7 +193,8 @@ impl Build<'_> {
     }
 
     async fn s3(&self) -> Result<object_store::aws::AmazonS3> {
-        let own = ["access_key_id", "secret_access_key"].map(|key| self.get(key).is_some());
+        let own =
+            [StoreKey::AccessKeyId, StoreKey::SecretAccessKey].map(|key| self.get(key).is_some());
         if own[0] != own[1] {
             return Err(Error::usage(format!(
                 "{}: access_key_id and secret_access_key belong together",
@@ -201,7 +202,7 @@ impl Build<'_> {
             ))
             .hint("set both under stores in windrow.yaml, or neither"));
         }
-        let named = own[0] || self.get("profile").is_some();
+        let named = own[0] || self.get(StoreKey::Profile).is_some();
         let mut builder = self.s3_environment(!named)?.with_bucket_name(self.url.bucket());
         let env = |key| builder.get_config_value(&key).filter(|value| !value.is_empty());
         let keys = env(AmazonS3ConfigKey::AccessKeyId).is_some();
@@ -217,7 +218,7 @@ impl Build<'_> {
             env(AmazonS3ConfigKey::S3Endpoint).or_else(|| env(AmazonS3ConfigKey::Endpoint));
         let http = env(AmazonS3ConfigKey::Client(object_store::ClientConfigKey::AllowHttp));
         // What is asked for by name comes first, then keys, then roles, then the usual profile.
-        let profile = match (self.get("profile"), std::env::var("AWS_PROFILE").ok()) {
+        let profile = match (self.get(StoreKey::Profile), std::env::var("AWS_PROFILE").ok()) {
             _ if own[0] => None,
             (Some(name), _) => Some(Profile::read(name)?),
             (None, Some(name)) if !name.is_empty() && !keys => Some(Profile::read(&name)?),
@@ -226,31 +227,31 @@ impl Build<'_> {
         };
         let of_profile = |key: &str| profile.as_ref().and_then(|profile| profile.get(key));
         let endpoint = self
-            .get("endpoint")
+            .get(StoreKey::Endpoint)
             .map(str::to_string)
             .or(endpoint)
             .or_else(|| of_profile("endpoint_url"));
         let allow_http =
-            self.settings.flag("allow_http").unwrap_or(http.as_deref() == Some("true"));
+            self.settings.flag(StoreKey::AllowHttp).unwrap_or(http.as_deref() == Some("true"));
         self.check(endpoint.as_deref(), allow_http)?;
         if let Some(profile) = &profile {
             builder = profile.apply(builder)?;
         }
         let keys = [
-            ("access_key_id", AmazonS3ConfigKey::AccessKeyId),
-            ("secret_access_key", AmazonS3ConfigKey::SecretAccessKey),
-            ("session_token", AmazonS3ConfigKey::Token),
+            (StoreKey::AccessKeyId, AmazonS3ConfigKey::AccessKeyId),
+            (StoreKey::SecretAccessKey, AmazonS3ConfigKey::SecretAccessKey),
+            (StoreKey::SessionToken, AmazonS3ConfigKey::Token),
         ];
         for (key, known) in keys {
             if let Some(value) = self.get(key) {
                 builder = builder.with_config(known, value);
             }
         }
-        if let Some(anonymous) = self.settings.flag("anonymous") {
+        if let Some(anonymous) = self.settings.flag(StoreKey::Anonymous) {
             builder = builder.with_skip_signature(anonymous);
         }
         let region = match self
-            .get("region")
+            .get(StoreKey::Region)
             .map(str::to_string)
             .or(region)
             .or_else(|| of_profile("region"))
@@ -263,7 +264,7 @@ impl Build<'_> {
                 asked.unwrap_or_else(|_| "us-east-1".to_string())
             }
         };
-        let virtual_host = match self.settings.flag("path_style") {
+        let virtual_host = match self.settings.flag(StoreKey::PathStyle) {
             Some(path_style) => !path_style,
             None => endpoint.is_none() && !self.url.bucket().contains('.'),
         };
@@ -287,17 +288,17 @@ impl Build<'_> {
     }
 
     fn gs(&self) -> Result<GoogleCloudStorageBuilder> {
-        let endpoint = self.get("endpoint");
-        let allow_http = self.settings.flag("allow_http").unwrap_or(false);
+        let endpoint = self.get(StoreKey::Endpoint);
+        let allow_http = self.settings.flag(StoreKey::AllowHttp).unwrap_or(false);
         self.check(endpoint, allow_http)?;
         let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(self.url.bucket());
         if let Some(endpoint) = endpoint {
             builder = builder.with_base_url(endpoint);
         }
-        if let Some(file) = self.get("service_account") {
+        if let Some(file) = self.get(StoreKey::ServiceAccount) {
             builder = builder.with_service_account_path(file);
         }
-        if let Some(anonymous) = self.settings.flag("anonymous") {
+        if let Some(anonymous) = self.settings.flag(StoreKey::Anonymous) {
             builder = builder.with_skip_signature(anonymous);
         }
         Ok(builder
@@ -307,23 +308,23 @@ impl Build<'_> {
     }
 
     fn az(&self) -> Result<MicrosoftAzureBuilder> {
-        let endpoint = self.get("endpoint");
-        let emulator = self.settings.flag("emulator").unwrap_or(false);
-        let allow_http = self.settings.flag("allow_http").unwrap_or(emulator);
+        let endpoint = self.get(StoreKey::Endpoint);
+        let emulator = self.settings.flag(StoreKey::Emulator).unwrap_or(false);
+        let allow_http = self.settings.flag(StoreKey::AllowHttp).unwrap_or(emulator);
         self.check(endpoint, allow_http)?;
         let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(self.url.bucket());
         let keys = [
-            ("account", AzureConfigKey::AccountName),
-            ("access_key", AzureConfigKey::AccessKey),
-            ("sas_token", AzureConfigKey::SasKey),
-            ("endpoint", AzureConfigKey::Endpoint),
+            (StoreKey::Account, AzureConfigKey::AccountName),
+            (StoreKey::AccessKey, AzureConfigKey::AccessKey),
+            (StoreKey::SasToken, AzureConfigKey::SasKey),
+            (StoreKey::Endpoint, AzureConfigKey::Endpoint),
         ];
         for (key, known) in keys {
             if let Some(value) = self.get(key) {
                 builder = builder.with_config(known, value);
             }
         }
-        if let Some(anonymous) = self.settings.flag("anonymous") {
+        if let Some(anonymous) = self.settings.flag(StoreKey::Anonymous) {
             builder = builder.with_skip_signature(anonymous);
         }
         if emulator {

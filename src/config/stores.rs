@@ -1,0 +1,184 @@
+//! How object stores are reached: what `stores` in the file says of them, and every word it may use.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::yaml::Node;
+use super::{Around, Config, filled_in, wrong};
+use crate::error::{Result, did_you_mean};
+
+/// The schemes of object stores.
+pub const STORE_SCHEMES: [&str; 3] = ["s3", "gs", "az"];
+
+/// What can be said of an object store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)] // docs/object-stores.md says what each does; a test holds it to that.
+pub enum StoreKey {
+    Endpoint,
+    AllowHttp,
+    Anonymous,
+    Region,
+    PathStyle,
+    Profile,
+    AccessKeyId,
+    SecretAccessKey,
+    SessionToken,
+    ServiceAccount,
+    Account,
+    AccessKey,
+    SasToken,
+    Emulator,
+}
+
+/// A key as the file has it.
+struct Word {
+    key: StoreKey,
+    name: &'static str,
+    /// The schemes that know it.
+    of: &'static [&'static str],
+    /// Whether it is true or false.
+    flag: bool,
+}
+
+const fn word(key: StoreKey, name: &'static str, of: &'static [&'static str]) -> Word {
+    Word { key, name, of, flag: false }
+}
+
+const fn flag(key: StoreKey, name: &'static str, of: &'static [&'static str]) -> Word {
+    Word { key, name, of, flag: true }
+}
+
+/// Every key, in the order in which messages list them.
+const WORDS: [Word; 14] = [
+    word(StoreKey::Endpoint, "endpoint", &STORE_SCHEMES),
+    flag(StoreKey::AllowHttp, "allow_http", &STORE_SCHEMES),
+    flag(StoreKey::Anonymous, "anonymous", &STORE_SCHEMES),
+    word(StoreKey::Region, "region", &["s3"]),
+    flag(StoreKey::PathStyle, "path_style", &["s3"]),
+    word(StoreKey::Profile, "profile", &["s3"]),
+    word(StoreKey::AccessKeyId, "access_key_id", &["s3"]),
+    word(StoreKey::SecretAccessKey, "secret_access_key", &["s3"]),
+    word(StoreKey::SessionToken, "session_token", &["s3"]),
+    word(StoreKey::ServiceAccount, "service_account", &["gs"]),
+    word(StoreKey::Account, "account", &["az"]),
+    word(StoreKey::AccessKey, "access_key", &["az"]),
+    word(StoreKey::SasToken, "sas_token", &["az"]),
+    flag(StoreKey::Emulator, "emulator", &["az"]),
+];
+
+impl fmt::Display for StoreKey {
+    /// As the file has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = WORDS.iter().find(|word| word.key == *self);
+        f.write_str(word.map_or("", |word| word.name))
+    }
+}
+
+/// What the file says of an object store.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct StoreConfig(BTreeMap<StoreKey, String>);
+
+impl fmt::Debug for StoreConfig {
+    /// Without values, for some are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl StoreConfig {
+    /// The value of a key.
+    pub fn get(&self, key: StoreKey) -> Option<&str> {
+        self.0.get(&key).map(String::as_str)
+    }
+
+    /// All keys with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (StoreKey, &str)> {
+        self.0.iter().map(|(key, value)| (*key, value.as_str()))
+    }
+
+    /// These keys, but for those that another has, which speaks of less.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let mut all = self.0.clone();
+        all.extend(other.0.iter().map(|(key, value)| (*key, value.clone())));
+        Self(all)
+    }
+
+    /// Whether a key that is true or false is true; None if it is not there.
+    pub fn flag(&self, key: StoreKey) -> Option<bool> {
+        self.get(key).map(|text| text == "true")
+    }
+}
+
+/// Reads `stores`.
+pub(super) fn take(config: &mut Config, node: &Node, around: &Around<'_>) -> Result<()> {
+    for (key, value) in node.entries("stores")? {
+        let url = key.text.trim_end_matches('/');
+        let (scheme, bucket) = url.split_once(':').unwrap_or((url, ""));
+        let bucket = bucket.trim_start_matches('/');
+        if !STORE_SCHEMES.contains(&scheme) || bucket.contains('/') {
+            return Err(key.error(format!("{} is no object store", key.text)).hint(
+                "write s3://BUCKET, gs://BUCKET or az://CONTAINER, or s3:// for every bucket",
+            ));
+        }
+        let mut store = StoreConfig::default();
+        for (text, value) in value.entries(&key.text)? {
+            let what = format!("{} of {}", text.text, key.text);
+            let known = WORDS.iter().filter(|word| word.of.contains(&scheme));
+            let Some(word) = known.clone().find(|word| word.name == text.text) else {
+                let hint = did_you_mean(&text.text, "keys", known.map(|word| word.name));
+                return Err(text.error(format!("unknown key {what}")).hint(hint));
+            };
+            let said = match word.flag {
+                true => value.scalar(&what)?,
+                // A file of a secret often ends with a line break.
+                false => filled_in(&what, value, around.env)?.trim().to_string(),
+            };
+            if word.flag && !["true", "false"].contains(&said.as_str()) {
+                return Err(value.error(wrong(&what, &said, "true or false")));
+            }
+            store.0.insert(word.key, said);
+        }
+        config.stores.insert(format!("{scheme}://{bucket}"), store);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::load;
+    use super::*;
+
+    #[test]
+    fn stores() {
+        let env = [("LAB", " s3cret\n")];
+        let text = "stores:\n  's3://': {endpoint: https://h, path_style: true}\n  \
+                    s3://lab/: {secret_access_key: '${LAB}', path_style: false}\n  az://x: {emulator: true}\n";
+        let config = load(text, &env).unwrap();
+        let both = config.stores["s3://"].with(&config.stores["s3://lab"]);
+        assert_eq!(both.get(StoreKey::SecretAccessKey), Some("s3cret"));
+        assert_eq!(both.get(StoreKey::Endpoint), Some("https://h"));
+        assert_eq!(both.flag(StoreKey::PathStyle), Some(false));
+        assert_eq!(format!("{both:?}"), "{Endpoint, PathStyle, SecretAccessKey}");
+        assert_eq!(config.stores["az://x"].flag(StoreKey::Emulator), Some(true));
+        let told = |text: &str| load(text, &env).unwrap_err().to_string();
+        assert!(told("stores: {ftp://x: {}}").contains("ftp://x is no object store"));
+        assert!(told("stores: {s3://x/y: {}}").contains("s3://x/y is no object store"));
+        let odd = told("stores: {gs://x: {region: y}}");
+        assert!(odd.contains("unknown key region of gs://x; keys: endpoint, allow_http"), "{odd}");
+        let flag = told("stores: {s3://x: {anonymous: yes}}");
+        assert!(flag.contains("anonymous of s3://x is yes, expected true or false"), "{flag}");
+    }
+
+    #[test]
+    fn the_documentation_has_every_key() {
+        let rows = include_str!("../../docs/object-stores.md").lines();
+        let rows: Vec<&str> = rows.filter(|line| line.starts_with("| `")).collect();
+        for word in &WORDS {
+            let said = rows.iter().find(|row| row.contains(&format!("`{}`", word.name)));
+            let of = said.and_then(|row| row.split('|').nth(2)).unwrap_or_default().trim();
+            let of = if of == "all" { STORE_SCHEMES.join(", ") } else { of.to_string() };
+            assert_eq!(of, word.of.join(", "), "{}", word.name);
+        }
+    }
+}
