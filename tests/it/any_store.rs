@@ -6,7 +6,8 @@ use std::process::Stdio;
 
 use futures::TryStreamExt;
 use object_store::ObjectStore;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
 
 use super::kill::{SET, args};
 use super::store::Store;
@@ -15,16 +16,31 @@ use super::support::{Bars, ok, rows, run, windrow};
 /// A bucket of a server, and what windrow.yaml says of it.
 struct Place {
     _server: Option<Store>,
+    /// Its URL.
     bucket: String,
     yaml: String,
-    client: AmazonS3,
+    client: Box<dyn ObjectStore>,
     /// Whether the server looks whether an object is there before it writes one.
     conditional: bool,
 }
 
 impl Place {
-    /// `WINDROW_TEST_S3` is `ENDPOINT KEY SECRET BUCKET`; without it the server is ours.
+    /// `WINDROW_TEST_S3` is `ENDPOINT KEY SECRET BUCKET`, `WINDROW_TEST_AZURITE` a container of Azurite;
+    /// without them the server is ours.
     fn find() -> Self {
+        if let Ok(container) = std::env::var("WINDROW_TEST_AZURITE") {
+            let client = MicrosoftAzureBuilder::new()
+                .with_use_emulator(true)
+                .with_container_name(&container)
+                .build();
+            return Self {
+                _server: None,
+                yaml: format!("stores:\n  az://{container}: {{emulator: true}}\n"),
+                bucket: format!("az://{container}"),
+                client: Box::new(client.unwrap()),
+                conditional: true,
+            };
+        }
         let given = std::env::var("WINDROW_TEST_S3").ok();
         let server = given.is_none().then(Store::start);
         let own =
@@ -45,7 +61,8 @@ impl Place {
             .build()
             .unwrap();
         let conditional = std::env::var("WINDROW_TEST_S3_CONDITIONS").as_deref() != Ok("ignored");
-        Self { _server: server, bucket: bucket.to_string(), yaml, client, conditional }
+        let (bucket, client) = (format!("s3://{bucket}"), Box::new(client));
+        Self { _server: server, bucket, yaml, client, conditional }
     }
 
     fn keys(&self, prefix: &str) -> Vec<String> {
@@ -92,7 +109,7 @@ fn any_store_holds_the_old_state_or_the_new_one() {
     std::fs::write(folder.join("set.sql"), SET).unwrap();
     std::fs::write(folder.join("windrow.yaml"), &place.yaml).unwrap();
     let name = format!("test-{}", std::process::id());
-    let job = Job { folder, target: format!("s3://{}/{name}/f", place.bucket) };
+    let job = Job { folder, target: format!("{}/{name}/f", place.bucket) };
     let told = job.run(1);
     assert_eq!(told.contains("writes over what is there"), !place.conditional, "{told}");
     assert_eq!(job.state(), ["1.0,120000"]);
@@ -130,7 +147,7 @@ fn any_store_holds_the_old_state_or_the_new_one() {
     let records = keys.iter().filter(|key| key.ends_with(".json")).count();
     assert_eq!(files + records, keys.len(), "{keys:?}");
     // Everything of it goes through an upload of several parts, too.
-    ok(folder, &["compact", &job.target, &format!("s3://{}/{name}/c", place.bucket)]);
+    ok(folder, &["compact", &job.target, &format!("{}/{name}/c", place.bucket)]);
     let keys: Vec<object_store::path::Path> =
         place.keys(&name).into_iter().map(object_store::path::Path::from).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
