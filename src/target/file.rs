@@ -8,9 +8,11 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_writer::{
     ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
 };
+use datafusion::parquet::basic;
 use datafusion::parquet::errors::{ParquetError, Result};
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::parquet::file::writer::SerializedFileWriter;
+use datafusion::parquet::schema::types::ColumnPath;
 
 use super::floats::{Before, Floats};
 use super::press::Press;
@@ -26,6 +28,8 @@ pub struct ParquetFile {
     schema: SchemaRef,
     /// The columns that are encoded here.
     own: Vec<bool>,
+    /// What those are compressed with.
+    compression: basic::Compression,
     /// Rows of a row group at most.
     most: usize,
     kept: Kept,
@@ -82,11 +86,20 @@ impl ParquetFile {
         mut kept: Kept,
     ) -> Result<Self> {
         let most = properties.max_row_group_row_count().unwrap_or(usize::MAX);
+        let compression = properties.compression(&ColumnPath::new(Vec::new()));
+        // The crate makes writers for these columns, too, each with a compressor if it is to have one.
+        let mut properties = properties.into_builder();
+        for (field, _) in schema.fields().iter().zip(&own).filter(|(_, own)| **own) {
+            let path = ColumnPath::from(field.name().as_str());
+            properties = properties.set_column_compression(path, basic::Compression::UNCOMPRESSED);
+        }
         let file = BufWriter::with_capacity(BUFFER, file);
-        let writer = ArrowWriter::try_new(file, SchemaRef::clone(&schema), Some(properties))?;
+        let properties = Some(properties.build());
+        let writer = ArrowWriter::try_new(file, SchemaRef::clone(&schema), properties)?;
         let (writer, factory) = writer.into_serialized_writer()?;
         kept.columns.resize_with(writer.schema_descr().num_columns(), Before::default);
-        Ok(Self { writer, factory, schema, own, most, kept, open: Vec::new(), rows: 0 })
+        let open = Vec::new();
+        Ok(Self { writer, factory, schema, own, compression, most, kept, open, rows: 0 })
     }
 
     /// Rows of the open row group.
@@ -147,7 +160,6 @@ impl ParquetFile {
     fn columns(&mut self) -> Result<Vec<Column>> {
         let group = self.writer.flushed_row_groups().len();
         let leaves = self.writer.schema_descr();
-        let compression = self.writer.properties().compression(leaves.column(0).path());
         let others = self.factory.create_column_writers(group)?.into_iter().enumerate();
         Ok(others
             .map(|(leaf, other)| {
@@ -156,7 +168,7 @@ impl ParquetFile {
                 }
                 let before = std::mem::take(&mut self.kept.columns[leaf]);
                 let column = leaves.column(leaf);
-                Column::Floats(Box::new(Floats::new(column, compression, self.most, before)))
+                Column::Floats(Box::new(Floats::new(column, self.compression, self.most, before)))
             })
             .collect())
     }

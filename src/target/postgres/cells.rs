@@ -12,10 +12,10 @@ use datafusion::arrow::datatypes::{
 };
 
 /// Days from 1970 to 2000, where the server's days begin.
-const EPOCH_DAYS: i32 = 10_957;
+const EPOCH_DAYS: i64 = 10_957;
 
 /// Microseconds from 1970 to 2000, where the server's times begin.
-const EPOCH_MICROSECONDS: i64 = EPOCH_DAYS as i64 * 86_400 * 1_000_000;
+const EPOCH_MICROSECONDS: i64 = EPOCH_DAYS * 86_400 * 1_000_000;
 
 /// The length of a NULL.
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
@@ -98,26 +98,14 @@ impl<'a> Cells<'a> {
             Values::Double(values) => eight(values[row].to_be_bytes(), out),
             Values::Bigint(values) => eight(values[row].to_be_bytes(), out),
             Values::Timestamp(values) => {
-                let since_2000 = values[row].checked_sub(EPOCH_MICROSECONDS);
-                // The least is the server's -infinity.
-                let Some(time) = since_2000.filter(|time| *time != i64::MIN) else {
-                    return Err(format!(
-                        "{} µs since 1970 is before all times that a table holds",
-                        values[row]
-                    ));
-                };
+                let time = since_2000(values[row], EPOCH_MICROSECONDS, i64::MIN, "µs")?;
                 eight(time.to_be_bytes(), out);
             }
             Values::Text(values) => return sized(values.value(row).as_bytes(), out),
             Values::Date(values) => {
-                let since_2000 = values[row].checked_sub(EPOCH_DAYS);
-                let Some(day) = since_2000.filter(|day| *day != i32::MIN) else {
-                    return Err(format!(
-                        "{} days since 1970 is before all dates that a table holds",
-                        values[row]
-                    ));
-                };
-                four(day.to_be_bytes(), out);
+                let (day, least) = (i64::from(values[row]), i64::from(i32::MIN));
+                let day = since_2000(day, EPOCH_DAYS, least, "days")?;
+                four((day as i32).to_be_bytes(), out);
             }
             Values::Real(values) => four(values[row].to_be_bytes(), out),
             Values::Integer(values) => four(values[row].to_be_bytes(), out),
@@ -133,6 +121,14 @@ impl<'a> Cells<'a> {
         }
         Ok(())
     }
+}
+
+/// A time from 1970 on, counted from 2000 on; the least number is the server's -infinity.
+fn since_2000(value: i64, epoch: i64, least: i64, unit: &str) -> Result<i64, String> {
+    value
+        .checked_sub(epoch)
+        .filter(|since| *since > least)
+        .ok_or_else(|| format!("{value} {unit} since 1970 is before all times that a table holds"))
 }
 
 /// A value of four bytes.
