@@ -4,7 +4,7 @@ use std::ffi::c_long;
 use std::time::Duration;
 
 /// How long memory that is free is kept, in case it is wanted again.
-const KEPT: Duration = Duration::from_millis(200);
+const KEPT: Duration = Duration::from_millis(20);
 
 /// Gives free memory back to the system after a moment, or at once for runs with a limit, which
 /// costs time.
