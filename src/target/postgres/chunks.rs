@@ -8,6 +8,7 @@ use datafusion::arrow::array::RecordBatch;
 use deadpool_postgres::{Object, Pool};
 use futures::SinkExt;
 use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
 use tracing::Instrument;
 
 use super::encode::Rows;
@@ -89,9 +90,14 @@ impl Copier {
 
     /// Whether a transaction whose end nobody heard of was committed.
     async fn became(&self, client: &Object, transaction: i64) -> Result<Sent, Fault> {
-        let fault = |error| self.location.fault("asking for a transaction", &error);
-        let row =
-            client.query_one("SELECT txid_status($1)", &[&transaction]).await.map_err(fault)?;
+        let row = client.query_one("SELECT txid_status($1)", &[&transaction]).await;
+        let row = match row {
+            // A server that crashed may not have come as far again.
+            Err(error) if error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) => {
+                return Ok(Sent::No);
+            }
+            row => row.map_err(|error| self.location.fault("asking for a transaction", &error))?,
+        };
         Ok(match row.get::<_, Option<&str>>(0) {
             Some("committed") => Sent::Yes,
             Some("in progress") => Sent::Unknown,
