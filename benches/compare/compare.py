@@ -90,7 +90,7 @@ class Bench:
         return {**costs, "size": measure.parquet_size(out)}
 
     def floor(self, name, folder, paths):
-        """The seconds to scan the bars and to write windrow's columns without computing them; and to flush them, too."""
+        """The seconds to scan the bars and to write windrow's columns without computing them, and with a flush."""
         program, features = os.environ.get("WINDROW_FLOOR"), folder / file_name("windrow")
         if not program or not features.exists():
             return []
