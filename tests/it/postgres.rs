@@ -2,7 +2,7 @@
 //! whatever happens on the way.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,20 @@ fn state(base: &Base<'_>, table: &str) -> Option<i64> {
 /// Tables beside a target that runs left.
 fn leftovers(base: &Base<'_>) -> Vec<String> {
     base.text("SELECT relname::text FROM pg_class WHERE relname LIKE '\\_windrow\\_%'")
+}
+
+/// A run that is on its way, once it has a table beside.
+fn copying(mut run: Child, base: &Base<'_>) -> Child {
+    let until = Instant::now() + Duration::from_secs(60);
+    while leftovers(base).is_empty() {
+        if Instant::now() > until || run.try_wait().unwrap().is_some() {
+            let _ = run.kill();
+            let done = run.wait_with_output().unwrap();
+            panic!("no table beside: {}", String::from_utf8_lossy(&done.stderr));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    run
 }
 
 #[test]
@@ -239,12 +253,7 @@ fn two_runs_at_once() {
         .env("WINDROW_FAULT", "wait:rows-written")
         .stderr(Stdio::null())
         .spawn();
-    let mut held = held.unwrap();
-    let until = Instant::now() + Duration::from_secs(60);
-    while leftovers(&base).is_empty() {
-        assert!(Instant::now() < until);
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let mut held = copying(held.unwrap(), &base);
     let (code, told) = fails(folder, &args(&url, &["--set", "state=2"]));
     assert_eq!(code, 1);
     assert!(told.starts_with(&format!("error: another run is writing {url} (windrow ")), "{told}");
@@ -350,16 +359,7 @@ fn crash_before_the_commit(folder: &Path, cluster: &Cluster, base: &Base<'_>, be
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let mut run = run.unwrap();
-    let until = Instant::now() + Duration::from_secs(60);
-    while leftovers(base).is_empty() {
-        if Instant::now() > until || run.try_wait().unwrap().is_some() {
-            let _ = run.kill();
-            let done = run.wait_with_output().unwrap();
-            panic!("no table beside: {}", String::from_utf8_lossy(&done.stderr));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let run = copying(run.unwrap(), base);
     std::thread::sleep(Duration::from_secs(2));
     cluster.crash();
     std::thread::sleep(Duration::from_secs(1));
@@ -505,12 +505,7 @@ fn passwords_are_nowhere() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let held = held.unwrap();
-    let until = Instant::now() + Duration::from_secs(60);
-    while leftovers(&base).is_empty() {
-        assert!(Instant::now() < until);
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let held = copying(held.unwrap(), &base);
     assert_eq!(command_lines(&format!("postgres:{secret}")), [""; 0]);
     assert!(!command_lines("postgres:xxxxxxxxx@").is_empty());
     let done = held.wait_with_output().unwrap();
