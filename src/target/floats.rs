@@ -9,25 +9,26 @@ use datafusion::arrow::array::{Array, AsArray, BooleanBufferBuilder};
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion::parquet::basic::{Compression, Encoding, PageType, Type};
-use datafusion::parquet::column::page::{CompressedPage, Page, PageWriter};
 use datafusion::parquet::column::writer::ColumnCloseResult;
 use datafusion::parquet::errors::Result;
 use datafusion::parquet::file::metadata::{
     ColumnChunkMetaData, OffsetIndexBuilder, PageEncodingStats,
 };
 use datafusion::parquet::file::statistics::Statistics;
-use datafusion::parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use datafusion::parquet::schema::types::ColumnDescPtr;
 use pulp::{Simd, WithSimd};
 
 use super::press::{Press, Way};
 
-/// Rows of a page: enough for the compression, few enough that a reader of one symbol, which reads
+/// Values of a page: enough for the compression, few enough that a reader of one symbol, which reads
 /// whole pages, reads little else.
 pub(super) const PAGE: usize = 20_000;
 
+/// Rows of a page, with those that have no value.
+const ROWS: usize = PAGE + PAGE / 4;
+
 /// Bytes that the levels of a page may take: one bit a row, and what stands before them.
-const LEVELS: usize = PAGE / 8 + 64;
+const LEVELS: usize = ROWS / 8 + 64;
 
 /// Rows of a chunk that tell how the next one is best compressed.
 const TELLING: usize = PAGE / 2;
@@ -79,7 +80,8 @@ pub(super) struct Floats {
     range: (f64, f64),
     /// How its pages are compressed; None before the first.
     way: Option<Way>,
-    pages: TrackedWrite<Vec<u8>>,
+    /// The pages that are full.
+    chunk: Vec<u8>,
     offsets: OffsetIndexBuilder,
     written: Written,
 }
@@ -102,6 +104,8 @@ struct Open {
     room: usize,
     values: usize,
     rows: usize,
+    /// Rows that it may have.
+    most: usize,
     /// Which rows have a value; None while all have.
     known: Option<BooleanBufferBuilder>,
 }
@@ -151,7 +155,9 @@ impl Floats {
         };
         let room = rows.min(PAGE);
         let Before { size, way, page: mut bytes, mut chunk } = before;
-        bytes.resize(LEVELS + width * room, 0);
+        if bytes.len() != LEVELS + width * room {
+            bytes = vec![0; LEVELS + width * room];
+        }
         // What is never written is never taken from the system; growing would copy what is there.
         let size = size.unwrap_or(width * rows.min(MOST));
         chunk.clear();
@@ -161,10 +167,18 @@ impl Floats {
         Self {
             column,
             compression,
-            open: Open { bytes, width, room, values: 0, rows: 0, known: None },
+            open: Open {
+                bytes,
+                width,
+                room,
+                values: 0,
+                rows: 0,
+                most: rows.min(ROWS),
+                known: None,
+            },
             range: (f64::INFINITY, f64::NEG_INFINITY),
             way,
-            pages: TrackedWrite::new(chunk),
+            chunk,
             offsets: OffsetIndexBuilder::new(),
             written: Written::default(),
         }
@@ -174,7 +188,7 @@ impl Floats {
     pub(super) fn append(&mut self, rows: &dyn Array, press: &mut Press) -> Result<()> {
         let mut from = 0;
         while from < rows.len() {
-            let count = (self.open.room - self.open.rows).min(rows.len() - from);
+            let count = self.open.takes().min(rows.len() - from);
             let part = rows.slice(from, count);
             let (least, greatest) = match part.data_type() {
                 DataType::Float32 => {
@@ -186,7 +200,7 @@ impl Floats {
             };
             self.range = (self.range.0.min(least), self.range.1.max(greatest));
             from += count;
-            if self.open.rows == self.open.room {
+            if self.open.takes() == 0 {
                 self.end_page(press)?;
             }
         }
@@ -194,31 +208,22 @@ impl Floats {
     }
 
     fn end_page(&mut self, press: &mut Press) -> Result<()> {
-        let Self { column, open, way, pages, offsets, written, .. } = self;
+        let Self { column, open, way, chunk, offsets, written, .. } = self;
         let (rows, values) = (open.rows, open.values);
         let head = open.put_together(column.max_def_level() > 0);
         let page = &open.bytes[LEVELS - head..LEVELS + open.width * values];
         let (pressed, found) = press.page(page, head, open.width, *way)?;
         *way = Some(found);
-        let page = CompressedPage::new(
-            Page::DataPage {
-                buf: pressed.clone(),
-                num_values: rows as u32,
-                encoding: Encoding::BYTE_STREAM_SPLIT,
-                def_level_encoding: Encoding::RLE,
-                rep_level_encoding: Encoding::RLE,
-                statistics: None,
-            },
-            page.len(),
-        );
-        let spec = SerializedPageWriter::new(pages).write_page(page)?;
-        press.again(pressed);
+        let header = header(rows, page.len(), pressed.len());
+        let size = header.len() + pressed.len();
         offsets.append_row_count(rows as i64);
-        offsets.append_offset_and_size(spec.offset as i64, spec.compressed_size as i32);
+        offsets.append_offset_and_size(chunk.len() as i64, size as i32);
+        chunk.extend(&header);
+        chunk.extend(pressed);
         written.pages += 1;
         written.rows += rows;
         written.nulls += rows - values;
-        written.uncompressed += spec.uncompressed_size;
+        written.uncompressed += header.len() + page.len();
         (open.rows, open.values, open.known) = (0, 0, None);
         Ok(())
     }
@@ -228,12 +233,11 @@ impl Floats {
         if self.open.rows > 0 {
             self.end_page(press)?;
         }
-        let Self { column, compression, open, range, way, pages, offsets, written } = self;
+        let Self { column, compression, open, range, way, chunk, offsets, written } = self;
         let compression = match way {
             Some(Way::Fast) => Compression::LZ4_RAW,
             _ => compression,
         };
-        let bytes = pages.into_inner()?;
         let telling = 2 * written.nulls <= written.rows && written.rows >= TELLING;
         let way = way.filter(|_| telling);
         let nulls = Some(written.nulls as u64);
@@ -258,25 +262,56 @@ impl Floats {
                 count: written.pages,
             }])
             .set_num_values(written.rows as i64)
-            .set_total_compressed_size(bytes.len() as i64)
+            .set_total_compressed_size(chunk.len() as i64)
             .set_total_uncompressed_size(written.uncompressed as i64)
             .set_data_page_offset(0)
             .set_statistics(statistics)
             .build()?;
         let close = ColumnCloseResult {
-            bytes_written: bytes.len() as u64,
+            bytes_written: chunk.len() as u64,
             rows_written: written.rows as u64,
             metadata,
             bloom_filter: None,
             column_index: None,
             offset_index: Some(offsets.build()),
         };
-        let before = Before { size: Some(bytes.len()), way, page: open.bytes, chunk: Vec::new() };
-        Ok(Chunk { bytes: bytes.into(), close, before })
+        let before = Before { size: Some(chunk.len()), way, page: open.bytes, chunk: Vec::new() };
+        Ok(Chunk { bytes: chunk.into(), close, before })
     }
 }
 
+/// The header of a page of split floats, as [the format] has it: in Thrift's compact protocol.
+///
+/// [the format]: https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+fn header(rows: usize, uncompressed: usize, compressed: usize) -> Vec<u8> {
+    /// What stands before a number in the field after the last one.
+    const NEXT: u8 = 0x15;
+    /// What stands before a struct in the second field after the last one.
+    const STRUCT: u8 = 0x2C;
+    const END: u8 = 0;
+    let mut header = Vec::with_capacity(32);
+    let put = |header: &mut Vec<u8>, value: usize| {
+        header.push(NEXT);
+        header.extend(number(value << 1)); // The lowest bit is the sign.
+    };
+    put(&mut header, 0); // A data page.
+    put(&mut header, uncompressed);
+    put(&mut header, compressed);
+    header.push(STRUCT);
+    put(&mut header, rows);
+    for encoding in [Encoding::BYTE_STREAM_SPLIT, Encoding::RLE, Encoding::RLE] {
+        put(&mut header, encoding as usize); // Of the values, and of the two kinds of levels.
+    }
+    header.extend([END, END]);
+    header
+}
+
 impl Open {
+    /// Rows that it takes before it may be full.
+    fn takes(&self) -> usize {
+        (self.room - self.values).min(self.most - self.rows)
+    }
+
     /// Takes rows that the page has room for, and gives the least and the greatest value.
     fn append<T: Float>(&mut self, values: &[T], nulls: Option<&NullBuffer>) -> (T, T) {
         let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
@@ -434,7 +469,10 @@ mod tests {
     use std::fs::File;
 
     use datafusion::arrow::array::{ArrayRef, Float32Array, Float64Array, RecordBatch};
-    use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use datafusion::parquet::arrow::arrow_reader::{
+        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    };
+    use datafusion::parquet::file::metadata::PageIndexPolicy;
     use datafusion::parquet::file::properties::WriterProperties;
 
     use super::*;
@@ -507,6 +545,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn pages_are_full_of_values() {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("all", floats(60_000, |i| Some(i as f64))),
+            ("half", floats(60_000, |i| (i >= 10_000).then_some(i as f64))),
+            ("some", floats(60_000, |i| (i % 100 > 0).then_some(i as f64))),
+            ("none", floats(60_000, |_| None)),
+        ];
+        let file = through(&columns, config::Compression::default(), 60_000);
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+        let meta = ArrowReaderMetadata::load(&file, options).unwrap();
+        let begins: Vec<Vec<i64>> = meta.metadata().offset_index().unwrap()[0]
+            .iter()
+            .map(|column| column.page_locations().iter().map(|page| page.first_row_index).collect())
+            .collect();
+        let whole = vec![0, 20_000, 40_000];
+        assert_eq!(begins[0], whole);
+        // As many rows as a page may have at most.
+        assert_eq!(begins[1], [0, 25_000, 45_000]);
+        assert_eq!(begins[2], [0, 20_203, 40_405]);
+        assert_eq!(begins[3], [0, 25_000, 50_000]);
     }
 
     #[test]

@@ -9,7 +9,6 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use bytes::Bytes;
 use datafusion::parquet::errors::{ParquetError, Result};
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
@@ -19,10 +18,10 @@ use crate::config::Compression;
 /// Compresses pages one after the other.
 pub(super) struct Press {
     codec: Codec,
-    /// Room for a page.
-    out: Vec<u8>,
     /// Room for a part of a page.
     part: Vec<u8>,
+    /// Room for a page.
+    out: Vec<u8>,
 }
 
 enum Codec {
@@ -72,51 +71,64 @@ impl Press {
                 Codec::Zstd { zstd: Box::new(compressor), auto }
             }
         };
-        Ok(Self { codec, out: Vec::new(), part: Vec::new() })
+        Ok(Self { codec, part: Vec::new(), out: Vec::new() })
     }
 
     /// The compressed page, and how it was compressed. A page is its first `head` bytes and then
-    /// streams of equal length. Without a `way`, all are tried. [`Press::again`] takes its memory.
+    /// streams of equal length. Without a `way`, all are tried.
     pub(super) fn page(
         &mut self,
         page: &[u8],
         head: usize,
         streams: usize,
         way: Option<Way>,
-    ) -> Result<(Bytes, Way)> {
-        let mut out = std::mem::take(&mut self.out);
-        out.clear();
-        match &mut self.codec {
-            Codec::None => out.extend(page),
-            Codec::Lz4 => fast(page, &mut out)?,
-            Codec::Snappy(encoder) => {
-                out.resize(snap::raw::max_compress_len(page.len()), 0);
-                let size = encoder
-                    .compress(page, &mut out)
-                    .map_err(|error| ParquetError::External(Box::new(error)))?;
-                out.truncate(size);
+    ) -> Result<(&[u8], Way)> {
+        let most = self.codec.most(page.len());
+        if self.out.len() < most {
+            self.out.resize(most, 0);
+        }
+        let (out, part) = (&mut self.out, &mut self.part);
+        let mut used = Way::Whole;
+        let size = match &mut self.codec {
+            Codec::None => {
+                out[..page.len()].copy_from_slice(page);
+                page.len()
             }
+            Codec::Lz4 => fast(page, out)?,
+            Codec::Snappy(encoder) => encoder
+                .compress(page, out)
+                .map_err(|error| ParquetError::External(Box::new(error)))?,
             Codec::Zstd { zstd, auto } => {
-                let patterned = patterned(page, head, streams);
-                let part = &mut self.part;
-                let way = match way {
+                // Only where it is asked for: finding it takes long beside LZ4.
+                let patterned = || patterned(page, head, streams);
+                used = match way {
                     Some(way) => way,
-                    None => best(zstd, *auto, page, patterned.clone(), &mut out, part)?,
+                    None => best(zstd, *auto, page, patterned(), out, part)?,
                 };
-                match way {
-                    Way::Apart => frame(zstd, page, patterned, &mut out, part)?,
-                    Way::Whole => compress(zstd, page, &mut out)?,
-                    Way::Fast => fast(page, &mut out)?,
+                match used {
+                    Way::Apart => frame(zstd, page, patterned(), out, part)?,
+                    Way::Whole => compress(zstd, page, out)?,
+                    Way::Fast => fast(page, out)?,
                 }
-                return Ok((out.into(), way));
+            }
+        };
+        Ok((&out[..size], used))
+    }
+}
+
+impl Codec {
+    /// The most bytes that a page may take when it is compressed.
+    fn most(&self, page: usize) -> usize {
+        match self {
+            Self::None => page,
+            Self::Lz4 => lz4_flex::block::get_maximum_output_size(page),
+            Self::Snappy(_) => snap::raw::max_compress_len(page),
+            Self::Zstd { .. } => {
+                let stored = page + FRAME + 3 * page.div_ceil(BLOCK);
+                let lz4 = lz4_flex::block::get_maximum_output_size(page);
+                zstd::zstd_safe::compress_bound(page).max(stored).max(lz4)
             }
         }
-        Ok((out.into(), Way::Whole))
-    }
-
-    /// Takes the memory of a page that was written.
-    pub(super) fn again(&mut self, page: Bytes) {
-        self.out = page.into();
     }
 }
 
@@ -126,38 +138,30 @@ fn best(
     auto: bool,
     page: &[u8],
     patterned: Range<usize>,
-    out: &mut Vec<u8>,
+    out: &mut [u8],
     part: &mut Vec<u8>,
 ) -> Result<Way> {
-    frame(zstd, page, patterned, out, part)?;
-    let apart = out.len();
+    let apart = frame(zstd, page, patterned, out, part)?;
     // Patterns that span many rows show only if the whole page is looked at.
-    compress(zstd, page, out)?;
-    let whole = out.len();
+    let whole = compress(zstd, page, out)?;
     let (way, least) =
         if apart <= whole + whole / 32 { (Way::Apart, apart) } else { (Way::Whole, whole) };
     if !auto {
         return Ok(way);
     }
-    fast(page, out)?;
-    Ok(if out.len() <= least + least / BETTER { Way::Fast } else { way })
+    let fast = fast(page, out)?;
+    Ok(if fast <= least + least / BETTER { Way::Fast } else { way })
 }
 
 /// LZ4.
-fn fast(bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    out.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
-    let size = lz4_flex::block::compress_into(bytes, out)
-        .map_err(|error| ParquetError::External(Box::new(error)))?;
-    out.truncate(size);
-    Ok(())
+fn fast(bytes: &[u8], out: &mut [u8]) -> Result<usize> {
+    lz4_flex::block::compress_into(bytes, out)
+        .map_err(|error| ParquetError::External(Box::new(error)))
 }
 
 /// A frame of zstd.
-fn compress(zstd: &mut Compressor<'static>, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    out.clear();
-    out.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
-    zstd.compress_to_buffer(bytes, out).map_err(ParquetError::from)?;
-    Ok(())
+fn compress(zstd: &mut Compressor<'static>, bytes: &[u8], out: &mut [u8]) -> Result<usize> {
+    zstd.compress_to_buffer(bytes, out).map_err(ParquetError::from)
 }
 
 /// Bytes of a stream that are looked at.
@@ -218,41 +222,58 @@ static INFORMATION: LazyLock<[f64; SAMPLE + 1]> = LazyLock::new(|| {
 /// The most bytes of a block in a zstd frame.
 const BLOCK: usize = 128 * 1024;
 
+/// The bytes of a frame beside its blocks, and of the headers of blocks that are there for any page.
+const FRAME: usize = 32;
+
+/// Bytes that are filled from their beginning.
+struct Fill<'a> {
+    room: &'a mut [u8],
+    filled: usize,
+}
+
+impl Fill<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.room[self.filled..][..bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+    }
+}
+
 /// A zstd frame in which all but the `patterned` bytes are stored.
 fn frame(
     zstd: &mut Compressor<'static>,
     page: &[u8],
     patterned: Range<usize>,
-    out: &mut Vec<u8>,
+    out: &mut [u8],
     part: &mut Vec<u8>,
-) -> Result<()> {
-    out.clear();
-    out.reserve(page.len() + 64);
-    out.extend([0x28, 0xB5, 0x2F, 0xFD]); // The magic number.
-    out.push(0b1010_0000); // Four bytes of content size, one segment, no checksum, no dictionary.
+) -> Result<usize> {
+    let mut out = Fill { room: out, filled: 0 };
+    out.put(&[0x28, 0xB5, 0x2F, 0xFD]); // The magic number.
+    out.put(&[0b1010_0000]); // Four bytes of content size, one segment, no checksum, no dictionary.
     let size =
         u32::try_from(page.len()).map_err(|error| ParquetError::External(Box::new(error)))?;
-    out.extend(size.to_le_bytes());
+    out.put(&size.to_le_bytes());
     let end = patterned.end == page.len();
-    stored(&page[..patterned.start], patterned.is_empty() && end, out);
+    stored(&page[..patterned.start], patterned.is_empty() && end, &mut out);
     if !patterned.is_empty() {
-        compress(zstd, &page[patterned.clone()], part)?;
-        blocks(part, end, out)?;
+        let bytes = &page[patterned.clone()];
+        part.resize(zstd::zstd_safe::compress_bound(bytes.len()).max(part.len()), 0);
+        let size = compress(zstd, bytes, part)?;
+        blocks(&part[..size], end, &mut out)?;
     }
     if !end {
-        stored(&page[patterned.end..], true, out);
+        stored(&page[patterned.end..], true, &mut out);
     }
-    Ok(())
+    Ok(out.filled)
 }
 
 /// Blocks that hold bytes as they are; `last` ends the frame.
-fn stored(bytes: &[u8], last: bool, out: &mut Vec<u8>) {
+fn stored(bytes: &[u8], last: bool, out: &mut Fill) {
     let mut rest = bytes;
     while !rest.is_empty() || (last && bytes.is_empty()) {
         let (block, behind) = rest.split_at(rest.len().min(BLOCK));
         rest = behind;
         header(last && rest.is_empty(), 0, block.len(), out);
-        out.extend(block);
+        out.put(block);
         if rest.is_empty() {
             return;
         }
@@ -260,13 +281,13 @@ fn stored(bytes: &[u8], last: bool, out: &mut Vec<u8>) {
 }
 
 /// Three bytes before a block: whether it is the last, its kind, its size.
-fn header(last: bool, kind: usize, size: usize, out: &mut Vec<u8>) {
+fn header(last: bool, kind: usize, size: usize, out: &mut Fill) {
     let word = usize::from(last) | kind << 1 | size << 3;
-    out.extend(&word.to_le_bytes()[..3]);
+    out.put(&word.to_le_bytes()[..3]);
 }
 
 /// Takes the blocks of a frame into another one; `last` says whether they end it.
-fn blocks(frame: &[u8], last: bool, out: &mut Vec<u8>) -> Result<()> {
+fn blocks(frame: &[u8], last: bool, out: &mut Fill) -> Result<()> {
     let broken = || ParquetError::General("zstd gave a frame that is none".to_string());
     let descriptor = *frame.get(4).ok_or_else(broken)?;
     let single = descriptor >> 5 & 1 == 1;
@@ -284,7 +305,7 @@ fn blocks(frame: &[u8], last: bool, out: &mut Vec<u8>) -> Result<()> {
         let held = if kind == 1 { 1 } else { size }; // A repeated byte stands once.
         let block = rest.get(3..3 + held).ok_or_else(broken)?;
         header(ends && last, kind, size, out);
-        out.extend(block);
+        out.put(block);
         if ends {
             return Ok(());
         }
@@ -295,6 +316,18 @@ fn blocks(frame: &[u8], last: bool, out: &mut Vec<u8>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The compressed page.
+    fn through(
+        press: &mut Press,
+        page: &[u8],
+        head: usize,
+        streams: usize,
+        way: Option<Way>,
+    ) -> (Vec<u8>, Way) {
+        let (pressed, way) = press.page(page, head, streams, way).unwrap();
+        (pressed.to_vec(), way)
+    }
 
     /// Bytes of a linear congruence, whose high ones pass for noise.
     fn noise(count: usize) -> Vec<u8> {
@@ -320,8 +353,8 @@ mod tests {
                     }
                     let mut press = Press::new(Compression::Zstd(1)).unwrap();
                     for way in [Some(Way::Apart), Some(Way::Whole), None] {
-                        let (pressed, _) = press.page(&page, head, 4, way).unwrap();
-                        let read = zstd::decode_all(pressed.as_ref()).unwrap();
+                        let (pressed, _) = through(&mut press, &page, head, 4, way);
+                        let read = zstd::decode_all(pressed.as_slice()).unwrap();
                         assert!(read == page, "{length} {head} {code} {way:?}");
                         let mut one = zstd::bulk::Decompressor::new().unwrap();
                         assert!(one.decompress(&pressed, page.len()).unwrap() == page);
@@ -339,13 +372,13 @@ mod tests {
         assert_eq!(patterned(&page, 0, 4), 60_000..80_000);
         assert_eq!(patterned(&noise, 0, 3), 60_000..60_000);
         let mut press = Press::new(Compression::Zstd(1)).unwrap();
-        let (pressed, way) = press.page(&page, 0, 4, None).unwrap();
+        let (pressed, way) = through(&mut press, &page, 0, 4, None);
         assert_eq!(way, Way::Apart);
         assert!((60_000..60_100).contains(&pressed.len()), "{}", pressed.len());
         // What comes again after many rows is noise to a sample.
         let again = noise[..5_000].repeat(16);
         assert_eq!(patterned(&again, 0, 4), 80_000..80_000);
-        let (pressed, way) = press.page(&again, 0, 4, None).unwrap();
+        let (pressed, way) = through(&mut press, &again, 0, 4, None);
         assert_eq!(way, Way::Whole);
         assert!(pressed.len() < 6_000, "{}", pressed.len());
     }
@@ -354,19 +387,19 @@ mod tests {
     fn zstd_is_for_what_gains_by_it() {
         let noise = noise(8 * 20_000);
         let mut press = Press::new(Compression::Auto).unwrap();
-        let (pressed, way) = press.page(&noise, 0, 8, None).unwrap();
+        let (pressed, way) = through(&mut press, &noise, 0, 8, None);
         assert_eq!(way, Way::Fast);
         assert!(lz4_flex::block::decompress(&pressed, noise.len()).unwrap() == noise);
         // Four values that follow no pattern: two bits, of which LZ4 sees nothing.
         let few: Vec<u8> = noise.iter().map(|byte| byte & 3).collect();
-        let (pressed, way) = press.page(&few, 0, 8, None).unwrap();
+        let (pressed, way) = through(&mut press, &few, 0, 8, None);
         assert_ne!(way, Way::Fast);
-        assert!(zstd::decode_all(pressed.as_ref()).unwrap() == few);
+        assert!(zstd::decode_all(pressed.as_slice()).unwrap() == few);
         // What was found for a page holds for those after it.
-        let (_, way) = press.page(&noise, 0, 8, Some(way)).unwrap();
+        let (_, way) = through(&mut press, &noise, 0, 8, Some(way));
         assert_ne!(way, Way::Fast);
         // Who asks for zstd gets nothing else.
         let mut press = Press::new(Compression::Zstd(1)).unwrap();
-        assert_ne!(press.page(&noise, 0, 8, None).unwrap().1, Way::Fast);
+        assert_ne!(through(&mut press, &noise, 0, 8, None).1, Way::Fast);
     }
 }
