@@ -82,7 +82,7 @@ fn session(config: &Config) -> Result<SessionContext> {
     let mut settings = SessionConfig::new()
         .with_target_partitions(config.parallel_workers)
         .with_batch_size(batch_size)
-        .with_extension(Arc::new(PeriodRows(12 * config.batch_size as u64)))
+        .with_extension(Arc::new(PeriodRows::of(config.batch_size)))
         .with_information_schema(true);
     let options = settings.options_mut();
     options.sql_parser.collect_spans = true;

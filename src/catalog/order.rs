@@ -7,13 +7,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
-use datafusion::arrow::compute::kernels::cmp::{eq, lt, lt_eq};
-use datafusion::arrow::compute::{and, cast, or};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::buffer::BooleanBuffer;
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::compute::kernels::cmp::lt_eq;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::ScalarValue;
-use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::files::SMALL;
 use super::footer::{FileInfo, readers};
@@ -22,8 +23,8 @@ use super::schema::Keys;
 use super::splits::fill;
 use crate::store::FileRef;
 
-/// Rows that the look takes at a time.
-const LOOK: usize = 65_536;
+/// Rows that the look takes at a time: few enough to stay near the processor.
+const LOOK: usize = 16_384;
 
 /// Rows of one file that a partition reads; None is all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,13 +159,16 @@ type Look<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Reads the keys of a file; None if a row is out of order or lacks a key.
 fn look(file: &FileRef, entity: Option<&str>, keys: &Keys) -> Look<Option<Proof>> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file.open(SMALL)?)?;
+    let file = file.open(SMALL)?;
+    let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
     let names: Vec<&str> = match entity {
         Some(_) => vec![&keys.time],
         None => vec![&keys.entity, &keys.time],
     };
-    let mask = pages::columns(builder.parquet_schema(), names);
-    let reader = builder.with_projection(mask).with_batch_size(LOOK).build()?;
+    let mask = pages::columns(meta.parquet_schema(), names);
+    let groups = 0..meta.metadata().num_row_groups();
+    let wanted = Schema::new(vec![Field::new(&keys.entity, DataType::Utf8View, true)]);
+    let reader = pages::read(file, &meta, &Arc::new(wanted), mask, groups, LOOK, None)?;
     let mut proof = Proof { starts: Vec::new(), rows: 0 };
     let mut last: Option<[ArrayRef; 2]> = None;
     for batch in reader {
@@ -184,49 +188,53 @@ fn look(file: &FileRef, entity: Option<&str>, keys: &Keys) -> Look<Option<Proof>
         if entities.null_count() + times.null_count() > 0 {
             return Ok(None);
         }
-        if let Some([entity, time]) = &last {
-            let heads = [entities.slice(0, 1), times.slice(0, 1)];
-            match steps([entity, time], [&heads[0], &heads[1]])? {
-                (in_order, same) if in_order.value(0) => proof.start(&entities, &same, 0),
-                _ => return Ok(None),
-            }
+        let pairs =
+            |from: usize, count: usize| [entities.slice(from, count), times.slice(from, count)];
+        if let Some(last) = &last {
+            let Some(same) = steps(last, &pairs(0, 1))? else { return Ok(None) };
+            proof.start(&entities, &same, 0);
         } else {
             proof.starts.push((0, entities.as_string_view().value(0).to_string()));
         }
-        let (head, tail) = ((0, rows - 1), (1, rows - 1));
-        let part = |(offset, length): (usize, usize)| {
-            [entities.slice(offset, length), times.slice(offset, length)]
-        };
-        let (a, b) = (part(head), part(tail));
-        let (in_order, same) = steps([&a[0], &a[1]], [&b[0], &b[1]])?;
-        if in_order.true_count() < rows - 1 {
-            return Ok(None);
-        }
+        let Some(same) = steps(&pairs(0, rows - 1), &pairs(1, rows - 1))? else { return Ok(None) };
         proof.start(&entities, &same, 1);
         proof.rows += rows as u64;
-        last = Some([entities.slice(rows - 1, 1), times.slice(rows - 1, 1)]);
+        last = Some(pairs(rows - 1, 1));
     }
     Ok(Some(proof))
 }
 
 impl Proof {
     /// Notes the rows where another entity begins; `same` speaks of rows from `offset` on.
-    fn start(&mut self, entities: &ArrayRef, same: &BooleanArray, offset: usize) {
+    fn start(&mut self, entities: &ArrayRef, same: &BooleanBuffer, offset: usize) {
         let entities = entities.as_string_view();
-        let others = !same.values();
-        for step in others.set_indices() {
+        for step in (!same).set_indices() {
             let row = step + offset;
             self.starts.push((self.rows + row as u64, entities.value(row).to_string()));
         }
     }
 }
 
-/// For pairs of rows: whether the second may stand behind the first, and whether they are of one
-/// entity.
-fn steps(a: [&ArrayRef; 2], b: [&ArrayRef; 2]) -> Result<(BooleanArray, BooleanArray), ArrowError> {
-    let same = eq(a[0], b[0])?;
-    let later = and(&same, &lt_eq(a[1], b[1])?)?;
-    Ok((or(&lt(a[0], b[0])?, &later)?, same))
+/// For pairs of rows, whether they are of one entity; None if a second one may not stand behind the
+/// first.
+fn steps(a: &[ArrayRef; 2], b: &[ArrayRef; 2]) -> Result<Option<BooleanBuffer>, ArrowError> {
+    /// Bytes of a text that lie in its view.
+    const INSIDE: u32 = 12;
+    let (before, after) = (a[0].as_string_view(), b[0].as_string_view());
+    let views = (before.views(), after.views());
+    let same = BooleanBuffer::collect_bool(before.len(), |row| {
+        let view = views.0[row];
+        match view as u32 <= INSIDE {
+            true => view == views.1[row],
+            false => before.value(row) == after.value(row),
+        }
+    });
+    let later = lt_eq(&a[1], &b[1])?;
+    if (&same & &!later.values()).count_set_bits() > 0 {
+        return Ok(None);
+    }
+    let rises = (!&same).set_indices().all(|row| before.value(row) < after.value(row));
+    Ok(rises.then_some(same))
 }
 
 /// Cuts a chain of files where entities begin, into ranges of about equal rows.
@@ -305,6 +313,30 @@ mod tests {
 
     fn whole(ordinal: u32) -> Slice {
         Slice { ordinal, rows: None }
+    }
+
+    #[test]
+    fn steps_tell_where_entities_begin() {
+        use datafusion::arrow::array::{Int64Array, StringViewArray};
+        // A view holds a text of twelve bytes, and where a longer one begins.
+        let same = |rows: &[(&str, i64)]| {
+            let entities = StringViewArray::from_iter_values(rows.iter().map(|row| row.0));
+            let times: Int64Array = rows.iter().map(|row| row.1).collect();
+            let keys: [ArrayRef; 2] = [Arc::new(entities), Arc::new(times)];
+            let last = rows.len() - 1;
+            let before = keys.each_ref().map(|key| key.slice(0, last));
+            let after = keys.each_ref().map(|key| key.slice(1, last));
+            steps(&before, &after).unwrap().map(|same| same.iter().collect::<Vec<_>>())
+        };
+        let sorted =
+            [("A", 2), ("A", 2), ("A", 3), ("a name of its own", 1), ("a name of its own", 2)];
+        assert_eq!(same(&sorted), Some(vec![true, true, false, true]));
+        let twelve = [("twelve bytes", 1), ("twelve bytes", 2), ("twelve bytes and more", 0)];
+        assert_eq!(same(&twelve), Some(vec![true, false]));
+        assert_eq!(same(&[("A", 2), ("A", 1)]), None, "times fall");
+        assert_eq!(same(&[("a name of its own", 2), ("a name of its own", 1)]), None);
+        assert_eq!(same(&[("B", 1), ("A", 2)]), None, "entities fall");
+        assert_eq!(same(&[("a name of two", 1), ("a name of one", 2)]), None);
     }
 
     #[test]

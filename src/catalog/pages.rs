@@ -171,24 +171,24 @@ fn decompressed(bytes: &Bytes, levels: usize) -> Result<Bytes> {
     let Some((levels, frame)) = bytes.split_at_checked(levels) else {
         return Err(ParquetError::General("a page is shorter than its levels".to_string()));
     };
-    let mut out = levels.to_vec();
     if frame.is_empty() {
-        return Ok(out.into());
+        return Ok(Bytes::copy_from_slice(levels));
     }
     let size = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
-    let Some(size) = size.and_then(|size| usize::try_from(size).ok()).filter(|s| *s < MOST) else {
-        out.extend(zstd::decode_all(frame)?);
-        return Ok(out.into());
+    let values = match size.and_then(|size| usize::try_from(size).ok()).filter(|s| *s < MOST) {
+        None => zstd::decode_all(frame)?,
+        Some(size) => CONTEXT.with_borrow_mut(|context| {
+            let context = match context {
+                Some(context) => context,
+                none => none.insert(Decompressor::new()?),
+            };
+            context.decompress(frame, size)
+        })?,
     };
-    let values = CONTEXT.with_borrow_mut(|context| {
-        let context = match context {
-            Some(context) => context,
-            none => none.insert(Decompressor::new()?),
-        };
-        context.decompress(frame, size)
-    });
-    out.extend(values?);
-    Ok(out.into())
+    if levels.is_empty() {
+        return Ok(values.into());
+    }
+    Ok([levels, &values].concat().into())
 }
 
 /// A page that claims to be larger is taken step by step: the claim may be damaged.

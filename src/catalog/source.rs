@@ -409,7 +409,7 @@ impl FileSource {
     /// The rows of a period, and how many a memory limit has room for.
     fn rows_of_period(&self, state: &dyn Session) -> (u64, u64) {
         let configured = state.config().get_extension::<PeriodRows>();
-        let rows = configured.map_or(12 * state.config().batch_size() as u64, |rows| rows.0);
+        let rows = configured.map_or(PeriodRows::of(state.config().batch_size()).0, |rows| rows.0);
         let most = match state.runtime_env().memory_pool.memory_limit() {
             MemoryLimit::Finite(limit) => {
                 // Three periods are held at a time, beside what stands above.
@@ -621,7 +621,15 @@ fn first_rows(groups: &[Vec<Slice>]) -> FirstRow {
 /// The rows of a period in sessions that have this extension, if memory allows: a limit may make
 /// batches small, which periods of a few rows for each entity would make slow.
 #[derive(Debug)]
-pub struct PeriodRows(pub u64);
+pub struct PeriodRows(u64);
+
+impl PeriodRows {
+    /// For batches of so many rows: few enough to be held three times, and enough that an entity has
+    /// many of them.
+    pub fn of(batch_size: usize) -> Self {
+        Self(10 * batch_size as u64)
+    }
+}
 
 /// How the files of a scan are read.
 enum Arranged {
