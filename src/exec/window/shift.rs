@@ -69,11 +69,21 @@ struct Lag {
 
 impl Running for Lag {
     fn append(&mut self, slice: &Slice, results: &mut Results) -> Result<()> {
+        let count = slice.rows.len();
+        // Far enough from the start of the group, a slice begins with what the last one ended with.
+        if let Some(last) = self.last.as_ref().filter(|last| last.len() == self.rows)
+            && count >= self.rows
+        {
+            let new = joined(None, slice)?;
+            results.push(concat(&[last.as_ref(), new.slice(0, count - self.rows).as_ref()])?);
+            self.last = Some(tail(&new, self.rows)?);
+            return Ok(());
+        }
         let values = joined(self.last.as_ref(), slice)?;
         let shifted =
             self.function.create_evaluator()?.evaluate_all(&[Arc::clone(&values)], values.len())?;
         let known = self.last.as_ref().map_or(0, |last| last.len());
-        results.push(shifted.slice(known, slice.rows.len()));
+        results.push(shifted.slice(known, count));
         self.last = Some(tail(&values, self.rows)?);
         Ok(())
     }
