@@ -1,15 +1,17 @@
 //! One parquet file: columns of floats are encoded here, all others by the parquet crate.
 
 use std::io::{BufWriter, Write};
+use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use datafusion::parquet::arrow::arrow_writer::{
-    ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
+    ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
 };
+use datafusion::parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
 use datafusion::parquet::basic;
 use datafusion::parquet::errors::{ParquetError, Result};
+use datafusion::parquet::file::metadata::KeyValue;
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::parquet::file::writer::SerializedFileWriter;
 use datafusion::parquet::schema::types::ColumnPath;
@@ -93,9 +95,11 @@ impl ParquetFile {
             let path = ColumnPath::from(field.name().as_str());
             properties = properties.set_column_compression(path, basic::Compression::UNCOMPRESSED);
         }
+        let properties = described(properties.build(), &schema);
+        let options =
+            ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let file = BufWriter::with_capacity(BUFFER, file);
-        let properties = Some(properties.build());
-        let writer = ArrowWriter::try_new(file, SchemaRef::clone(&schema), properties)?;
+        let writer = ArrowWriter::try_new_with_options(file, SchemaRef::clone(&schema), options)?;
         let (writer, factory) = writer.into_serialized_writer()?;
         kept.columns.resize_with(writer.schema_descr().num_columns(), Before::default);
         let open = Vec::new();
@@ -207,6 +211,90 @@ impl ParquetFile {
     }
 }
 
+/// The properties with Arrow's schema, which tells readers what parquet's does not: time zones, notes.
+/// Texts stand in it as plain ones: pyarrow 26 reads views, but neither compares nor sorts them.
+fn described(properties: WriterProperties, schema: &Schema) -> WriterProperties {
+    let fields: Fields = schema.fields().iter().map(plain).collect();
+    let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
+    let encoded = KeyValue::new(ARROW_SCHEMA_META_KEY.to_string(), encode_arrow_schema(&schema));
+    let mut facts = properties.key_value_metadata().cloned().unwrap_or_default();
+    facts.push(encoded);
+    properties.into_builder().set_key_value_metadata(Some(facts)).build()
+}
+
+/// A field without views.
+fn plain(field: &FieldRef) -> FieldRef {
+    let ty = match field.data_type() {
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain).collect()),
+        DataType::List(item) => DataType::List(plain(item)),
+        DataType::LargeList(item) => DataType::LargeList(plain(item)),
+        _ => return Arc::clone(field),
+    };
+    Arc::new(field.as_ref().clone().with_data_type(ty))
+}
+
 fn missing(column: &str) -> ParquetError {
     ParquetError::General(format!("column {column} has no writer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{
+        ArrayRef, ListArray, StringViewArray, StructArray, TimestampMicrosecondArray,
+    };
+    use datafusion::arrow::buffer::OffsetBuffer;
+    use datafusion::arrow::datatypes::{Field, TimeUnit};
+    use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+
+    #[test]
+    fn texts_are_plain_to_readers_and_zones_keep_their_names() {
+        let words = || Arc::new(StringViewArray::from(vec!["one", "a word of more bytes"]));
+        let item = |ty| Arc::new(Field::new("item", ty, false));
+        let list = |words| {
+            let offsets = OffsetBuffer::from_lengths([1, 1]);
+            ListArray::new(item(DataType::Utf8View), offsets, words, None)
+        };
+        let zone = "America/New_York";
+        let times = TimestampMicrosecondArray::from(vec![1, 2]).with_timezone(zone);
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("word", words()),
+            ("time", Arc::new(times)),
+            ("list", Arc::new(list(words()))),
+            ("group", Arc::new(StructArray::from(vec![(item(DataType::Utf8View), words() as _)]))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let fact = KeyValue::new("known".to_string(), "before".to_string());
+        let properties = WriterProperties::builder().set_key_value_metadata(Some(vec![fact]));
+        let handle = Box::new(file.reopen().unwrap());
+        let kept = Kept::new(Compression::default()).unwrap();
+        let own = vec![false; 4];
+        let mut writer =
+            ParquetFile::new(handle, batch.schema(), properties.build(), own, kept).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file.reopen().unwrap()).unwrap();
+        let types: Vec<DataType> =
+            reader.schema().fields().iter().map(|field| field.data_type().clone()).collect();
+        let expected = [
+            DataType::Utf8,
+            DataType::Timestamp(TimeUnit::Microsecond, Some(zone.into())),
+            DataType::List(item(DataType::Utf8)),
+            DataType::Struct(vec![item(DataType::Utf8)].into()),
+        ];
+        assert_eq!(types, expected);
+        let facts = reader.metadata().file_metadata().key_value_metadata().unwrap();
+        assert!(facts.iter().any(|fact| fact.value.as_deref() == Some("before")), "{facts:?}");
+        assert_eq!(facts.iter().filter(|fact| fact.key == ARROW_SCHEMA_META_KEY).count(), 1);
+        let read = reader.build().unwrap().next().unwrap().unwrap();
+        for (read, wrote) in read.columns().iter().zip(batch.columns()) {
+            let read = datafusion::arrow::compute::cast(read, wrote.data_type()).unwrap();
+            assert_eq!(&read, wrote);
+        }
+    }
 }
