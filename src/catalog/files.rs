@@ -137,17 +137,14 @@ impl Batches {
         let names = self.schema.fields().iter().map(|field| field.name().as_str());
         let mask = pages::columns(meta.parquet_schema(), names);
         let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
-        let all = u64::try_from(meta.metadata().file_metadata().num_rows()).unwrap_or(0);
         let selection = part.slice.rows.as_ref().map(|rows| {
             RowSelection::from(vec![
                 RowSelector::skip(count(rows.start)),
                 RowSelector::select(count(rows.end - rows.start)),
             ])
         });
-        // A reader makes room for a whole batch.
-        let rows = self.rows.min(count(all)).max(1);
         let groups = 0..meta.metadata().num_row_groups();
-        pages::read(file, &meta, &self.schema, mask, groups, rows, selection)
+        pages::read(file, &meta, &self.schema, mask, groups, self.rows, selection)
             .map_err(|error| part.broken(error))
     }
 }

@@ -24,7 +24,7 @@ use zstd::bulk::Decompressor;
 
 use crate::store::Opened;
 
-/// Reads some columns of some row groups, `rows` at a time; text in the form that `schema` has it in.
+/// Reads some columns of some row groups, at most `rows` at a time; text in the form that `schema` has it in.
 /// The selection counts the rows of these groups.
 pub(super) fn read(
     file: Opened,
@@ -44,6 +44,8 @@ pub(super) fn read(
     let fields: Fields = meta.schema().fields().iter().map(wanted).collect();
     let levels = parquet_to_arrow_field_levels(meta.parquet_schema(), mask, Some(&fields))?;
     let pages = Pages { file, meta: Arc::clone(meta.metadata()), groups };
+    // A reader makes room for a whole batch.
+    let rows = rows.min(pages.num_rows()).max(1);
     ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, selection)
 }
 

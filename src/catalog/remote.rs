@@ -232,11 +232,8 @@ impl Fetched {
         let Self { unit, file, memory } = self;
         let (mask, part) = (unit.mask(), unit.part().clone());
         let Unit { reading, meta, groups, selection, .. } = unit;
-        let all: i64 =
-            meta.metadata().row_groups()[groups.clone()].iter().map(|g| g.num_rows()).sum();
-        // A reader makes room for a whole batch.
-        let rows = reading.rows.min(usize::try_from(all).unwrap_or(usize::MAX)).max(1);
-        let reader = pages::read(file, &meta, &reading.schema, mask, groups, rows, selection);
+        let (schema, rows) = (&reading.schema, reading.rows);
+        let reader = pages::read(file, &meta, schema, mask, groups, rows, selection);
         let reader = reader.map_err(|error| part.broken(error))?;
         Ok(reader.map(move |batch| {
             let _held = &memory;

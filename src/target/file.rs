@@ -89,15 +89,17 @@ impl ParquetFile {
     ) -> Result<Self> {
         let most = properties.max_row_group_row_count().unwrap_or(usize::MAX);
         let compression = properties.compression(&ColumnPath::new(Vec::new()));
+        let mut facts = properties.key_value_metadata().cloned().unwrap_or_default();
+        facts.push(described(&schema));
+        let mut properties = properties.into_builder().set_key_value_metadata(Some(facts));
         // The crate makes writers for these columns, too, each with a compressor if it is to have one.
-        let mut properties = properties.into_builder();
         for (field, _) in schema.fields().iter().zip(&own).filter(|(_, own)| **own) {
             let path = ColumnPath::from(field.name().as_str());
             properties = properties.set_column_compression(path, basic::Compression::UNCOMPRESSED);
         }
-        let properties = described(properties.build(), &schema);
-        let options =
-            ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties.build())
+            .with_skip_arrow_metadata(true);
         let file = BufWriter::with_capacity(BUFFER, file);
         let writer = ArrowWriter::try_new_with_options(file, SchemaRef::clone(&schema), options)?;
         let (writer, factory) = writer.into_serialized_writer()?;
@@ -211,15 +213,12 @@ impl ParquetFile {
     }
 }
 
-/// The properties with Arrow's schema, which tells readers what parquet's does not: time zones, notes.
-/// Texts stand in it as plain ones: pyarrow 26 reads views, but neither compares nor sorts them.
-fn described(properties: WriterProperties, schema: &Schema) -> WriterProperties {
+/// Arrow's schema, which tells readers what parquet's does not: time zones, notes. Texts stand in it as
+/// plain ones: pyarrow 26 reads views, but neither compares nor sorts them.
+fn described(schema: &Schema) -> KeyValue {
     let fields: Fields = schema.fields().iter().map(plain).collect();
     let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
-    let encoded = KeyValue::new(ARROW_SCHEMA_META_KEY.to_string(), encode_arrow_schema(&schema));
-    let mut facts = properties.key_value_metadata().cloned().unwrap_or_default();
-    facts.push(encoded);
-    properties.into_builder().set_key_value_metadata(Some(facts)).build()
+    KeyValue::new(ARROW_SCHEMA_META_KEY.to_string(), encode_arrow_schema(&schema))
 }
 
 /// A field without views.

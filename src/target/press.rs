@@ -18,10 +18,10 @@ use crate::config::Compression;
 /// Compresses pages one after the other.
 pub(super) struct Press {
     codec: Codec,
-    /// Room for a part of a page.
-    part: Vec<u8>,
     /// Room for a page.
     out: Vec<u8>,
+    /// Room for a part of a page.
+    part: Vec<u8>,
 }
 
 enum Codec {
@@ -71,7 +71,7 @@ impl Press {
                 Codec::Zstd { zstd: Box::new(compressor), auto }
             }
         };
-        Ok(Self { codec, part: Vec::new(), out: Vec::new() })
+        Ok(Self { codec, out: Vec::new(), part: Vec::new() })
     }
 
     /// The compressed page, and how it was compressed. A page is its first `head` bytes and then
