@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::engine::{Engine, RunOptions, Scope};
 use crate::error::{Error, Result};
 use crate::feature_set::shipped_names;
-use crate::render::{Axis, Chart, Format, Limit, Printer, Series, Terminal};
+use crate::render::{Axis, Chart, Format, Limit, Printer, Series, Terminal, wrapped};
 use crate::target::{Progress, Stop, Target};
 
 #[derive(Debug, Args)]
@@ -36,12 +36,21 @@ const DAYS: usize = 250;
 
 pub(super) async fn run(args: DemoArgs, config: Config, stop: Stop) -> Result<u8> {
     let started = Instant::now();
+    let terminal = Terminal::of_stdout();
+    let say = |text: &str| print(&terminal.map_or(text.to_string(), |t| wrapped(text, t.width)));
+    let (sets, dir) = (shipped_names().len(), args.dir.display());
+    say(&format!(
+        "windrow demo makes sample bars, computes the {sets} feature sets that come with the program, and \
+         shows one symbol. All files are below {dir}; remove it when you have seen enough.\n\n"
+    ))?;
     let bars = args.dir.join("bars");
-    let rows = sample(bars.clone(), &stop).await?;
-    let where_ = bars.display();
-    print(&format!(
-        "sample bars: {} rows, 50 symbols x 5 years, raw prices with a factor -> {where_}\n\n",
-        grouped(rows as u64)
+    let progress = Arc::new(Progress::default());
+    let making = sample(bars.clone(), Arc::clone(&progress), &stop);
+    let rows = args.progress.shown("sample bars", &progress, making).await?;
+    say(&format!(
+        "sample bars: {} rows, 50 symbols x 5 years, raw prices with a factor -> {}\n",
+        grouped(rows as u64),
+        bars.display()
     ))?;
     let mut engine = Engine::new(config)?;
     stop.or(engine.add_source("bars", &bars.to_string_lossy())).await?;
@@ -60,27 +69,24 @@ pub(super) async fn run(args: DemoArgs, config: Config, stop: Stop) -> Result<u8
         };
         let work = engine.run(set, &options);
         let outcome = args.progress.shown(name, &progress, work).await?;
-        print(&(run::line(&outcome) + "\n"))?;
+        say(&(run::line(&outcome) + "\n"))?;
     }
-    stop.or(preview(&mut engine, &args.dir)).await?;
+    stop.or(preview(&mut engine, &args.dir, terminal)).await?;
     let seconds = started.elapsed().as_secs_f64();
-    print(&format!(
-        "\n{} feature sets in {seconds:.1} s. Next:\n{}",
-        shipped_names().len(),
-        next(&args.dir)
-    ))?;
+    say(&format!("\nAll of it took {seconds:.1} s. Three commands to go on with:\n\n"))?;
+    print(&next(&args.dir, terminal.map(|t| t.width)))?;
     Ok(0)
 }
 
-/// Writes the sample bars beside the signals; returns rows.
-async fn sample(folder: PathBuf, stop: &Stop) -> Result<usize> {
-    let made = tokio::task::spawn_blocking(move || sample::write(&folder));
+/// Writes the sample bars on a thread of its own, for signals to be heard; returns rows.
+async fn sample(folder: PathBuf, progress: Arc<Progress>, stop: &Stop) -> Result<usize> {
+    let made = tokio::task::spawn_blocking(move || sample::write(&folder, &progress));
     let panicked = |error| Error::internal(format!("making sample bars panicked: {error}"));
     stop.or(async { made.await.map_err(panicked)? }).await
 }
 
 /// A table and a chart of one symbol.
-async fn preview(engine: &mut Engine, dir: &Path) -> Result<()> {
+async fn preview(engine: &mut Engine, dir: &Path, terminal: Option<Terminal>) -> Result<()> {
     for name in ["trend", "momentum"] {
         let features = dir.join("features").join(name);
         engine.add_source(&format!("{name}_features"), &features.to_string_lossy()).await?;
@@ -92,7 +98,6 @@ async fn preview(engine: &mut Engine, dir: &Path) -> Result<()> {
          JOIN momentum_features m ON b.symbol = m.symbol AND b.ts = m.ts \
          WHERE b.symbol = '{SHOWN}'"
     );
-    let terminal = Terminal::of_stdout();
     let width = terminal.map_or(100, |t| t.width.min(140));
     print("\n")?;
     let table = engine.query(&format!("{columns} ORDER BY b.ts DESC LIMIT 5")).await?;
@@ -136,14 +141,86 @@ async fn preview(engine: &mut Engine, dir: &Path) -> Result<()> {
     print(&format!("\n{}{}", above.render(), below.render()))
 }
 
-fn next(dir: &Path) -> String {
-    let bars = dir.join("bars");
-    let bars = bars.display();
-    let features = dir.join("features/momentum");
-    format!(
-        "  windrow repl --source bars={bars}\n  \
-         windrow explain momentum --source bars={bars}\n  \
-         windrow sql \"SELECT * FROM f WHERE symbol = '{SHOWN}' ORDER BY ts DESC LIMIT 5\" --source f={}\n",
-        features.display()
-    )
+/// The commands to try next, each below what it does; ready to be pasted into a shell.
+fn next(dir: &Path, width: Option<usize>) -> String {
+    let bars = shell_word(&dir.join("bars").to_string_lossy());
+    let features = shell_word(&dir.join("features/momentum").to_string_lossy());
+    let mut steps = vec![
+        (
+            "type SQL, with completion, documentation and charts",
+            format!("windrow repl --source bars={bars}"),
+        ),
+        (
+            "what a feature set needs and how it is computed",
+            format!("windrow explain momentum --source bars={bars}"),
+        ),
+        (
+            "read features: a target is a source",
+            format!(
+                "windrow sql \"SELECT * FROM f WHERE symbol = '{SHOWN}' ORDER BY ts DESC LIMIT 5\" \
+                 --source f={features}"
+            ),
+        ),
+    ];
+    if let Some(program) = not_on_path() {
+        let alias = format!("alias windrow={}", shell_word(&program.to_string_lossy()));
+        steps.insert(0, ("windrow is not on your PATH: name it for this shell", alias));
+    }
+    const GOES_ON: &str = " \\\n";
+    // Between single quotes, which stand around a directory with spaces, nothing says that a line goes on.
+    let width = width.filter(|_| !bars.contains('\''));
+    let shown = steps.iter().map(|(does, command)| {
+        let lines = match width {
+            Some(width) => wrapped(command, width.saturating_sub(GOES_ON.len())),
+            None => command.clone(),
+        };
+        format!("# {does}\n{}\n", lines.replace('\n', GOES_ON))
+    });
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+/// A word as a shell reads it.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-=:+,@".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_string(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+/// This program's file, unless the shell finds the same one as `windrow`.
+fn not_on_path() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let first = std::env::split_paths(&folders)
+        .map(|folder| folder.join("windrow"))
+        .find(|file| file.is_file());
+    let found = first.and_then(|file| file.canonicalize().ok());
+    (found != program.canonicalize().ok()).then_some(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_can_be_pasted() {
+        assert_eq!(shell_word("windrow-demo/bars"), "windrow-demo/bars");
+        assert_eq!(shell_word("my bars"), "'my bars'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        let told = next(Path::new("d"), None);
+        assert!(told.contains("\nwindrow repl --source bars=d/bars\n"), "{told}");
+        // A line that goes on ends in a backslash: the shell reads the same command.
+        for width in [40, 60, 80] {
+            let narrow = next(Path::new("d"), Some(width));
+            assert!(
+                narrow.lines().all(|line| line.starts_with('#') || line.len() <= width),
+                "{narrow}"
+            );
+            let joined = narrow.replace(" \\\n", " ");
+            let words =
+                |text: &str| text.split_whitespace().map(str::to_string).collect::<Vec<_>>();
+            assert_eq!(words(&joined), words(&told));
+        }
+    }
 }

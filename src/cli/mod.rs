@@ -97,7 +97,6 @@ struct SourceArgs {
 /// Runs the program and gives its exit code.
 pub fn main() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    secrets::hide();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {

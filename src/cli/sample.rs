@@ -13,6 +13,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::parquet::arrow::ArrowWriter;
 
 use crate::error::{Error, Result};
+use crate::target::Progress;
 
 /// The symbol whose price splits.
 pub(super) const SPLIT: &str = "BOLT";
@@ -61,11 +62,11 @@ struct Bar {
     factor: f64,
 }
 
-/// Writes the bars as `year=2020/bars.parquet` and on; returns rows.
+/// Writes the bars as `year=2020/bars.parquet` and on, and counts them in `progress`; returns rows.
 ///
 /// # Errors
 /// The directory cannot be written.
-pub(super) fn write(folder: &Path) -> Result<usize> {
+pub(super) fn write(folder: &Path, progress: &Progress) -> Result<usize> {
     let mut rows = 0;
     let mut bars = make();
     bars.sort_by_key(|bar| (bar.day.year(), bar.symbol, bar.day));
@@ -84,6 +85,7 @@ pub(super) fn write(folder: &Path) -> Result<usize> {
         writer.write(&batch).map_err(|error| unwritable(&error))?;
         writer.close().map_err(|error| unwritable(&error))?;
         rows += year.len();
+        progress.add(year.len());
     }
     Ok(rows)
 }

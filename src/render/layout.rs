@@ -25,6 +25,29 @@ pub(super) fn fit(text: &str, width: usize) -> String {
     out
 }
 
+/// A text whose lines are broken between words where they are wider than `width` columns. A line goes
+/// on two columns further to the right than it began; a word that is too wide stays whole.
+pub fn wrapped(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        let words = line.trim_start_matches(' ');
+        let indent = line.len() - words.len();
+        out.push_str(&line[..indent]);
+        let mut used = indent;
+        for (place, word) in words.split_inclusive(' ').enumerate() {
+            if place > 0 && used + width_of(word.trim_end()) > width {
+                out.truncate(out.trim_end_matches(' ').len());
+                used = indent + 2;
+                out.push('\n');
+                out.push_str(&" ".repeat(used));
+            }
+            out.push_str(word);
+            used += width_of(word);
+        }
+    }
+    out
+}
+
 /// A place in the table from left to right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
@@ -116,6 +139,21 @@ mod tests {
             })
             .collect();
         words.join(" ")
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        let cases = [
+            ("one two three\n\nfour", 80, "one two three\n\nfour"),
+            ("one two three\n\nfour", 9, "one two\n  three\n\nfour"),
+            ("  one two\n", 6, "  one\n    two\n"),
+            ("  mountains one\n", 6, "  mountains\n    one\n"),
+            ("größer größer", 13, "größer größer"),
+            ("", 10, ""),
+        ];
+        for (text, width, expected) in cases {
+            assert_eq!(wrapped(text, width), expected);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod table;
 mod terminal;
 
 pub use chart::{Axis, Chart, Series};
+pub use layout::wrapped;
 pub use message::error_text;
 pub use terminal::Terminal;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::Float64Type;
 
-use super::servers::{Base, Cluster, Line, command_lines};
+use super::servers::{Base, Cluster, Line};
 use super::support::{Bars, bits, fails, ok, plain_read, run, run_json, windrow};
 
 const SET: &str = "/*\ndescription: Momentum of the day\nparams: {state: 1}\noutputs: {rsi_14: Wilder's index}\n*/\n\
@@ -506,8 +506,6 @@ fn passwords_are_nowhere() {
         .stderr(Stdio::piped())
         .spawn();
     let held = copying(held.unwrap(), &base);
-    assert_eq!(command_lines(&format!("postgres:{secret}")), [""; 0]);
-    assert!(!command_lines("postgres:xxxxxxxxx@").is_empty());
     let done = held.wait_with_output().unwrap();
     assert!(done.status.success());
     for text in [&done.stdout, &done.stderr] {

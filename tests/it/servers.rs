@@ -302,11 +302,3 @@ fn pass(mut from: TcpStream, mut to: TcpStream, cut: impl Fn(usize) -> bool) {
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
 }
-
-/// The command lines of all processes that have a word in them.
-pub(crate) fn command_lines(word: &str) -> Vec<String> {
-    let processes = glob::glob("/proc/[0-9]*/cmdline").unwrap().map(Result::unwrap);
-    let read = |path: PathBuf| std::fs::read(Path::new(&path)).ok();
-    let lines = processes.filter_map(read).map(|line| String::from_utf8_lossy(&line).into_owned());
-    lines.filter(|line| line.contains(word)).collect()
-}

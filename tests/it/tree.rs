@@ -37,3 +37,26 @@ fn udfs_stand_alone() {
         assert!(allowed.contains(&name), "udfs depends on {name}");
     }
 }
+
+/// `./demo` builds the program, `./test` the program and its tests: a crate that these wanted with
+/// different features would be built twice, and all that stands on it.
+#[test]
+fn the_program_and_its_tests_share_one_build() {
+    let program = crates("normal,build", &[]);
+    let tests = crates("normal,build,dev", &["--workspace"]);
+    assert!(program.len() > 300 && tests.len() > program.len(), "{}", program.len());
+    let apart: Vec<_> = program.difference(&tests).collect();
+    assert!(
+        apart.is_empty(),
+        "tests switch on more features of {apart:#?}; name them under [dependencies] in Cargo.toml"
+    );
+}
+
+/// Names, versions and features of the crates below the program, or below all of the workspace.
+fn crates(kinds: &str, more: &[&str]) -> std::collections::BTreeSet<String> {
+    let tree = ["tree", "--locked", "--prefix", "none", "--format", "{p} {f}", "--edges", kinds];
+    let cargo = std::process::Command::new(env!("CARGO")).args(tree).args(more).output().unwrap();
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
+    let lines = String::from_utf8(cargo.stdout).unwrap();
+    lines.lines().map(|line| line.trim_end_matches(" (*)").to_string()).collect()
+}

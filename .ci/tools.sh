@@ -1,0 +1,18 @@
+# Sourced by ./demo, ./test and ./dist: where they build, and how they get a tool that is missing.
+# shellcheck shell=bash
+
+# Outside the clone, where clones share it: CARGO_TARGET_DIR decides otherwise.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/windrow/target}"
+
+missing() { printf '%s needs %s: %s\n' "$0" "$1" "$2" >&2; exit 1; }
+
+need() { # COMMAND PACKAGE: installs a Debian package if the command is missing
+    command -v "$1" >/dev/null && return
+    command -v apt-get >/dev/null || missing "$1" "install it with your package manager"
+    local as=""
+    [ "$(id -u)" = 0 ] || as="sudo"
+    $as apt-get update -qq >&2 && $as apt-get install -y -qq --no-install-recommends "$2" >&2
+}
+
+command -v cargo >/dev/null || missing cargo "install Rust 1.95 or newer, see rustup"
+need cc gcc
