@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, UnaryOperator,
-    Value, VisitMut, VisitorMut, WindowType,
+    Value, VisitorMut, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use windrow_udfs::{Entry, Kind};
 
-use super::{at, fold};
+use super::{at, fold, walk};
 use crate::error::{Error, Result, did_you_mean};
 
 /// Completes every call of an indicator in a query.
@@ -25,7 +25,7 @@ pub(super) fn complete(query: &mut Query) -> Result<()> {
             }
         }
     }
-    match query.visit(&mut Complete) {
+    match walk::rewrite(query, &mut Complete) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, Query, Select, Spanned, Visit, Visitor, WindowType,
+    Expr, Function, Query, Select, Spanned, Visitor, WindowType,
 };
 use windrow_udfs::Kind;
 
 use super::calls::shared_with_sql;
-use super::{Sql, at, fold};
+use super::{Sql, at, fold, walk};
 use crate::error::Error;
 
 /// Window functions of SQL that mean nothing without an order.
@@ -21,7 +21,7 @@ impl Sql {
     pub fn lint(&self, entity: &str, time: &str) -> Vec<Error> {
         let mut lint = Lint { entity, time, ..Default::default() };
         if let Some(query) = self.query() {
-            let _ = Visit::visit(query, &mut lint);
+            let _ = walk::read(query, &mut lint);
         }
         lint.both_deviations();
         lint.found
@@ -44,7 +44,7 @@ impl Visitor for Lint<'_> {
         if has_window(select) {
             let mut conditions = Conditions { time: self.time, found: Vec::new() };
             // Conditions of this SELECT and of the subqueries it reads.
-            let _ = Visit::visit(&select.from, &mut conditions);
+            let _ = walk::read(&select.from, &mut conditions);
             conditions.check(select.selection.as_ref());
             for error in conditions.found {
                 if !self.found.iter().any(|known| known.place() == error.place()) {
@@ -143,7 +143,7 @@ fn names(expr: &Expr, column: &str) -> bool {
             ControlFlow::Continue(())
         }
     }
-    Visit::visit(expr, &mut Names(column)).is_break()
+    walk::read(expr, &mut Names(column)).is_break()
 }
 
 /// Whether a SELECT has window functions of its own.
@@ -158,7 +158,7 @@ fn has_window(select: &Select) -> bool {
             }
         }
     }
-    Visit::visit(&select.projection, &mut Find).is_break()
+    walk::read(&select.projection, &mut Find).is_break()
 }
 
 /// Conditions on the time column.

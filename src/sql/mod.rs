@@ -7,14 +7,14 @@ mod blame;
 mod calls;
 mod lint;
 mod nested;
+mod walk;
 mod windows;
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, SelectItem, SetExpr, Spanned, Statement, TableFactor, Visit, VisitMut,
-    Visitor, VisitorMut,
+    Expr, Ident, Query, SelectItem, SetExpr, Spanned, Statement, TableFactor, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
@@ -100,7 +100,7 @@ impl Sql {
                 }
             }
         }
-        match statement.visit(&mut Rewrite) {
+        match walk::rewrite(statement, &mut Rewrite) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(error),
         }
@@ -141,7 +141,7 @@ impl Sql {
             _ => None,
         };
         if let Some(statement) = statement {
-            let _ = Visit::visit(statement.as_ref(), &mut tables);
+            let _ = walk::read(statement.as_ref(), &mut tables);
         }
         let Tables { mut read, defined } = tables;
         read.retain(|(name, _)| !defined.contains(name));

@@ -6,12 +6,12 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     ExceptSelectItem, Expr, Function, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr,
-    Spanned, TableAlias, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
+    Spanned, TableAlias, TableFactor, TableWithJoins, VisitMut, Visitor, VisitorMut,
     WildcardAdditionalOptions,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::{at, fold, windows::in_selects};
+use super::{at, fold, walk, windows::in_selects};
 use crate::error::{Error, Result};
 
 /// Hoists the nested windows of the SELECTs of one query, level by level.
@@ -60,11 +60,11 @@ fn first_nested(select: &Select) -> Option<Span> {
         }
     }
     let mut find = Find { depth: 0 };
-    let found = match Visit::visit(&select.projection, &mut find) {
+    let found = match walk::read(&select.projection, &mut find) {
         ControlFlow::Break(span) => Some(span),
         ControlFlow::Continue(()) => None,
     };
-    found.or_else(|| match Visit::visit(&select.qualify, &mut find) {
+    found.or_else(|| match walk::read(&select.qualify, &mut find) {
         ControlFlow::Break(span) => Some(span),
         ControlFlow::Continue(()) => None,
     })
@@ -99,12 +99,12 @@ fn hoist_select(select: &mut Select, span: Span, level: usize) -> Result<Renamed
     }
     let mut moved: Vec<(Expr, Ident)> = Vec::new();
     let mut take = Take { depth: 0, level, moved: &mut moved };
-    let _ = VisitMut::visit(&mut select.projection, &mut take);
-    let _ = VisitMut::visit(&mut select.qualify, &mut take);
+    let _ = walk::rewrite(&mut select.projection, &mut take);
+    let _ = walk::rewrite(&mut select.qualify, &mut take);
     // A window that is hoisted and also stands on its own is computed once.
     let mut reuse = Reuse { moved: &moved };
-    let _ = VisitMut::visit(&mut select.projection, &mut reuse);
-    let _ = VisitMut::visit(&mut select.qualify, &mut reuse);
+    let _ = walk::rewrite(&mut select.projection, &mut reuse);
+    let _ = walk::rewrite(&mut select.qualify, &mut reuse);
 
     let single = matches!(select.from.as_slice(), [from] if from.joins.is_empty());
     let alias = if single { relation_name(&select.from[0].relation) } else { None };
@@ -278,8 +278,8 @@ fn columns_of(select: &Select, moved: &[(Expr, Ident)]) -> Result<Renamed> {
         }
     }
     let mut columns = Columns::default();
-    let _ = Visit::visit(&select.projection, &mut columns);
-    let _ = Visit::visit(&select.qualify, &mut columns);
+    let _ = walk::read(&select.projection, &mut columns);
+    let _ = walk::read(&select.qualify, &mut columns);
     let hoisted = |parts: &[Ident]| moved.iter().any(|(_, name)| [name.clone()] == *parts);
     columns.found.retain(|(parts, _)| !hoisted(parts));
     Ok(columns.found)
@@ -299,7 +299,7 @@ fn rename<T: VisitMut>(part: &mut T, renamed: &Renamed) {
             ControlFlow::Continue(())
         }
     }
-    let _ = part.visit(&mut Rename(renamed));
+    let _ = walk::rewrite(part, &mut Rename(renamed));
 }
 
 fn query_of(select: Select) -> Query {

@@ -7,11 +7,11 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, JoinConstraint, JoinOperator, NamedWindowExpr, Query, Select, SetExpr, Spanned,
-    TableWithJoins, Visit, VisitMut, Visitor, VisitorMut, WindowSpec, WindowType,
+    TableWithJoins, VisitMut, Visitor, VisitorMut, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::{at, fold};
+use super::{at, fold, walk};
 use crate::error::{Error, Result, did_you_mean};
 
 /// Resolves the windows of the SELECTs of one query, not of the queries within it.
@@ -68,7 +68,7 @@ fn window_in(expr: &Expr) -> Option<Span> {
             }
         }
     }
-    match Visit::visit(expr, &mut Find::default()) {
+    match walk::read(expr, &mut Find::default()) {
         ControlFlow::Break(span) => Some(span),
         ControlFlow::Continue(()) => None,
     }
@@ -173,7 +173,7 @@ fn substitute<T: VisitMut>(part: &mut T, named: &Named) -> Result<()> {
             }
         }
     }
-    match part.visit(&mut Substitute(named)) {
+    match walk::rewrite(part, &mut Substitute(named)) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
