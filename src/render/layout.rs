@@ -26,7 +26,7 @@ pub(super) fn fit(text: &str, width: usize) -> String {
 }
 
 /// A text whose lines are broken between words where they are wider than `width` columns. A line goes
-/// on two columns further to the right than it began; a word that is too wide stays whole.
+/// on two columns further to the right than it began; a word that fits no line stays where it is, whole.
 pub fn wrapped(text: &str, width: usize) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
@@ -35,7 +35,8 @@ pub fn wrapped(text: &str, width: usize) -> String {
         out.push_str(&line[..indent]);
         let mut used = indent;
         for (place, word) in words.split_inclusive(' ').enumerate() {
-            if place > 0 && used + width_of(word.trim_end()) > width {
+            let needed = width_of(word.trim_end());
+            if place > 0 && used + needed > width && indent + 2 + needed <= width {
                 out.truncate(out.trim_end_matches(' ').len());
                 used = indent + 2;
                 out.push('\n');
@@ -146,8 +147,9 @@ mod tests {
         let cases = [
             ("one two three\n\nfour", 80, "one two three\n\nfour"),
             ("one two three\n\nfour", 9, "one two\n  three\n\nfour"),
-            ("  one two\n", 6, "  one\n    two\n"),
-            ("  mountains one\n", 6, "  mountains\n    one\n"),
+            ("  one two\n", 7, "  one\n    two\n"),
+            ("  mountains one\n", 7, "  mountains\n    one\n"),
+            ("one mountains two", 6, "one mountains\n  two"),
             ("größer größer", 13, "größer größer"),
             ("", 10, ""),
         ];
