@@ -304,7 +304,7 @@ impl TableProvider for Table {
 }
 
 impl Table {
-    /// What reads some columns of the rows that filters leave.
+    /// A plan that reads some columns of the rows that filters leave.
     fn plan(
         &self,
         projection: Option<&Vec<usize>>,
