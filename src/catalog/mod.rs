@@ -25,7 +25,6 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
-use futures::future::BoxFuture;
 
 use crate::config::SourceConfig;
 use crate::error::{Error, Result, did_you_mean};
@@ -73,16 +72,6 @@ pub trait Source: TableProvider {
         None
     }
 }
-
-/// What [`TableProvider::scan`] gives, written out as `async_trait` would write it.
-///
-/// That a future is `Send` takes a walk through all types of DataFusion's plans, since expressions are among
-/// what it keeps. The compiler walks once and remembers where no `where` clause is in sight, and for every
-/// future anew below the clauses that `async_trait` writes: seconds for each `scan`. So a `scan` only passes on
-/// a future that is made elsewhere.
-///
-/// [`TableProvider::scan`]: datafusion::catalog::TableProvider::scan
-pub type Planning<'a> = BoxFuture<'a, PlanResult<Arc<dyn ExecutionPlan>>>;
 
 /// The columns of a scan that are wanted, in their order; `wanted` are indices of `schema`.
 fn only(

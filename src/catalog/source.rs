@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, DataFusionError, Result as PlanResult, ScalarValue};
@@ -36,7 +37,7 @@ use super::periods::{Periods, periods};
 use super::prune::{FileStatistics, comparable};
 use super::remote::{Prune, RemoteFiles};
 use super::schema::{Keys, merge, partition_type};
-use super::{ORDINAL, Planning, Source, keys_exist, only};
+use super::{ORDINAL, Source, keys_exist, only};
 use crate::config::SourceConfig;
 use crate::error::{Error, Result};
 use crate::exec::{CleanExec, DedupExec, FirstRow, NameError, NameFile, PeriodsExec, Report};
@@ -502,6 +503,7 @@ impl Source for FileSource {
     }
 }
 
+#[async_trait]
 impl TableProvider for FileSource {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
@@ -529,40 +531,12 @@ impl TableProvider for FileSource {
         Ok(filters.iter().map(decide).collect())
     }
 
-    fn scan<'s, 'b, 'c, 'd, 'f>(
-        &'s self,
-        state: &'b dyn Session,
-        projection: Option<&'c Vec<usize>>,
-        filters: &'d [Expr],
-        _: Option<usize>, // Rows may still be left out above the files.
-    ) -> Planning<'f>
-    where
-        's: 'f,
-        'b: 'f,
-        'c: 'f,
-        'd: 'f,
-        Self: 'f,
-    {
-        self.planning(state, projection, filters)
-    }
-}
-
-impl FileSource {
-    /// The future of [`TableProvider::scan`]; [`Planning`] says why it is made here.
-    fn planning<'a>(
-        &'a self,
-        state: &'a dyn Session,
-        projection: Option<&'a Vec<usize>>,
-        filters: &'a [Expr],
-    ) -> Planning<'a> {
-        Box::pin(self.plan(state, projection, filters))
-    }
-
-    async fn plan(
+    async fn scan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
+        _limit: Option<usize>, // Rows may still be left out above the files.
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);

@@ -7,9 +7,9 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::future::ready;
 use std::sync::{Arc, OnceLock};
 
+use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
@@ -23,7 +23,6 @@ use datafusion::physical_expr::expressions;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 
-use crate::catalog::Planning;
 use crate::exec::{Shared, by_periods, ordered};
 
 /// The physical plan of a logical one; in it, what is read twice is computed once.
@@ -264,6 +263,7 @@ impl SharedTable {
     }
 }
 
+#[async_trait]
 impl TableProvider for SharedTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
@@ -273,27 +273,13 @@ impl TableProvider for SharedTable {
         TableType::Temporary
     }
 
-    fn scan<'s, 'b, 'c, 'd, 'f>(
-        &'s self,
-        _: &'b dyn Session,
-        projection: Option<&'c Vec<usize>>,
-        _: &'d [Expr],
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
         _: Option<usize>,
-    ) -> Planning<'f>
-    where
-        's: 'f,
-        'b: 'f,
-        'c: 'f,
-        'd: 'f,
-        Self: 'f,
-    {
-        Box::pin(ready(self.plan(projection)))
-    }
-}
-
-impl SharedTable {
-    /// A reader of some columns.
-    fn plan(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let Some((shared, columns)) = self.shared.get() else {
             return internal_err!("a shared table is read before it is planned");
         };

@@ -8,10 +8,10 @@ mod filter;
 mod read;
 
 use std::fmt;
-use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as PlanResult;
@@ -21,7 +21,7 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use tokio_postgres::types::Type;
 
 use super::schema::{Keys, canonical};
-use super::{ORDINAL, Planning, Source, keys_exist, only};
+use super::{ORDINAL, Source, keys_exist, only};
 use crate::config::{Duplicates, SourceConfig};
 use crate::error::Result;
 use crate::exec::{CleanExec, DedupExec, NameFile, Report};
@@ -265,6 +265,7 @@ impl Source for Table {
     }
 }
 
+#[async_trait]
 impl TableProvider for Table {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
@@ -285,30 +286,12 @@ impl TableProvider for Table {
         Ok(filters.iter().map(decide).collect())
     }
 
-    fn scan<'s, 'b, 'c, 'd, 'f>(
-        &'s self,
-        _: &'b dyn Session,
-        projection: Option<&'c Vec<usize>>,
-        filters: &'d [Expr],
-        _: Option<usize>, // Rows may still be left out above.
-    ) -> Planning<'f>
-    where
-        's: 'f,
-        'b: 'f,
-        'c: 'f,
-        'd: 'f,
-        Self: 'f,
-    {
-        Box::pin(ready(self.plan(projection, filters)))
-    }
-}
-
-impl Table {
-    /// A plan that reads some columns of the rows that filters leave.
-    fn plan(
+    async fn scan(
         &self,
+        _: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
+        _limit: Option<usize>, // Rows may still be left out above.
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);

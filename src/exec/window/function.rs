@@ -1,5 +1,6 @@
 //! How a window expression is computed here, if it is.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub(super) trait Running: Send {
 pub(super) struct Slice<'a> {
     /// The batch that they stand in.
     pub(super) batch: &'a RecordBatch,
+    /// The rows alone, once a function has asked for them.
+    pub(super) own: &'a OnceCell<Arc<RecordBatch>>,
     /// Which rows.
     pub(super) rows: Range<usize>,
     /// The columns that the function is called with.
@@ -46,6 +49,12 @@ pub(super) struct Slice<'a> {
 }
 
 impl Slice<'_> {
+    /// The rows alone, cut out of their batch once for all functions.
+    pub(super) fn own(&self) -> Arc<RecordBatch> {
+        let Range { start, end } = self.rows;
+        Arc::clone(self.own.get_or_init(|| Arc::new(self.batch.slice(start, end - start))))
+    }
+
     /// Stretches of rows with equal order.
     pub(super) fn peers(&self) -> Result<Vec<Range<usize>>> {
         let Range { start, end } = self.rows;

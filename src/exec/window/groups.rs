@@ -1,5 +1,6 @@
 //! The rows of one partition, group by group: states come and go, results meet their rows again.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -116,9 +117,11 @@ impl Groups {
             if !goes_on {
                 self.start(&keys, rows.start)?;
             }
+            let own = OnceCell::new();
             let all = self.states.iter_mut().zip(&args).zip(&mut self.results);
             for ((state, args), results) in all {
-                let slice = Slice { batch: &batch, rows: rows.clone(), args, order: &order };
+                let rows = rows.clone();
+                let slice = Slice { batch: &batch, own: &own, rows, args, order: &order };
                 state.append(&slice, results)?;
             }
         }

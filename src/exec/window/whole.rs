@@ -13,7 +13,7 @@ use super::results::Results;
 /// The rows of a group until it ends.
 pub(super) struct Whole {
     expr: Arc<dyn WindowExpr>,
-    rows: Vec<RecordBatch>,
+    rows: Vec<Arc<RecordBatch>>,
 }
 
 impl Whole {
@@ -24,7 +24,7 @@ impl Whole {
 
 impl Running for Whole {
     fn append(&mut self, slice: &Slice, _: &mut Results) -> Result<()> {
-        self.rows.push(slice.batch.slice(slice.rows.start, slice.rows.len()));
+        self.rows.push(slice.own());
         Ok(())
     }
 
@@ -32,8 +32,10 @@ impl Running for Whole {
         let rows = std::mem::take(&mut self.rows);
         let group = match rows.as_slice() {
             [] => return Ok(()),
-            [group] => group.clone(),
-            [first, ..] => concat_batches(&first.schema(), &rows)?,
+            [group] => Arc::clone(group),
+            [first, ..] => {
+                Arc::new(concat_batches(&first.schema(), rows.iter().map(AsRef::as_ref))?)
+            }
         };
         results.push(self.expr.evaluate(&group)?);
         Ok(())
