@@ -40,9 +40,9 @@ enum Codec {
 pub(super) enum Way {
     /// As a whole.
     Whole,
-    /// Noise is stored.
+    /// Noise is stored: where zstd is asked for.
     Apart,
-    /// As a whole, by LZ4 in place of zstd.
+    /// As a whole, by LZ4 in place of zstd: with `auto`.
     Fast,
 }
 
@@ -103,7 +103,7 @@ impl Press {
                 let patterned = || patterned(page, head, streams);
                 used = match way {
                     Some(way) => way,
-                    None => best(zstd, *auto, page, patterned(), out, part)?,
+                    None => best(zstd, *auto, page, patterned, out, part)?,
                 };
                 match used {
                     Way::Apart => frame(zstd, page, patterned(), out, part)?,
@@ -137,20 +137,19 @@ fn best(
     zstd: &mut Compressor<'static>,
     auto: bool,
     page: &[u8],
-    patterned: Range<usize>,
+    patterned: impl Fn() -> Range<usize>,
     out: &mut [u8],
     part: &mut Vec<u8>,
 ) -> Result<Way> {
-    let apart = frame(zstd, page, patterned, out, part)?;
     // Patterns that span many rows show only if the whole page is looked at.
     let whole = compress(zstd, page, out)?;
-    let (way, least) =
-        if apart <= whole + whole / 32 { (Way::Apart, apart) } else { (Way::Whole, whole) };
-    if !auto {
-        return Ok(way);
+    if auto {
+        // Pages that zstd gains by have hardly any noise: looking for it costs more than it saves.
+        let fast = fast(page, out)?;
+        return Ok(if fast <= whole + whole / BETTER { Way::Fast } else { Way::Whole });
     }
-    let fast = fast(page, out)?;
-    Ok(if fast <= least + least / BETTER { Way::Fast } else { way })
+    let apart = frame(zstd, page, patterned(), out, part)?;
+    Ok(if apart <= whole + whole / 32 { Way::Apart } else { Way::Whole })
 }
 
 /// LZ4.
