@@ -6,20 +6,22 @@
 //! for each method. So a method of an `impl` without generics becomes
 //!
 //!     fn f<'life0, 'life1, 'async_trait>(&'life0 self, x: &'life1 T) -> Pin<Box<...>> where ... {
-//!         fn __apart<'life>(__self: &'life S, x: &'life T) -> Pin<Box<... + Send + 'life>> {
+//!         fn __apart<'__apart>(__self: &'__apart S, x: &'__apart T) -> Pin<Box<... + Send + '__apart>> {
 //!             Box::pin(async move { ... })
 //!         }
 //!         __apart(self, x)
 //!     }
 //!
-//! Whatever has generics or lifetimes of its own is expanded as async-trait does.
+//! Whatever has generics or lifetimes of its own, names `Self`, or has an attribute that may look at its body
+//! is expanded as async-trait does.
 
 use crate::receiver::ReplaceSelf;
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{quote, ToTokens};
 use syn::visit_mut::VisitMut;
 use syn::{
-    Block, FnArg, ImplItem, ItemImpl, Pat, PathArguments, ReceiverKind, ReturnType, Signature, Type,
+    Attribute, Block, FnArg, Ident, ImplItem, ItemImpl, Pat, PathArguments, ReceiverKind, ReturnType, Safety,
+    Signature, Type,
 };
 
 /// The type of an `impl` whose methods can be taken apart.
@@ -42,32 +44,40 @@ impl Apart {
     }
 
     /// The function and its call, in place of the body of a method.
-    pub fn body(&self, sig: &Signature, block: &Block) -> Option<TokenStream> {
-        if !sig.generics.params.is_empty() {
+    pub fn body(&self, attrs: &[Attribute], sig: &Signature, block: &Block) -> Option<TokenStream> {
+        let is_self = |tt: &TokenTree| matches!(tt, TokenTree::Ident(ident) if ident == "Self");
+        if !attrs.iter().all(is_inert)
+            || !matches!(sig.safety, Safety::Default)
+            || !sig.generics.params.is_empty()
+            || any(&sig.to_token_stream(), &is_self)
+            || any(&block.to_token_stream(), &is_self)
+        {
             return None;
         }
         let ret = match &sig.output {
             ReturnType::Default => quote!(()),
-            ReturnType::Type(_, ret) => self.owned(ret.to_token_stream())?,
+            ReturnType::Type(_, ret) => owned(ret.to_token_stream())?,
         };
-        let (mut params, mut args) = (Vec::new(), Vec::new());
+        let (mut params, mut args, mut decls) = (Vec::new(), Vec::new(), Vec::new());
         for input in sig.inputs.iter().filter(|input| !is_ignored(input)) {
-            let (param, arg) = self.param(input)?;
+            let (param, arg, decl) = self.param(input)?;
             params.push(param);
             args.push(arg);
+            decls.push(decl);
         }
         let mut block = block.clone();
         ReplaceSelf.visit_block_mut(&mut block);
-        let block = self.named(block.to_token_stream());
         Some(quote! {
-            fn __apart<'life>(#(#params),*) -> ::core::pin::Pin<Box<
-                dyn ::core::future::Future<Output = #ret> + ::core::marker::Send + 'life
+            #[allow(clippy::borrowed_box, clippy::ptr_arg, clippy::too_many_arguments)]
+            fn __apart<'__apart>(#(#params),*) -> ::core::pin::Pin<Box<
+                dyn ::core::future::Future<Output = #ret> + ::core::marker::Send + '__apart
             >> {
                 Box::pin(async move {
                     if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<#ret> {
                         #[allow(unreachable_code)]
                         return __ret;
                     }
+                    #(#decls)*
                     let __ret: #ret = #block;
                     #[allow(unreachable_code)]
                     __ret
@@ -77,16 +87,20 @@ impl Apart {
         })
     }
 
-    /// A parameter of the function, and what the method gives for it.
-    fn param(&self, input: &FnArg) -> Option<(TokenStream, TokenStream)> {
+    /// A parameter of the function, what the method gives for it, and what holds it in the future: all of it,
+    /// to its end, as async-trait does.
+    fn param(&self, input: &FnArg) -> Option<(TokenStream, TokenStream, TokenStream)> {
         let of = &self.0;
         match input {
-            FnArg::Receiver(receiver) => match &receiver.kind {
-                ReceiverKind::Reference(_, None, None) => {
-                    Some((quote!(__self: &'life #of), quote!(self)))
-                }
-                ReceiverKind::Reference(_, None, Some(_)) => {
-                    Some((quote!(__self: &'life mut #of), quote!(self)))
+            FnArg::Receiver(receiver) if receiver.attrs.is_empty() => match &receiver.kind {
+                ReceiverKind::Reference(_, None, mutability) => {
+                    let arg = &receiver.self_token;
+                    let this = Ident::new("__self", arg.span);
+                    Some((
+                        quote!(#this: &'__apart #mutability #of),
+                        quote!(#arg),
+                        quote!(let #mutability #this = #this;),
+                    ))
                 }
                 _ => None,
             },
@@ -94,64 +108,61 @@ impl Apart {
                 let Pat::Ident(pat) = &*arg.pat else {
                     return None;
                 };
-                if pat.by_ref.is_some() {
+                let (ident, mutability) = (&pat.ident, &pat.mutability);
+                let refers = matches!(*arg.ty, Type::Reference(_));
+                if pat.by_ref.is_some() || pat.subpat.is_some() || refers && mutability.is_some() {
                     return None;
                 }
-                let (ident, ty) = (&pat.ident, self.living(arg.ty.to_token_stream())?);
-                Some((quote!(#pat: #ty), ident.to_token_stream()))
+                let ty = living(arg.ty.to_token_stream())?;
+                let decl = (!refers).then(|| quote!(let #mutability #ident = #ident;));
+                Some((quote!(#ident: #ty), quote!(#ident), decl.unwrap_or_default()))
             }
-            FnArg::Typed(_) => None,
+            _ => None,
         }
     }
+}
 
-    /// A type that refers to nothing.
-    fn owned(&self, ty: TokenStream) -> Option<TokenStream> {
-        let refers = |tt: &TokenTree| match tt {
-            TokenTree::Punct(punct) => matches!(punct.as_char(), '&' | '\''),
-            TokenTree::Ident(ident) => ident == "impl",
-            _ => false,
-        };
-        let ty = self.named(ty);
-        if any(&ty, &refers) {
-            return None;
+/// Not a macro that would look at the body.
+fn is_inert(attr: &Attribute) -> bool {
+    ["doc", "allow", "expect", "warn", "deny", "forbid", "cfg", "deprecated", "must_use", "inline"]
+        .iter()
+        .any(|name| attr.path().is_ident(name))
+}
+
+/// A type that refers to nothing.
+fn owned(ty: TokenStream) -> Option<TokenStream> {
+    let refers = |tt: &TokenTree| match tt {
+        TokenTree::Punct(punct) => matches!(punct.as_char(), '&' | '\''),
+        TokenTree::Ident(ident) => ident == "impl",
+        _ => false,
+    };
+    (!any(&ty, &refers)).then_some(ty)
+}
+
+/// A type whose references all live as long as the future. What a `mut` holds cannot be cut short.
+fn living(ty: TokenStream) -> Option<TokenStream> {
+    let words = ["impl", "mut", "fn", "for", "Fn", "FnMut", "FnOnce", "AsyncFn", "AsyncFnMut", "AsyncFnOnce"];
+    let other = |tt: &TokenTree| match tt {
+        TokenTree::Punct(punct) => punct.as_char() == '\'',
+        TokenTree::Ident(ident) => words.iter().any(|word| ident == word),
+        _ => false,
+    };
+    if any(&ty, &other) {
+        return None;
+    }
+    Some(each(ty, &|tt, out| {
+        let refers = matches!(&tt, TokenTree::Punct(punct) if punct.as_char() == '&');
+        out.extend([tt]);
+        if refers {
+            out.extend(quote!('__apart));
         }
-        Some(ty)
-    }
-
-    /// A type whose references all live as long as the future. What a `mut` holds cannot be cut short.
-    fn living(&self, ty: TokenStream) -> Option<TokenStream> {
-        let other = |tt: &TokenTree| match tt {
-            TokenTree::Punct(punct) => punct.as_char() == '\'',
-            TokenTree::Ident(ident) => ["impl", "mut", "fn", "for"].iter().any(|word| ident == word),
-            _ => false,
-        };
-        if any(&ty, &other) {
-            return None;
-        }
-        Some(each(self.named(ty), &|tt, out| {
-            let refers = matches!(&tt, TokenTree::Punct(punct) if punct.as_char() == '&');
-            out.extend([tt]);
-            if refers {
-                out.extend(quote!('life));
-            }
-        }))
-    }
-
-    /// The tokens with the type's name in place of `Self`.
-    fn named(&self, tokens: TokenStream) -> TokenStream {
-        each(tokens, &|tt, out| match &tt {
-            TokenTree::Ident(ident) if ident == "Self" => out.extend(self.0.to_token_stream()),
-            _ => out.extend([tt]),
-        })
-    }
+    }))
 }
 
 /// A reference that the method does not look at.
 fn is_ignored(input: &FnArg) -> bool {
     match input {
-        FnArg::Typed(arg) => {
-            matches!(*arg.pat, Pat::Wild(_)) && matches!(*arg.ty, Type::Reference(_))
-        }
+        FnArg::Typed(arg) => matches!(*arg.pat, Pat::Wild(_)) && matches!(*arg.ty, Type::Reference(_)),
         FnArg::Receiver(_) => false,
     }
 }

@@ -101,7 +101,7 @@ pub fn expand(input: &mut Item, is_local: bool) {
                         let sig = &mut method.sig;
                         let block = &mut method.block;
                         let has_self = has_self_in_sig(sig);
-                        let made_apart = apart.as_ref().and_then(|apart| apart.body(sig, block));
+                        let made_apart = apart.as_ref().and_then(|apart| apart.body(&method.attrs, sig, block));
                         match made_apart {
                             Some(body) => block.stmts = parse_quote!(#body),
                             None => transform_block(context, sig, block),
