@@ -102,6 +102,20 @@ pub struct SourceConfig {
     pub time: String,
     /// What to do with conflicting rows of one symbol and time.
     pub duplicates: Duplicates,
+    /// How it is told whether files are what they were.
+    pub inputs: Inputs,
+    /// A query whose answer changes whenever the rows of a table or query of a server do.
+    pub revision: Option<String>,
+}
+
+/// How it is told whether the files of a source are what they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Inputs {
+    /// By path, length and times of change; of an object by its tag.
+    #[default]
+    State,
+    /// By their bytes, all of which are read for it.
+    Content,
 }
 
 /// What to do with conflicting rows of one symbol and time.
@@ -160,7 +174,8 @@ const KEYS: [(&str, Setting); 10] = [
 ];
 
 /// Every key of a source. `bar_time` is refused by name.
-const SOURCE_KEYS: [&str; 5] = ["location", "entity", "time", "duplicates", "bar_time"];
+const SOURCE_KEYS: [&str; 7] =
+    ["location", "entity", "time", "duplicates", "inputs", "revision", "bar_time"];
 
 impl Default for Config {
     fn default() -> Self {
@@ -187,7 +202,19 @@ impl SourceConfig {
             entity: "symbol".to_owned(),
             time: "ts".to_owned(),
             duplicates: Duplicates::default(),
+            inputs: Inputs::default(),
+            revision: None,
         }
+    }
+
+    /// What decides, beside the rows that are there, which values are computed of them.
+    pub fn policy(&self) -> Vec<(&'static str, String)> {
+        // Taken apart, so that nobody forgets a field: where the rows are and how their state is found
+        // belongs to the inputs.
+        let Self { location: _, entity, time, duplicates, inputs: _, revision: _ } = self;
+        let named = Duplicates::NAMES.iter().find(|(_, value)| value == duplicates);
+        let duplicates = named.map_or("", |(name, _)| name).to_string();
+        vec![("entity", entity.clone()), ("time", time.clone()), ("duplicates", duplicates)]
     }
 }
 
@@ -360,6 +387,8 @@ fn source(
             "entity" => source.entity = value.text(&what())?.to_owned(),
             "time" => source.time = value.text(&what())?.to_owned(),
             "duplicates" => source.duplicates = duplicates(&what(), value)?,
+            "inputs" => source.inputs = inputs(&what(), value)?,
+            "revision" => source.revision = Some(value.text(&what())?.to_owned()),
             "bar_time" => {
                 return Err(key.error("bar_time is not supported yet").hint(REMOVE));
             }
@@ -384,6 +413,14 @@ fn duplicates(what: &str, node: &Node) -> Result<Duplicates> {
         .find(|(name, _)| *name == text)
         .map(|(_, value)| *value)
         .ok_or_else(|| node.error(wrong(what, &text, "error, first or last")))
+}
+
+fn inputs(what: &str, node: &Node) -> Result<Inputs> {
+    match node.scalar(what)?.as_str() {
+        "state" => Ok(Inputs::State),
+        "content" => Ok(Inputs::Content),
+        other => Err(node.error(wrong(what, other, "state or content"))),
+    }
 }
 
 fn take_targets(config: &mut Config, node: &Node, around: &Around<'_>) -> Result<()> {
@@ -533,6 +570,8 @@ mod tests {
                 entity: "ticker".into(),
                 time: "day".into(),
                 duplicates: Duplicates::Error,
+                inputs: Inputs::State,
+                revision: None,
             }
         );
         assert_eq!(config.targets["out"], "postgres://host/db?table=f");

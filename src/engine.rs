@@ -3,7 +3,9 @@
 
 mod compact;
 mod export;
+mod identity;
 mod memory;
+mod overlay;
 mod plan;
 mod query;
 mod ranges;

@@ -20,6 +20,8 @@ pub mod error;
 pub mod exec;
 /// The `.sql` file: header, template, parameters; pure text.
 pub mod feature_set;
+/// Digests of what is computed and of what, equal only where the bits are.
+pub mod identity;
 /// Batches to text: tables, CSV, JSON, Markdown, charts; writes where it is told to.
 pub mod render;
 /// Line editor and commands over the engine.

@@ -266,7 +266,7 @@ fn window_need(window: &WindowFunction, time: &str) -> Result<Need> {
 fn indicator_need(bound: &Bound) -> Need {
     let (lookback, warmup) = (bound.lookback(), bound.warmup());
     let spec = &bound.entry.spec;
-    let history = match spec.memory {
+    let history = match bound.memory() {
         Memory::Pointwise | Memory::Window => History::Rows(lookback),
         _ => History::All,
     };

@@ -25,6 +25,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
+use futures::future::BoxFuture;
 
 use crate::config::SourceConfig;
 use crate::error::{Error, Result, did_you_mean};
@@ -38,6 +39,9 @@ pub use splits::splits;
 /// The column that holds the ordinal of a row's file, between scan and cleaning.
 const ORDINAL: &str = "__file";
 
+/// A file or table of a source: its place, its bytes, and what tells those from others; None if nothing does.
+pub type InputState = (String, u64, Option<String>);
+
 /// What is known of a source beside its rows.
 pub trait Source: TableProvider {
     /// How it was opened.
@@ -48,6 +52,12 @@ pub trait Source: TableProvider {
 
     /// Where it is, for records.
     fn input(&self) -> Input;
+
+    /// What tells its rows from others.
+    ///
+    /// # Errors
+    /// Bytes that cannot be read, or a server that does not answer.
+    fn state(&self) -> BoxFuture<'_, Result<Vec<InputState>>>;
 
     /// One line on where it is and what it holds.
     fn describe(&self) -> String;

@@ -288,6 +288,7 @@ mod tests {
                 object: None,
                 size: 1,
                 modified: SystemTime::UNIX_EPOCH,
+                stamp: None,
                 partitions: vec![],
             },
             schema: Arc::new(datafusion::arrow::datatypes::Schema::empty()),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -26,7 +27,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures::future::BoxFuture;
 use object_store::ObjectMeta;
+use sha2::{Digest, Sha256};
 
 use super::csv::CsvPartition;
 use super::files::{Files, SMALL};
@@ -37,8 +40,8 @@ use super::periods::{Periods, periods};
 use super::prune::{FileStatistics, comparable};
 use super::remote::{Prune, RemoteFiles};
 use super::schema::{Keys, merge, partition_type};
-use super::{ORDINAL, Source, keys_exist, only};
-use crate::config::SourceConfig;
+use super::{InputState, ORDINAL, Source, keys_exist, only};
+use crate::config::{Inputs, SourceConfig};
 use crate::error::{Error, Result};
 use crate::exec::{CleanExec, DedupExec, FirstRow, NameError, NameFile, PeriodsExec, Report};
 use crate::store::{
@@ -71,6 +74,8 @@ pub struct FileSource {
     /// File columns, then partitions.
     schema: SchemaRef,
     left_out: Vec<LeftOut>,
+    /// The run that committed them, of a target.
+    commit: Option<String>,
     opening: Duration,
 }
 
@@ -89,6 +94,11 @@ impl FileSource {
         keep_going: bool,
     ) -> Result<Self> {
         let started = Instant::now();
+        if config.revision.is_some() {
+            return Err(Error::usage(format!("{name}: revision is for tables of a server")).hint(
+                "take it out: of files their state is known; `inputs: content` reads their bytes",
+            ));
+        }
         let location = Location::parse(&config.location)?;
         let mut left_out = Vec::new();
         let (listing, record) = match location.clone() {
@@ -106,9 +116,9 @@ impl FileSource {
                 (listing, None)
             }
         };
-        let keys = match record {
-            Some(record) => Keys { entity: record.entity, time: record.time },
-            None => Keys { entity: config.entity.clone(), time: config.time.clone() },
+        let (keys, commit) = match record {
+            Some(record) => (Keys { entity: record.entity, time: record.time }, Some(record.run)),
+            None => (Keys { entity: config.entity.clone(), time: config.time.clone() }, None),
         };
         let Listing { kind, mut files, .. } = listing;
         files.retain(|file| !skip.contains(&file_name(&file.path)));
@@ -153,8 +163,27 @@ impl FileSource {
             partitions,
             schema,
             left_out,
+            commit,
             opening: started.elapsed(),
         })
+    }
+
+    /// What tells the bytes of the files from others. Files of a target are never written again: its run
+    /// stands for them, while a link to one of them changes what the system says of it.
+    fn states(&self) -> Vec<InputState> {
+        let state = |info: &Arc<FileInfo>| {
+            let file = &info.file;
+            let real = match file.object {
+                None => std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone()),
+                Some(_) => file.path.clone(),
+            };
+            let stamp = match &self.commit {
+                Some(run) => Some(format!("run {run}")),
+                None => file.stamp.clone(),
+            };
+            (file_name(&real), file.size, stamp)
+        };
+        self.files.iter().map(state).collect()
     }
 
     fn key_indices(&self) -> Option<(usize, usize)> {
@@ -439,6 +468,15 @@ impl fmt::Debug for FileSource {
     }
 }
 
+/// The digest of the bytes of a file.
+fn contents(file: &FileRef) -> Result<String> {
+    let failed = |error: std::io::Error| corrupt(&file.path, error);
+    let mut bytes = file.open(0).map_err(failed)?.rest(0);
+    let mut hash = Sha256::new();
+    std::io::copy(&mut bytes, &mut hash).map_err(failed)?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// Reads a parquet file whole; the error names it.
 fn decode(path: &Path) -> Result<()> {
     use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -484,6 +522,24 @@ impl Source for FileSource {
             bytes: self.files.iter().map(|f| f.file.size).sum(),
             modified: self.files.iter().map(|f| seconds(f.file.modified)).max().unwrap_or(0),
             opening: self.opening.as_secs_f64(),
+            state: None, // It may take reading all of them: whoever wants it asks.
+        }
+    }
+
+    fn state(&self) -> BoxFuture<'_, Result<Vec<InputState>>> {
+        let states = self.states();
+        match self.config.inputs {
+            Inputs::State => Box::pin(ready(Ok(states))),
+            Inputs::Content => {
+                let files = Arc::clone(&self.files);
+                Box::pin(blocking(move || {
+                    let read = files.iter().zip(states).map(|(info, (name, bytes, _))| {
+                        let digest = contents(&info.file)?;
+                        Ok((name, bytes, Some(format!("bytes {digest}"))))
+                    });
+                    read.collect()
+                }))
+            }
         }
     }
 

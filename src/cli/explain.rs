@@ -34,10 +34,11 @@ pub(super) async fn run(args: ExplainArgs, config: Config) -> Result<u8> {
     let planned = engine.plan_set(set, &parse_params(&args.params)?).await?;
     let plan = engine.physical_plan(&planned).await?;
     let plan = displayable(plan.as_ref()).indent(false).to_string();
+    let fingerprint = engine.fingerprint(&planned);
     if args.json {
-        print_json(&as_json(&planned, &plan))?;
+        print_json(&as_json(&planned, &fingerprint, &plan))?;
     } else {
-        print(&as_text(&planned, &plan))?;
+        print(&as_text(&planned, &fingerprint, &plan))?;
     }
     Ok(0)
 }
@@ -62,7 +63,7 @@ fn ahead(output: &OutputColumn) -> String {
     }
 }
 
-fn as_text(planned: &Planned, plan: &str) -> String {
+fn as_text(planned: &Planned, fingerprint: &str, plan: &str) -> String {
     let header = &planned.set.header;
     let mut text = format!("{} ({})\n", planned.set.name, planned.set.path);
     if let Some(description) = &header.description {
@@ -73,7 +74,7 @@ fn as_text(planned: &Planned, plan: &str) -> String {
         header.entity,
         header.time,
         planned.inputs().join(", "),
-        planned.fingerprint()
+        fingerprint
     );
     let mut rows = vec![
         ["output", "type", "lookback", "history", "warm-up", "look-ahead", "made of"]
@@ -107,7 +108,7 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(line).collect()
 }
 
-fn as_json(planned: &Planned, plan: &str) -> serde_json::Value {
+fn as_json(planned: &Planned, fingerprint: &str, plan: &str) -> serde_json::Value {
     let header = &planned.set.header;
     let output = |output: &OutputColumn| {
         let history = match output.need.history {
@@ -137,7 +138,7 @@ fn as_json(planned: &Planned, plan: &str) -> serde_json::Value {
         "entity": header.entity,
         "time": header.time,
         "inputs": planned.inputs(),
-        "fingerprint": planned.fingerprint(),
+        "fingerprint": fingerprint,
         "outputs": planned.outputs.iter().map(output).collect::<Vec<_>>(),
         "plan": plan,
     })

@@ -11,7 +11,7 @@ use super::out::print_json;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::render::{Format, Limit, Printer};
-use crate::target::{self, Access, Run, Target};
+use crate::target::{self, Access, Instant, Run, Target};
 
 #[derive(Debug, Args)]
 pub(super) struct TargetArgs {
@@ -58,8 +58,9 @@ fn table(runs: &[Run]) -> Result<RecordBatch, arrow::error::ArrowError> {
     let text = |of: fn(&Run) -> &str| -> ArrayRef {
         Arc::new(runs.iter().map(|run| Some(of(run))).collect::<StringArray>())
     };
-    let known = |of: fn(&Run) -> Option<&str>| -> ArrayRef {
-        Arc::new(runs.iter().map(of).collect::<StringArray>())
+    let time = |of: fn(&Run) -> Option<Instant>| -> ArrayRef {
+        let times = runs.iter().map(|run| of(run).map(|time| time.to_string()));
+        Arc::new(times.collect::<StringArray>())
     };
     let rows: UInt64Array = runs.iter().map(|run| Some(run.rows)).collect();
     let seconds: Float64Array =
@@ -68,8 +69,8 @@ fn table(runs: &[Run]) -> Result<RecordBatch, arrow::error::ArrowError> {
         ("committed", text(|run| &run.committed)),
         ("set", text(|run| &run.set)),
         ("rows", Arc::new(rows) as ArrayRef),
-        ("first", known(|run| run.first.as_deref())),
-        ("last", known(|run| run.last.as_deref())),
+        ("first", time(|run| run.first)),
+        ("last", time(|run| run.last)),
         ("seconds", Arc::new(seconds)),
         ("version", text(|run| &run.version)),
         ("run", text(|run| &run.run)),

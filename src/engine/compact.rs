@@ -232,7 +232,6 @@ impl Compaction<'_> {
             notes,
             asked: Vec::new(),
             about_null: Vec::new(),
-            covers: Arc::new(|_, _| true),
             about: None,
             scope: Bounds::default(),
             append: self.options.append,

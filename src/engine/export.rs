@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::feature_set::FeatureSet;
 use crate::sql::parse;
-use crate::store::Record;
+use crate::store::{RECORD_FORMAT, Record};
 use crate::target::{self, Progress, Stop, Target};
 
 /// One feature set and where it goes.
@@ -183,17 +183,24 @@ impl Engine {
         found
     }
 
-    /// Whether a target holds just what a run would write: its last record is of the same plan over
-    /// the same files, and what that run wrote is there.
+    /// Whether a target holds just what a run would write: its last record has the same identity, and what
+    /// that run wrote is there.
     async fn is_current(&self, export: &Export, options: &RunOptions) -> Result<bool> {
         let target = export.target.clone().resolved()?;
         let Some(held) = target::latest(&target, &self.access).await? else {
             return Ok(false);
         };
+        if held.format < RECORD_FORMAT {
+            tracing::warn!(
+                "{target} was written by a windrow that noted no state of its inputs: nobody can tell whether they changed, so {} is computed again",
+                export.set.name
+            );
+            return Ok(false);
+        }
         let planned = self.plan_set(export.set.clone(), &options.params).await?;
         let without = BTreeSet::new();
         let attempt = Attempt { engine: self, planned: &planned, options, without: &without };
-        let would = attempt.record(Vec::new(), &[]);
+        let would = attempt.record(Vec::new(), &[]).await?;
         if !same(&held, &would) {
             return Ok(false);
         }
@@ -201,21 +208,14 @@ impl Engine {
     }
 }
 
-/// Whether a run would write what the record says is there. Of a server nobody knows whether its rows
-/// are the same.
+/// Whether a run would write what the record says is there.
 fn same(held: &Record, would: &Record) -> bool {
-    let inputs = |record: &Record| {
-        let marks = record.inputs.iter().map(|(name, input)| {
-            (name.clone(), input.location.clone(), input.files, input.bytes, input.modified)
-        });
-        marks.collect::<Vec<_>>()
+    let states = |record: &Record| -> Vec<(String, Option<String>)> {
+        record.inputs.iter().map(|(name, input)| (name.clone(), input.state.clone())).collect()
     };
-    // A web server may not tell when a file was written.
-    let told = would.inputs.values().all(|input| input.files > 0 && input.modified > 0);
-    told && held.left_out.is_empty()
-        && held.set == would.set
+    held.left_out.is_empty()
         && held.fingerprint == would.fingerprint
-        && held.columns == would.columns
         && (&held.symbols, &held.from, &held.until) == (&None, &None, &None)
-        && inputs(held) == inputs(would)
+        && would.inputs.values().all(|input| input.state.is_some())
+        && states(held) == states(would)
 }

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::view::ViewTable;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError, ScalarValue, SchemaError};
 use datafusion::functions::core::get_field;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::overlay::{Views, with_views};
 use super::query::locate;
 use super::{Engine, Reader, shared};
 use crate::analysis::{Ahead, Need, needs};
@@ -33,6 +35,13 @@ pub struct OutputColumn {
     pub label: bool,
 }
 
+/// The feature sets that a statement reads.
+pub(super) struct ReadSets {
+    pub(super) views: Views,
+    /// Their SQL by their names, with that of the sets that they read.
+    statements: Vec<(String, String)>,
+}
+
 /// A feature set that is ready to run.
 pub struct Planned {
     /// The set.
@@ -43,6 +52,8 @@ pub struct Planned {
     pub plan: LogicalPlan,
     /// The outputs in order.
     pub outputs: Vec<OutputColumn>,
+    /// The SQL of the set and of those that it reads, by their names, parameters put in.
+    pub(super) statements: Vec<(String, String)>,
     /// Where the outputs stand in the file, by name.
     places: Vec<(String, Place)>,
 }
@@ -57,32 +68,33 @@ impl Planned {
         found.max_by_key(|(name, _)| name.len()).map(|(_, place)| place.clone())
     }
 
-    /// A hash of the plan and of the versions of the indicators in it: equal fingerprints mean
-    /// equal values for equal inputs.
-    pub fn fingerprint(&self) -> String {
-        use sha2::{Digest, Sha256};
-        let mut hash = Sha256::new();
-        hash.update(self.plan.display_indent().to_string());
-        for entry in windrow_udfs::all() {
-            if self
-                .outputs
-                .iter()
-                .any(|o| o.need.made_of.iter().any(|m| m.starts_with(entry.spec.name)))
-            {
-                hash.update(format!("{} {}", entry.spec.name, entry.spec.version));
-            }
-        }
-        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    /// The indicators that the plan calls, with the versions of what they compute.
+    pub(super) fn functions(&self) -> BTreeMap<String, u32> {
+        let mut called = BTreeMap::new();
+        let _ = self.plan.apply_with_subqueries(|node| {
+            node.apply_expressions(|expr| {
+                expr.apply(|part| {
+                    if let Expr::WindowFunction(window) = part
+                        && let WindowFunctionDefinition::WindowUDF(udf) = &window.fun
+                        && let Some(entry) = windrow_udfs::find(udf.name())
+                    {
+                        called.insert(entry.spec.name.to_string(), entry.spec.version);
+                    }
+                    Ok(TreeNodeRecursion::Continue)
+                })
+            })
+        });
+        called
     }
 
     /// The sources that the plan reads.
     pub fn inputs(&self) -> Vec<String> {
         let mut names = BTreeSet::new();
-        let _ = datafusion::common::tree_node::TreeNode::apply(&self.plan, |node| {
+        let _ = self.plan.apply_with_subqueries(|node| {
             if let LogicalPlan::TableScan(scan) = node {
                 names.insert(scan.table_name.table().to_string());
             }
-            Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+            Ok(TreeNodeRecursion::Continue)
         });
         names.into_iter().collect()
     }
@@ -170,14 +182,14 @@ impl Engine {
         Box::pin(async move {
             let rendered = set.render(params, &self.has_column())?;
             let planned = self.plan_rendered(&set, &rendered, reading).await;
-            let (plan, places) = planned.map_err(|error| locate(error, &rendered))?;
+            let (plan, statements, places) = planned.map_err(|error| locate(error, &rendered))?;
             let places = places
                 .into_iter()
                 .map(|(name, place)| (name, rendered.place_of(place.line, place.column)))
                 .collect();
             let outputs = outputs(&plan, &set.header)?;
             check_header(&set, &plan, &outputs)?;
-            Ok(Planned { set, rendered, plan, outputs, places })
+            Ok(Planned { set, rendered, plan, outputs, statements, places })
         })
     }
 
@@ -186,37 +198,40 @@ impl Engine {
         set: &FeatureSet,
         rendered: &Rendered,
         reading: &mut Vec<String>,
-    ) -> Result<(LogicalPlan, Vec<(String, Place)>)> {
+    ) -> Result<(LogicalPlan, Vec<(String, String)>, Vec<(String, Place)>)> {
         let text = &rendered.sql;
         let mut sql = parse(text)?;
         let places = check_names(&sql)?;
         let reader = if set.shipped { Reader::Shipped } else { Reader::File(Path::new(&set.path)) };
-        self.register_read_sets(&sql, reader, reading).await?;
+        let ReadSets { views, statements: read } = self.read_sets(&sql, reader, reading).await?;
         check_requires(set, &self.has_column())?;
         sql.rewrite()?;
-        let names = self.tables();
+        let own = (set.name.clone(), sql.text());
+        let statements = std::iter::once(own).chain(read).collect();
+        let names: Vec<String> = self.tables().into_iter().chain(views.keys().cloned()).collect();
         let plan = async {
-            let state = self.context().state();
+            let state = with_views(self.context().state(), views)?;
             let plan = state.statement_to_plan(sql.into_statement()).await?;
             let plan =
                 state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
             flatten(plan)
         };
         let plan = plan.await.map_err(|error| blame(&error, text, &names))?;
-        Ok((plan, places))
+        Ok((plan, statements, places))
     }
 
-    /// Registers the feature sets that a statement reads by name, as views. `reading` is the path
-    /// of sets that are being read, outermost first.
-    pub(super) async fn register_read_sets(
+    /// The feature sets that a statement reads by name, as views: names that are no table of the
+    /// session. `reading` is the path of sets that are being read, outermost first.
+    pub(super) async fn read_sets(
         &self,
         sql: &Sql,
         reader: Reader<'_>,
         reading: &mut Vec<String>,
-    ) -> Result<()> {
+    ) -> Result<ReadSets> {
         let tables = self.tables();
+        let (mut views, mut statements) = (Views::new(), Vec::new());
         for (name, place) in sql.tables() {
-            if self.sources().contains_key(&name) {
+            if tables.contains(&name) || views.contains_key(&name) {
                 continue;
             }
             if let Some(start) = reading.iter().position(|n| *n == name) {
@@ -232,9 +247,6 @@ impl Engine {
             let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
             let found = if plain { self.look_for_set(&name, reader)? } else { None };
             let Some(set) = found else {
-                if tables.contains(&name) {
-                    continue; // A view or an unbound `bars`.
-                }
                 let mut known = tables.clone();
                 known.extend(crate::feature_set::shipped_names().iter().map(|n| n.to_string()));
                 let near = crate::error::nearest(&name, known.iter().map(String::as_str));
@@ -250,9 +262,10 @@ impl Engine {
             let planned = self.plan_body(set, &BTreeMap::new(), reading).await?;
             reading.pop();
             let view = ViewTable::new(planned.plan, Some(planned.rendered.sql.clone()));
-            self.register(&name, Arc::new(view))?;
+            views.insert(name, Arc::new(view));
+            statements.extend(planned.statements);
         }
-        Ok(())
+        Ok(ReadSets { views, statements })
     }
 }
 

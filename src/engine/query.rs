@@ -10,6 +10,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use futures::TryStreamExt;
 
+use super::overlay::with_views;
 use super::{Engine, Reader, shared};
 use crate::error::{Error, Result};
 use crate::exec::reports;
@@ -100,11 +101,11 @@ impl Engine {
     async fn plan_query(&self, text: &str, path: Option<&Path>) -> Result<Arc<dyn ExecutionPlan>> {
         let mut sql = parse(text)?;
         let reader = path.map_or(Reader::Nobody, Reader::File);
-        self.register_read_sets(&sql, reader, &mut Vec::new()).await?;
+        let views = self.read_sets(&sql, reader, &mut Vec::new()).await?.views;
         sql.rewrite()?;
-        let names = self.tables();
+        let names: Vec<String> = self.tables().into_iter().chain(views.keys().cloned()).collect();
         let planned = async {
-            let state = self.context().state();
+            let state = with_views(self.context().state(), views)?;
             let plan = state.statement_to_plan(sql.into_statement()).await?;
             let frame = self.context().execute_logical_plan(plan).await?;
             let (state, plan) = frame.into_parts();

@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::{by_periods, independent, ordered, reports};
 use crate::feature_set::{Audit, FeatureSet};
 use crate::sql::blame;
-use crate::store::{Location, ObjectUrl, PgLocation, Record, SymbolRange};
+use crate::store::{Location, ObjectUrl, PgLocation, RECORD_FORMAT, Record};
 use crate::target::{self, Bounds, Check, Job, Lock, Progress, Rule, Stop, Target};
 
 /// How often a run begins anew because a server lost what it had.
@@ -274,10 +274,7 @@ impl Attempt<'_> {
         let mut order = partition_by.clone();
         order.extend([entity, time].iter().filter(|key| !partition_by.contains(key)));
         let plan = stop.or(self.physical(&logical, entity, order)).await?;
-        let (of_plan, scope) = (Arc::clone(&plan), self.options.scope.clone());
-        let covers = move |symbol: &str, range: &SymbolRange| {
-            scope.covers(symbol, &range.first, &range.last)
-        };
+        let of_plan = Arc::clone(&plan);
         let text = planned.rendered.clone();
         let explain = move |error: &DataFusionError| locate(blame(error, &text.sql, &[]), &text);
         let job = Job {
@@ -287,20 +284,19 @@ impl Attempt<'_> {
             entity,
             time,
             partition_by,
-            record: self.record(left_out, &checks.1),
+            record: stop.or(self.record(left_out, &checks.1)).await?,
             about: planned.set.header.description.clone(),
             notes: self.notes(),
             scope: self.bounds()?,
             asked: self.options.scope.symbols.clone().unwrap_or_default(),
             about_null: planned.outputs.iter().map(about_null).collect(),
             checks: checks.0,
-            covers: Arc::new(covers),
             append: false,
             exactly: None,
             notices: Arc::new(move || reports(&of_plan)),
             explain: Arc::new(explain),
             compression: self.engine.config().compression,
-            float32: self.narrows(),
+            float32: self.engine.config().float32 && self.is_parquet(),
             access: Arc::clone(&self.engine.access),
             started,
             progress: Arc::clone(&self.options.progress),
@@ -381,6 +377,7 @@ impl Attempt<'_> {
             })
         };
         for audit in &header.audits {
+            let told = audit.text();
             match audit {
                 Audit::Condition { text, place } => {
                     let state = self.engine.context().state();
@@ -403,20 +400,20 @@ impl Attempt<'_> {
                 Audit::NotNull { columns, place } => {
                     let rule =
                         columns.iter().map(|c| column(c, place)).collect::<Result<Vec<_>>>()?;
-                    let text = format!("not_null: [{}]", columns.join(", "));
-                    checks.push(Check { text, place: place.clone(), rule: Rule::NotNull(rule) });
+                    let rule = Rule::NotNull(rule);
+                    checks.push(Check { text: told, place: place.clone(), rule });
                 }
                 Audit::Unique { columns, place } => {
                     for name in columns {
                         column(name, place)?;
                     }
-                    let text = format!("unique: [{}]", columns.join(", "));
                     let key: BTreeSet<&String> = [&header.entity, &header.time].into();
                     if neighbours && columns.iter().collect::<BTreeSet<_>>() == key {
-                        checks.push(Check { text, place: place.clone(), rule: Rule::UniqueKey });
+                        let rule = Rule::UniqueKey;
+                        checks.push(Check { text: told, place: place.clone(), rule });
                     } else {
                         whole.push(WholeAudit {
-                            text,
+                            text: told,
                             columns: columns.clone(),
                             place: place.clone(),
                         });
@@ -463,47 +460,38 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// Whether 64-bit floats are written as 32-bit ones: CSV is text and has neither.
-    fn narrows(&self) -> bool {
-        let parquet = matches!(self.options.target, Target::Parquet(_) | Target::Objects(_));
-        self.engine.config().float32 && parquet
+    /// Whether the target is of parquet files, which have a compression and floats of two sizes.
+    fn is_parquet(&self) -> bool {
+        matches!(self.options.target, Target::Parquet(_) | Target::Objects(_))
     }
 
     /// What is known of the run before its rows.
-    pub(super) fn record(&self, left_out: Vec<(String, String)>, whole: &[WholeAudit]) -> Record {
+    pub(super) async fn record(
+        &self,
+        left_out: Vec<(String, String)>,
+        whole: &[WholeAudit],
+    ) -> Result<Record> {
         let planned = self.planned;
         let header = &planned.set.header;
         let scope = &self.options.scope;
-        let sources = self.engine.sources();
-        let read = planned.inputs();
-        let inputs = sources.iter().filter(|(name, _)| read.contains(name));
-        let narrows = self.narrows();
-        let column = |output: &super::OutputColumn| {
-            let narrow = narrows && output.data_type == DataType::Float64;
-            let ty = if narrow { &DataType::Float32 } else { &output.data_type };
-            (output.name.clone(), ty.to_string())
-        };
-        Record {
+        let definition = self.engine.definition(planned, self.is_parquet());
+        Ok(Record {
+            format: RECORD_FORMAT,
             windrow: env!("CARGO_PKG_VERSION").to_string(),
             set: planned.set.name.clone(),
-            fingerprint: planned.fingerprint(),
+            fingerprint: definition.digest(),
             entity: header.entity.clone(),
             time: header.time.clone(),
             symbols: scope.symbols.clone(),
             from: scope.from.clone(),
             until: scope.until.clone(),
-            inputs: inputs.map(|(name, source)| (name.clone(), source.input())).collect(),
-            columns: planned.outputs.iter().map(column).collect(),
-            compression: match self.options.target {
-                Target::Parquet(_) | Target::Objects(_) => {
-                    self.engine.config().compression.to_string()
-                }
-                Target::Csv(_) | Target::Postgres(_) => String::new(),
-            },
+            inputs: self.engine.inputs(planned).await?,
+            columns: definition.columns,
+            compression: definition.compression,
             audits: whole.iter().map(|a| (a.text.clone(), "passed".to_string())).collect(),
             left_out,
             ..Record::default()
-        }
+        })
     }
 
     /// What the header says of the outputs, for the metadata of the columns.

@@ -1,13 +1,11 @@
 //! What a run computes: symbols and a range of time.
 
-use datafusion::arrow::array::AsArray;
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
 
 use crate::error::{Error, Result};
-use crate::target::Bounds;
+use crate::target::{Bounds, Instants};
 
 /// Symbols x time range that a run computes. None is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,11 +49,9 @@ impl Scope {
     pub(super) fn bounds(&self, time_type: &DataType) -> Result<Bounds> {
         let exact = |flag: &str, text: &Option<String>| {
             let Some(text) = text else { return Ok(None) };
-            let shown = instant(flag, text, time_type)?.to_array().and_then(|time| {
-                let time = cast(&time, &DataType::Utf8)?;
-                Ok(time.as_string::<i32>().value(0).to_string())
-            });
-            shown.map(Some).map_err(|error| Error::internal(error.to_string()))
+            let time = instant(flag, text, time_type)?.to_array();
+            let time = time.and_then(|time| Ok(Instants::of(&time)?.value(0)?));
+            time.map_err(|error| Error::internal(error.to_string()))
         };
         Ok(Bounds {
             symbols: self.symbols.clone(),
@@ -63,20 +59,6 @@ impl Scope {
             until: exact("--until", &self.until)?,
         })
     }
-
-    /// Whether a target's rows of one symbol all lie within this scope. Times are ISO 8601.
-    pub(super) fn covers(&self, symbol: &str, first: &str, last: &str) -> bool {
-        let symbol_in = self.symbols.as_ref().is_none_or(|s| s.iter().any(|s| s == symbol));
-        let after = self.from.as_ref().is_none_or(|from| comparable(first) >= comparable(from));
-        let before = self.until.as_ref().is_none_or(|until| comparable(last) < comparable(until));
-        symbol_in && after && before
-    }
-}
-
-/// ISO 8601 text that compares as time: a bare date is its midnight, `T` and space are one.
-fn comparable(text: &str) -> String {
-    let text = text.trim().replace(' ', "T");
-    if text.len() == 10 { text + "T00:00:00" } else { text }
 }
 
 /// A time as typed, in the type of the time column: a bare date is midnight in the column's zone.
@@ -130,20 +112,5 @@ mod tests {
             instant("--from", "soon", &micro).unwrap_err().to_string(),
             "--from: soon is no date or time; write 2024-01-31 or 2024-01-31T09:30:00"
         );
-    }
-
-    #[test]
-    fn a_scope_covers_what_lies_in_it() {
-        let scope = Scope {
-            symbols: Some(vec!["A".into()]),
-            from: Some("2024-01-01".into()),
-            until: Some("2024-02-01".into()),
-        };
-        assert!(scope.covers("A", "2024-01-01", "2024-01-31"));
-        assert!(scope.covers("A", "2024-01-01T00:00:00", "2024-01-31T23:59:59"));
-        assert!(!scope.covers("A", "2023-12-31", "2024-01-31"));
-        assert!(!scope.covers("A", "2024-01-01", "2024-02-01"));
-        assert!(!scope.covers("B", "2024-01-01", "2024-01-31"));
-        assert!(Scope::default().covers("B", "1900-01-01", "2100-01-01"));
     }
 }

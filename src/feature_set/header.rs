@@ -67,6 +67,17 @@ pub enum Audit {
     },
 }
 
+impl Audit {
+    /// The audit on one line.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Condition { text, .. } => text.clone(),
+            Self::Unique { columns, .. } => format!("unique: [{}]", columns.join(", ")),
+            Self::NotNull { columns, .. } => format!("not_null: [{}]", columns.join(", ")),
+        }
+    }
+}
+
 /// Takes the value of one key.
 type Take = fn(&mut Header, &Node) -> Result<()>;
 

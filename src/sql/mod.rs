@@ -63,6 +63,12 @@ impl Sql {
         self.statement
     }
 
+    /// The statement as text: one for all that differ in white space, comments and the case of keywords
+    /// only.
+    pub fn text(&self) -> String {
+        self.statement.to_string()
+    }
+
     /// The query, if the statement is one.
     pub fn query(&self) -> Option<&Query> {
         match &self.statement {

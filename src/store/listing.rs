@@ -163,11 +163,24 @@ pub async fn list_web(
 fn file(name: String, object: Object, meta: &ObjectMeta, below: &str) -> FileRef {
     FileRef {
         path: PathBuf::from(name),
+        stamp: stamp(meta),
         object: Some(object),
         size: meta.size,
         modified: SystemTime::from(meta.last_modified),
         partitions: partitions(Path::new(below)),
     }
+}
+
+/// What the server says of the bytes of an object: a version, a tag, or when it was written.
+fn stamp(meta: &ObjectMeta) -> Option<String> {
+    let named = |what: &str, text: &String| format!("{what} {text}");
+    let version = meta.version.as_ref().map(|version| named("version", version));
+    let tag = || meta.e_tag.as_ref().map(|tag| named("tag", tag));
+    let written = || {
+        let at = meta.last_modified;
+        (at.timestamp() > 0).then(|| named("written", &at.to_rfc3339()))
+    };
+    version.or_else(tag).or_else(written)
 }
 
 /// What stands behind a prefix; nothing of a key that does not begin with it.

@@ -135,6 +135,8 @@ pub struct FileRef {
     pub size: u64,
     /// When it was last written.
     pub modified: SystemTime,
+    /// What tells its bytes from others of this length; None where nothing does.
+    pub stamp: Option<String>,
     /// `key=value` directories between the root and the file, outermost first; None is hive's
     /// default partition, the NULL.
     pub partitions: Vec<(String, Option<String>)>,
@@ -284,7 +286,16 @@ fn file_ref(root: &Path, path: &Path) -> Result<FileRef> {
         .map_err(|error| Error::data(format!("cannot read {}: {error}", path.display())))?;
     let partitions = partitions(path.strip_prefix(root).unwrap_or(path));
     let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    Ok(FileRef { path: path.to_path_buf(), object: None, size: meta.len(), modified, partitions })
+    let (path, size) = (path.to_path_buf(), meta.len());
+    Ok(FileRef { path, object: None, size, modified, stamp: Some(stamp(&meta)), partitions })
+}
+
+/// When a file was written, to the nanosecond, and when the system last changed it: nobody sets that back,
+/// not even who copies a file with its times.
+fn stamp(meta: &std::fs::Metadata) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let [written, changed] = [(meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec())];
+    format!("{}.{:09} {}.{:09}", written.0, written.1, changed.0, changed.1)
 }
 
 /// The `key=value` directories of a path below the root.

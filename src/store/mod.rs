@@ -4,6 +4,7 @@
 
 mod access;
 mod http;
+mod instant;
 mod listing;
 mod location;
 mod objects;
@@ -15,13 +16,15 @@ mod tls;
 mod url;
 
 pub use access::Access;
+pub use instant::{Instant, Instants};
 pub use listing::{list_objects, list_web, path_below, records_above};
 pub use location::{FileKind, FileRef, Listing, Location, below, file_name, list};
 pub use objects::{Object, Objects};
 pub use opened::{Opened, Rest};
 pub use postgres::{PgLocation, TableName, connection, password, quoted};
 pub use record::{
-    Input, RECORD_DIR, Record, RecordFile, RemoteRecords, SymbolRange, latest, records,
+    Input, RECORD_DIR, RECORD_FORMAT, Record, RecordFile, RemoteRecords, SymbolRange, latest,
+    records,
 };
 pub use retry::{Fault, Retry};
 pub use url::ObjectUrl;

@@ -9,23 +9,30 @@ use object_store::ObjectMeta;
 use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 
+use super::instant::Instant;
 use super::objects::Objects;
 use crate::error::{Error, Result};
 
 /// The directory of records inside a parquet target; readers skip names that begin with `_`.
 pub const RECORD_DIR: &str = "_windrow";
 
+/// What records are since 2: with the state of their inputs, and a fingerprint of the whole definition.
+/// Those before say nothing of either, and have no number.
+pub const RECORD_FORMAT: u32 = 2;
+
 /// What one committed run was, and what it left behind.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct Record {
+    /// [`RECORD_FORMAT`] of who wrote it; 0 for those that have none.
+    pub format: u32,
     /// The name of the run: time and process, unique on one machine.
     pub run: String,
     /// The version of windrow that ran.
     pub windrow: String,
     /// The feature set.
     pub set: String,
-    /// Hash of the normalised plan and of the versions of the indicators in it.
+    /// The identity of what was computed: the digest of its definition.
     pub fingerprint: String,
     /// The key columns: entity first, then time.
     pub entity: String,
@@ -79,6 +86,9 @@ pub struct Input {
     /// Seconds that it took to list the files and to read what each says about itself.
     #[serde(default)]
     pub opening: f64,
+    /// The identity of its rows; None where nobody can tell whether they are what they were.
+    #[serde(default)]
+    pub state: Option<String>,
 }
 
 /// One data file of a target.
@@ -92,13 +102,13 @@ pub struct RecordFile {
     pub bytes: u64,
 }
 
-/// First and last time of one symbol, as text that sorts (ISO 8601).
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+/// First and last time of one symbol.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct SymbolRange {
     /// The first time.
-    pub first: String,
+    pub first: Instant,
     /// The last time.
-    pub last: String,
+    pub last: Instant,
     /// Rows.
     pub rows: u64,
 }
@@ -123,13 +133,13 @@ impl Record {
     }
 
     /// The first time of all symbols; None without rows.
-    pub fn first(&self) -> Option<&str> {
-        self.watermarks.values().map(|range| range.first.as_str()).min()
+    pub fn first(&self) -> Option<Instant> {
+        self.watermarks.values().map(|range| range.first).min()
     }
 
     /// The last time of all symbols; None without rows.
-    pub fn last(&self) -> Option<&str> {
-        self.watermarks.values().map(|range| range.last.as_str()).max()
+    pub fn last(&self) -> Option<Instant> {
+        self.watermarks.values().map(|range| range.last).max()
     }
 
     /// The record as it is stored.

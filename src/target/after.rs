@@ -1,10 +1,9 @@
 //! Rows that a target holds already: those of a symbol up to its watermark.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
+use datafusion::arrow::array::BooleanArray;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder, RecordBatch};
-use datafusion::arrow::array::{BooleanArray, StringArray};
 use datafusion::arrow::compute::{cast, filter_record_batch, partition};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::error::ArrowError;
@@ -18,23 +17,19 @@ pub(super) struct After {
 }
 
 impl After {
-    /// Watermarks are text; `time` is the type of the time column.
+    /// `time` is the type of the time column.
     pub(super) fn of(
         ranges: &BTreeMap<String, SymbolRange>,
         time: &DataType,
     ) -> Result<Self, ArrowError> {
-        let texts: StringArray = ranges.values().map(|range| Some(range.last.as_str())).collect();
-        let texts: ArrayRef = Arc::new(texts);
-        let times = numbers(&cast(&texts, time)?)?;
-        let times = times.as_primitive::<Int64Type>();
-        if let Some((symbol, range)) =
-            ranges.iter().zip(times).find_map(|(r, t)| t.is_none().then_some(r))
-        {
-            let text = format!("the watermark {} of {symbol} is no {time}", range.last);
-            return Err(ArrowError::CastError(text));
-        }
-        let last = ranges.keys().cloned().zip(times.values().iter().copied()).collect();
-        Ok(Self { last })
+        let last = ranges.iter().map(|(symbol, range)| match range.last.number(time) {
+            Some(number) => Ok((symbol.clone(), number)),
+            None => Err(ArrowError::CastError(format!(
+                "the watermark {} of {symbol} is no {time}",
+                range.last
+            ))),
+        });
+        Ok(Self { last: last.collect::<Result<_, _>>()? })
     }
 
     /// The rows of a batch that are new, and how many are not. Rows are sorted by entity and time.
@@ -75,13 +70,19 @@ fn numbers(times: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::StringArray;
     use datafusion::arrow::datatypes::TimeUnit;
 
     use super::*;
 
     #[test]
     fn rows_up_to_the_watermark_are_held() {
-        let range = |last: &str| SymbolRange { last: last.into(), ..Default::default() };
+        let range = |last: &str| {
+            let last = last.parse().unwrap();
+            SymbolRange { first: last, last, rows: 1 }
+        };
         let ranges =
             BTreeMap::from([("A".into(), range("2024-01-02")), ("B".into(), range("2024-01-03"))]);
         let symbols: ArrayRef = Arc::new(StringArray::from(vec!["A", "A", "B", "C"]));
@@ -97,7 +98,7 @@ mod tests {
             let rest: Vec<_> = rest.column(0).as_string::<i32>().iter().flatten().collect();
             assert_eq!((rest, skipped), (vec!["A", "C"], 2), "{ty}");
         }
-        let broken = BTreeMap::from([("A".to_string(), range("soon"))]);
-        assert!(After::of(&broken, &DataType::Date32).is_err());
+        let late = BTreeMap::from([("A".to_string(), range("3000-01-01"))]);
+        assert!(After::of(&late, &DataType::Timestamp(TimeUnit::Nanosecond, None)).is_err());
     }
 }

@@ -39,7 +39,7 @@ pub use progress::Progress;
 pub use runs::{Run, holds, latest, runs, vacuum};
 pub use staging::Lock;
 
-pub use crate::store::{Access, password};
+pub use crate::store::{Access, Instant, Instants, password};
 
 /// Where a run writes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,21 +219,27 @@ fn stopped(why: Kind) -> Error {
     }
 }
 
-/// Says of a symbol and the range of its rows in a target whether a run computes them all.
-pub type Covers = Arc<dyn Fn(&str, &SymbolRange) -> bool + Send + Sync>;
-
 /// Text for the metadata of columns: name, then pairs.
 pub type Notes = Vec<(String, Vec<(String, String)>)>;
 
-/// What a run computes, as a server understands it. None is all.
+/// What a run computes, in exact times. None is all.
 #[derive(Clone, Debug, Default)]
 pub struct Bounds {
     /// The symbols.
     pub symbols: Option<Vec<String>>,
-    /// The first time, inclusive, ISO 8601.
-    pub from: Option<String>,
-    /// The end, exclusive, ISO 8601.
-    pub until: Option<String>,
+    /// The first time, inclusive.
+    pub from: Option<Instant>,
+    /// The end, exclusive.
+    pub until: Option<Instant>,
+}
+
+impl Bounds {
+    /// Whether all rows of a symbol, whose times lie in this range, are within.
+    fn cover(&self, symbol: &str, range: &SymbolRange) -> bool {
+        self.symbols.as_ref().is_none_or(|symbols| symbols.iter().any(|s| s == symbol))
+            && self.from.is_none_or(|from| range.first >= from)
+            && self.until.is_none_or(|until| range.last < until)
+    }
 }
 
 /// One run's output on its way to a target.
@@ -265,8 +271,6 @@ pub struct Job {
     pub asked: Vec<String>,
     /// For each column, what to say if it is NULL on every row.
     pub about_null: Vec<String>,
-    /// Whether rows of a symbol that the target holds lie within the scope of this run.
-    pub covers: Covers,
     /// Keep what a parquet target holds and add the rows after its watermarks.
     pub append: bool,
     /// How many rows the target must hold in the end, where its own are written anew.
@@ -348,7 +352,7 @@ pub async fn write(target: &Target, lock: &Lock, job: Job) -> Result<Record> {
 /// Refuses to replace rows that this run does not compute. `held` is the record of the target.
 fn check_scope(place: &str, held: Option<&Record>, job: &Job) -> Result<()> {
     let mut held = held.into_iter().flat_map(|record| &record.watermarks);
-    match held.find(|(symbol, range)| !(job.covers)(symbol, range)) {
+    match held.find(|(symbol, range)| !job.scope.cover(symbol, range)) {
         Some((symbol, range)) => Err(Error::target(format!(
             "{place} holds rows outside the scope of this run, such as {symbol} from {} to {}",
             range.first, range.last
@@ -401,4 +405,37 @@ pub fn peak_memory() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_covers_what_lies_in_it() {
+        let at = |text: &str| text.parse::<Instant>().unwrap();
+        let within = |scope: &Bounds, symbol: &str, first: &str, last: &str| {
+            scope.cover(symbol, &SymbolRange { first: at(first), last: at(last), rows: 2 })
+        };
+        let scope = Bounds {
+            symbols: Some(vec!["A".into()]),
+            from: Some(at("2024-01-01T00:00:00Z")),
+            until: Some(at("2024-02-01T00:00:00Z")),
+        };
+        let cases = [
+            ("A", "2024-01-01T00:00:00Z", "2024-01-31T23:59:59.999Z", true),
+            ("A", "2024-01-01T00:00:00.500Z", "2024-01-31T00:00:00Z", true),
+            ("A", "2023-12-31T23:59:59.500Z", "2024-01-31T00:00:00Z", false),
+            ("A", "2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", false),
+            // The same moments on other clocks.
+            ("A", "2023-12-31T19:00:00-05:00", "2024-02-01T08:59:59+09:00", true),
+            ("A", "2024-01-01T08:00:00+09:00", "2024-01-31T00:00:00Z", false),
+            ("A", "2024-01-01T00:00:00Z", "2024-01-31T19:00:00-05:00", false),
+            ("B", "2024-01-01T00:00:00Z", "2024-01-31T00:00:00Z", false),
+        ];
+        for (symbol, first, last, expected) in cases {
+            assert_eq!(within(&scope, symbol, first, last), expected, "{symbol} {first} {last}");
+        }
+        assert!(within(&Bounds::default(), "B", "1900-01-01", "2100-01-01"));
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Target, csv, objects, open, postgres, staging};
 use crate::error::{Error, Result};
-use crate::store::{Access, Record, records};
+use crate::store::{Access, Instant, Record, records};
 
 /// One committed run, as its record tells it.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,10 +17,10 @@ pub struct Run {
     pub set: String,
     /// Rows written.
     pub rows: u64,
-    /// The first time among them, ISO 8601.
-    pub first: Option<String>,
+    /// The first time among them.
+    pub first: Option<Instant>,
     /// The last.
-    pub last: Option<String>,
+    pub last: Option<Instant>,
     /// Wall seconds.
     pub seconds: f64,
     /// The version of windrow.
@@ -29,7 +29,7 @@ pub struct Run {
 
 impl From<Record> for Run {
     fn from(record: Record) -> Self {
-        let [first, last] = [record.first(), record.last()].map(|time| time.map(str::to_string));
+        let (first, last) = (record.first(), record.last());
         Self {
             run: record.run,
             committed: record.committed,

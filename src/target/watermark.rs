@@ -6,7 +6,7 @@ use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::arrow::compute::partition;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use crate::store::SymbolRange;
+use crate::store::{Instants, SymbolRange};
 
 /// Collects the ranges of one partition's batches.
 #[derive(Debug, Default)]
@@ -34,14 +34,17 @@ impl Watermarks {
         }
         let options = FormatOptions::default();
         let symbol_text = ArrayFormatter::try_new(symbols, &options)?;
-        let time_text = ArrayFormatter::try_new(times, &options)?;
+        let instants = Instants::of(times)?;
         let keys: [ArrayRef; 1] = [ArrayRef::clone(symbols)];
         for run in partition(&keys)?.ranges() {
             if symbols.is_null(run.start) {
                 continue;
             }
-            let first = time_text.value(run.start).to_string();
-            let last = time_text.value(run.end - 1).to_string();
+            // Rows without a time stand before the others or behind them.
+            let known = |row| instants.value(row).transpose();
+            let first = run.clone().find_map(known).transpose()?;
+            let last = run.clone().rev().find_map(known).transpose()?;
+            let Some((first, last)) = first.zip(last) else { continue };
             let rows = (run.end - run.start) as u64;
             let symbol = symbol_text.value(run.start).to_string();
             self.merge(symbol, SymbolRange { first, last, rows });
@@ -55,12 +58,8 @@ impl Watermarks {
                 self.ranges.insert(symbol, range);
             }
             Some(known) => {
-                if range.first < known.first {
-                    known.first = range.first;
-                }
-                if range.last > known.last {
-                    known.last = range.last;
-                }
+                known.first = known.first.min(range.first);
+                known.last = known.last.max(range.last);
                 known.rows += range.rows;
             }
         }

@@ -5,6 +5,7 @@ mod any_store;
 mod buckets;
 mod compact;
 mod export;
+mod identity;
 mod kill;
 mod layouts;
 mod messages;

@@ -121,6 +121,18 @@ fn statements() {
 }
 
 #[test]
+fn what_a_user_registers_wins_over_a_set_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    bars(folder.path());
+    let input = "CREATE VIEW volume AS SELECT 42 AS answer;\nSELECT * FROM volume;\n\
+                 SELECT count(*) AS n FROM returns;\nCREATE TABLE returns AS SELECT 43 AS answer;\n\
+                 SELECT * FROM returns;\n";
+    let output = piped(folder.path(), &format!("\\format csv\n{input}"));
+    let shown = text(&output.stdout);
+    assert!(shown.starts_with("answer\n42\nn\n120\nanswer\n43\n"), "{shown}");
+}
+
+#[test]
 fn commands() {
     let folder = tempfile::tempdir().unwrap();
     bars(folder.path());

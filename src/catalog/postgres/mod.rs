@@ -8,6 +8,7 @@ mod filter;
 mod read;
 
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,12 +19,13 @@ use datafusion::common::Result as PlanResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures::future::BoxFuture;
 use tokio_postgres::types::Type;
 
 use super::schema::{Keys, canonical};
-use super::{ORDINAL, Source, keys_exist, only};
-use crate::config::{Duplicates, SourceConfig};
-use crate::error::Result;
+use super::{InputState, ORDINAL, Source, keys_exist, only};
+use crate::config::{Duplicates, Inputs, SourceConfig};
+use crate::error::{Error, Result};
 use crate::exec::{CleanExec, DedupExec, NameFile, Report};
 use crate::store::{Fault, Input, PgLocation, Retry, quoted};
 use read::{Reader, Snapshot};
@@ -46,6 +48,8 @@ pub struct Table {
     /// What comes behind the keys in the order of rows, so that duplicates have one.
     tie: &'static str,
     snapshot: Arc<Snapshot>,
+    /// What the source's `revision` says of its rows.
+    revision: Option<String>,
     opening: Duration,
 }
 
@@ -83,6 +87,11 @@ impl Table {
     ) -> Result<Self> {
         let started = Instant::now();
         let location = PgLocation::parse(&config.location)?;
+        if config.inputs == Inputs::Content {
+            return Err(Error::usage(format!("{name}: `inputs: content` is for files")).hint(
+                "give a query instead: `revision: SELECT max(updated_at), count(*) FROM ...`",
+            ));
+        }
         let parts = workers.max(4); // Fewer ranges than four are exchanged by the planner after all.
         // Connections are made as partitions are read: one for each thread, as a rule, and one that
         // holds the moment. Where plans read several at once, none may wait for another.
@@ -107,10 +116,14 @@ impl Table {
                 ranges = Some(ranges_of(&symbols, &ty, parts, &keys));
                 tie = snapshot.tie(&relation, &keys).await?;
             }
-            Ok::<_, Fault>((snapshot, columns, ranges, tie))
+            let revision = match &config.revision {
+                Some(query) => Some(snapshot.revision(query).await?),
+                None => None,
+            };
+            Ok::<_, Fault>((snapshot, columns, ranges, tie, revision))
         };
         let opened = retry.call("opening the source", call).await?;
-        let (snapshot, (schema, expressions, types), ranges, tie) = opened;
+        let (snapshot, (schema, expressions, types), ranges, tie, revision) = opened;
         keys_exist(&schema, config, name)?;
         Ok(Self {
             name: name.to_string(),
@@ -124,6 +137,7 @@ impl Table {
             ranges,
             tie,
             snapshot: Arc::new(snapshot),
+            revision,
             opening: started.elapsed(),
         })
     }
@@ -258,6 +272,11 @@ impl Source for Table {
     fn input(&self) -> Input {
         let opening = self.opening.as_secs_f64();
         Input { location: self.shown.clone(), opening, ..Input::default() }
+    }
+
+    fn state(&self) -> BoxFuture<'_, Result<Vec<InputState>>> {
+        let state = (self.shown.clone(), 0, self.revision.clone());
+        Box::pin(ready(Ok(vec![state])))
     }
 
     fn describe(&self) -> String {

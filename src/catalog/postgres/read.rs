@@ -69,6 +69,25 @@ impl Snapshot {
         Ok(statement.columns().iter().map(column).collect())
     }
 
+    /// What a query says of the state of the rows: its one row as text.
+    pub(super) async fn revision(&self, query: &str) -> Result<String, Fault> {
+        let holder = self.holder.lock().await;
+        // Its last line may end with a comment.
+        let query = query.trim().trim_end_matches(';');
+        let sql = format!("SELECT revision::text FROM ({query}\n) AS revision");
+        let rows = holder.query(&sql, &[]).await;
+        let rows = rows.map_err(|error| self.location.fault("asking for the revision", &error))?;
+        match rows.as_slice() {
+            [row] => Ok(row.get::<_, Option<String>>(0).unwrap_or_default()),
+            rows => {
+                let location = &self.location;
+                let text = format!("{location}: revision gives {} rows, not one", rows.len());
+                let hint = "write such as `SELECT max(updated_at), count(*) FROM ...`";
+                Err(Fault::from(Error::data(text).hint(hint)))
+            }
+        }
+    }
+
     /// The symbols, sorted byte by byte, and the type of their column.
     pub(super) async fn symbols(
         &self,

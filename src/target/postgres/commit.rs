@@ -6,7 +6,7 @@ use tokio_postgres::types::ToSql;
 use super::server::{RUNS, Server};
 use super::table::{Changes, Shape};
 use crate::error::{Error, Result};
-use crate::store::{Fault, Record, quoted};
+use crate::store::{Fault, Instant, Record, quoted};
 use crate::target::{Bounds, fault};
 
 impl Server {
@@ -172,11 +172,11 @@ impl Work<'_> {
             conditions.push(format!("{entity}::text COLLATE \"C\" = ANY(${number}::text[])"));
         }
         let ty = self.type_of(&self.shape.time);
-        for (bound, operator) in [(&self.scope.from, ">="), (&self.scope.until, "<")] {
-            if let Some(bound) = bound {
-                values.push(bound);
-                conditions.push(format!("{time} {operator} ${}::text::{ty}", values.len()));
-            }
+        let bounds = [(self.scope.from, ">="), (self.scope.until, "<")];
+        let bounds = bounds.map(|(bound, operator)| Some((bound?.to_string(), operator)));
+        for (bound, operator) in bounds.iter().flatten() {
+            values.push(bound);
+            conditions.push(format!("{time} {operator} ${}::text::{ty}", values.len()));
         }
         let condition = match conditions.is_empty() {
             true => String::new(),
@@ -194,7 +194,8 @@ impl Work<'_> {
             "INSERT INTO {runs} (run, target, set, committed, rows, first, last, seconds, version, record) \
              VALUES ($1, $2, $3, now(), $4, $5, $6, $7, $8, $9::text::jsonb)"
         );
-        let (first, last) = (record.first(), record.last());
+        let text = |time: Option<Instant>| time.map(|time| time.to_string());
+        let (first, last) = (text(record.first()), text(record.last()));
         let rows = i64::try_from(record.rows).unwrap_or(i64::MAX);
         let text = serde_json::to_string(record).unwrap_or_else(|_| "{}".to_string());
         let values: [&(dyn ToSql + Sync); 9] = [

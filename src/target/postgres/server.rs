@@ -161,13 +161,16 @@ impl Server {
                 "SELECT run, to_char(committed AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
                  set, rows, first, last, seconds, version FROM {records} WHERE target = $1 ORDER BY committed"
             );
+            let time = |row: &tokio_postgres::Row, column: usize| {
+                row.get::<_, Option<&str>>(column).and_then(|text| text.parse().ok())
+            };
             let run = |row: &tokio_postgres::Row| Run {
                 run: row.get(0),
                 committed: row.get(1),
                 set: row.get(2),
                 rows: u64::try_from(row.get::<_, i64>(3)).unwrap_or_default(),
-                first: row.get(4),
-                last: row.get(5),
+                first: time(row, 4),
+                last: time(row, 5),
                 seconds: row.get(6),
                 version: row.get(7),
             };

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use super::encode::{Encoding, Layout};
 use super::{PgTarget, Unit};
 use crate::error::{Error, Result};
-use crate::store::{TableName, quoted};
+use crate::store::{Instant, TableName, quoted};
 use crate::target::Job;
 
 /// One column of a table.
@@ -214,17 +214,15 @@ impl Shape {
         Ok(changes)
     }
 
-    /// The partitions that rows between two times need. Times are ISO 8601.
-    pub(super) fn partitions(&self, first: &str, last: &str) -> Result<Vec<String>> {
-        use chrono::{Datelike, Days, Months, NaiveDate};
+    /// The partitions that rows between two times need. Those of times with a zone begin at midnight in
+    /// UTC, whatever the zone of the session.
+    pub(super) fn partitions(&self, first: Instant, last: Instant) -> Result<Vec<String>> {
+        use chrono::{Datelike, Days, Months};
         let Some(unit) = self.partition else { return Ok(Vec::new()) };
-        let day = |text: &str| {
-            text.get(..10).and_then(|day| day.parse::<NaiveDate>().ok()).ok_or_else(|| {
-                Error::target(format!("{}: {} is {text}, no time", self.shown, self.time))
-                    .hint("partition by a date or a timestamp")
-            })
-        };
-        let (first, last) = (day(first)?, day(last)?);
+        let zoned =
+            |column: &Column| column.name == self.time && column.ty == "timestamp with time zone";
+        let midnight = if self.columns.iter().any(zoned) { " 00:00:00+00" } else { "" };
+        let (first, last) = (first.day(), last.day());
         let begin = match unit {
             Unit::Year => first.with_ordinal(1),
             Unit::Month => first.with_day(1),
@@ -250,7 +248,7 @@ impl Shape {
             }
             let name = self.table.beside(format!("{table}_{name}"));
             made.push(format!(
-                "CREATE TABLE IF NOT EXISTS {name} PARTITION OF {} FOR VALUES FROM ('{at}') TO ('{next}')",
+                "CREATE TABLE IF NOT EXISTS {name} PARTITION OF {} FOR VALUES FROM ('{at}{midnight}') TO ('{next}{midnight}')",
                 self.table
             ));
             if made.len() > 2_000 {

@@ -1,0 +1,84 @@
+//! The identity of what a run computes: its definition, and the state of what it reads.
+
+use std::collections::BTreeMap;
+
+use datafusion::arrow::datatypes::DataType;
+
+use super::{Engine, OutputColumn, Planned};
+use crate::error::Result;
+use crate::identity::{Definition, SourceDefinition, inputs};
+use crate::store::Input;
+
+impl Engine {
+    /// The identity of what a set computes, as a parquet target holds it.
+    pub fn fingerprint(&self, planned: &Planned) -> String {
+        self.definition(planned, true).digest()
+    }
+
+    /// What a set computes and how it is written: `parquet` has a compression, and may hold floats of 32
+    /// bits.
+    pub(super) fn definition(&self, planned: &Planned, parquet: bool) -> Definition {
+        let narrows = self.config().float32 && parquet;
+        let column = |output: &OutputColumn| {
+            let narrow = narrows && output.data_type == DataType::Float64;
+            let ty = if narrow { &DataType::Float32 } else { &output.data_type };
+            (output.name.clone(), ty.to_string())
+        };
+        let compression = self.config().compression;
+        let sources = planned.inputs().into_iter().filter_map(|name| {
+            let source = self.sources().get(&name)?;
+            let schema = source.schema();
+            let columns = schema.fields().iter();
+            let columns = columns.map(|f| (f.name().clone(), f.data_type().to_string())).collect();
+            Some((name, SourceDefinition { columns, policy: source.config().policy() }))
+        });
+        Definition {
+            versions: versions(),
+            statements: planned.statements.clone(),
+            functions: planned.functions(),
+            sources: sources.collect(),
+            header: header(planned),
+            columns: planned.outputs.iter().map(column).collect(),
+            compression: if parquet { compression.to_string() } else { String::new() },
+        }
+    }
+
+    /// The sources that a set reads, with the identity of their rows.
+    ///
+    /// # Errors
+    /// As [`crate::catalog::Source::state`].
+    pub(super) async fn inputs(&self, planned: &Planned) -> Result<BTreeMap<String, Input>> {
+        let mut read = BTreeMap::new();
+        for name in planned.inputs() {
+            if let Some(source) = self.sources().get(&name) {
+                let state = inputs(source.state().await?);
+                read.insert(name, Input { state, ..source.input() });
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// The programs whose versions may change a bit of a value.
+fn versions() -> BTreeMap<&'static str, String> {
+    let datafusion = datafusion::DATAFUSION_VERSION;
+    BTreeMap::from([
+        ("windrow", env!("CARGO_PKG_VERSION").to_string()),
+        ("datafusion", datafusion.to_string()),
+    ])
+}
+
+/// What the header says of the outputs.
+fn header(planned: &Planned) -> BTreeMap<&'static str, Vec<String>> {
+    let header = &planned.set.header;
+    let outputs = header.outputs.iter().map(|(name, text)| format!("{name}: {text}"));
+    BTreeMap::from([
+        ("description", header.description.iter().cloned().collect()),
+        ("entity", vec![header.entity.clone()]),
+        ("time", vec![header.time.clone()]),
+        ("labels", header.labels.clone()),
+        ("outputs", outputs.collect()),
+        ("partition_by", header.partition_by.clone()),
+        ("audits", header.audits.iter().map(|audit| audit.text()).collect()),
+    ])
+}

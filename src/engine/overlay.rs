@@ -1,0 +1,62 @@
+//! Names that one statement sees beside those of its session: the feature sets that it reads.
+//!
+//! They are not registered in the session, where two statements that read different sets of one name
+//! would overwrite each other's, and both what the user registered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+    SchemaProvider, TableProvider,
+};
+use datafusion::common::{Result, internal_datafusion_err};
+use datafusion::execution::SessionState;
+
+/// Feature sets by the name that a statement reads them by.
+pub(super) type Views = BTreeMap<String, Arc<dyn TableProvider>>;
+
+/// The state of a session in which `views` stand beside its tables, whose names win.
+pub(super) fn with_views(mut state: SessionState, views: Views) -> Result<SessionState> {
+    if views.is_empty() {
+        return Ok(state);
+    }
+    let names = &state.config_options().catalog;
+    let (catalog, schema) = (names.default_catalog.clone(), names.default_schema.clone());
+    let below = state.catalog_list().catalog(&catalog).and_then(|found| found.schema(&schema));
+    let below = below.ok_or_else(|| internal_datafusion_err!("the session has no schema"))?;
+    let only = MemoryCatalogProvider::new();
+    only.register_schema(&schema, Arc::new(Overlay { views, below }))?;
+    let list = MemoryCatalogProviderList::new();
+    list.register_catalog(catalog, Arc::new(only));
+    state.register_catalog_list(Arc::new(list));
+    Ok(state)
+}
+
+/// A schema with views beside its tables.
+#[derive(Debug)]
+struct Overlay {
+    views: Views,
+    below: Arc<dyn SchemaProvider>,
+}
+
+#[async_trait]
+impl SchemaProvider for Overlay {
+    fn table_names(&self) -> Vec<String> {
+        let mut names = self.below.table_names();
+        names.extend(self.views.keys().filter(|name| !self.below.table_exist(name)).cloned());
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        match self.below.table(name).await? {
+            Some(table) => Ok(Some(table)),
+            None => Ok(self.views.get(name).cloned()),
+        }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.below.table_exist(name) || self.views.contains_key(name)
+    }
+}

@@ -1,0 +1,129 @@
+//! What is computed, and of what: digests that are equal only where the bits are.
+//!
+//! A run is known by two of them, so that each can be asked alone: that of its definition says what is
+//! computed and how it is written, that of its inputs of which rows.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// What a commit depends on, beside the rows of its sources.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Definition {
+    /// The programs that compute, by name: their versions.
+    pub versions: BTreeMap<&'static str, String>,
+    /// The set by its name, and those it reads: each with its SQL as it is planned, parameters put in, in the
+    /// order in which they are read.
+    pub statements: Vec<(String, String)>,
+    /// The indicators that they call, with the versions of what those compute.
+    pub functions: BTreeMap<String, u32>,
+    /// The sources that they read, by name.
+    pub sources: BTreeMap<String, SourceDefinition>,
+    /// What the header says of the outputs, by key.
+    pub header: BTreeMap<&'static str, Vec<String>>,
+    /// Names and types of the columns as they are written.
+    pub columns: Vec<(String, String)>,
+    /// How the pages of parquet files are compressed; empty for what has no pages.
+    pub compression: String,
+}
+
+/// What a source is beside its rows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SourceDefinition {
+    /// Names and types of its columns.
+    pub columns: Vec<(String, String)>,
+    /// What decides which of its rows count, and what they mean.
+    pub policy: Vec<(&'static str, String)>,
+}
+
+impl Definition {
+    /// The digest: 32 hexadecimal digits.
+    pub fn digest(&self) -> String {
+        // JSON says where each text ends.
+        digest(serde_json::to_string(self).unwrap_or_default().as_bytes())
+    }
+}
+
+/// The identity of the rows of some files or tables: of each its place, its bytes, and what tells those
+/// from others. None if nothing does for one of them.
+pub fn inputs(files: impl IntoIterator<Item = (String, u64, Option<String>)>) -> Option<String> {
+    let known = files.into_iter().map(|(place, bytes, state)| Some((place, bytes, state?)));
+    let mut known = known.collect::<Option<Vec<_>>>()?;
+    known.sort_unstable();
+    Some(digest(serde_json::to_string(&known).ok()?.as_bytes()))
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect()
+    }
+
+    #[test]
+    fn every_ingredient_of_a_definition_counts() {
+        let source = SourceDefinition {
+            columns: texts(&[("close", "Float64")]),
+            policy: vec![("duplicates", "last".into())],
+        };
+        let one = Definition {
+            versions: BTreeMap::from([("windrow", "1".into())]),
+            statements: texts(&[("a", "SELECT 1"), ("b", "SELECT 2")]),
+            functions: BTreeMap::from([("rsi".into(), 1)]),
+            sources: BTreeMap::from([("bars".into(), source)]),
+            header: BTreeMap::from([("labels", vec!["x".into(), "y".into()])]),
+            columns: texts(&[("rsi_14", "Float64")]),
+            compression: "zstd:1".into(),
+        };
+        let mut others = vec![one.clone(); 11];
+        others[0].versions.insert("windrow", "2".into());
+        others[1].statements.swap(0, 1);
+        others[2].statements[1].1 = "SELECT 3".into();
+        others[3].functions.insert("rsi".into(), 2);
+        others[4].sources.clear();
+        for (other, change) in others[5..].iter_mut().zip(0..) {
+            let bars = other.sources.get_mut("bars").unwrap();
+            match change {
+                0 => bars.columns[0].1 = "Float32".into(),
+                1 => bars.policy[0].1 = "first".into(),
+                // Where a text ends is part of it.
+                2 => other.header = BTreeMap::from([("labels", vec!["xy".into()])]),
+                3 => other.header = BTreeMap::from([("audits", vec!["x".into(), "y".into()])]),
+                4 => other.columns[0].1 = "Float32".into(),
+                _ => other.compression = "lz4".into(),
+            }
+        }
+        let digests: std::collections::BTreeSet<String> =
+            others.iter().chain([&one]).map(Definition::digest).collect();
+        assert_eq!(digests.len(), 12);
+        assert_eq!(one.digest(), one.clone().digest());
+    }
+
+    #[test]
+    fn files_are_known_by_path_length_and_state_in_any_order() {
+        let files = |list: &[(&str, u64, Option<&str>)]| {
+            let owned = |state: Option<&str>| state.map(str::to_string);
+            inputs(
+                list.iter().map(|(path, bytes, state)| (path.to_string(), *bytes, owned(*state))),
+            )
+        };
+        let one = files(&[("a", 1, Some("s")), ("b", 2, Some("t"))]);
+        assert!(one.is_some());
+        assert_eq!(one, files(&[("b", 2, Some("t")), ("a", 1, Some("s"))]));
+        for other in [
+            files(&[("a", 1, Some("s"))]),
+            files(&[("a", 1, Some("s")), ("c", 2, Some("t"))]),
+            files(&[("a", 1, Some("s")), ("b", 3, Some("t"))]),
+            files(&[("a", 1, Some("s")), ("b", 2, Some("u"))]),
+        ] {
+            assert_ne!(one, other);
+        }
+        assert_eq!(files(&[("a", 1, Some("s")), ("b", 2, None)]), None);
+    }
+}
