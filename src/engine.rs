@@ -50,7 +50,8 @@ enum Reader<'a> {
     Shipped,
 }
 
-/// The session that everything runs in. Cheap to make; one per command.
+/// Configuration, sources and one memory pool. Jobs share it: each runs in a session of its own, with names of
+/// its own beside the tables that are here.
 pub struct Engine {
     config: Config,
     access: Arc<Access>,
@@ -76,7 +77,15 @@ pub fn configure(builder: SessionStateBuilder) -> Result<SessionState> {
 /// it gets memory for, and the sorts above it get none.
 const FAN_IN: usize = 16;
 
-fn session(config: &Config) -> Result<SessionContext> {
+/// What operators may take of a machine or of a limit. Of a limit the rest is for the program itself and for
+/// what nobody counts: pages that are read, files on their way to the disk, what the allocator holds back.
+fn shared_memory(config: &Config) -> Option<usize> {
+    let shared = config.memory_limit.map(|limit| limit / 4 * 3).or_else(memory::most);
+    shared.map(|shared| usize::try_from(shared).unwrap_or(usize::MAX))
+}
+
+/// The settings of a session.
+fn settings(config: &Config) -> SessionConfig {
     // Merges hold a few batches of every file that was spilled.
     let small = |limit: u64| usize::try_from(limit / 131_072).unwrap_or(usize::MAX).max(1024);
     let batch_size =
@@ -91,26 +100,29 @@ fn session(config: &Config) -> Result<SessionContext> {
     options.optimizer.repartition_file_scans = false; // Rows are numbered file by file.
     // In 55.2 it fails on a struct that stands in one SELECT under two names.
     options.optimizer.enable_leaf_expression_pushdown = false;
-    let mut runtime = RuntimeEnvBuilder::new();
     // A limit that somebody set is worth the sorts that keep joins within it.
     options.optimizer.prefer_hash_join = config.memory_limit.is_none();
-    // Of a limit the rest is for the program itself and for what nobody counts: pages that are read,
-    // files on their way to the disk, what the allocator holds back.
-    let shared = config.memory_limit.map(|limit| limit / 4 * 3).or_else(memory::most);
-    if let Some(shared) = shared {
-        let shared = usize::try_from(shared).unwrap_or(usize::MAX);
-        runtime = runtime.with_memory_pool(Arc::new(SharedPool::new(shared)));
+    if let Some(shared) = shared_memory(config) {
         // Sorts keep this much back to merge what they spilled; the default suits large limits. A
         // set that goes there and back has two sorts for each range, of which a source has four.
         let sorts = 2 * config.parallel_workers.max(4);
         let spill = &mut options.execution.sort_spill_reservation_bytes;
         *spill = (*spill).min(shared / (8 * sorts));
     }
+    settings
+}
+
+fn session(config: &Config) -> Result<SessionContext> {
+    let mut runtime = RuntimeEnvBuilder::new();
+    if let Some(shared) = shared_memory(config) {
+        runtime = runtime.with_memory_pool(Arc::new(SharedPool::new(shared)));
+    }
     if config.memory_limit.is_some() {
         runtime = runtime.with_max_spill_merge_fan_in(FAN_IN);
     }
     let runtime = runtime.build_arc().map_err(|error| blame(&error, "", &[]))?;
-    let builder = SessionStateBuilder::new().with_config(settings).with_runtime_env(runtime);
+    let builder =
+        SessionStateBuilder::new().with_config(settings(config)).with_runtime_env(runtime);
     Ok(SessionContext::new_with_state(configure(builder)?))
 }
 
@@ -128,6 +140,50 @@ impl Engine {
             skip_files: BTreeSet::new(),
             keep_going: false,
         })
+    }
+
+    /// A session for one job: functions, settings, tables and the memory pool are those of this engine, and what
+    /// the job registers or leaves out is its own.
+    async fn session(&self) -> Result<Self> {
+        let tables = self.all_tables().await?;
+        let state = overlay::apart(self.context.state(), tables);
+        let state = state.map_err(|error| blame(&error, "", &[]))?;
+        Ok(Self {
+            config: self.config.clone(),
+            access: Arc::clone(&self.access),
+            context: SessionContext::new_with_state(state),
+            sources: self.sources.clone(),
+            skip_files: self.skip_files.clone(),
+            keep_going: self.keep_going,
+        })
+    }
+
+    /// One of several sessions that share the machine. What may change while others run is opened anew:
+    /// targets, which may be theirs, and tables, whose connections a plan must not wait for.
+    async fn session_of(&self, side_by_side: usize) -> Result<Self> {
+        let mut session = self.session().await?;
+        let config = &mut session.config;
+        config.parallel_workers = (config.parallel_workers / side_by_side).max(1);
+        config.memory_limit = config.memory_limit.map(|limit| limit / side_by_side as u64);
+        session.access = Arc::new(Access::of(config));
+        *session.context.state_ref().write().config_mut() = settings(config);
+        for (name, source) in &self.sources {
+            if source.may_change() {
+                session.open_source(name, source.config().clone()).await?;
+            }
+        }
+        Ok(session)
+    }
+
+    /// The tables by name.
+    async fn all_tables(&self) -> Result<overlay::Views> {
+        let mut tables = overlay::Views::new();
+        for name in self.tables() {
+            let reference = datafusion::common::TableReference::bare(name.as_str());
+            let table = self.context.table_provider(reference).await;
+            tables.insert(name, table.map_err(|error| blame(&error, "", &[]))?);
+        }
+        Ok(tables)
     }
 
     /// The settings in force.

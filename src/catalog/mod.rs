@@ -67,6 +67,11 @@ pub trait Source: TableProvider {
         &[]
     }
 
+    /// Whether its rows may be others while it is open.
+    fn may_change(&self) -> bool {
+        true
+    }
+
     /// The paths of its files.
     fn paths(&self) -> Vec<&Path> {
         Vec::new()

@@ -499,6 +499,11 @@ impl Source for FileSource {
         &self.config
     }
 
+    /// A run that commits takes the files of a target away.
+    fn may_change(&self) -> bool {
+        self.commit.is_some()
+    }
+
     fn paths(&self) -> Vec<&Path> {
         self.files.iter().map(|f| f.file.path.as_path()).collect()
     }

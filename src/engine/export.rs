@@ -63,13 +63,12 @@ pub async fn export(
     mut done: impl FnMut(&Export, &Exported),
 ) -> Result<Vec<Exported>> {
     let stop = &options.stop;
-    let first = stop.or(options.engine(1)).await?;
-    let rows = first.sources().get("bars").and_then(|bars| bars.rows());
+    let engine = &stop.or(options.engine()).await?;
+    let rows = engine.sources().get("bars").and_then(|bars| bars.rows());
     options.progress.expect(rows.map(|rows| rows * sets.len() as u64));
     let mut results: Vec<Option<Exported>> = vec![None; sets.len()];
-    let reads = sets.iter().map(|export| first.reads(&export.set, sets));
+    let reads = sets.iter().map(|export| engine.reads(&export.set, sets));
     let reads: Vec<BTreeSet<usize>> = reads.collect();
-    drop(first);
     let side_by_side = options.config.parallel_workers.min(sets.len()).max(1);
     let mut running = FuturesUnordered::new();
     let mut started = vec![false; sets.len()];
@@ -81,7 +80,7 @@ pub async fn export(
             running.push(async move {
                 let exported = match failed {
                     Some(name) => Exported::LeftOut(name),
-                    None => options.one(&sets[next], side_by_side).await,
+                    None => options.one(engine, &sets[next], side_by_side).await,
                 };
                 (next, exported)
             });
@@ -97,7 +96,7 @@ pub async fn export(
     }
     // Sets that read each other in a circle never began; each says so itself.
     for (number, result) in results.iter_mut().enumerate().filter(|(_, r)| r.is_none()) {
-        let exported = options.one(&sets[number], 1).await;
+        let exported = options.one(engine, &sets[number], 1).await;
         done(&sets[number], &exported);
         *result = Some(exported);
     }
@@ -124,12 +123,9 @@ fn stops(exported: Option<&Exported>) -> bool {
 }
 
 impl ExportOptions {
-    /// An engine with a share of the machine.
-    async fn engine(&self, side_by_side: usize) -> Result<Engine> {
-        let mut config = self.config.clone();
-        config.parallel_workers = (config.parallel_workers / side_by_side).max(1);
-        config.memory_limit = config.memory_limit.map(|limit| limit / side_by_side as u64);
-        let mut engine = Engine::new(config)?;
+    /// The engine of all sets: each source is opened once.
+    async fn engine(&self) -> Result<Engine> {
+        let mut engine = Engine::new(self.config.clone())?;
         for (name, location) in &self.sources {
             engine.add_source(name, location).await?;
         }
@@ -137,7 +133,7 @@ impl ExportOptions {
         Ok(engine)
     }
 
-    async fn one(&self, export: &Export, side_by_side: usize) -> Exported {
+    async fn one(&self, engine: &Engine, export: &Export, side_by_side: usize) -> Exported {
         let options = RunOptions {
             target: export.target.clone(),
             scope: Scope::default(),
@@ -147,11 +143,11 @@ impl ExportOptions {
             stop: self.stop.clone(),
         };
         let work = async {
-            let mut engine = self.stop.or(self.engine(side_by_side)).await?;
-            if self.resume && self.stop.or(engine.is_current(export, &options)).await? {
+            let session = self.stop.or(engine.session_of(side_by_side)).await?;
+            if self.resume && self.stop.or(session.is_current(export, &options)).await? {
                 return Ok(Exported::Current);
             }
-            let outcome = engine.run(export.set.clone(), &options).await?;
+            let outcome = session.run(export.set.clone(), &options).await?;
             Ok(Exported::Committed(Box::new(outcome)))
         };
         work.await.unwrap_or_else(Exported::Failed)

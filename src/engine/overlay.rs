@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
-    SchemaProvider, TableProvider,
+    MemorySchemaProvider, SchemaProvider, TableProvider,
 };
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::execution::SessionState;
@@ -23,15 +23,32 @@ pub(super) fn with_views(mut state: SessionState, views: Views) -> Result<Sessio
         return Ok(state);
     }
     let names = &state.config_options().catalog;
-    let (catalog, schema) = (names.default_catalog.clone(), names.default_schema.clone());
-    let below = state.catalog_list().catalog(&catalog).and_then(|found| found.schema(&schema));
+    let catalog = state.catalog_list().catalog(&names.default_catalog);
+    let below = catalog.and_then(|catalog| catalog.schema(&names.default_schema));
     let below = below.ok_or_else(|| internal_datafusion_err!("the session has no schema"))?;
-    let only = MemoryCatalogProvider::new();
-    only.register_schema(&schema, Arc::new(Overlay { views, below }))?;
-    let list = MemoryCatalogProviderList::new();
-    list.register_catalog(catalog, Arc::new(only));
-    state.register_catalog_list(Arc::new(list));
+    replace_schema(&mut state, Arc::new(Overlay { views, below }))?;
     Ok(state)
+}
+
+/// The state of a session with tables of its own, which begin as these.
+pub(super) fn apart(mut state: SessionState, tables: Views) -> Result<SessionState> {
+    let schema = MemorySchemaProvider::new();
+    for (name, table) in tables {
+        schema.register_table(name, table)?;
+    }
+    replace_schema(&mut state, Arc::new(schema))?;
+    Ok(state)
+}
+
+/// Gives a state another schema, and no other one.
+fn replace_schema(state: &mut SessionState, schema: Arc<dyn SchemaProvider>) -> Result<()> {
+    let names = &state.config_options().catalog;
+    let only = MemoryCatalogProvider::new();
+    only.register_schema(&names.default_schema, schema)?;
+    let list = MemoryCatalogProviderList::new();
+    list.register_catalog(names.default_catalog.clone(), Arc::new(only));
+    state.register_catalog_list(Arc::new(list));
+    Ok(())
 }
 
 /// A schema with views beside its tables.

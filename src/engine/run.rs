@@ -54,16 +54,18 @@ pub struct Outcome {
 }
 
 impl Engine {
-    /// Runs a feature set into a target, whole or not at all.
+    /// Runs a feature set into a target, whole or not at all. Runs of one engine may be at work at the same time:
+    /// each has a session of its own, and all share one memory pool.
     ///
     /// # Errors
     /// Of the set, the data, an audit or the target, which is then as it was. With `keep_going`,
     /// symbols and files at fault are left out and named in the outcome instead.
-    pub async fn run(&mut self, set: FeatureSet, options: &RunOptions) -> Result<Outcome> {
+    pub async fn run(&self, set: FeatureSet, options: &RunOptions) -> Result<Outcome> {
         let run = tracing::field::Empty;
         let span =
             tracing::warn_span!("run", run, set = set.name, target = options.target.to_string());
-        self.run_within(set, options).instrument(span).await
+        let mut session = self.session().await?;
+        session.run_within(set, options).instrument(span).await
     }
 
     async fn run_within(&mut self, set: FeatureSet, options: &RunOptions) -> Result<Outcome> {

@@ -6,6 +6,7 @@ mod buckets;
 mod compact;
 mod export;
 mod identity;
+mod jobs;
 mod kill;
 mod layouts;
 mod messages;
