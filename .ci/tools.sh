@@ -4,6 +4,15 @@
 # Outside the clone, where clones share it: CARGO_TARGET_DIR decides otherwise.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/windrow/target}"
 
+# Cargo goes by the times of files. Those of a fresh clone are new, and all that stands on vendor/ would be built
+# again: files that are as they were committed get the time of that commit.
+(
+    cd "$(dirname "${BASH_SOURCE[0]}")/.."
+    when=$(git log -1 --format=%ct -- vendor 2>/dev/null) || exit 0
+    [ -n "$when" ] && [ -z "$(git status --porcelain -- vendor)" ] || exit 0
+    find vendor -type f -exec touch -d "@$when" {} +
+)
+
 missing() { printf '%s needs %s: %s\n' "$0" "$1" "$2" >&2; exit 1; }
 
 need() { # COMMAND PACKAGE: installs a Debian package if the command is missing
