@@ -242,6 +242,25 @@ impl Config {
         Ok(config)
     }
 
+    /// The location of a target for one set, whose name stands for `{set}` in that of a named target.
+    ///
+    /// # Errors
+    /// A named target with `{set}` in its location, where no set is known.
+    pub fn target_of(&self, name: &str, set: Option<&str>) -> Result<String> {
+        match (self.targets.get(name), set) {
+            (None, _) => Ok(name.to_owned()),
+            (Some(location), Some(set)) => Ok(location.replace("{set}", set)),
+            (Some(location), None) if location.contains("{set}") => {
+                Err(Error::usage(format!("the target {name} is one for each set: {location}"))
+                    .hint(format!(
+                        "name one of them, such as {}",
+                        location.replace("{set}", "momentum")
+                    )))
+            }
+            (Some(location), None) => Ok(location.clone()),
+        }
+    }
+
     /// The location of a target that is given by its name, or as itself.
     pub fn target<'a>(&'a self, name: &'a str) -> &'a str {
         self.targets.get(name).map_or(name, String::as_str)

@@ -44,7 +44,7 @@ impl CompactArgs {
 }
 
 pub(super) async fn run(args: CompactArgs, config: Config, stop: Stop) -> Result<u8> {
-    let target = Target::parse(config.target(&args.to))?;
+    let target = Target::parse(&config.target_of(&args.to, None)?)?;
     let progress = Arc::new(Progress::default());
     let counter = Arc::clone(&progress);
     let (source, append) = (args.source, args.append);

@@ -66,7 +66,6 @@ impl RunArgs {
 }
 
 pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8> {
-    let target = Target::parse(config.target(&args.to))?;
     let params = parse_params(&args.params)?;
     let scope = Scope {
         symbols: args.symbols.map(|s| s.iter().map(|s| s.trim().to_string()).collect()),
@@ -76,6 +75,7 @@ pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8>
     let mut engine = Engine::new(config)?;
     engine.keep_going(args.keep_going);
     let set = engine.find_set(&args.set)?;
+    let target = Target::parse(&engine.config().target_of(&args.to, Some(&set.name))?)?;
     let progress = Arc::new(Progress::default());
     let keep_going = args.keep_going;
     let counter = Arc::clone(&progress);

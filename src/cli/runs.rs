@@ -25,7 +25,7 @@ pub(super) struct TargetArgs {
 }
 
 fn named(target: &str, config: &Config) -> Result<Target> {
-    Target::parse(config.target(target))?.resolved()
+    Target::parse(&config.target_of(target, None)?)?.resolved()
 }
 
 pub(super) async fn runs(args: TargetArgs, config: Config) -> Result<u8> {

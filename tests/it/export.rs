@@ -88,6 +88,20 @@ fn sets_go_to_their_targets_and_one_that_fails_stops_only_its_readers() {
 }
 
 #[test]
+fn a_target_for_each_set_is_that_of_the_set_for_one_run_too() {
+    let folder = prepare();
+    let folder = folder.path();
+    ok(folder, &["run", "queries/base.sql", "--to", "export"]);
+    assert!(!plain_glob(&folder.join("features/base")).is_empty());
+    assert!(!folder.join("features/{set}").exists());
+    for command in ["runs", "vacuum"] {
+        let (code, told) = fails(folder, &[command, "export"]);
+        assert_eq!(code, 2, "{told}");
+        assert!(told.contains("the target export is one for each set: "), "{told}");
+    }
+}
+
+#[test]
 fn a_killed_export_goes_on_where_it_was() {
     let folder = prepare();
     let folder = folder.path();
