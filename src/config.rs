@@ -207,7 +207,7 @@ impl SourceConfig {
         }
     }
 
-    /// What decides, beside the rows that are there, which values are computed of them.
+    /// The settings that decide which values are computed of the rows that are there.
     pub fn policy(&self) -> Vec<(&'static str, String)> {
         // Taken apart, so that nobody forgets a field: where the rows are and how their state is found
         // belongs to the inputs.

@@ -77,7 +77,7 @@ pub fn configure(builder: SessionStateBuilder) -> Result<SessionState> {
 /// it gets memory for, and the sorts above it get none.
 const FAN_IN: usize = 16;
 
-/// What operators may take of a machine or of a limit. Of a limit the rest is for the program itself and for
+/// The bytes that operators share, of the machine or of a limit. Of a limit the rest is for the program itself and for
 /// what nobody counts: pages that are read, files on their way to the disk, what the allocator holds back.
 fn shared_memory(config: &Config) -> Option<usize> {
     let shared = config.memory_limit.map(|limit| limit / 4 * 3).or_else(memory::most);

@@ -14,6 +14,7 @@ mod remote;
 mod schema;
 mod source;
 mod splits;
+mod state;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub trait Source: TableProvider {
     /// Where it is, for records.
     fn input(&self) -> Input;
 
-    /// What tells its rows from others.
+    /// Its files or tables, each with its state.
     ///
     /// # Errors
     /// Bytes that cannot be read, or a server that does not answer.
@@ -67,7 +68,7 @@ pub trait Source: TableProvider {
         &[]
     }
 
-    /// Whether its rows may be others while it is open.
+    /// True if somebody may replace its rows while it is open.
     fn may_change(&self) -> bool {
         true
     }

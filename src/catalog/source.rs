@@ -29,7 +29,6 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::future::BoxFuture;
 use object_store::ObjectMeta;
-use sha2::{Digest, Sha256};
 
 use super::csv::CsvPartition;
 use super::files::{Files, SMALL};
@@ -40,6 +39,7 @@ use super::periods::{Periods, periods};
 use super::prune::{FileStatistics, comparable};
 use super::remote::{Prune, RemoteFiles};
 use super::schema::{Keys, merge, partition_type};
+use super::state::{by_content, by_stamp};
 use super::{InputState, ORDINAL, Source, keys_exist, only};
 use crate::config::{Inputs, SourceConfig};
 use crate::error::{Error, Result};
@@ -166,24 +166,6 @@ impl FileSource {
             commit,
             opening: started.elapsed(),
         })
-    }
-
-    /// What tells the bytes of the files from others. Files of a target are never written again: its run
-    /// stands for them, while a link to one of them changes what the system says of it.
-    fn states(&self) -> Vec<InputState> {
-        let state = |info: &Arc<FileInfo>| {
-            let file = &info.file;
-            let real = match file.object {
-                None => std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone()),
-                Some(_) => file.path.clone(),
-            };
-            let stamp = match &self.commit {
-                Some(run) => Some(format!("run {run}")),
-                None => file.stamp.clone(),
-            };
-            (file_name(&real), file.size, stamp)
-        };
-        self.files.iter().map(state).collect()
     }
 
     fn key_indices(&self) -> Option<(usize, usize)> {
@@ -468,15 +450,6 @@ impl fmt::Debug for FileSource {
     }
 }
 
-/// The digest of the bytes of a file.
-fn contents(file: &FileRef) -> Result<String> {
-    let failed = |error: std::io::Error| corrupt(&file.path, error);
-    let mut bytes = file.open(0).map_err(failed)?.rest(0);
-    let mut hash = Sha256::new();
-    std::io::copy(&mut bytes, &mut hash).map_err(failed)?;
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 /// Reads a parquet file whole; the error names it.
 fn decode(path: &Path) -> Result<()> {
     use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -532,19 +505,10 @@ impl Source for FileSource {
     }
 
     fn state(&self) -> BoxFuture<'_, Result<Vec<InputState>>> {
-        let states = self.states();
+        let (files, run) = (Arc::clone(&self.files), self.commit.as_deref());
         match self.config.inputs {
-            Inputs::State => Box::pin(ready(Ok(states))),
-            Inputs::Content => {
-                let files = Arc::clone(&self.files);
-                Box::pin(blocking(move || {
-                    let read = files.iter().zip(states).map(|(info, (name, bytes, _))| {
-                        let digest = contents(&info.file)?;
-                        Ok((name, bytes, Some(format!("bytes {digest}"))))
-                    });
-                    read.collect()
-                }))
-            }
+            Inputs::State => Box::pin(ready(Ok(by_stamp(&files, run)))),
+            Inputs::Content => Box::pin(blocking(move || by_content(&files))),
         }
     }
 

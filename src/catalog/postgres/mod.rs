@@ -48,7 +48,7 @@ pub struct Table {
     /// What comes behind the keys in the order of rows, so that duplicates have one.
     tie: &'static str,
     snapshot: Arc<Snapshot>,
-    /// What the source's `revision` says of its rows.
+    /// The answer to the source's `revision`, if it has one.
     revision: Option<String>,
     opening: Duration,
 }

@@ -69,7 +69,7 @@ impl Snapshot {
         Ok(statement.columns().iter().map(column).collect())
     }
 
-    /// What a query says of the state of the rows: its one row as text.
+    /// The one row that a source's `revision` gives, as text.
     pub(super) async fn revision(&self, query: &str) -> Result<String, Fault> {
         let holder = self.holder.lock().await;
         // Its last line may end with a comment.

@@ -1,0 +1,48 @@
+//! The state of a source's files: each with what tells its bytes from others.
+
+use std::io::copy;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::InputState;
+use super::footer::{FileInfo, corrupt};
+use crate::error::Result;
+use crate::store::{FileRef, file_name};
+
+/// The files by what their system says of them. Files of a target are never written again: the `run` that
+/// committed them stands for their bytes, while a link to one of them changes what the system says of it.
+pub(super) fn by_stamp(files: &[Arc<FileInfo>], run: Option<&str>) -> Vec<InputState> {
+    let state = |info: &Arc<FileInfo>| {
+        let stamp = match run {
+            Some(run) => Some(format!("run {run}")),
+            None => info.file.stamp.clone(),
+        };
+        (place(&info.file), info.file.size, stamp)
+    };
+    files.iter().map(state).collect()
+}
+
+/// The files by their bytes, all of which are read.
+pub(super) fn by_content(files: &[Arc<FileInfo>]) -> Result<Vec<InputState>> {
+    let state = |info: &Arc<FileInfo>| {
+        Ok((place(&info.file), info.file.size, Some(format!("bytes {}", digest(&info.file)?))))
+    };
+    files.iter().map(state).collect()
+}
+
+/// Where a file is, whatever the working directory.
+fn place(file: &FileRef) -> String {
+    match file.object {
+        None => file_name(&std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone())),
+        Some(_) => file_name(&file.path),
+    }
+}
+
+/// The digest of the bytes of a file.
+fn digest(file: &FileRef) -> Result<String> {
+    let failed = |error: std::io::Error| corrupt(&file.path, error);
+    let mut hash = Sha256::new();
+    copy(&mut file.open(0).map_err(failed)?.rest(0), &mut hash).map_err(failed)?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
