@@ -20,7 +20,7 @@ use datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::parquet::schema::types::ColumnPath;
 use windrow::config;
-use windrow::target::{Kept, ParquetFile};
+use windrow::write::{FileScratch, ParquetFile};
 
 /// The columns that the features are made of.
 const READ: [&str; 6] = ["symbol", "ts", "high", "low", "close", "volume"];
@@ -133,13 +133,13 @@ fn write_own(
     path: &Path,
     batches: &[RecordBatch],
     (codec, named): (Compression, config::Compression),
-    kept: Option<Kept>,
-) -> Kept {
+    kept: Option<FileScratch>,
+) -> FileScratch {
     let schema = batches[0].schema();
     let properties = properties(&schema, codec);
     let floats = schema.fields().iter().map(|f| *f.data_type() == DataType::Float64).collect();
     let file = Box::new(File::create(path).unwrap());
-    let kept = kept.unwrap_or_else(|| Kept::new(named).unwrap());
+    let kept = kept.unwrap_or_else(|| FileScratch::new(named).unwrap());
     let mut writer = ParquetFile::new(file, schema, properties, floats, kept).unwrap();
     batches.iter().for_each(|batch| writer.write(batch).unwrap());
     writer.close().unwrap()

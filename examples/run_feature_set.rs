@@ -11,9 +11,11 @@ use std::sync::Arc;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
 use windrow::Engine;
+use windrow::commit::Target;
 use windrow::config::Config;
 use windrow::engine::{RunOptions, Scope};
-use windrow::target::{Progress, Stopper, Target};
+use windrow::stop::Stopper;
+use windrow::write::Progress;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

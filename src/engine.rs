@@ -1,12 +1,17 @@
 //! The engine: configuration in, sessions, plans and streams of batches out. It knows no door:
 //! nothing here prints, parses a command line or reads a key press.
 
+mod audits;
 mod compact;
+pub mod executor;
 mod export;
+mod failing;
 mod identity;
+mod materialize;
 mod memory;
 mod overlay;
 mod plan;
+mod planned_run;
 mod query;
 mod ranges;
 mod run;
@@ -25,6 +30,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::catalog::{FileSource, PeriodRows, Source, Table, standard};
+use crate::commit::{Commit, Target};
 use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result, did_you_mean};
 use crate::feature_set::{FeatureSet, shipped, shipped_names};
@@ -134,7 +140,7 @@ impl Engine {
     pub fn new(config: Config) -> Result<Self> {
         Ok(Self {
             context: session(&config)?,
-            access: Arc::new(Access::of(&config)),
+            access: Arc::new(Access::of(&config).controlled_by(executor::control()?)),
             config,
             sources: BTreeMap::new(),
             skip_files: BTreeSet::new(),
@@ -165,7 +171,7 @@ impl Engine {
         let config = &mut session.config;
         config.parallel_workers = (config.parallel_workers / side_by_side).max(1);
         config.memory_limit = config.memory_limit.map(|limit| limit / side_by_side as u64);
-        session.access = Arc::new(Access::of(config));
+        session.access = Arc::new(Access::of(config).controlled_by(executor::control()?));
         *session.context.state_ref().write().config_mut() = settings(config);
         for (name, source) in &self.sources {
             if source.may_change() {
@@ -189,6 +195,11 @@ impl Engine {
     /// The settings in force.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What a run does with a target.
+    pub fn commit(&self, target: &Target) -> Box<dyn Commit> {
+        target.commit(&self.access)
     }
 
     /// DataFusion's session, for what this type does not offer.

@@ -10,6 +10,8 @@ pub mod analysis;
 pub mod catalog;
 /// The command line: one file per subcommand; prints what the engine gives.
 pub mod cli;
+/// Manifests -> one committed state: directories, buckets, tables, CSV files.
+pub mod commit;
 /// `windrow.yaml`, the environment, and what they decide.
 pub mod config;
 /// Configuration -> session, plans, runs; knows no door.
@@ -18,8 +20,12 @@ pub mod engine;
 pub mod error;
 /// Physical operators of our own.
 pub mod exec;
+/// Places where tests kill or hold the process.
+mod failpoint;
 /// The `.sql` file: header, template, parameters; pure text.
 pub mod feature_set;
+/// What the machine and the system say of this process.
+pub mod host;
 /// Digests of what is computed and of what, equal only where the bits are.
 pub mod identity;
 /// Batches to text: tables, CSV, JSON, Markdown, charts; writes where it is told to.
@@ -28,9 +34,11 @@ pub mod render;
 pub mod repl;
 /// Rewrites of the parsed SQL before planning, and where a name stands in the text.
 pub mod sql;
-/// Locations, listings and records: what catalog and target share.
+/// How work is told to stop.
+pub mod stop;
+/// Locations, listings and records: what catalog and commit share.
 pub mod store;
-/// Streams of batches -> somewhere, whole or not at all.
-pub mod target;
+/// Batches -> manifests: one trait for all that rows are written into.
+pub mod write;
 
 pub use engine::Engine;

@@ -7,10 +7,12 @@ use clap::Args;
 use super::progress::ProgressArgs;
 use super::run::report;
 use super::session::{CompressionArgs, LimitArgs};
+use crate::commit::Target;
 use crate::config::Config;
 use crate::engine::{CompactOptions, Engine};
 use crate::error::Result;
-use crate::target::{Progress, Stop, Target};
+use crate::stop::Stop;
+use crate::write::Progress;
 
 #[derive(Debug, Args)]
 pub(super) struct CompactArgs {

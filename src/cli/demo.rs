@@ -13,12 +13,14 @@ use futures::TryStreamExt;
 use super::out::{grouped, print};
 use super::progress::ProgressArgs;
 use super::{run, sample};
+use crate::commit::Target;
 use crate::config::Config;
 use crate::engine::{Engine, RunOptions, Scope};
 use crate::error::{Error, Result};
 use crate::feature_set::shipped_names;
 use crate::render::{Axis, Chart, Format, Limit, Printer, Series, Terminal, wrapped};
-use crate::target::{Progress, Stop, Target};
+use crate::stop::Stop;
+use crate::write::Progress;
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
@@ -56,7 +58,7 @@ pub(super) async fn run(args: DemoArgs, config: Config, stop: Stop) -> Result<u8
     stop.or(engine.add_source("bars", &bars.to_string_lossy())).await?;
     for name in shipped_names() {
         let set = engine.find_set_shipped(name)?;
-        let target = Target::Parquet(args.dir.join("features").join(name));
+        let target = Target::Directory(args.dir.join("features").join(name));
         let progress = Arc::new(Progress::default());
         progress.expect(Some(rows as u64));
         let options = RunOptions {

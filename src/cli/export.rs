@@ -12,10 +12,12 @@ use super::out::print_json;
 use super::progress::ProgressArgs;
 use super::run::{report, summary};
 use super::session::SessionArgs;
+use crate::commit::Target;
 use crate::config::Config;
 use crate::engine::{Engine, Export, ExportOptions, Exported, export};
 use crate::error::{Error, Result};
-use crate::target::{Progress, Stop, Target};
+use crate::stop::Stop;
+use crate::write::Progress;
 
 /// The target of sets that have none of their own name.
 const COMMON: &str = "export";

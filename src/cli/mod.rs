@@ -24,19 +24,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use tokio::sync::oneshot;
 
 use crate::config::Config;
+use crate::engine::executor;
 use crate::error::{Error, Kind, Result};
 use crate::render::output_closed;
-use crate::target::{Stop, Stopper};
-
-/// Plans of long expressions are walked recursively.
-const STACK: usize = 64 << 20;
-
-/// Threads that read and flush files, beside one for each worker. What a thread frees it keeps for a
-/// while, so many of them hold memory that nobody uses.
-const FILE_THREADS: usize = 6;
+use crate::stop::Stop;
 
 /// How long a command that writes may take to put things in order once it is stopped.
 const GRACE: Duration = Duration::from_millis(500);
@@ -108,7 +101,7 @@ pub fn main() -> u8 {
         eprintln!("error: {error}");
         return error.exit_code();
     }
-    let work = std::thread::Builder::new().stack_size(STACK).spawn(|| start(cli.command));
+    let work = std::thread::Builder::new().stack_size(executor::STACK).spawn(|| start(cli.command));
     let panicked = || Err(Error::internal("the command panicked"));
     let done = match work.map(std::thread::JoinHandle::join) {
         Ok(Ok(done)) => done,
@@ -139,20 +132,14 @@ fn print_usage(error: &clap::Error) {
 fn start(command: Command) -> Result<u8> {
     let config = configuration(&command)?;
     allocator::give_back(config.memory_limit.is_some());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.parallel_workers)
-        .max_blocking_threads(config.parallel_workers + FILE_THREADS)
-        .thread_stack_size(STACK)
-        .enable_all()
-        .build()
-        .map_err(|error| Error::internal(format!("cannot start threads: {error}")))?;
+    let runtime = executor::compute(config.parallel_workers)?;
     let code = runtime.block_on(async {
         if let Command::Repl(args) = command {
             let engine = args.engine(config).await?;
             return crate::repl::run(engine).await;
         }
         let grace = command.grace(&config);
-        let (stop, over) = stops(config.timeout, grace)?;
+        let (stop, over) = executor::stops(config.timeout, grace)?;
         tokio::select! {
             biased; // What was committed is committed, however late.
             done = dispatch(command, config, stop) => done,
@@ -218,55 +205,4 @@ async fn dispatch(command: Command, config: Config, stop: Stop) -> Result<u8> {
         Command::Explain(args) => explain::run(args, config).await,
         Command::Functions(args) => functions::run(&args),
     }
-}
-
-/// Stops a command on Ctrl-C, on SIGTERM and at the time limit: it is told, has a moment to leave
-/// everything as it was, and is then over. This has a thread of its own, for workers that compute
-/// let signals and timers wait.
-fn stops(limit: Option<Duration>, grace: Duration) -> Result<(Stop, oneshot::Receiver<Kind>)> {
-    let (stopper, stop) = Stopper::new();
-    let (ends, over) = oneshot::channel();
-    let failed = |error| Error::internal(format!("cannot start a thread: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(failed)?;
-    let watch = async move {
-        let deadline = async {
-            match limit {
-                Some(limit) => tokio::time::sleep(limit).await,
-                None => std::future::pending().await,
-            }
-        };
-        let why = tokio::select! {
-            () = interrupted() => Kind::Interrupted,
-            () = deadline => Kind::Timeout,
-        };
-        stopper.stop(why);
-        tokio::time::sleep(grace).await;
-        let _ = ends.send(why);
-    };
-    std::thread::Builder::new().spawn(move || runtime.block_on(watch)).map_err(failed)?;
-    Ok((stop, over))
-}
-
-async fn interrupted() {
-    let ctrl_c = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                tokio::select! {
-                    () = ctrl_c => {}
-                    _ = terminate.recv() => {}
-                }
-            }
-            Err(_) => ctrl_c.await,
-        }
-    }
-    #[cfg(not(unix))]
-    ctrl_c.await;
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::out::grouped;
 use crate::error::Result;
-use crate::target::Progress;
+use crate::write::Progress;
 
 /// The width of a bar where there is no terminal to ask.
 const WIDTH: u16 = 100;

@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use super::out::{bytes, grouped, print_json};
 use super::progress::ProgressArgs;
 use super::session::{CompressionArgs, SessionArgs, only_parquet};
+use crate::commit::Target;
 use crate::config::Config;
 use crate::engine::{Engine, Outcome, RunOptions, Scope};
 use crate::error::{Error, Result};
-use crate::target::{Progress, Stop, Target};
+use crate::stop::Stop;
+use crate::write::Progress;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {

@@ -8,10 +8,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::out::print_json;
+use crate::commit::{CommittedRun, Target, nothing};
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::render::{Format, Limit, Printer};
-use crate::target::{self, Access, Instant, Run, Target};
+use crate::store::Instant;
 
 #[derive(Debug, Args)]
 pub(super) struct TargetArgs {
@@ -30,9 +32,13 @@ fn named(target: &str, config: &Config) -> Result<Target> {
 
 pub(super) async fn runs(args: TargetArgs, config: Config) -> Result<u8> {
     let target = named(&args.target, &config)?;
-    let (runs, left) = target::runs(&target, &Access::of(&config)).await?;
+    let history = Engine::new(config)?.commit(&target).history().await?;
+    if history.is_empty() {
+        return Err(nothing(&target));
+    }
+    let (runs, left) = (history.runs, history.leftovers);
     if args.json {
-        let run = |run: &Run| {
+        let run = |run: &CommittedRun| {
             json!({
                 "run": run.run, "committed": run.committed, "set": run.set, "rows": run.rows,
                 "first": run.first, "last": run.last, "seconds": run.seconds, "version": run.version,
@@ -54,11 +60,11 @@ pub(super) async fn runs(args: TargetArgs, config: Config) -> Result<u8> {
 }
 
 /// The runs as a table.
-fn table(runs: &[Run]) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let text = |of: fn(&Run) -> &str| -> ArrayRef {
+fn table(runs: &[CommittedRun]) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let text = |of: fn(&CommittedRun) -> &str| -> ArrayRef {
         Arc::new(runs.iter().map(|run| Some(of(run))).collect::<StringArray>())
     };
-    let time = |of: fn(&Run) -> Option<Instant>| -> ArrayRef {
+    let time = |of: fn(&CommittedRun) -> Option<Instant>| -> ArrayRef {
         let times = runs.iter().map(|run| of(run).map(|time| time.to_string()));
         Arc::new(times.collect::<StringArray>())
     };
@@ -79,7 +85,7 @@ fn table(runs: &[Run]) -> Result<RecordBatch, arrow::error::ArrowError> {
 
 pub(super) async fn vacuum(args: TargetArgs, config: Config) -> Result<u8> {
     let target = named(&args.target, &config)?;
-    let removed = target::vacuum(&target, &Access::of(&config)).await?;
+    let removed = Engine::new(config)?.commit(&target).vacuum().await?;
     if args.json {
         print_json(&json!({"target": target.to_string(), "removed": removed}))?;
         return Ok(0);

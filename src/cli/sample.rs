@@ -13,7 +13,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::parquet::arrow::ArrowWriter;
 
 use crate::error::{Error, Result};
-use crate::target::Progress;
+use crate::write::Progress;
 
 /// The symbol whose price splits.
 pub(super) const SPLIT: &str = "BOLT";

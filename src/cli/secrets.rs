@@ -1,6 +1,6 @@
 //! Keeps passwords out of messages.
 
-use crate::target::password;
+use crate::store::password;
 
 /// A text without the passwords of the URLs in it.
 pub(super) fn hidden(text: &str) -> String {

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::SourceArgs;
+use crate::commit::{Contents, Target};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::target::Target;
 
 /// Sources and limits.
 #[derive(Clone, Debug, Default, Args)]
@@ -60,13 +60,11 @@ impl CompressionArgs {
 
 /// Refuses a flag that says how parquet is written, for a target that is a CSV file.
 pub(super) fn only_parquet(flag: &str, config: &Config, to: &str) -> Result<()> {
-    match Target::parse(config.target(to))? {
-        Target::Parquet(_) | Target::Objects(_) => Ok(()),
-        other => {
-            let what = if matches!(other, Target::Csv(_)) { "a CSV file" } else { "a table" };
-            Err(Error::usage(format!("{flag}: {other} is {what}"))
-                .hint("leave the flag out, or name a directory for parquet"))
-        }
+    let target = Target::parse(config.target(to))?;
+    match target.contents() {
+        Contents::Parquet => Ok(()),
+        other => Err(Error::usage(format!("{flag}: {target} is {other}"))
+            .hint("leave the flag out, or name a directory for parquet")),
     }
 }
 

@@ -15,15 +15,18 @@ use datafusion::physical_expr::Partitioning;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use tokio::task::JoinSet;
 
+use super::materialize::Materialization;
 use super::ranges::{count, ranged, unordered};
 use super::scope::exact;
 use super::{Engine, Outcome};
 use crate::catalog::{FileSource, Source, splits};
+use crate::commit::{Bounds, Commit, Contents, Kept, Mode, OpenTarget, Publish, Target};
 use crate::error::{Error, Result};
 use crate::exec::{ordered, reports};
 use crate::sql::blame;
+use crate::stop::Stop;
 use crate::store::{Location, Record};
-use crate::target::{self, Bounds, Job, Lock, Progress, Stop, Target};
+use crate::write::{Attempt, Notes, Output, Progress, WriteJob};
 
 /// The set that a record of a compacted source names.
 const SET: &str = "compact";
@@ -53,13 +56,9 @@ impl Engine {
     pub async fn compact(&mut self, options: &CompactOptions) -> Result<Outcome> {
         let started = Instant::now();
         let target = options.target.clone().resolved()?;
-        let what = match &target {
-            Target::Parquet(_) | Target::Objects(_) => None,
-            Target::Csv(_) => Some("a CSV file"),
-            Target::Postgres(_) => Some("a table"),
-        };
-        if let Some(what) = what {
-            return Err(Error::usage(format!("{target} is {what}"))
+        let at = target.commit(&self.access);
+        if target.contents() != Contents::Parquet {
+            return Err(Error::usage(format!("{target} is {}", target.contents()))
                 .hint("name a directory: compact writes parquet"));
         }
         let in_place = self.is_target(&options.source, &target);
@@ -73,23 +72,27 @@ impl Engine {
         };
         let stop = &options.stop;
         // What is written anew is listed under its lock: no commit comes between.
-        let early = if in_place { Some(self.open_target(&target, stop).await?) } else { None };
+        let early = match in_place {
+            true => Some(self.open_target(at.as_ref(), stop).await?),
+            false => None,
+        };
         let opened = stop.or(self.add_source(&name, &options.source)).await;
-        let lock = match (opened, early) {
-            (Ok(()), Some(lock)) => lock,
+        let mut open = match (opened, early) {
+            (Ok(()), Some(open)) => open,
             (Ok(()), None) => {
-                self.check_apart(&target)?;
-                self.open_target(&target, stop).await?
+                self.check_apart(at.as_ref())?;
+                self.open_target(at.as_ref(), stop).await?
             }
             (Err(error), early) => {
-                if let Some(lock) = early {
-                    lock.release().await;
+                if let Some(open) = early {
+                    open.release().await;
                 }
                 return Err(error);
             }
         };
-        let done = self.compact_into(&target, options, (name, in_place), &lock, started).await;
-        lock.release().await;
+        let places = (at.as_ref(), open.as_mut());
+        let done = self.compact_into(&target, places, options, (name, in_place), started).await;
+        open.release().await;
         done
     }
 
@@ -97,22 +100,28 @@ impl Engine {
     async fn compact_into(
         &self,
         target: &Target,
+        (at, open): (&dyn Commit, &mut (dyn OpenTarget + 'static)),
         options: &CompactOptions,
         (name, in_place): (String, bool),
-        lock: &Lock,
         started: Instant,
     ) -> Result<Outcome> {
         let stop = &options.stop;
         let source = self.sources.get(&name).map(Arc::clone);
         let source = source.ok_or_else(|| Error::internal("a source went missing"))?;
-        let held = stop.or(target::latest(target, &self.access)).await?;
-        let held = held.filter(|_| in_place || options.append);
+        let held = open.held().cloned().filter(|_| in_place || options.append);
         let mut columns: Vec<usize> = (0..source.schema().fields().len()).collect();
         if let Some(held) = held.as_ref().filter(|_| options.append) {
             columns = stop.or(self.same_columns(source.as_ref(), held, target)).await?;
         }
+        let notes = match &held {
+            Some(held) => stop.or(at.notes(held)).await?,
+            None => Notes::new(),
+        };
         let work = Compaction { engine: self, name, source, columns, options };
-        let record = work.write(target, lock, held, started).await?;
+        let attempt = Attempt { run: open.run().to_string(), unit: 0, number: 0 };
+        let place = target.to_string();
+        let compacted = work.materialization(attempt, place, (held, notes), started).await?;
+        let record = compacted.commit_into(open).await?;
         Ok(Outcome { record, target: target.clone() })
     }
 
@@ -124,8 +133,8 @@ impl Engine {
             _ => source,
         };
         match (target, Location::parse(location)) {
-            (Target::Objects(target), Ok(Location::Objects(source))) => source == *target,
-            (Target::Parquet(target), Ok(Location::Local(source))) => {
+            (Target::Bucket(target), Ok(Location::Objects(source))) => source == *target,
+            (Target::Directory(target), Ok(Location::Local(source))) => {
                 real(&source).is_some_and(|source| real(target) == Some(source))
             }
             _ => false,
@@ -193,13 +202,15 @@ struct Compaction<'a> {
 }
 
 impl Compaction<'_> {
-    async fn write(
+    /// The source on its way into its target: `held` is the record and what the columns say of a
+    /// target that is written anew or added to.
+    async fn materialization(
         &self,
-        target: &Target,
-        lock: &Lock,
-        held: Option<Record>,
+        attempt: Attempt,
+        place: String,
+        (held, notes): (Option<Record>, Notes),
         started: Instant,
-    ) -> Result<Record> {
+    ) -> Result<Materialization> {
         let schema = self.source.schema();
         let keys = self.source.keys();
         let index = |name: &String| {
@@ -215,37 +226,52 @@ impl Compaction<'_> {
         let stop = &self.options.stop;
         let plan = stop.or(self.plan(entity, time)).await?;
         let of_plan = Arc::clone(&plan);
-        let notes = match &held {
-            Some(held) => target::notes(target, held, &self.engine.access).await?,
-            None => Vec::new(),
+        let config = self.engine.config();
+        let (anew, mode) = match held {
+            Some(held) if self.options.append => {
+                (None, Mode::Append(Kept { files: held.files, watermarks: held.watermarks }))
+            }
+            held => (held, Mode::Whole),
         };
-        let anew = held.filter(|_| !self.options.append);
-        let job = Job {
-            side_by_side: self.engine.side_by_side(&plan),
-            context: self.engine.context().task_ctx(),
+        let exactly = anew.as_ref().map(|held| held.files.iter().map(|file| file.rows).sum());
+        let record = self.record(&plan, anew);
+        let output = Output {
+            schema: plan.schema(),
             entity,
             time,
             partition_by: Vec::new(),
-            checks: Vec::new(),
-            exactly: anew.as_ref().map(|held| held.files.iter().map(|file| file.rows).sum()),
-            record: self.record(&plan, anew),
-            notes,
-            asked: Vec::new(),
-            about_null: Vec::new(),
+            set: record.set.clone(),
+            fingerprint: record.fingerprint.clone(),
             about: None,
-            scope: Bounds::default(),
-            append: self.options.append,
-            notices: Arc::new(move || reports(&of_plan)),
-            explain: Arc::new(|error: &DataFusionError| explain(error)),
-            compression: self.engine.config().compression,
+            notes,
+            compression: config.compression,
             float32: false,
-            access: Arc::clone(&self.engine.access),
-            started,
+            side_by_side: self.engine.side_by_side(&plan),
+            memory_limited: config.memory_limit.is_some(),
+        };
+        let job = WriteJob {
+            plan,
+            context: self.engine.context().task_ctx(),
+            output: Arc::new(output),
+            attempt,
+            checks: Vec::new(),
+            after: None,
+            explain: Arc::new(|error: &DataFusionError| explain(error)),
             progress: Arc::clone(&self.options.progress),
             stop: stop.clone(),
-            plan,
         };
-        target::write(target, lock, job).await
+        Ok(Materialization {
+            job,
+            place,
+            publish: Publish { mode, scope: Bounds::default() },
+            record,
+            asked: Vec::new(),
+            about_null: Vec::new(),
+            exactly,
+            notices: Arc::new(move || reports(&of_plan)),
+            access: Arc::clone(&self.engine.access),
+            started,
+        })
     }
 
     /// Every partition sorted by symbol and time, with a range of symbols of its own.

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use super::run::Attempt;
+use super::planned_run::PlannedRun;
 use super::{Engine, Outcome, Reader, RunOptions, Scope};
+use crate::commit::Target;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::feature_set::FeatureSet;
 use crate::sql::parse;
+use crate::stop::Stop;
 use crate::store::{RECORD_FORMAT, Record};
-use crate::target::{self, Progress, Stop, Target};
+use crate::write::Progress;
 
 /// One feature set and where it goes.
 #[derive(Clone, Debug)]
@@ -183,7 +185,8 @@ impl Engine {
     /// that run wrote is there.
     async fn is_current(&self, export: &Export, options: &RunOptions) -> Result<bool> {
         let target = export.target.clone().resolved()?;
-        let Some(held) = target::latest(&target, &self.access).await? else {
+        let at = target.commit(&self.access);
+        let Some(held) = at.latest().await? else {
             return Ok(false);
         };
         if held.format < RECORD_FORMAT {
@@ -195,12 +198,14 @@ impl Engine {
         }
         let planned = self.plan_set(export.set.clone(), &options.params).await?;
         let without = BTreeSet::new();
-        let attempt = Attempt { engine: self, planned: &planned, options, without: &without };
-        let would = attempt.record(Vec::new(), &[]).await?;
+        let contents = target.contents();
+        let run =
+            PlannedRun { engine: self, planned: &planned, options, contents, without: &without };
+        let would = run.record(Vec::new(), &[]).await?;
         if !same(&held, &would) {
             return Ok(false);
         }
-        target::holds(&target, &held, &self.access).await
+        at.is_there(&held).await
     }
 }
 

@@ -4,8 +4,9 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
 
+use crate::commit::Bounds;
 use crate::error::{Error, Result};
-use crate::target::{Bounds, Instants};
+use crate::store::Instants;
 
 /// Symbols x time range that a run computes. None is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

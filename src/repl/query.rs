@@ -1,19 +1,16 @@
 //! The rows of a running query, so that Ctrl-C stops it and memory stays bounded.
 //!
 //! A query may compute for long without yielding, on every thread of its runtime. So queries have
-//! a runtime of their own, which is left behind when one does not stop, and Ctrl-C is heard by a
-//! thread that does nothing else.
+//! a pool of their own, which is left behind when one does not stop.
 
-use crate::engine::Query;
+use crate::engine::{Query, executor};
 use crate::error::{Error, Kind, Result};
 use arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
 use futures::{FutureExt, StreamExt};
 use std::future::Future;
 use std::sync::Arc;
-use std::thread;
-use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -26,20 +23,7 @@ impl Interrupt {
     /// # Errors
     /// When the signal cannot be caught.
     pub(super) fn new() -> Result<Self> {
-        let fail = |error: std::io::Error| Error::internal(format!("cannot catch Ctrl-C: {error}"));
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(fail)?;
-        let mut signals = {
-            let _inside = runtime.enter();
-            signal(SignalKind::interrupt()).map_err(fail)?
-        };
-        let listen = move || {
-            runtime.block_on(async {
-                while signals.recv().await.is_some() && sender.send(()).is_ok() {}
-            });
-        };
-        thread::Builder::new().name("ctrl-c".into()).spawn(listen).map_err(fail)?;
-        Ok(Self(receiver))
+        executor::interrupts().map(Self)
     }
 
     /// Forgets a Ctrl-C that came while nothing ran.
@@ -87,12 +71,7 @@ impl Runner {
         }
         let runtime = match self.runtime.take() {
             Some(runtime) => runtime,
-            None => Builder::new_multi_thread()
-                .thread_name("query")
-                .worker_threads(self.threads)
-                .enable_all()
-                .build()
-                .map_err(|error| Error::internal(format!("cannot start threads: {error}")))?,
+            None => executor::compute(self.threads)?,
         };
         let (sender, batches) = mpsc::channel(2);
         let task = runtime.spawn(send(Arc::clone(query), sender));

@@ -12,6 +12,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::{ClientOptions, RetryConfig};
+use tokio::runtime::Handle;
 
 use super::http::Connector;
 use super::objects::Objects;
@@ -26,6 +27,8 @@ pub struct Access {
     stores: BTreeMap<String, StoreConfig>,
     /// What small files of a store may take in memory.
     room: u64,
+    /// What drives requests that must not wait for threads that compute.
+    control: Option<Handle>,
     opened: Mutex<BTreeMap<String, Arc<Objects>>>,
 }
 
@@ -45,8 +48,19 @@ impl Access {
             limit: config.timeout,
             stores: config.stores.clone(),
             room: if config.memory_limit.is_some() { 0 } else { ROOM },
+            control: None,
             opened: Mutex::default(),
         }
+    }
+
+    /// Lets requests of [`Access::beside`] be driven by a runtime that does not compute.
+    pub fn controlled_by(self, control: Handle) -> Self {
+        Self { control: Some(control), ..self }
+    }
+
+    /// The runtime that does not compute; the current one if there is no other.
+    pub fn control(&self) -> Handle {
+        self.control.clone().unwrap_or_else(Handle::current)
     }
 
     /// The time that the whole command may take.
@@ -59,7 +73,21 @@ impl Access {
     /// # Errors
     /// Settings that are wrong or missing. Nothing is asked for yet.
     pub async fn objects(&self, url: &ObjectUrl) -> Result<Arc<Objects>> {
-        let known = format!("{}?{}", url.bucket_url(), url.query());
+        self.open(url, None).await
+    }
+
+    /// The same by connections of its own, which [`Access::control`] drives: for what must be said in
+    /// time however busy the other threads are.
+    ///
+    /// # Errors
+    /// As [`Access::objects`].
+    pub async fn beside(&self, url: &ObjectUrl) -> Result<Arc<Objects>> {
+        self.open(url, self.control.clone()).await
+    }
+
+    async fn open(&self, url: &ObjectUrl, driver: Option<Handle>) -> Result<Arc<Objects>> {
+        let beside = if driver.is_some() { " beside" } else { "" };
+        let known = format!("{}?{}{beside}", url.bucket_url(), url.query());
         if let Some(found) = self.opened().get(&known) {
             return Ok(Arc::clone(found));
         }
@@ -71,7 +99,7 @@ impl Access {
             None => general,
         };
         let retry = Arc::new(Retry::new(name.clone(), self.limit));
-        let connector = Connector { name: name.clone(), retry: Arc::clone(&retry) };
+        let connector = Connector { name: name.clone(), retry: Arc::clone(&retry), driver };
         let build = Build { url, settings: &settings, connector };
         let wrong = |error: object_store::Error| build.wrong(&error);
         let (store, multipart): (Arc<dyn object_store::ObjectStore>, _) = match url.scheme() {

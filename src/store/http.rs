@@ -13,8 +13,9 @@ use futures::StreamExt;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
-    ReqwestConnector,
+    ReqwestConnector, SpawnedReqwestConnector,
 };
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -46,11 +47,16 @@ pub(super) struct Connector {
     pub(super) name: String,
     /// How.
     pub(super) retry: Arc<Retry>,
+    /// What drives the connections; None for whoever asks.
+    pub(super) driver: Option<Handle>,
 }
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
+        let client = match &self.driver {
+            None => ReqwestConnector::default().connect(options)?,
+            Some(driver) => SpawnedReqwestConnector::new(driver.clone()).connect(options)?,
+        };
         Ok(HttpClient::new(Service {
             client,
             pace: Pace::default(),

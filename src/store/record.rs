@@ -216,7 +216,11 @@ impl RemoteRecords {
     /// # Errors
     /// One that cannot be read.
     pub async fn all(&self) -> Result<Vec<Record>> {
-        stream::iter(self.commits()).map(|key| self.read(key)).buffered(16).try_collect().await
+        let mut reads = Vec::new();
+        for key in self.commits() {
+            reads.push(self.read(key));
+        }
+        stream::iter(reads).buffered(16).try_collect().await
     }
 
     /// The keys of records, without the mark of a new target.

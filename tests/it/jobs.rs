@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use windrow::Engine;
+use windrow::commit::Target;
 use windrow::config::Config;
 use windrow::engine::{RunOptions, Scope};
-use windrow::target::{Progress, Stopper, Target};
+use windrow::stop::Stopper;
+use windrow::write::Progress;
 
 use super::support::{Bars, plain_read};
 

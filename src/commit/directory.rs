@@ -1,0 +1,279 @@
+//! A directory of parquet files: the new state is built beside it, and the two are exchanged.
+//!
+//! 1. The run takes the lock beside the directory, and removes what killed runs left there.
+//! 2. It makes a stage beside it and links the files that stay.
+//! 3. Rows are written into the stage.
+//! 4. The record is written into the stage, behind links to those of earlier runs.
+//! 5. The stage is synced, and exchanged with the directory in one step: this is the commit.
+//! 6. What was the directory is removed.
+//!
+//! A crash before 5 leaves the old state and a stage, after it the new state and a stage with the
+//! old one; the next run removes either.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::Field;
+use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+
+use super::publish::MERGE;
+use super::stage::{FileLock, Stage, blocking, check_local_source, clean, leftovers};
+use super::{Commit, CommittedRun, History, Kept, OpenTarget, Publish, SourcePlace, nothing};
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::stop::Stop;
+use crate::store::{Opened, RECORD_DIR, Record, latest, records};
+use crate::write::{Attempt, Manifest, Notes, Output, Staging, unwritable};
+
+/// A directory that runs write to.
+#[derive(Clone, Debug)]
+pub(super) struct DirectoryTarget {
+    path: PathBuf,
+}
+
+impl DirectoryTarget {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_path_buf() }
+    }
+
+    fn past(&self) -> Result<History> {
+        let read = |path: &PathBuf| Record::read(path).map(CommittedRun::from);
+        let runs = records(&self.path).iter().map(read).collect::<Result<_>>()?;
+        Ok(History { runs, leftovers: leftovers(&self.path) })
+    }
+
+    fn take(&self) -> Result<OpenDirectory> {
+        let path = self.path.clone();
+        let lock = FileLock::take(&path)?;
+        clean(&path)?;
+        check_owner(&path)?;
+        Ok(OpenDirectory { held: latest(&path)?, path, lock, stage: None })
+    }
+}
+
+#[async_trait]
+impl Commit for DirectoryTarget {
+    async fn open(&self, _: usize) -> Result<Box<dyn OpenTarget>> {
+        let this = self.clone();
+        let open = blocking(move || this.take()).await?;
+        Ok(Box::new(open))
+    }
+
+    async fn latest(&self) -> Result<Option<Record>> {
+        let path = self.path.clone();
+        blocking(move || latest(&path)).await
+    }
+
+    async fn history(&self) -> Result<History> {
+        let this = self.clone();
+        blocking(move || this.past()).await
+    }
+
+    async fn is_there(&self, record: &Record) -> Result<bool> {
+        let (path, files) = (self.path.clone(), record.files.clone());
+        let is = move |file: &crate::store::RecordFile| {
+            std::fs::metadata(path.join(&file.path)).is_ok_and(|meta| meta.len() == file.bytes)
+        };
+        blocking(move || Ok(files.iter().all(is))).await
+    }
+
+    async fn vacuum(&self) -> Result<Vec<String>> {
+        let history = self.history().await?;
+        if history.is_empty() {
+            return Err(nothing(&self.path.display()));
+        }
+        // Whoever opens a target cleans it.
+        drop(self.open(1).await?);
+        Ok(history.leftovers)
+    }
+
+    async fn notes(&self, held: &Record) -> Result<Notes> {
+        let Some(file) = held.files.first() else { return Ok(Notes::new()) };
+        let path = self.path.join(&file.path);
+        blocking(move || {
+            let opened = Opened::local(&path, 0).map_err(|error| unreadable(&path, &error))?;
+            notes_of(&opened).map_err(|error| unreadable(&path, &error))
+        })
+        .await
+    }
+
+    fn check_apart(&self, source: &SourcePlace<'_>) -> Result<()> {
+        check_local_source(&self.path, source)
+    }
+}
+
+/// What a parquet file says of its columns.
+pub(super) fn notes_of(
+    file: &Opened,
+) -> std::result::Result<Notes, datafusion::parquet::errors::ParquetError> {
+    let meta = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
+    let pairs = |field: &Arc<Field>| {
+        let pairs = field.metadata().iter().map(|(key, value)| (key.clone(), value.clone()));
+        (field.name().clone(), pairs.collect())
+    };
+    Ok(meta.schema().fields().iter().map(pairs).collect())
+}
+
+/// The error for a file of a target that cannot be read.
+pub(super) fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::target(format!("cannot read {}: {error}", path.display()))
+        .hint("move the target away and run again")
+}
+
+/// A directory that one run has to itself.
+struct OpenDirectory {
+    path: PathBuf,
+    lock: FileLock,
+    held: Option<Record>,
+    stage: Option<Stage>,
+}
+
+#[async_trait]
+impl OpenTarget for OpenDirectory {
+    fn run(&self) -> &str {
+        self.lock.run()
+    }
+
+    fn held(&self) -> Option<&Record> {
+        self.held.as_ref()
+    }
+
+    async fn stage(&mut self, _: &Output, publish: &Publish, _: &Attempt) -> Result<Staging> {
+        publish.check_scope(&self.path.display(), self.held.as_ref(), MERGE)?;
+        self.stage = None; // Of an attempt before.
+        let stage = Stage::new(&self.path, &self.lock);
+        let (target, kept) = (self.path.clone(), publish.kept().cloned());
+        // The stage goes along: if nobody waits any more, it is removed when the links are made.
+        let stage = blocking(move || {
+            let unwritable = |error| unwritable(&target, &error);
+            std::fs::create_dir_all(stage.path()).map_err(unwritable)?;
+            failpoint::point("stage-made");
+            if let Some(kept) = &kept {
+                link(kept, &target, stage.path()).map_err(unwritable)?;
+                failpoint::point("files-linked");
+            }
+            Ok(stage)
+        });
+        let stage = self.stage.insert(stage.await?);
+        Ok(Staging::Folder(stage.path().to_path_buf()))
+    }
+
+    async fn publish(
+        &mut self,
+        _: &Publish,
+        _: &[Manifest],
+        record: Record,
+        stop: &Stop,
+    ) -> Result<Record> {
+        let missing = || Error::internal("a directory is published that was not staged");
+        let stage = self.stage.take().ok_or_else(missing)?;
+        let target = self.path.clone();
+        let (stage, record) = blocking(move || {
+            let unwritable = |error| unwritable(&target, &error);
+            remove_unnamed(stage.path(), &record).map_err(unwritable)?;
+            write_record(stage.path(), &target, &record).map_err(unwritable)?;
+            failpoint::point("record-written");
+            Ok((stage, record))
+        })
+        .await?;
+        stage.commit(stop).await?;
+        self.held = Some(record.clone());
+        Ok(record)
+    }
+
+    async fn abandon(&mut self) {
+        self.stage = None;
+    }
+
+    async fn release(self: Box<Self>) {}
+}
+
+/// Refuses a directory with files that no run wrote: a commit would remove them.
+fn check_owner(target: &Path) -> Result<()> {
+    if target.is_file() {
+        return Err(Error::target(format!("{} is a file", target.display()))
+            .hint("name a directory, or a file that ends in .csv"));
+    }
+    if !target.exists() {
+        return Ok(());
+    }
+    let ours: BTreeSet<PathBuf> = match latest(target)? {
+        Some(record) => record.files.iter().map(|file| target.join(&file.path)).collect(),
+        None => BTreeSet::new(),
+    };
+    match foreign(target, target, &ours).map_err(|error| unwritable(target, &error))? {
+        None => Ok(()),
+        Some(path) => Err(Error::target(format!(
+            "{} holds files that windrow did not write, such as {}",
+            target.display(),
+            path.display()
+        ))
+        .hint("move them away, or name a new or an empty directory")),
+    }
+}
+
+/// The first file below a directory that neither is in `ours` nor is a record.
+fn foreign(
+    target: &Path,
+    folder: &Path,
+    ours: &BTreeSet<PathBuf>,
+) -> std::io::Result<Option<PathBuf>> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<_>>()?;
+    paths.sort();
+    let records = target.join(RECORD_DIR);
+    for path in paths {
+        if path.is_dir() && !path.is_symlink() {
+            if let Some(found) = foreign(target, &path, ours)? {
+                return Ok(Some(found));
+            }
+        } else {
+            let record = folder == records && path.extension().is_some_and(|e| e == "json");
+            if !record && !ours.contains(&path) {
+                return Ok(Some(path));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Takes the files of the target into the stage: they stay what they are.
+fn link(kept: &Kept, target: &Path, stage: &Path) -> std::io::Result<()> {
+    for file in &kept.files {
+        let to = stage.join(&file.path);
+        if let Some(folder) = to.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::hard_link(target.join(&file.path), to)?;
+    }
+    Ok(())
+}
+
+/// Removes files of the stage that the record does not name: attempts that were given up wrote them.
+fn remove_unnamed(stage: &Path, record: &Record) -> std::io::Result<()> {
+    let named: BTreeSet<PathBuf> = record.files.iter().map(|file| stage.join(&file.path)).collect();
+    while let Some(file) = foreign(stage, stage, &named)? {
+        std::fs::remove_file(file)?;
+    }
+    Ok(())
+}
+
+/// Writes the record behind those of earlier runs, which stay.
+fn write_record(stage: &Path, target: &Path, record: &Record) -> std::io::Result<()> {
+    let folder = stage.join(RECORD_DIR);
+    std::fs::create_dir_all(&folder)?;
+    let earlier = records(target);
+    let mut last = 0;
+    for path in &earlier {
+        if let Some(name) = path.file_name() {
+            std::fs::hard_link(path, folder.join(name))?;
+        }
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        last = last.max(number.unwrap_or(0));
+    }
+    let text = record.to_json().map_err(std::io::Error::other)?;
+    std::fs::write(folder.join(format!("{:06}.json", last + 1)), text)
+}

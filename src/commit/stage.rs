@@ -1,0 +1,253 @@
+//! Writing aside and committing: the lock of a target, the directory beside it, and the exchange.
+//!
+//! Everything that a run writes before its commit stands beside the target under a name that
+//! begins with a dot, so that neither readers of the target nor of its parent take it for data.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use super::SourcePlace;
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::stop::Stop;
+use crate::write::unwritable;
+
+/// Exclusive use of a local target by one run. The system releases it when the process ends,
+/// however it ends.
+#[derive(Debug)]
+pub(super) struct FileLock {
+    _locked: File,
+    run: String,
+}
+
+impl FileLock {
+    /// Takes the lock or says who holds it.
+    pub(super) fn take(path: &Path) -> Result<Self> {
+        let parent = parent(path);
+        std::fs::create_dir_all(parent).map_err(|error| unwritable(parent, &error))?;
+        let lock = beside(path, "lock");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&lock)
+            .map_err(|error| unwritable(path, &error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = std::fs::read_to_string(&lock).unwrap_or_default();
+                return Err(Error::target(format!(
+                    "another run is writing {} ({})",
+                    path.display(),
+                    holder.trim()
+                ))
+                .hint("wait for it, or write to another target"));
+            }
+            Err(TryLockError::Error(error)) => return Err(unwritable(&lock, &error)),
+        }
+        let run = run_name();
+        // For people: the lock itself is the system's.
+        let note = format!("run {run}, process {}\n", std::process::id());
+        let _ = file.set_len(0).and_then(|()| file.write_all(note.as_bytes()));
+        Ok(Self { _locked: file, run })
+    }
+
+    /// The name of this run: when it began, and a number.
+    pub(super) fn run(&self) -> &str {
+        &self.run
+    }
+}
+
+/// A name that no other run on this machine has: the moment and the process. Of two runs that begin
+/// in one microsecond of a process, the second takes the next.
+pub(super) fn run_name() -> String {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    let now = chrono::Utc::now().timestamp_micros();
+    let last = LAST.fetch_max(now, Ordering::Relaxed);
+    let mine = if now > last { now } else { LAST.fetch_add(1, Ordering::Relaxed) + 1 };
+    let moment = chrono::DateTime::from_timestamp_micros(mine).unwrap_or_default();
+    format!("{}-{}", moment.format("%Y%m%dT%H%M%S%6f"), std::process::id())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A name beside the target that is no data.
+fn beside(path: &Path, what: &str) -> PathBuf {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    parent(path).join(format!(".{name}.windrow-{what}"))
+}
+
+/// Removes what killed runs left beside a target that this process has locked.
+pub(super) fn clean(path: &Path) -> Result<()> {
+    for stage in stages(path).map_err(|error| unwritable(path, &error))? {
+        remove(&stage).map_err(|error| unwritable(&stage, &error))?;
+    }
+    Ok(())
+}
+
+/// What killed runs left beside a target: everything that is not of the run at work there.
+pub(super) fn leftovers(path: &Path) -> Vec<String> {
+    let lock = beside(path, "lock");
+    let busy = File::open(&lock).is_ok_and(|file| file.try_lock_shared().is_err());
+    // The name of the run stands in the lock and in that of its stage.
+    let holder = std::fs::read_to_string(&lock).unwrap_or_default();
+    let at_work = |stage: &PathBuf| {
+        let name = stage.to_string_lossy();
+        let run = name.rsplit_once("windrow-stage-").map_or("", |(_, run)| run);
+        busy && holder.contains(run)
+    };
+    let stages = stages(path).unwrap_or_default().into_iter();
+    stages.filter(|stage| !at_work(stage)).map(|stage| stage.display().to_string()).collect()
+}
+
+/// The directories and files that stand beside a target.
+fn stages(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let stage = beside(path, "stage-");
+    let prefix = stage.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let entries = std::fs::read_dir(parent(path))?.flatten();
+    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+    Ok(ours.map(|entry| entry.path()).collect())
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A directory or file beside the target that becomes the target, or goes.
+#[derive(Debug)]
+pub(super) struct Stage {
+    path: PathBuf,
+    target: PathBuf,
+    committed: bool,
+}
+
+impl Stage {
+    /// The place to write to; nothing is made there yet.
+    pub(super) fn new(target: &Path, lock: &FileLock) -> Self {
+        let path = beside(target, &format!("stage-{}", lock.run()));
+        Self { path, target: target.to_path_buf(), committed: false }
+    }
+
+    /// Where to write.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the stage the target in one step: an exchange of two names if there is a target, a
+    /// rename if there is none. What was the target is removed after. Until the exchange it can be
+    /// stopped, after it the run is committed.
+    pub(super) async fn commit(mut self, stop: &Stop) -> Result<()> {
+        let path = self.path.clone();
+        let synced = blocking(move || {
+            let synced = sync(&path);
+            failpoint::point("before-exchange");
+            synced.map_err(|error| unwritable(&path, &error))
+        });
+        stop.or(synced).await?;
+        exchange(&self.path, &self.target)?;
+        self.committed = true;
+        let (path, target) = (self.path.clone(), self.target.clone());
+        blocking(move || {
+            failpoint::point("after-exchange");
+            let _ = sync_directory(parent(&target));
+            failpoint::point("before-cleaning");
+            // The old state now stands under the stage's name. If this fails, the next run does it.
+            let _ = remove(&path);
+            failpoint::point("after-cleaning");
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Runs what waits for a disk beside what waits for signals.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let panicked = |error| Error::internal(format!("a commit panicked: {error}"));
+    tokio::task::spawn_blocking(work).await.map_err(panicked)?
+}
+
+fn exchange(stage: &Path, target: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let flags = if target.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+    renameat_with(CWD, stage, CWD, target, flags).map_err(|error| {
+        let text = std::io::Error::from(error);
+        match error {
+            rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP => {
+                Error::target(format!(
+                    "the file system of {} cannot exchange two directories in one step ({text})",
+                    target.display()
+                ))
+                .hint("write to a target on a local file system, such as ext4, xfs, btrfs or tmpfs")
+            }
+            _ => unwritable(target, &text),
+        }
+    })
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.committed {
+            let _ = remove(&self.path);
+        }
+    }
+}
+
+/// Makes what was written outlast a power cut, before it becomes visible.
+fn sync(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            sync(&entry?.path())?;
+        }
+    }
+    File::open(path)?.sync_all()
+}
+
+fn sync_directory(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Refuses a source whose files a commit at this path would remove, or that would read what a run
+/// writes there.
+pub(super) fn check_local_source(target: &Path, source: &SourcePlace<'_>) -> Result<()> {
+    let (shown, to, name) = (target.display(), real(target), source.name);
+    let mut folders = source.files.iter().filter_map(|file| file.parent()).map(real);
+    let why = if folders.any(|folder| folder.starts_with(&to)) {
+        format!("{shown} holds the source {name}: a commit would remove what it reads")
+    } else if (source.lists)(&to) {
+        format!("{shown} lies in the source {name}, which would read it the next time")
+    } else {
+        return Ok(());
+    };
+    Err(Error::target(why).hint("write to another directory"))
+}
+
+/// The path without links; what does not exist yet stands below what does.
+fn real(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let mut known = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let mut below = Vec::new();
+    while known.canonicalize().is_err()
+        && let Some(name) = known.file_name().map(std::ffi::OsStr::to_os_string)
+    {
+        below.push(name);
+        known.pop();
+    }
+    let mut real = known.canonicalize().unwrap_or(known);
+    real.extend(below.iter().rev());
+    real
+}

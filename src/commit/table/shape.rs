@@ -1,0 +1,373 @@
+//! What a table has to look like for the rows of a run, and what it takes to get it there.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+
+use super::{Span, TableUrl};
+use crate::error::{Error, Result};
+use crate::store::{Instant, TableName, quoted};
+use crate::write::{Encoding, Layout, Output};
+
+/// One column of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// As `format_type` writes it.
+    pub(super) ty: String,
+}
+
+impl Column {
+    fn new(name: &str, ty: impl Into<String>) -> Self {
+        Self { name: name.to_string(), ty: ty.into() }
+    }
+
+    fn declared(&self) -> String {
+        format!("{} {}", quoted(&self.name), self.ty)
+    }
+}
+
+/// The table that the rows of a run make.
+pub(super) struct TableShape {
+    pub(super) table: TableName,
+    /// Where messages say it is.
+    pub(super) shown: String,
+    pub(super) columns: Vec<Column>,
+    /// Columns of the primary key.
+    pub(super) key: Vec<String>,
+    pub(super) entity: String,
+    pub(super) time: String,
+    pub(super) partition: Option<Span>,
+    comments: Vec<(Option<String>, String)>,
+}
+
+impl TableShape {
+    /// The table for an output, and how its batches become rows.
+    pub(super) fn of(target: &TableUrl, output: &Output) -> Result<(Self, Encoding)> {
+        let schema = &output.schema;
+        let (entity, time) = (schema.field(output.entity).name(), schema.field(output.time).name());
+        let mut columns = Vec::new();
+        for field in schema.fields() {
+            let ty = pg_type(field.data_type()).ok_or_else(|| {
+                Error::target(format!(
+                    "{}: output {} is {}, for which a table has no type",
+                    target.location,
+                    field.name(),
+                    field.data_type()
+                ))
+                .hint("cast it to a number, text or a time in the set")
+            })?;
+            if field.name().len() > 63 {
+                return Err(Error::target(format!(
+                    "{}: output {} is longer than the 63 bytes of a column's name",
+                    target.location,
+                    field.name()
+                ))
+                .hint("give it a shorter name in the set"));
+            }
+            columns.push(Column::new(field.name(), ty));
+        }
+        let mut key = vec![entity.clone(), time.clone()];
+        let encoding = Encoding::new(target.layout, Arc::clone(schema), output.entity, output.time)
+            .map_err(|why| Error::target(format!("{}: {why}", target.location)))?;
+        let noted = |name: &str| {
+            let pairs = output.notes.iter().find(|(column, _)| column == name);
+            let pairs = pairs.map(|(_, pairs)| pairs.as_slice()).unwrap_or_default();
+            let text = pairs.iter().map(|(key, value)| match key.as_str() {
+                "description" => value.clone(),
+                _ => format!("{key}: {value}"),
+            });
+            text.collect::<Vec<_>>().join("; ")
+        };
+        let about = match &output.about {
+            Some(about) => format!("{about} (windrow, feature set {})", output.set),
+            None => format!("windrow, feature set {}", output.set),
+        };
+        let mut comments = vec![(None, about)];
+        if target.layout == Layout::Long {
+            columns = vec![
+                columns[output.entity].clone(),
+                columns[output.time].clone(),
+                Column::new("feature", "text"),
+                Column::new("value", "double precision"),
+            ];
+            key.push("feature".to_string());
+        } else {
+            let named =
+                columns.iter().map(|column| (Some(column.name.clone()), noted(&column.name)));
+            comments.extend(named.filter(|(_, text)| !text.is_empty()));
+        }
+        let shape = Self {
+            table: target.table.clone(),
+            shown: target.location.to_string(),
+            columns,
+            key,
+            entity: entity.clone(),
+            time: time.clone(),
+            partition: target.partition,
+            comments,
+        };
+        Ok((shape, encoding))
+    }
+
+    /// The columns' names, for a list in SQL.
+    pub(super) fn names(&self) -> String {
+        self.columns.iter().map(|c| quoted(&c.name)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Makes the table beside. One that becomes the target has to outlast a crash of the server.
+    pub(super) fn create_stage(&self, stage: &TableName, changes: &TableChanges) -> String {
+        let columns: Vec<String> = self.columns.iter().map(Column::declared).collect();
+        let columns = columns.join(", ");
+        match changes.becomes {
+            true => format!("CREATE TABLE {stage} ({columns})"),
+            // Nothing looks at its statistics, and it is gone before anything could be cleaned.
+            false => format!(
+                "CREATE UNLOGGED TABLE {stage} ({columns}) WITH (autovacuum_enabled = false)"
+            ),
+        }
+    }
+
+    /// Makes the table beside the target.
+    pub(super) fn rename(&self, stage: &TableName) -> String {
+        format!("ALTER TABLE {stage} RENAME TO {}", quoted(&self.table.table))
+    }
+
+    /// Makes a table with partitions, without its key, which is made when the rows are in.
+    fn create(&self) -> String {
+        let columns: Vec<String> = self.columns.iter().map(Column::declared).collect();
+        let (columns, time) = (columns.join(", "), quoted(&self.time));
+        format!("CREATE TABLE {} ({columns}) PARTITION BY RANGE ({time})", self.table)
+    }
+
+    fn add_key(&self) -> String {
+        let key: Vec<String> = self.key.iter().map(|name| quoted(name)).collect();
+        format!("ALTER TABLE {} ADD PRIMARY KEY ({})", self.table, key.join(", "))
+    }
+
+    /// The documentation of the set, as comments.
+    pub(super) fn comment(&self) -> Vec<String> {
+        let statement = |(column, text): &(Option<String>, String)| {
+            let text = text.replace('\'', "''").replace('\0', "");
+            match column {
+                None => format!("COMMENT ON TABLE {} IS '{text}'", self.table),
+                Some(column) => {
+                    format!("COMMENT ON COLUMN {}.{} IS '{text}'", self.table, quoted(column))
+                }
+            }
+        };
+        self.comments.iter().map(statement).collect()
+    }
+
+    /// What it takes to bring a table with these columns there. `held` is None if there is none.
+    pub(super) fn changes(&self, held: Option<&ExistingTable>) -> Result<TableChanges> {
+        let Some(held) = held else {
+            let becomes = self.partition.is_none();
+            let before = if becomes { Vec::new() } else { vec![self.create()] };
+            let after = vec![self.add_key()];
+            return Ok(TableChanges { becomes, before, after, ..TableChanges::default() });
+        };
+        if self.partition.is_some() && !held.partitioned {
+            return Err(Error::target(format!("{} exists and is not partitioned", self.shown))
+                .hint("leave partition out, or name a new table"));
+        }
+        let long = ["feature", "value"];
+        let has =
+            |columns: &[Column]| long.iter().all(|name| columns.iter().any(|c| c.name == *name));
+        if has(&held.columns) != has(&self.columns) && held.columns.len() > 2 {
+            let layout = if has(&held.columns) { "long" } else { "wide" };
+            return Err(Error::target(format!(
+                "{} exists and has the {layout} layout",
+                self.shown
+            ))
+            .hint(format!("write to it with layout={layout}, or name a new table")));
+        }
+        let (mut changes, mut wrong) = (TableChanges::default(), Vec::new());
+        for column in &self.columns {
+            match held.columns.iter().find(|held| held.name == column.name) {
+                None => {
+                    changes.before.push(format!(
+                        "ALTER TABLE {} ADD COLUMN {}",
+                        self.table,
+                        column.declared()
+                    ));
+                    changes.added.push(column.name.clone());
+                }
+                Some(held) if takes(&held.ty, &column.ty) => {}
+                Some(held) => {
+                    wrong.push(format!("{} is {}, not {}", column.name, held.ty, column.ty));
+                }
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(Error::target(format!(
+                "{}: the table does not fit the set: {}",
+                self.shown,
+                wrong.join(", ")
+            ))
+            .hint("write to another table, or change these columns"));
+        }
+        let ours = |name: &String| self.columns.iter().any(|column| column.name == *name);
+        changes.unknown =
+            held.columns.iter().map(|c| c.name.clone()).filter(|name| !ours(name)).collect();
+        Ok(changes)
+    }
+
+    /// The partitions that rows between two times need. Those of times with a zone begin at midnight in
+    /// UTC, whatever the zone of the session.
+    pub(super) fn partitions(&self, first: Instant, last: Instant) -> Result<Vec<String>> {
+        use chrono::{Datelike, Days, Months};
+        let Some(unit) = self.partition else { return Ok(Vec::new()) };
+        let zoned =
+            |column: &Column| column.name == self.time && column.ty == "timestamp with time zone";
+        let midnight = if self.columns.iter().any(zoned) { " 00:00:00+00" } else { "" };
+        let (first, last) = (first.day(), last.day());
+        let begin = match unit {
+            Span::Year => first.with_ordinal(1),
+            Span::Month => first.with_day(1),
+            Span::Day => Some(first),
+        };
+        let mut at = begin.unwrap_or(first);
+        let mut made = Vec::new();
+        while at <= last {
+            let next = match unit {
+                Span::Year => at.checked_add_months(Months::new(12)),
+                Span::Month => at.checked_add_months(Months::new(1)),
+                Span::Day => at.checked_add_days(Days::new(1)),
+            };
+            let Some(next) = next else { break };
+            let name = match unit {
+                Span::Year => at.format("y%Y"),
+                Span::Month => at.format("y%Ym%m"),
+                Span::Day => at.format("y%Ym%md%d"),
+            };
+            let mut table = self.table.table.clone();
+            while table.len() > 50 {
+                table.pop();
+            }
+            let name = self.table.beside(format!("{table}_{name}"));
+            made.push(format!(
+                "CREATE TABLE IF NOT EXISTS {name} PARTITION OF {} FOR VALUES FROM ('{at}{midnight}') TO ('{next}{midnight}')",
+                self.table
+            ));
+            if made.len() > 2_000 {
+                return Err(Error::target(format!(
+                    "{}: rows from {first} to {last} need more than 2,000 partitions",
+                    self.shown
+                ))
+                .hint("partition by a longer time: month or year"));
+            }
+            at = next;
+        }
+        Ok(made)
+    }
+}
+
+/// A table that exists.
+#[derive(Debug, Default)]
+pub(super) struct ExistingTable {
+    pub(super) columns: Vec<Column>,
+    pub(super) partitioned: bool,
+}
+
+/// Statements that bring a table into shape.
+#[derive(Debug, Default)]
+pub(super) struct TableChanges {
+    /// There is no target: the table beside becomes it, and its rows are not moved.
+    pub(super) becomes: bool,
+    /// Before the rows are moved.
+    pub(super) before: Vec<String>,
+    /// After it.
+    pub(super) after: Vec<String>,
+    added: Vec<String>,
+    /// Columns of the table that the run does not fill.
+    unknown: Vec<String>,
+}
+
+impl TableChanges {
+    /// What people should know.
+    pub(super) fn notices(&self) -> Vec<String> {
+        let mut notices = Vec::new();
+        if !self.added.is_empty() {
+            notices.push(format!("the table has new columns: {}", self.added.join(", ")));
+        }
+        if !self.unknown.is_empty() {
+            let names = self.unknown.join(", ");
+            notices.push(format!(
+                "the table has columns that the set does not have, which it does not fill in new rows: {names}"
+            ));
+        }
+        notices
+    }
+}
+
+/// The type of a column for values of an Arrow type, as `format_type` writes it; None if there is
+/// none.
+pub(super) fn pg_type(ty: &DataType) -> Option<String> {
+    Some(
+        match ty {
+            DataType::Boolean => "boolean",
+            DataType::Int8 | DataType::Int16 | DataType::UInt8 => "smallint",
+            DataType::Int32 | DataType::UInt16 => "integer",
+            DataType::Int64 | DataType::UInt32 => "bigint",
+            DataType::UInt64 => "numeric(20,0)",
+            DataType::Float16 | DataType::Float32 => "real",
+            DataType::Float64 => "double precision",
+            DataType::Decimal128(precision, scale) if *scale >= 0 => {
+                return Some(format!("numeric({precision},{scale})"));
+            }
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text",
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "bytea",
+            DataType::Date32 => "date",
+            DataType::Date64 | DataType::Timestamp(_, None) => "timestamp without time zone",
+            DataType::Timestamp(_, Some(_)) => "timestamp with time zone",
+            DataType::Time32(_) | DataType::Time64(_) => "time without time zone",
+            DataType::Dictionary(_, values) => return pg_type(values),
+            _ => return None,
+        }
+        .to_string(),
+    )
+}
+
+/// Whether a column of one type takes every value of another as it is.
+fn takes(held: &str, ours: &str) -> bool {
+    let wider: &[&str] = match ours {
+        "smallint" => &["integer", "bigint", "numeric", "double precision", "real"],
+        "integer" => &["bigint", "numeric", "double precision"],
+        "bigint" => &["numeric"],
+        "real" => &["double precision"],
+        "text" => &["character varying"],
+        "numeric(20,0)" => &["numeric"],
+        _ => &[],
+    };
+    held == ours || wider.contains(&held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_take_what_they_hold() {
+        assert!(takes("double precision", "real"));
+        assert!(takes("numeric", "bigint"));
+        assert!(!takes("real", "double precision"));
+        assert!(!takes("integer", "bigint"));
+        assert!(!takes("date", "timestamp without time zone"));
+        assert!(!takes("text", "double precision"));
+    }
+
+    #[test]
+    fn types_of_arrow() {
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let cases = [
+            (dictionary, Some("text")),
+            (DataType::UInt32, Some("bigint")),
+            (DataType::Decimal128(12, 4), Some("numeric(12,4)")),
+            (DataType::Null, None),
+        ];
+        for (ty, expected) in cases {
+            assert_eq!(pg_type(&ty).as_deref(), expected, "{ty}");
+        }
+    }
+}

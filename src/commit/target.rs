@@ -1,0 +1,149 @@
+//! Where a run writes to, as typed: the one place that tells kinds of targets apart.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::bucket::BucketTarget;
+use super::csv_file::CsvFileTarget;
+use super::directory::DirectoryTarget;
+use super::table::{TableTarget, TableUrl};
+use super::{Commit, Contents};
+use crate::error::{Error, Result};
+use crate::store::{Access, FileKind, Location, ObjectUrl, PgLocation, records};
+use crate::write::unwritable;
+
+/// Where a run writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A directory of parquet files.
+    Directory(PathBuf),
+    /// One CSV file.
+    CsvFile(PathBuf),
+    /// A table of a PostgreSQL server.
+    Table(Box<TableUrl>),
+    /// Parquet files below a prefix of an object store.
+    Bucket(ObjectUrl),
+}
+
+impl fmt::Display for Target {
+    /// Where it is, without a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) | Self::CsvFile(path) => path.display().fmt(f),
+            Self::Table(table) => table.location.fmt(f),
+            Self::Bucket(url) => url.fmt(f),
+        }
+    }
+}
+
+impl Target {
+    /// Reads a target as typed: `postgres://...?table=t` is a table, `s3://bucket/prefix/` parquet in
+    /// an object store, `out.csv` a CSV file, everything else a parquet directory.
+    ///
+    /// # Errors
+    /// A scheme that is not supported, or the name of a single parquet file.
+    pub fn parse(text: &str) -> Result<Self> {
+        if PgLocation::is(text.trim()) {
+            return Ok(Self::Table(Box::new(TableUrl::parse(text.trim())?)));
+        }
+        let path = match Location::parse(text)? {
+            Location::Local(path) => path,
+            Location::Objects(url) if url.key().is_empty() => {
+                return Err(Error::usage(format!("{url} is a whole bucket"))
+                    .hint(format!("name a prefix, such as {url}features/")));
+            }
+            Location::Objects(url) if url.is_glob() => {
+                return Err(Error::usage(format!("{url} is a glob"))
+                    .hint("name a prefix without *, ? and ["));
+            }
+            Location::Objects(url) if FileKind::of(Path::new(url.key())).is_some() => {
+                return Err(Error::usage(format!("{url} is one file"))
+                    .hint("name a prefix: parquet targets hold one file per worker"));
+            }
+            Location::Objects(url) => {
+                url.path()?;
+                return Ok(Self::Bucket(url));
+            }
+            web @ Location::Web(_) => {
+                return Err(Error::usage(format!(
+                    "{web} is on a web server, which takes no files"
+                ))
+                .hint("name a directory, or a prefix with s3://, gs:// or az://"));
+            }
+        };
+        let extension = path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
+        match extension.as_deref() {
+            Some("csv") => Ok(Self::CsvFile(path)),
+            Some("parquet") => Err(Error::usage(format!("{text} is one file")).hint(
+                "name a directory: parquet targets hold one file per worker, or a .csv file",
+            )),
+            _ => Ok(Self::Directory(path)),
+        }
+    }
+
+    /// The target with its links followed: what is exchanged is the directory, not its name.
+    ///
+    /// # Errors
+    /// A link that leads nowhere, or a place within a target that a run committed.
+    pub fn resolved(self) -> Result<Self> {
+        let Some(path) = self.path() else { return Ok(self) };
+        let mut real = std::path::absolute(path).map_err(|error| unwritable(path, &error))?;
+        // The part that exists is followed; what is to be made stands below it.
+        let mut below = Vec::new();
+        while !real.exists() {
+            if real.is_symlink() {
+                return Err(Error::target(format!("{} is a link to nothing", real.display()))
+                    .hint("remove the link, or make what it leads to"));
+            }
+            let Some(name) = real.file_name().map(std::ffi::OsStr::to_os_string) else { break };
+            below.push(name);
+            real.pop();
+        }
+        let mut real = real.canonicalize().map_err(|error| unwritable(path, &error))?;
+        real.extend(below.iter().rev());
+        if let Some(outer) = real.ancestors().skip(1).find(|a| !records(a).is_empty()) {
+            return Err(Error::target(format!(
+                "{} lies within the target {}, whose next run would remove it",
+                path.display(),
+                outer.display()
+            ))
+            .hint("write to a directory of its own"));
+        }
+        // Messages keep the name that was given where it means the same.
+        let same = std::path::absolute(path).is_ok_and(|absolute| absolute == real);
+        Ok(match self {
+            Self::Directory(_) if !same => Self::Directory(real),
+            Self::CsvFile(_) if !same => Self::CsvFile(real),
+            _ => self,
+        })
+    }
+
+    /// The path, of a target on the local file system.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(path) | Self::CsvFile(path) => Some(path),
+            Self::Table(_) | Self::Bucket(_) => None,
+        }
+    }
+
+    /// What it holds.
+    pub fn contents(&self) -> Contents {
+        match self {
+            Self::Directory(_) | Self::Bucket(_) => Contents::Parquet,
+            Self::CsvFile(_) => Contents::CsvFile,
+            Self::Table(_) => Contents::Table,
+        }
+    }
+
+    /// What a run does with it.
+    pub fn commit(&self, access: &Arc<Access>) -> Box<dyn Commit> {
+        let access = Arc::clone(access);
+        match self {
+            Self::Directory(path) => Box::new(DirectoryTarget::new(path)),
+            Self::CsvFile(path) => Box::new(CsvFileTarget::new(path)),
+            Self::Table(url) => Box::new(TableTarget::new(url, access)),
+            Self::Bucket(url) => Box::new(BucketTarget::new(url, access)),
+        }
+    }
+}

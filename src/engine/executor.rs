@@ -1,0 +1,118 @@
+//! The threads of the program: the one place that makes runtimes.
+//!
+//! The *compute pool* runs plans; its workers may be busy for long without yielding. What must not
+//! wait for them runs on the *control runtime*, one thread of the process that never computes:
+//! signals, time limits, and the beats that keep a lease.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Error, Kind, Result};
+use crate::stop::{Stop, Stopper};
+
+/// Stack of a thread that plans or computes: plans of long expressions are walked recursively.
+pub const STACK: usize = 64 << 20;
+
+/// Threads that read and flush files, beside one for each worker. What a thread frees it keeps for a
+/// while, so many of them hold memory that nobody uses.
+const FILE_THREADS: usize = 6;
+
+/// A pool of so many workers that compute.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn compute(workers: usize) -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .thread_name("compute")
+        .worker_threads(workers.max(1))
+        .max_blocking_threads(workers.max(1) + FILE_THREADS)
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()
+        .map_err(no_threads)
+}
+
+/// The control runtime, which is made on first use and stays as long as the process.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn control() -> Result<Handle> {
+    static CONTROL: Mutex<Option<Runtime>> = Mutex::new(None);
+    let mut made = CONTROL.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = match made.take() {
+        Some(runtime) => runtime,
+        None => {
+            let mut builder = Builder::new_multi_thread();
+            let builder = builder.thread_name("control").worker_threads(1);
+            builder.max_blocking_threads(1).enable_all().build().map_err(no_threads)?
+        }
+    };
+    let handle = runtime.handle().clone();
+    *made = Some(runtime);
+    Ok(handle)
+}
+
+fn no_threads(error: std::io::Error) -> Error {
+    Error::internal(format!("cannot start threads: {error}"))
+}
+
+/// Stops work on Ctrl-C, on SIGTERM and at the time limit: it is told through the first half, has
+/// `grace` to leave everything as it was, and is over when the second half resolves.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn stops(limit: Option<Duration>, grace: Duration) -> Result<(Stop, oneshot::Receiver<Kind>)> {
+    let (stopper, stop) = Stopper::new();
+    let (ends, over) = oneshot::channel();
+    control()?.spawn(async move {
+        let deadline = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let why = tokio::select! {
+            () = interrupted() => Kind::Interrupted,
+            () = deadline => Kind::Timeout,
+        };
+        stopper.stop(why);
+        tokio::time::sleep(grace).await;
+        let _ = ends.send(why);
+    });
+    Ok((stop, over))
+}
+
+/// Resolves on Ctrl-C or SIGTERM; never where neither can be caught.
+async fn interrupted() {
+    let heard = |kind| async move {
+        match signal(kind) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = heard(SignalKind::interrupt()) => {}
+        () = heard(SignalKind::terminate()) => {}
+    }
+}
+
+/// Every Ctrl-C from now on; it no longer ends the program.
+///
+/// # Errors
+/// The signal cannot be caught.
+pub fn interrupts() -> Result<mpsc::UnboundedReceiver<()>> {
+    let control = control()?;
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let _inside = control.enter();
+    let fail = |error: std::io::Error| Error::internal(format!("cannot catch Ctrl-C: {error}"));
+    let mut signals = signal(SignalKind::interrupt()).map_err(fail)?;
+    control
+        .spawn(async move { while signals.recv().await.is_some() && sender.send(()).is_ok() {} });
+    Ok(receiver)
+}

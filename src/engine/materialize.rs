@@ -1,0 +1,126 @@
+//! The one way from a plan to a committed state: stage, write, tell, publish.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::commit::{OpenTarget, Publish};
+use crate::error::{Error, Result};
+use crate::host;
+use crate::store::{Access, Record, RecordFile};
+use crate::write::{self, AppendFilter, Manifest, Output, Watermarks, WriteJob};
+
+/// What a run computed, on its way into a target that it has taken.
+pub(super) struct Materialization {
+    /// The rows.
+    pub(super) job: WriteJob,
+    /// What messages call the target.
+    pub(super) place: String,
+    /// What becomes of the rows that the target holds.
+    pub(super) publish: Publish,
+    /// What is known of the run before its rows.
+    pub(super) record: Record,
+    /// The symbols that were asked for; each should have rows.
+    pub(super) asked: Vec<String>,
+    /// For each column, what to say if it is NULL on every row.
+    pub(super) about_null: Vec<String>,
+    /// How many rows the target must hold in the end, where its own are written anew.
+    pub(super) exactly: Option<u64>,
+    /// What the plan has to say of its inputs once it has run.
+    pub(super) notices: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// How servers are reached, which counts what was tried again.
+    pub(super) access: Arc<Access>,
+    /// When the run started.
+    pub(super) started: Instant,
+}
+
+impl Materialization {
+    /// Writes the rows aside and publishes them.
+    ///
+    /// # Errors
+    /// Of the plan, of an audit, or of the place; the target is then as it was.
+    pub(super) async fn commit_into(mut self, target: &mut dyn OpenTarget) -> Result<Record> {
+        let Output { entity, time, ref schema, .. } = *self.job.output;
+        let (entity, time) = (schema.field(entity).name(), schema.field(time));
+        if let Some(held) = target.held().filter(|_| self.appends()) {
+            let after = AppendFilter::of(&held.watermarks, time.data_type());
+            let after = after.map_err(|error| Error::target(error.to_string()))?;
+            self.job.after = Some(Arc::new(after));
+        }
+        let keys = format!("{entity} and {}", time.name());
+        let stop = self.job.stop.clone();
+        let written = async {
+            let staging = target.stage(&self.job.output, &self.publish, &self.job.attempt);
+            let staging = stop.or(staging).await?;
+            let manifest = write::write(&self.job, &staging).await?;
+            let record = self.tell(&manifest, &keys)?;
+            Ok::<_, Error>((record, manifest))
+        };
+        let (record, manifest) = match written.await {
+            Ok(written) => written,
+            Err(error) => {
+                target.abandon().await;
+                return Err(error);
+            }
+        };
+        let record = target.publish(&self.publish, &[manifest], record, &stop).await?;
+        // The record itself cannot tell how its commit went.
+        Ok(Record {
+            seconds: self.started.elapsed().as_secs_f64(),
+            retries: record.retries.max(self.access.retries()),
+            ..record
+        })
+    }
+
+    fn appends(&self) -> bool {
+        matches!(self.publish.mode, crate::commit::Mode::Append(_))
+    }
+
+    /// The record of the run, once its rows are written.
+    fn tell(&mut self, manifest: &Manifest, keys: &str) -> Result<Record> {
+        let mut record = std::mem::take(&mut self.record);
+        if manifest.skipped > 0 {
+            record.notices.push(format!(
+                "{} rows left out because {} holds their symbol up to their time or later",
+                manifest.skipped, self.place
+            ));
+        }
+        record.audits.extend(manifest.judge(&self.job.checks)?);
+        record.notices.extend(manifest.empty_columns(&self.about_null));
+        record.rows = manifest.rows;
+        if record.rows == 0 && self.publish.kept().is_none() {
+            return Err(Error::data("the result is empty: no row matches").hint(
+                "check --symbols, --from, --until and the WHERE of the set; the target is as it was",
+            ));
+        }
+        if let Some(rows) = self.exactly.filter(|rows| *rows != record.rows) {
+            return Err(Error::data(format!(
+                "of {rows} rows that the target holds only {} would stay: others have the same {keys}",
+                record.rows
+            ))
+            .hint("write to another directory; the target is as it was"));
+        }
+        let mut marks = Watermarks::from(manifest.watermarks.clone());
+        let file = |file: &write::WrittenFile| RecordFile {
+            path: file.path.clone(),
+            rows: file.rows,
+            bytes: file.bytes,
+        };
+        record.files = manifest.files.iter().map(file).collect();
+        if let Some(kept) = self.publish.kept() {
+            marks.join(kept.watermarks.clone());
+            record.files.extend(kept.files.iter().cloned());
+        }
+        record.files.sort_by(|a, b| a.path.cmp(&b.path));
+        record.watermarks = marks.into_ranges();
+        record.run.clone_from(&manifest.run);
+        record.retries += self.access.retries();
+        let missing = self.asked.iter().filter(|symbol| !record.watermarks.contains_key(*symbol));
+        let missing: Vec<_> = missing.map(|s| format!("there is no row of {s}")).collect();
+        record.notices.extend(missing);
+        record.notices.extend((self.notices)());
+        record.committed = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        record.seconds = self.started.elapsed().as_secs_f64();
+        record.peak_memory = host::peak_memory();
+        Ok(record)
+    }
+}

@@ -1,0 +1,223 @@
+//! A feature set on its way into a target: its plan, scope, record and what the columns say.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DataFusionError;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::audits::WholeAudit;
+use super::materialize::Materialization;
+use super::query::locate;
+use super::scope::exact;
+use super::{Engine, Planned, RunOptions, shared};
+use crate::commit::{Bounds, Contents, Mode, Publish};
+use crate::error::{Error, Result};
+use crate::exec::{by_periods, ordered, reports};
+use crate::sql::blame;
+use crate::store::{RECORD_FORMAT, Record};
+use crate::write::{Attempt, Output, WriteJob};
+
+/// A set that is planned for a run, without the symbols that were left out.
+pub(super) struct PlannedRun<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) planned: &'a Planned,
+    pub(super) options: &'a RunOptions,
+    /// What the target holds.
+    pub(super) contents: Contents,
+    pub(super) without: &'a BTreeSet<String>,
+}
+
+impl PlannedRun<'_> {
+    /// The run on its way into its target: `attempt` names what it writes aside.
+    pub(super) async fn materialization(
+        &self,
+        attempt: Attempt,
+        started: Instant,
+        left_out: Vec<(String, String)>,
+    ) -> Result<Materialization> {
+        let planned = self.planned;
+        let header = &planned.set.header;
+        let index = |name: &str| planned.outputs.iter().position(|o| o.name == name);
+        let internal = || Error::internal("a key column went missing");
+        let entity = index(&header.entity).ok_or_else(internal)?;
+        let time = index(&header.time).ok_or_else(internal)?;
+        let partition_by: Vec<usize> =
+            header.partition_by.iter().filter_map(|c| index(c)).collect();
+        let (checks, whole) = self.checks(partition_by.is_empty())?;
+        let logical = self.scoped()?;
+        let stop = &self.options.stop;
+        stop.or(self.check_unique(&logical, &whole)).await?;
+        let mut order = partition_by.clone();
+        order.extend([entity, time].iter().filter(|key| !partition_by.contains(key)));
+        let plan = stop.or(self.physical(&logical, entity, order)).await?;
+        let config = self.engine.config();
+        let record = stop.or(self.record(left_out, &whole)).await?;
+        let output = Output {
+            schema: plan.schema(),
+            entity,
+            time,
+            partition_by,
+            set: record.set.clone(),
+            fingerprint: record.fingerprint.clone(),
+            about: header.description.clone(),
+            notes: self.notes(),
+            compression: config.compression,
+            float32: config.float32 && self.contents == Contents::Parquet,
+            side_by_side: self.engine.side_by_side(&plan),
+            memory_limited: config.memory_limit.is_some(),
+        };
+        let of_plan = Arc::clone(&plan);
+        let text = planned.rendered.clone();
+        let explain = move |error: &DataFusionError| locate(blame(error, &text.sql, &[]), &text);
+        let job = WriteJob {
+            plan,
+            context: self.engine.context().task_ctx(),
+            output: Arc::new(output),
+            attempt,
+            checks,
+            after: None,
+            explain: Arc::new(explain),
+            progress: Arc::clone(&self.options.progress),
+            stop: stop.clone(),
+        };
+        Ok(Materialization {
+            job,
+            place: self.options.target.to_string(),
+            publish: Publish { mode: Mode::Whole, scope: self.bounds()? },
+            record,
+            asked: self.options.scope.symbols.clone().unwrap_or_default(),
+            about_null: planned.outputs.iter().map(about_null).collect(),
+            exactly: None,
+            notices: Arc::new(move || reports(&of_plan)),
+            access: Arc::clone(&self.engine.access),
+            started,
+        })
+    }
+
+    /// The plan restricted to the scope. The condition sits on top: rows kept have the values of
+    /// the unrestricted run, and the optimizer moves it down only where that stays true.
+    pub(super) fn scoped(&self) -> Result<LogicalPlan> {
+        let header = &self.planned.set.header;
+        let plan = &self.planned.plan;
+        let time = self.planned.outputs.iter().find(|o| o.name == header.time);
+        let ty = time.map_or(DataType::Null, |o| o.data_type.clone());
+        let mut condition = self.options.scope.condition(&header.entity, &header.time, &ty)?;
+        if !self.without.is_empty() {
+            let symbols = self.without.iter().map(|s| lit(s.as_str())).collect();
+            let others = exact(&header.entity).in_list(symbols, true);
+            condition = Some(condition.map_or(others.clone(), |c| c.and(others)));
+        }
+        self.filtered(plan, condition)
+    }
+
+    /// The scope in exact times.
+    fn bounds(&self) -> Result<Bounds> {
+        let header = &self.planned.set.header;
+        let time = self.planned.outputs.iter().find(|o| o.name == header.time);
+        self.options.scope.bounds(time.map_or(&DataType::Null, |o| &o.data_type))
+    }
+
+    pub(super) fn filtered(
+        &self,
+        plan: &LogicalPlan,
+        condition: Option<Expr>,
+    ) -> Result<LogicalPlan> {
+        let Some(condition) = condition else { return Ok(plan.clone()) };
+        LogicalPlanBuilder::from(plan.clone())
+            .filter(condition)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| self.explain(&error))
+    }
+
+    async fn physical(
+        &self,
+        plan: &LogicalPlan,
+        entity: usize,
+        order: Vec<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let state = self.engine.context().state();
+        // A CSV file is one partition, in order.
+        let entity = Some(entity).filter(|_| self.contents != Contents::CsvFile);
+        let plan =
+            shared::physical_plan(&state, plan).await.map_err(|error| self.explain(&error))?;
+        // Rows that are sorted period by period go to files of one period each.
+        if let (Some(_), Some((entity, time))) = (entity, by_periods(&plan))
+            && order == [entity, time]
+        {
+            return Ok(plan);
+        }
+        ordered(plan, entity, &order, state.config_options()).map_err(|error| self.explain(&error))
+    }
+
+    pub(super) fn explain(&self, error: &DataFusionError) -> Error {
+        let text = &self.planned.rendered;
+        locate(blame(error, &text.sql, &[]), text)
+    }
+
+    /// What is known of the run before its rows.
+    pub(super) async fn record(
+        &self,
+        left_out: Vec<(String, String)>,
+        whole: &[WholeAudit],
+    ) -> Result<Record> {
+        let planned = self.planned;
+        let header = &planned.set.header;
+        let scope = &self.options.scope;
+        let definition = self.engine.definition(planned, self.contents == Contents::Parquet);
+        Ok(Record {
+            format: RECORD_FORMAT,
+            windrow: env!("CARGO_PKG_VERSION").to_string(),
+            set: planned.set.name.clone(),
+            fingerprint: definition.digest(),
+            entity: header.entity.clone(),
+            time: header.time.clone(),
+            symbols: scope.symbols.clone(),
+            from: scope.from.clone(),
+            until: scope.until.clone(),
+            inputs: self.engine.inputs(planned).await?,
+            columns: definition.columns,
+            compression: definition.compression,
+            audits: whole.iter().map(|a| (a.text.clone(), "passed".to_string())).collect(),
+            left_out,
+            ..Record::default()
+        })
+    }
+
+    /// What the header says of the outputs, for the metadata of the columns.
+    fn notes(&self) -> Vec<(String, Vec<(String, String)>)> {
+        let header = &self.planned.set.header;
+        let note = |output: &super::OutputColumn| {
+            // A family or a struct is described once, by what its names begin with.
+            let of = |name: &str| {
+                let rest = output.name.strip_prefix(name);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+            };
+            let described = header.outputs.iter().filter(|(name, _)| of(name));
+            let text = described.max_by_key(|(name, _)| name.len());
+            let mut pairs = Vec::new();
+            if let Some((_, text)) = text {
+                pairs.push(("description".to_string(), text.clone()));
+            }
+            if output.label {
+                pairs.push(("windrow.role".to_string(), "label".to_string()));
+            }
+            (output.name.clone(), pairs)
+        };
+        self.planned.outputs.iter().map(note).collect()
+    }
+}
+
+/// What to say of an output without any value: most often the bars do not reach its lookback.
+fn about_null(output: &super::OutputColumn) -> String {
+    let name = &output.name;
+    match output.need.lookback {
+        0 => format!("output {name} is NULL on every row: check the columns that it reads"),
+        rows => format!(
+            "output {name} is NULL on every row: it takes {rows} rows before its first value"
+        ),
+    }
+}

@@ -1,0 +1,133 @@
+//! Audits: conditions on the output rows, checked in the same pass as the write.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, make_comparator,
+};
+use datafusion::arrow::compute::kernels::cmp::not_distinct;
+use datafusion::arrow::compute::{SortOptions, and, is_null};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::Result as PlanResult;
+use datafusion::physical_expr::PhysicalExpr;
+
+use super::manifest::{AuditCount, Manifest};
+use crate::error::Place;
+
+/// One audit.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// The audit as the header says it.
+    pub text: String,
+    /// Where the header says it.
+    pub place: Place,
+    /// What it asks.
+    pub rule: Rule,
+}
+
+/// What an audit asks of the rows.
+#[derive(Clone, Debug)]
+pub enum Rule {
+    /// The condition is not FALSE on any row; NULL passes.
+    Condition(Arc<dyn PhysicalExpr>),
+    /// No two rows have the same entity and time: neighbours, as the rows are sorted.
+    UniqueKey,
+    /// None of the columns is NULL.
+    NotNull(Vec<usize>),
+}
+
+/// The audits of one partition's stream.
+pub(super) struct Auditor {
+    checks: Vec<Check>,
+    found: Vec<AuditCount>,
+    keys: [usize; 2],
+    last: Option<[ArrayRef; 2]>,
+    /// Columns that held a value.
+    filled: Vec<bool>,
+}
+
+impl Auditor {
+    /// `keys` are the entity and the time column.
+    pub(super) fn new(checks: Vec<Check>, keys: [usize; 2]) -> Self {
+        let found = vec![AuditCount::default(); checks.len()];
+        Self { checks, found, keys, last: None, filled: Vec::new() }
+    }
+
+    /// Checks a batch.
+    pub(super) fn check(&mut self, batch: &RecordBatch) -> PlanResult<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.filled.resize(batch.num_columns(), false);
+        for (filled, column) in self.filled.iter_mut().zip(batch.columns()) {
+            *filled = *filled || column.null_count() < column.len();
+        }
+        for (check, found) in self.checks.iter().zip(&mut self.found) {
+            let failing = match &check.rule {
+                Rule::Condition(condition) => fails(condition, batch)?,
+                Rule::UniqueKey => repeats(batch, self.keys, self.last.as_ref())?,
+                Rule::NotNull(columns) => nulls(batch, columns)?,
+            };
+            let rows = failing.true_count();
+            if rows > 0 && found.first.is_none() {
+                let row = failing.values().set_indices().next().unwrap_or(0);
+                found.first = Some(name_row(batch, self.keys, row)?);
+            }
+            found.rows += rows as u64;
+        }
+        let end = batch.num_rows() - 1;
+        self.last = Some(self.keys.map(|key| batch.column(key).slice(end, 1)));
+        Ok(())
+    }
+
+    /// Puts what was found into a manifest.
+    pub(super) fn tell(self, manifest: &mut Manifest) {
+        (manifest.audits, manifest.filled) = (self.found, self.filled);
+    }
+}
+
+/// Rows on which a condition is FALSE.
+fn fails(condition: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> PlanResult<BooleanArray> {
+    let values = condition.evaluate(batch)?.into_array(batch.num_rows())?;
+    let values = values.as_boolean();
+    Ok(values.iter().map(|v| Some(v == Some(false))).collect())
+}
+
+/// Rows whose key is that of the row before.
+fn repeats(
+    batch: &RecordBatch,
+    keys: [usize; 2],
+    last: Option<&[ArrayRef; 2]>,
+) -> PlanResult<BooleanArray> {
+    let rows = batch.num_rows();
+    let same = |key: usize| {
+        let column = batch.column(key);
+        not_distinct(&column.slice(0, rows - 1), &column.slice(1, rows - 1))
+    };
+    let inner = and(&same(keys[0])?, &same(keys[1])?)?;
+    let mut across = last.is_some();
+    if let Some(last) = last {
+        for (last, key) in last.iter().zip(keys) {
+            across &=
+                make_comparator(last, batch.column(key), SortOptions::default())?(0, 0).is_eq();
+        }
+    }
+    Ok(std::iter::once(Some(across)).chain(inner.iter()).collect())
+}
+
+fn nulls(batch: &RecordBatch, columns: &[usize]) -> PlanResult<BooleanArray> {
+    let mut any = BooleanArray::from(vec![false; batch.num_rows()]);
+    for column in columns {
+        any = datafusion::arrow::compute::or(&any, &is_null(batch.column(*column))?)?;
+    }
+    Ok(any)
+}
+
+fn name_row(batch: &RecordBatch, keys: [usize; 2], row: usize) -> PlanResult<String> {
+    let options = FormatOptions::default().with_null("NULL");
+    let mut words = Vec::new();
+    for key in keys {
+        words.push(ArrayFormatter::try_new(batch.column(key), &options)?.value(row).to_string());
+    }
+    Ok(words.join(" "))
+}

@@ -1,0 +1,71 @@
+//! One CSV file.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::csv::{Writer, WriterBuilder};
+use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::physical_plan::ExecutionPlanProperties;
+
+use super::{Flushing, PartitionSink, Sinks, Written, WrittenFile};
+use crate::error::{Error, Result};
+use crate::write::{WriteJob, unwritable};
+
+/// Bytes that are collected before they go to the file.
+const BUFFER: usize = 1 << 20;
+
+/// The sink of the one partition that a CSV file has.
+pub(super) struct CsvSinks {
+    path: PathBuf,
+    target: PathBuf,
+}
+
+impl CsvSinks {
+    pub(super) fn new(path: &Path, target: &Path, job: &WriteJob) -> Result<Self> {
+        match job.plan.output_partitioning().partition_count() {
+            1 => Ok(Self { path: path.into(), target: target.into() }),
+            n => Err(Error::internal(format!("{n} partitions on their way into one CSV file"))),
+        }
+    }
+}
+
+impl Sinks for CsvSinks {
+    fn partition(&self, _: usize) -> Result<Box<dyn PartitionSink>> {
+        let file = File::create(&self.path).map_err(|error| unwritable(&self.target, &error))?;
+        let file = BufWriter::with_capacity(BUFFER, file);
+        let writer = WriterBuilder::new().with_header(true).build(file);
+        Ok(Box::new(CsvSink { writer, target: self.target.clone(), rows: 0 }))
+    }
+
+    fn reserve(&self, _: usize) -> Result<Option<MemoryReservation>> {
+        Ok(None)
+    }
+}
+
+struct CsvSink {
+    writer: Writer<BufWriter<File>>,
+    target: PathBuf,
+    rows: u64,
+}
+
+#[async_trait]
+impl PartitionSink for CsvSink {
+    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        self.writer.write(batch).map_err(|error| unwritable(&self.target, &error))
+    }
+
+    async fn finish(self: Box<Self>) -> Result<Flushing> {
+        let Self { writer, target, rows } = *self;
+        let mut file = writer.into_inner();
+        let flushed = file.flush().and_then(|()| file.get_ref().metadata());
+        let bytes = flushed.map_err(|error| unwritable(&target, &error))?.len();
+        let name = target.file_name().map(|name| name.to_string_lossy().into_owned());
+        let path = name.unwrap_or_default();
+        let files = vec![WrittenFile { path, rows, bytes, upload: None }];
+        Ok(Box::pin(async move { Ok(Written { files, staged: None }) }))
+    }
+}

@@ -1,0 +1,608 @@
+//! A column of floats on its way into a row group, encoded here: most of what windrow writes.
+//!
+//! The bytes of a float are split into streams (BYTE_STREAM_SPLIT) as the rows come in, several at
+//! a time, and a full page goes to the press. The parquet crate does the same byte by byte.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, AsArray, BooleanBufferBuilder};
+use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
+use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type};
+use datafusion::parquet::basic::{Compression, Encoding, PageType, Type};
+use datafusion::parquet::column::writer::ColumnCloseResult;
+use datafusion::parquet::errors::Result;
+use datafusion::parquet::file::metadata::{
+    ColumnChunkMetaData, OffsetIndexBuilder, PageEncodingStats,
+};
+use datafusion::parquet::file::statistics::Statistics;
+use datafusion::parquet::schema::types::ColumnDescPtr;
+use pulp::{Simd, WithSimd};
+
+use super::page_compressor::{PageCompressor, Strategy};
+
+/// Values of a page: enough for the compression, few enough that a reader of one symbol, which reads
+/// whole pages, reads little else.
+pub(super) const PAGE: usize = 20_000;
+
+/// Rows of a page, with those that have no value.
+const ROWS: usize = PAGE + PAGE / 4;
+
+/// Bytes that the levels of a page may take: one bit a row, and what stands before them.
+const LEVELS: usize = ROWS / 8 + 64;
+
+/// Rows of a chunk that tell how the next one is best compressed.
+const TELLING: usize = PAGE / 2;
+
+/// Rows of a chunk that room is made for before anything is known of it.
+const MOST: usize = 1 << 17;
+
+/// Values that are split at a time: few enough to stay near the processor for all streams.
+const NEAR: usize = 512;
+
+/// A number that is split into bytes.
+trait Float: Copy + PartialOrd {
+    const BYTES: usize;
+    const LEAST: Self;
+    const GREATEST: Self;
+
+    /// The byte of this weight.
+    fn byte(self, index: usize) -> u8;
+}
+
+impl Float for f64 {
+    const BYTES: usize = 8;
+    const LEAST: Self = f64::NEG_INFINITY;
+    const GREATEST: Self = f64::INFINITY;
+
+    #[inline(always)]
+    fn byte(self, index: usize) -> u8 {
+        (self.to_bits() >> (8 * index)) as u8
+    }
+}
+
+impl Float for f32 {
+    const BYTES: usize = 4;
+    const LEAST: Self = f32::NEG_INFINITY;
+    const GREATEST: Self = f32::INFINITY;
+
+    #[inline(always)]
+    fn byte(self, index: usize) -> u8 {
+        (self.to_bits() >> (8 * index)) as u8
+    }
+}
+
+/// The pages of a column chunk so far, and the page that is open.
+pub(super) struct FloatColumn {
+    column: ColumnDescPtr,
+    compression: Compression,
+    open: Open,
+    /// The least and the greatest number; the first is the greater one if there is none.
+    range: (f64, f64),
+    /// How its pages are compressed; None before the first.
+    way: Option<Strategy>,
+    /// The pages that are full.
+    chunk: Vec<u8>,
+    offsets: OffsetIndexBuilder,
+    written: Written,
+}
+
+/// What the metadata of the chunk counts.
+#[derive(Default)]
+struct Written {
+    pages: i32,
+    rows: usize,
+    nulls: usize,
+    uncompressed: usize,
+}
+
+/// The page that is not full yet.
+struct Open {
+    /// Room for the levels, and then streams of bytes with room for as many values each as a page
+    /// has rows.
+    bytes: Vec<u8>,
+    width: usize,
+    room: usize,
+    values: usize,
+    rows: usize,
+    /// Rows that it may have.
+    most: usize,
+    /// Which rows have a value; None while all have.
+    known: Option<BooleanBufferBuilder>,
+}
+
+/// A chunk with all its pages.
+pub(super) struct Chunk {
+    pub(super) bytes: bytes::Bytes,
+    pub(super) close: ColumnCloseResult,
+    /// What it leaves, but for its own bytes.
+    pub(super) before: ColumnScratch,
+}
+
+/// What a chunk leaves to the next one of its column: memory, and what it tells of it.
+#[derive(Default)]
+pub(super) struct ColumnScratch {
+    /// Its bytes.
+    size: Option<usize>,
+    /// How its pages were compressed, if they held enough values to tell.
+    way: Option<Strategy>,
+    page: Vec<u8>,
+    chunk: Vec<u8>,
+}
+
+impl ColumnScratch {
+    /// Takes the memory of a chunk that was written.
+    pub(super) fn again(&mut self, chunk: bytes::Bytes) {
+        self.chunk = chunk.into();
+    }
+}
+
+/// Whether a column is one that is encoded here.
+pub(super) fn served(ty: &DataType) -> bool {
+    matches!(ty, DataType::Float32 | DataType::Float64)
+}
+
+impl FloatColumn {
+    /// An empty chunk of at most `rows` rows of a column without nesting.
+    pub(super) fn new(
+        column: ColumnDescPtr,
+        compression: Compression,
+        rows: usize,
+        before: ColumnScratch,
+    ) -> Self {
+        let width = match column.physical_type() {
+            Type::FLOAT => f32::BYTES,
+            _ => f64::BYTES,
+        };
+        let room = rows.min(PAGE);
+        let ColumnScratch { size, way, page: mut bytes, mut chunk } = before;
+        if bytes.len() != LEVELS + width * room {
+            bytes = vec![0; LEVELS + width * room];
+        }
+        // What is never written is never taken from the system; growing would copy what is there.
+        let size = size.unwrap_or(width * rows.min(MOST));
+        chunk.clear();
+        if chunk.capacity() < size {
+            chunk = Vec::with_capacity(size + size / 64);
+        }
+        Self {
+            column,
+            compression,
+            open: Open {
+                bytes,
+                width,
+                room,
+                values: 0,
+                rows: 0,
+                most: rows.min(ROWS),
+                known: None,
+            },
+            range: (f64::INFINITY, f64::NEG_INFINITY),
+            way,
+            chunk,
+            offsets: OffsetIndexBuilder::new(),
+            written: Written::default(),
+        }
+    }
+
+    /// Takes the rows of an array of the column's type.
+    pub(super) fn append(&mut self, rows: &dyn Array, press: &mut PageCompressor) -> Result<()> {
+        let mut from = 0;
+        while from < rows.len() {
+            let count = self.open.takes().min(rows.len() - from);
+            let part = rows.slice(from, count);
+            let (least, greatest) = match part.data_type() {
+                DataType::Float32 => {
+                    let (least, greatest) =
+                        self.open.append(part.as_primitive::<Float32Type>().values(), part.nulls());
+                    (least.into(), greatest.into())
+                }
+                _ => self.open.append(part.as_primitive::<Float64Type>().values(), part.nulls()),
+            };
+            self.range = (self.range.0.min(least), self.range.1.max(greatest));
+            from += count;
+            if self.open.takes() == 0 {
+                self.end_page(press)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end_page(&mut self, press: &mut PageCompressor) -> Result<()> {
+        let Self { column, open, way, chunk, offsets, written, .. } = self;
+        let (rows, values) = (open.rows, open.values);
+        let head = open.put_together(column.max_def_level() > 0);
+        let page = &open.bytes[LEVELS - head..LEVELS + open.width * values];
+        let (pressed, found) = press.page(page, head, open.width, *way)?;
+        *way = Some(found);
+        let header = header(rows, page.len(), pressed.len());
+        let size = header.len() + pressed.len();
+        offsets.append_row_count(rows as i64);
+        offsets.append_offset_and_size(chunk.len() as i64, size as i32);
+        chunk.extend(&header);
+        chunk.extend(pressed);
+        written.pages += 1;
+        written.rows += rows;
+        written.nulls += rows - values;
+        written.uncompressed += header.len() + page.len();
+        (open.rows, open.values, open.known) = (0, 0, None);
+        Ok(())
+    }
+
+    /// Ends the chunk.
+    pub(super) fn close(mut self, press: &mut PageCompressor) -> Result<Chunk> {
+        if self.open.rows > 0 {
+            self.end_page(press)?;
+        }
+        let Self { column, compression, open, range, way, chunk, offsets, written } = self;
+        let compression = match way {
+            Some(Strategy::Fast) => Compression::LZ4_RAW,
+            _ => compression,
+        };
+        let telling = 2 * written.nulls <= written.rows && written.rows >= TELLING;
+        let way = way.filter(|_| telling);
+        let nulls = Some(written.nulls as u64);
+        // As the format asks: NaN is not counted, and a zero at the end of a range has the sign
+        // that includes both zeros.
+        let range = Some(range).filter(|(least, greatest)| least <= greatest);
+        let least = range.map(|(least, _)| if least == 0.0 { -0.0 } else { least });
+        let greatest = range.map(|(_, greatest)| if greatest == 0.0 { 0.0 } else { greatest });
+        let statistics = match column.physical_type() {
+            Type::FLOAT => {
+                let narrow = |v: Option<f64>| v.map(|v| v as f32);
+                Statistics::float(narrow(least), narrow(greatest), None, nulls, false)
+            }
+            _ => Statistics::double(least, greatest, None, nulls, false),
+        };
+        let metadata = ColumnChunkMetaData::builder(Arc::clone(&column))
+            .set_compression(compression)
+            .set_encodings(vec![Encoding::RLE, Encoding::BYTE_STREAM_SPLIT])
+            .set_page_encoding_stats(vec![PageEncodingStats {
+                page_type: PageType::DATA_PAGE,
+                encoding: Encoding::BYTE_STREAM_SPLIT,
+                count: written.pages,
+            }])
+            .set_num_values(written.rows as i64)
+            .set_total_compressed_size(chunk.len() as i64)
+            .set_total_uncompressed_size(written.uncompressed as i64)
+            .set_data_page_offset(0)
+            .set_statistics(statistics)
+            .build()?;
+        let close = ColumnCloseResult {
+            bytes_written: chunk.len() as u64,
+            rows_written: written.rows as u64,
+            metadata,
+            bloom_filter: None,
+            column_index: None,
+            offset_index: Some(offsets.build()),
+        };
+        let before =
+            ColumnScratch { size: Some(chunk.len()), way, page: open.bytes, chunk: Vec::new() };
+        Ok(Chunk { bytes: chunk.into(), close, before })
+    }
+}
+
+/// The header of a page of split floats, as [the format] has it: in Thrift's compact protocol.
+///
+/// [the format]: https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+fn header(rows: usize, uncompressed: usize, compressed: usize) -> Vec<u8> {
+    /// What stands before a number in the field after the last one.
+    const NEXT: u8 = 0x15;
+    /// What stands before a struct in the second field after the last one.
+    const STRUCT: u8 = 0x2C;
+    const END: u8 = 0;
+    let mut header = Vec::with_capacity(32);
+    let put = |header: &mut Vec<u8>, value: usize| {
+        header.push(NEXT);
+        header.extend(number(value << 1)); // The lowest bit is the sign.
+    };
+    put(&mut header, 0); // A data page.
+    put(&mut header, uncompressed);
+    put(&mut header, compressed);
+    header.push(STRUCT);
+    put(&mut header, rows);
+    for encoding in [Encoding::BYTE_STREAM_SPLIT, Encoding::RLE, Encoding::RLE] {
+        put(&mut header, encoding as usize); // Of the values, and of the two kinds of levels.
+    }
+    header.extend([END, END]);
+    header
+}
+
+impl Open {
+    /// Rows that it takes before it may be full.
+    fn takes(&self) -> usize {
+        (self.room - self.values).min(self.most - self.rows)
+    }
+
+    /// Takes rows that the page has room for, and gives the least and the greatest value.
+    fn append<T: Float>(&mut self, values: &[T], nulls: Option<&NullBuffer>) -> (T, T) {
+        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
+        if let Some(nulls) = nulls {
+            let before = self.rows;
+            let known = self.known.get_or_insert_with(|| all_known(before));
+            known.append_buffer(nulls.inner());
+        } else if let Some(known) = &mut self.known {
+            known.append_n(values.len(), true);
+        }
+        self.rows += values.len();
+        let mut range = (T::GREATEST, T::LEAST);
+        match nulls {
+            None => self.split(values, &mut range),
+            Some(nulls) => {
+                for (start, end) in nulls.valid_slices() {
+                    self.split(&values[start..end], &mut range);
+                }
+            }
+        }
+        range
+    }
+
+    fn split<T: Float>(&mut self, values: &[T], range: &mut (T, T)) {
+        let (streams, room, at) = (&mut self.bytes[LEVELS..], self.room, self.values);
+        pulp::Arch::new().dispatch(Split { values, streams, room, at, range });
+        self.values += values.len();
+    }
+
+    /// Puts the levels before the streams, and the streams side by side; gives the bytes of the
+    /// levels.
+    fn put_together(&mut self, optional: bool) -> usize {
+        if self.values < self.room {
+            for stream in 1..self.width {
+                let from = LEVELS + stream * self.room;
+                self.bytes.copy_within(from..from + self.values, LEVELS + stream * self.values);
+            }
+        }
+        if !optional {
+            return 0;
+        }
+        let levels = match &mut self.known {
+            None => run(self.rows, true),
+            Some(known) => levels(&known.finish()),
+        };
+        let size = (levels.len() as u32).to_le_bytes();
+        let head = size.len() + levels.len();
+        let room = &mut self.bytes[LEVELS - head..LEVELS];
+        room[..size.len()].copy_from_slice(&size);
+        room[size.len()..].copy_from_slice(&levels);
+        head
+    }
+}
+
+fn all_known(rows: usize) -> BooleanBufferBuilder {
+    let mut known = BooleanBufferBuilder::new(PAGE);
+    known.append_n(rows, true);
+    known
+}
+
+/// Splits values, and widens a range to hold them; compiled once for every kind of vectors that a
+/// processor may have.
+struct Split<'a, T> {
+    values: &'a [T],
+    streams: &'a mut [u8],
+    /// Values that a stream has room for.
+    room: usize,
+    at: usize,
+    range: &'a mut (T, T),
+}
+
+impl<T: Float> WithSimd for Split<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (i, near) in self.values.chunks(NEAR).enumerate() {
+            split(near, self.streams, self.room, self.at + i * NEAR);
+            widen(near, self.range);
+        }
+    }
+}
+
+/// Splits values into streams with room for `room` values each, from value `at` on.
+#[inline(always)]
+fn split<T: Float>(values: &[T], streams: &mut [u8], room: usize, at: usize) {
+    for (index, stream) in streams.chunks_exact_mut(room).enumerate() {
+        for (byte, value) in stream[at..][..values.len()].iter_mut().zip(values) {
+            *byte = value.byte(index);
+        }
+    }
+}
+
+/// Widens a range to hold some values. NaN is passed over.
+#[inline(always)]
+fn widen<T: Float>(values: &[T], range: &mut (T, T)) {
+    let mut lanes = ([range.0; 8], [range.1; 8]);
+    let (eights, rest) = values.as_chunks::<8>();
+    for eight in eights {
+        for ((value, least), greatest) in eight.iter().zip(&mut lanes.0).zip(&mut lanes.1) {
+            *least = if *value < *least { *value } else { *least };
+            *greatest = if *value > *greatest { *value } else { *greatest };
+        }
+    }
+    for value in lanes.0.iter().chain(rest) {
+        range.0 = if *value < range.0 { *value } else { range.0 };
+    }
+    for value in lanes.1.iter().chain(rest) {
+        range.1 = if *value > range.1 { *value } else { range.1 };
+    }
+}
+
+/// Levels of 0 and 1: as runs, or a bit for each if that is shorter.
+fn levels(known: &BooleanBuffer) -> Vec<u8> {
+    let packed = known.len().div_ceil(8);
+    let mut runs = Vec::new();
+    let mut from = 0;
+    let known_slices = known.set_slices().chain([(known.len(), known.len())]);
+    for (start, end) in known_slices {
+        runs.extend(run(start - from, false));
+        runs.extend(run(end - start, true));
+        from = end;
+        if runs.len() > packed {
+            let mut bits = number(packed << 1 | 1);
+            bits.extend(known.sliced().iter().take(packed));
+            return bits;
+        }
+    }
+    runs
+}
+
+/// A run of one level.
+fn run(rows: usize, known: bool) -> Vec<u8> {
+    if rows == 0 {
+        return Vec::new();
+    }
+    let mut run = number(rows << 1);
+    run.push(u8::from(known));
+    run
+}
+
+/// A number in groups of seven bits, low ones first.
+fn number(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use datafusion::arrow::array::{ArrayRef, Float32Array, Float64Array, RecordBatch};
+    use datafusion::parquet::arrow::arrow_reader::{
+        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    };
+    use datafusion::parquet::file::metadata::PageIndexPolicy;
+    use datafusion::parquet::file::properties::WriterProperties;
+
+    use super::super::parquet_file::{FileScratch, ParquetFile};
+    use super::*;
+    use crate::config;
+
+    /// Writes columns and reads them again.
+    fn through(columns: &[(&str, ArrayRef)], codec: config::Compression, group: usize) -> File {
+        let fields = columns.iter().map(|(name, column)| (*name, Arc::clone(column)));
+        let batch = RecordBatch::try_from_iter(fields).unwrap();
+        let properties = WriterProperties::builder()
+            .set_compression(super::super::file_layout::codec(codec))
+            .set_max_row_group_row_count(Some(group))
+            .build();
+        let own = vec![true; columns.len()];
+        let write = |rows: &RecordBatch, kept: FileScratch| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let handle = Box::new(file.reopen().unwrap());
+            let (properties, own) = (properties.clone(), own.clone());
+            let mut writer =
+                ParquetFile::new(handle, rows.schema(), properties, own, kept).unwrap();
+            for from in (0..rows.num_rows()).step_by(7_001) {
+                writer.write(&rows.slice(from, 7_001.min(rows.num_rows() - from))).unwrap();
+            }
+            (file, writer.close().unwrap())
+        };
+        // In memory that another file has used.
+        let (_, kept) =
+            write(&batch.slice(0, batch.num_rows() / 2), FileScratch::new(codec).unwrap());
+        let (file, _) = write(&batch, kept);
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file.reopen().unwrap()).unwrap();
+        let read: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
+        let schema = read[0].schema();
+        let read = datafusion::arrow::compute::concat_batches(&schema, &read).unwrap();
+        for ((name, wrote), read) in columns.iter().zip(read.columns()) {
+            assert_eq!(wrote.to_data(), read.to_data(), "{name}, {codec}, {group}");
+        }
+        file.reopen().unwrap()
+    }
+
+    fn floats(rows: usize, of: impl Fn(usize) -> Option<f64>) -> ArrayRef {
+        Arc::new(Float64Array::from_iter((0..rows).map(of)))
+    }
+
+    #[test]
+    fn columns_come_back_to_the_bit() {
+        let walk = |i: usize| 100.0 + (i as f64 * 0.7).sin() * 3.0 + i as f64 / 977.0;
+        for rows in [1, 7, 8, 19_999, 20_000, 20_001, 61_234] {
+            let narrow = (0..rows).map(|i| (i % 3 > 0).then_some(walk(i) as f32));
+            let columns: Vec<(&str, ArrayRef)> = vec![
+                ("walk", floats(rows, |i| Some(walk(i)))),
+                ("warm-up", floats(rows, |i| (i % 2_520 >= 19).then(|| walk(i)))),
+                ("null", floats(rows, |_| None)),
+                ("holes", floats(rows, |i| (i * i % 7 < 4).then(|| walk(i)))),
+                ("one", floats(rows, |i| (i == rows / 2).then_some(1.5))),
+                ("flat", floats(rows, |_| Some(0.1))),
+                ("again", floats(rows, |i| Some(walk(i % 2_520)))),
+                (
+                    "odd",
+                    floats(rows, |i| {
+                        let odd = [f64::NAN, f64::INFINITY, -0.0, f64::MIN_POSITIVE, f64::MAX];
+                        Some(odd[i % odd.len()])
+                    }),
+                ),
+                ("narrow", Arc::new(Float32Array::from_iter(narrow))),
+            ];
+            use config::Compression::{self as Codec, Auto, Lz4, Snappy, Zstd};
+            for codec in [Codec::None, Auto, Snappy, Lz4, Zstd(1), Zstd(5)] {
+                for group in [20_000, 50_000] {
+                    through(&columns, codec, group);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pages_are_full_of_values() {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("all", floats(60_000, |i| Some(i as f64))),
+            ("half", floats(60_000, |i| (i >= 10_000).then_some(i as f64))),
+            ("some", floats(60_000, |i| (i % 100 > 0).then_some(i as f64))),
+            ("none", floats(60_000, |_| None)),
+        ];
+        let file = through(&columns, config::Compression::default(), 60_000);
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+        let meta = ArrowReaderMetadata::load(&file, options).unwrap();
+        let begins: Vec<Vec<i64>> = meta.metadata().offset_index().unwrap()[0]
+            .iter()
+            .map(|column| column.page_locations().iter().map(|page| page.first_row_index).collect())
+            .collect();
+        let whole = vec![0, 20_000, 40_000];
+        assert_eq!(begins[0], whole);
+        // As many rows as a page may have at most.
+        assert_eq!(begins[1], [0, 25_000, 45_000]);
+        assert_eq!(begins[2], [0, 20_203, 40_405]);
+        assert_eq!(begins[3], [0, 25_000, 50_000]);
+    }
+
+    #[test]
+    fn statistics_hold_the_range() {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            (
+                "some",
+                Arc::new(Float64Array::from(vec![Some(2.0), None, Some(-3.5), Some(f64::NAN)])),
+            ),
+            ("none", Arc::new(Float64Array::from(vec![None, None, Some(f64::NAN), None]))),
+            ("zeros", Arc::new(Float64Array::from(vec![0.0, 0.0, -0.0, -0.0]))),
+            ("endless", Arc::new(Float64Array::from(vec![f64::INFINITY, 1.0, 1.0, 1.0]))),
+        ];
+        let file = through(&columns, config::Compression::default(), 100);
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let group = reader.metadata().row_group(0).clone();
+        let found: Vec<_> = group
+            .columns()
+            .iter()
+            .map(|column| {
+                let Some(Statistics::Double(known)) = column.statistics() else { return None };
+                Some((known.min_opt().copied(), known.max_opt().copied(), known.null_count_opt()))
+            })
+            .map(|found| format!("{found:?}"))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "Some((Some(-3.5), Some(2.0), Some(1)))",
+                "Some((None, None, Some(3)))",
+                "Some((Some(-0.0), Some(0.0), Some(0)))",
+                "Some((Some(1.0), Some(inf), Some(0)))",
+            ]
+        );
+    }
+}

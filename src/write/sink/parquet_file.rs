@@ -1,0 +1,304 @@
+//! One parquet file: columns of floats are encoded here, all others by the parquet crate.
+
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
+use datafusion::parquet::arrow::arrow_writer::{
+    ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
+};
+use datafusion::parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
+use datafusion::parquet::basic;
+use datafusion::parquet::errors::{ParquetError, Result};
+use datafusion::parquet::file::metadata::KeyValue;
+use datafusion::parquet::file::properties::WriterProperties;
+use datafusion::parquet::file::writer::SerializedFileWriter;
+use datafusion::parquet::schema::types::ColumnPath;
+
+use super::float_encoder::{ColumnScratch, FloatColumn};
+use super::page_compressor::PageCompressor;
+use crate::config::Compression;
+
+/// Bytes that are handed to the system at a time.
+const BUFFER: usize = 256 << 10;
+
+/// A parquet file that is being written, as fast as windrow can.
+pub struct ParquetFile {
+    writer: SerializedFileWriter<BufWriter<Box<dyn Write + Send>>>,
+    factory: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    /// The columns that are encoded here.
+    own: Vec<bool>,
+    /// What those are compressed with.
+    compression: basic::Compression,
+    /// Rows of a row group at most.
+    most: usize,
+    kept: FileScratch,
+    /// The columns of the open row group: one for each leaf.
+    open: Vec<Column>,
+    rows: usize,
+}
+
+/// What one file leaves to the next one of its schema: memory, and how its columns are best compressed.
+pub struct FileScratch {
+    press: PageCompressor,
+    /// What the last row group left, for each leaf.
+    columns: Vec<ColumnScratch>,
+}
+
+impl std::fmt::Debug for FileScratch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileScratch").field("columns", &self.columns.len()).finish_non_exhaustive()
+    }
+}
+
+impl FileScratch {
+    /// For a first file with this compression.
+    ///
+    /// # Errors
+    /// A compressor that cannot be made.
+    pub fn new(compression: Compression) -> Result<Self> {
+        Ok(Self { press: PageCompressor::new(compression)?, columns: Vec::new() })
+    }
+}
+
+impl std::fmt::Debug for ParquetFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ParquetFile").field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
+enum Column {
+    FloatColumn(Box<FloatColumn>),
+    Other(Box<ArrowColumnWriter>),
+}
+
+impl ParquetFile {
+    /// An empty file. `own` says which columns are encoded here: columns of floats whose properties
+    /// ask for BYTE_STREAM_SPLIT, without dictionary. `kept` has the compression of the properties.
+    ///
+    /// # Errors
+    /// A type that parquet does not have, or a file that cannot be written.
+    pub fn new(
+        file: Box<dyn Write + Send>,
+        schema: SchemaRef,
+        properties: WriterProperties,
+        own: Vec<bool>,
+        mut kept: FileScratch,
+    ) -> Result<Self> {
+        let most = properties.max_row_group_row_count().unwrap_or(usize::MAX);
+        let compression = properties.compression(&ColumnPath::new(Vec::new()));
+        let mut facts = properties.key_value_metadata().cloned().unwrap_or_default();
+        facts.push(described(&schema));
+        let mut properties = properties.into_builder().set_key_value_metadata(Some(facts));
+        // The crate makes writers for these columns, too, each with a compressor if it is to have one.
+        for (field, _) in schema.fields().iter().zip(&own).filter(|(_, own)| **own) {
+            let path = ColumnPath::from(field.name().as_str());
+            properties = properties.set_column_compression(path, basic::Compression::UNCOMPRESSED);
+        }
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties.build())
+            .with_skip_arrow_metadata(true);
+        let file = BufWriter::with_capacity(BUFFER, file);
+        let writer = ArrowWriter::try_new_with_options(file, SchemaRef::clone(&schema), options)?;
+        let (writer, factory) = writer.into_serialized_writer()?;
+        kept.columns.resize_with(writer.schema_descr().num_columns(), ColumnScratch::default);
+        let open = Vec::new();
+        Ok(Self { writer, factory, schema, own, compression, most, kept, open, rows: 0 })
+    }
+
+    /// Rows of the open row group.
+    pub(super) fn open_rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Writes rows; a row group that is full ends.
+    ///
+    /// # Errors
+    /// Columns that are not those of the schema, or a file that cannot be written.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let mut from = 0;
+        while from < batch.num_rows() {
+            let count = (self.most - self.rows).min(batch.num_rows() - from);
+            self.append(&batch.slice(from, count))?;
+            from += count;
+            if self.rows == self.most {
+                self.end_group()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, batch: &RecordBatch) -> Result<()> {
+        if self.open.is_empty() {
+            self.open = self.columns()?;
+        }
+        let mut open = self.open.iter_mut();
+        for (field, values) in self.schema.fields().iter().zip(batch.columns()) {
+            let mut next = || open.next().ok_or_else(|| missing(field.name()));
+            let mut leaves = None;
+            loop {
+                match next()? {
+                    Column::FloatColumn(column) => {
+                        column.append(values, &mut self.kept.press)?;
+                        break;
+                    }
+                    Column::Other(column) => {
+                        let leaves = match &mut leaves {
+                            Some(leaves) => leaves,
+                            none => none.insert(compute_leaves(field, values)?.into_iter()),
+                        };
+                        let leaf = leaves.next().ok_or_else(|| missing(field.name()))?;
+                        column.write(&leaf)?;
+                        if leaves.len() == 0 {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        self.rows += batch.num_rows();
+        Ok(())
+    }
+
+    /// The columns of a new row group.
+    fn columns(&mut self) -> Result<Vec<Column>> {
+        let group = self.writer.flushed_row_groups().len();
+        let leaves = self.writer.schema_descr();
+        let others = self.factory.create_column_writers(group)?.into_iter().enumerate();
+        Ok(others
+            .map(|(leaf, other)| {
+                if !self.own[leaves.get_column_root_idx(leaf)] {
+                    return Column::Other(Box::new(other));
+                }
+                let before = std::mem::take(&mut self.kept.columns[leaf]);
+                let column = leaves.column(leaf);
+                Column::FloatColumn(Box::new(FloatColumn::new(
+                    column,
+                    self.compression,
+                    self.most,
+                    before,
+                )))
+            })
+            .collect())
+    }
+
+    /// Ends the row group, if one is open.
+    pub(super) fn end_group(&mut self) -> Result<()> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        let mut group = self.writer.next_row_group()?;
+        for (column, before) in self.open.drain(..).zip(&mut self.kept.columns) {
+            match column {
+                Column::Other(column) => column.close()?.append_to_row_group(&mut group)?,
+                Column::FloatColumn(column) => {
+                    let chunk = column.close(&mut self.kept.press)?;
+                    group.append_column(&chunk.bytes, chunk.close)?;
+                    *before = chunk.before;
+                    before.again(chunk.bytes);
+                }
+            }
+        }
+        group.close()?;
+        self.rows = 0;
+        Ok(())
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn close(mut self) -> Result<FileScratch> {
+        self.end_group()?;
+        let mut file = self.writer.into_inner()?;
+        file.flush()?;
+        Ok(self.kept)
+    }
+}
+
+/// Arrow's schema, which tells readers what parquet's does not: time zones, notes. Texts stand in it as
+/// plain ones: pyarrow 26 reads views, but neither compares nor sorts them.
+fn described(schema: &Schema) -> KeyValue {
+    let fields: Fields = schema.fields().iter().map(plain).collect();
+    let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
+    KeyValue::new(ARROW_SCHEMA_META_KEY.to_string(), encode_arrow_schema(&schema))
+}
+
+/// A field without views.
+fn plain(field: &FieldRef) -> FieldRef {
+    let ty = match field.data_type() {
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain).collect()),
+        DataType::List(item) => DataType::List(plain(item)),
+        DataType::LargeList(item) => DataType::LargeList(plain(item)),
+        _ => return Arc::clone(field),
+    };
+    Arc::new(field.as_ref().clone().with_data_type(ty))
+}
+
+fn missing(column: &str) -> ParquetError {
+    ParquetError::General(format!("column {column} has no writer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{
+        ArrayRef, ListArray, StringViewArray, StructArray, TimestampMicrosecondArray,
+    };
+    use datafusion::arrow::buffer::OffsetBuffer;
+    use datafusion::arrow::datatypes::{Field, TimeUnit};
+    use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+
+    #[test]
+    fn texts_are_plain_to_readers_and_zones_keep_their_names() {
+        let words = || Arc::new(StringViewArray::from(vec!["one", "a word of more bytes"]));
+        let item = |ty| Arc::new(Field::new("item", ty, false));
+        let list = |words| {
+            let offsets = OffsetBuffer::from_lengths([1, 1]);
+            ListArray::new(item(DataType::Utf8View), offsets, words, None)
+        };
+        let zone = "America/New_York";
+        let times = TimestampMicrosecondArray::from(vec![1, 2]).with_timezone(zone);
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("word", words()),
+            ("time", Arc::new(times)),
+            ("list", Arc::new(list(words()))),
+            ("group", Arc::new(StructArray::from(vec![(item(DataType::Utf8View), words() as _)]))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let fact = KeyValue::new("known".to_string(), "before".to_string());
+        let properties = WriterProperties::builder().set_key_value_metadata(Some(vec![fact]));
+        let handle = Box::new(file.reopen().unwrap());
+        let kept = FileScratch::new(Compression::default()).unwrap();
+        let own = vec![false; 4];
+        let mut writer =
+            ParquetFile::new(handle, batch.schema(), properties.build(), own, kept).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file.reopen().unwrap()).unwrap();
+        let types: Vec<DataType> =
+            reader.schema().fields().iter().map(|field| field.data_type().clone()).collect();
+        let expected = [
+            DataType::Utf8,
+            DataType::Timestamp(TimeUnit::Microsecond, Some(zone.into())),
+            DataType::List(item(DataType::Utf8)),
+            DataType::Struct(vec![item(DataType::Utf8)].into()),
+        ];
+        assert_eq!(types, expected);
+        let facts = reader.metadata().file_metadata().key_value_metadata().unwrap();
+        assert!(facts.iter().any(|fact| fact.value.as_deref() == Some("before")), "{facts:?}");
+        assert_eq!(facts.iter().filter(|fact| fact.key == ARROW_SCHEMA_META_KEY).count(), 1);
+        let read = reader.build().unwrap().next().unwrap().unwrap();
+        for (read, wrote) in read.columns().iter().zip(batch.columns()) {
+            let read = datafusion::arrow::compute::cast(read, wrote.data_type()).unwrap();
+            assert_eq!(&read, wrote);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Rows go to the server in chunks, each of which it has whole or not at all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use datafusion::arrow::array::RecordBatch;
+use deadpool_postgres::{Object, Pool};
+use futures::SinkExt;
+use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
+use tracing::Instrument;
+
+use super::encode::Rows;
+use super::{StagedRows, TableStaging};
+use crate::error::{Error, Result};
+use crate::store::{Fault, PgLocation, Retry, TableName, connection};
+
+/// Bytes of a chunk: it is kept until the server has it, and sent again if the connection breaks.
+const CHUNK: usize = 4 << 20;
+
+/// Bytes that are handed to a connection at a time.
+const PIECE: usize = 64 << 10;
+
+/// What a chunk's transaction begins with: its number, and no wait for the disk at its end. The last
+/// commit of a run waits for all of them; should the server crash before, the run counts fewer rows
+/// than it copied.
+const BEGIN: &str = "SELECT txid_current(), set_config('synchronous_commit', 'off', true)";
+
+/// Copies chunks over any free connection.
+#[derive(Clone)]
+pub struct Copier {
+    /// The connections.
+    pub pool: Pool,
+    /// The server.
+    pub location: PgLocation,
+    /// When a copy is tried again.
+    pub retry: Arc<Retry>,
+    /// The table beside the target.
+    pub stage: TableName,
+}
+
+/// What became of a chunk whose connection broke.
+enum Sent {
+    /// Not in the table.
+    No,
+    /// In the table.
+    Yes,
+    /// The server has not made up its mind.
+    Unknown,
+}
+
+impl Copier {
+    /// Copies a chunk, whatever happens to connections, once; gives its memory back.
+    async fn copy(self, columns: String, chunk: Bytes) -> Result<Bytes> {
+        // The transaction whose end nobody heard of; 0 is none.
+        let unheard = AtomicI64::new(0);
+        let call = || {
+            let (this, columns, bytes, unheard) = (&self, &columns, chunk.clone(), &unheard);
+            async move {
+                let mut client = connection(&this.pool, &this.location).await?;
+                let before = unheard.load(Ordering::Relaxed);
+                if before != 0 {
+                    match this.became(&client, before).await? {
+                        Sent::Yes => return Ok(()),
+                        Sent::No => unheard.store(0, Ordering::Relaxed),
+                        Sent::Unknown => {
+                            let error =
+                                Error::target("the server is still at work on the last attempt");
+                            return Err(Fault { error, transient: true });
+                        }
+                    }
+                }
+                let fault = |error| this.location.fault("copying rows", &error);
+                let work = client.transaction().await.map_err(fault)?;
+                let number = work.query_one(BEGIN, &[]).await.map_err(fault)?;
+                let sql = format!("COPY {} ({columns}) FROM STDIN BINARY", this.stage);
+                let sink = work.copy_in::<_, Bytes>(&sql).await.map_err(fault)?;
+                futures::pin_mut!(sink);
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    let piece = rest.split_to(rest.len().min(PIECE));
+                    sink.feed(piece).await.map_err(fault)?;
+                }
+                sink.as_mut().finish().await.map_err(fault)?;
+                // From here on it may be in the table although the connection breaks.
+                unheard.store(number.get(0), Ordering::Relaxed);
+                work.commit().await.map_err(fault)
+            }
+        };
+        self.retry.call("copying rows", call).await?;
+        Ok(chunk)
+    }
+
+    /// Whether a transaction whose end nobody heard of was committed.
+    async fn became(&self, client: &Object, transaction: i64) -> Result<Sent, Fault> {
+        let row = client.query_one("SELECT txid_status($1)", &[&transaction]).await;
+        let row = match row {
+            // A server that crashed may not have come as far again.
+            Err(error) if error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) => {
+                return Ok(Sent::No);
+            }
+            row => row.map_err(|error| self.location.fault("asking for a transaction", &error))?,
+        };
+        Ok(match row.get::<_, Option<&str>>(0) {
+            Some("committed") => Sent::Yes,
+            Some("in progress") => Sent::Unknown,
+            _ => Sent::No,
+        })
+    }
+}
+
+/// The chunks of one partition: one is filled while another is sent, in the same two pieces of memory
+/// all along.
+pub(super) struct Chunks {
+    staging: Arc<TableStaging>,
+    rows: Option<Rows>,
+    sending: Option<JoinHandle<Result<Bytes>>>,
+    /// Memory of a chunk that was sent.
+    spare: Vec<u8>,
+    copied: u64,
+    bytes: u64,
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        if let Some(sending) = &self.sending {
+            sending.abort();
+        }
+    }
+}
+
+impl Chunks {
+    pub(super) fn new(staging: Arc<TableStaging>) -> Self {
+        Self { staging, rows: None, sending: None, spare: Vec::new(), copied: 0, bytes: 0 }
+    }
+
+    /// Takes rows; sends a chunk that is full.
+    pub(super) async fn take(&mut self, batch: &RecordBatch) -> Result<()> {
+        let new = || Rows::new(std::mem::take(&mut self.spare));
+        let mut rows = self.rows.take().unwrap_or_else(new);
+        rows.add(&self.staging.encoding, batch)?;
+        if rows.size() < CHUNK {
+            self.rows = Some(rows);
+            return Ok(());
+        }
+        self.send(rows).await
+    }
+
+    async fn send(&mut self, rows: Rows) -> Result<()> {
+        let (bytes, count) = rows.finish();
+        self.sent().await?;
+        if count > 0 {
+            self.copied += count;
+            self.bytes += bytes.len() as u64;
+            let columns = self.staging.columns.clone();
+            let copy = self.staging.copier.clone().copy(columns, Bytes::from(bytes));
+            self.sending = Some(tokio::spawn(copy.in_current_span()));
+        }
+        Ok(())
+    }
+
+    /// Waits for the chunk that is being sent.
+    async fn sent(&mut self) -> Result<()> {
+        if let Some(sending) = self.sending.take() {
+            let sent = sending.await;
+            let chunk =
+                sent.map_err(|error| Error::internal(format!("a copy panicked: {error}")))??;
+            // Nobody else has it any more, so nothing is copied.
+            self.spare = chunk.into();
+        }
+        Ok(())
+    }
+
+    /// Sends the rest, and waits until the server has all of it.
+    pub(super) async fn send_rest(&mut self) -> Result<()> {
+        if let Some(rows) = self.rows.take() {
+            self.send(rows).await?;
+        }
+        self.sent().await
+    }
+
+    /// What the server has.
+    pub(super) fn staged(&self) -> StagedRows {
+        let table = self.staging.copier.stage.to_string();
+        StagedRows { table, copied: self.copied, bytes: self.bytes }
+    }
+}

@@ -1,0 +1,155 @@
+//! Row groups of whole symbols: a reader that wants one symbol reads its groups and no others.
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::parquet::errors::Result;
+
+use super::parquet_file::{FileScratch, ParquetFile};
+
+/// Rows of a row group, if no memory limit asks for fewer. Every worker holds one group until it is
+/// written.
+pub(super) const ROW_GROUP: usize = 128 * 1024;
+
+/// A parquet file whose row groups hold whole symbols. A symbol larger than a group has groups of
+/// its own.
+///
+/// Whether a symbol still fits is known when it ends, so its rows are held back until then: with
+/// those in the open group they are never more than one group.
+pub(super) struct Groups {
+    file: ParquetFile,
+    /// Rows of a group at most.
+    most: usize,
+    held: Vec<RecordBatch>,
+    /// Rows of the open group before the current symbol.
+    before: usize,
+    /// Rows of the current symbol so far.
+    symbol: usize,
+    /// Whether rows of the current symbol are written at once: it has the group to itself.
+    alone: bool,
+}
+
+impl Groups {
+    /// Groups of at most `most` rows, as the file has it.
+    pub(super) fn new(file: ParquetFile, most: usize) -> Self {
+        Self { file, most, held: Vec::new(), before: 0, symbol: 0, alone: true }
+    }
+
+    /// Takes rows sorted by symbol; `starts` are the rows where another symbol begins.
+    pub(super) fn write(&mut self, batch: &RecordBatch, starts: &[usize]) -> Result<()> {
+        let rows = batch.num_rows();
+        let (mut from, mut begin, mut new) = (0, 0, false); // Rows before `from` are written.
+        let ends = starts.iter().copied().chain([rows]);
+        for end in ends {
+            if new {
+                self.release()?;
+                if self.symbol > self.most {
+                    self.put(batch, from, begin)?;
+                    from = begin;
+                    self.file.end_group()?;
+                }
+                self.symbol = 0;
+                self.before = self.file.open_rows() + begin - from;
+                self.alone = self.before == 0;
+            }
+            self.symbol += end - begin;
+            if !self.alone && self.before + self.symbol > self.most {
+                self.put(batch, from, begin)?;
+                from = begin;
+                self.file.end_group()?;
+                self.release()?;
+                self.alone = true;
+            }
+            if end < rows {
+                begin = end;
+            }
+            new = true;
+        }
+        if self.alone {
+            return self.put(batch, from, rows);
+        }
+        self.put(batch, from, begin)?;
+        self.held.push(batch.slice(begin, rows - begin));
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub(super) fn close(mut self) -> Result<FileScratch> {
+        self.release()?;
+        self.file.close()
+    }
+
+    fn put(&mut self, batch: &RecordBatch, from: usize, to: usize) -> Result<()> {
+        if from == to { Ok(()) } else { self.file.write(&batch.slice(from, to - from)) }
+    }
+
+    fn release(&mut self) -> Result<()> {
+        self.held.drain(..).try_for_each(|batch| self.file.write(&batch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{Array, AsArray, Int32Array};
+    use datafusion::arrow::datatypes::Int32Type;
+    use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use datafusion::parquet::file::properties::WriterProperties;
+
+    use super::*;
+    use crate::config::Compression;
+
+    /// Writes symbols of these sizes in batches of `size` rows; rows of each group, and the symbols.
+    fn groups(symbols: &[usize], size: usize) -> (Vec<i64>, Vec<i32>) {
+        let numbers = symbols.iter().enumerate();
+        let all: Vec<i32> = numbers.flat_map(|(i, n)| std::iter::repeat_n(i as i32, *n)).collect();
+        let column = Int32Array::from(all.clone());
+        let batch =
+            RecordBatch::try_from_iter([("s", Arc::new(column) as Arc<dyn Array>)]).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let properties =
+            WriterProperties::builder().set_max_row_group_row_count(Some(ROW_GROUP)).build();
+        let handle = Box::new(file.reopen().unwrap());
+        let kept = FileScratch::new(Compression::None).unwrap();
+        let written =
+            ParquetFile::new(handle, batch.schema(), properties, vec![false], kept).unwrap();
+        let mut groups = Groups::new(written, ROW_GROUP);
+        for from in (0..all.len()).step_by(size) {
+            let to = (from + size).min(all.len());
+            let starts: Vec<usize> =
+                (from..to).filter(|i| *i > 0 && all[*i] != all[i - 1]).map(|i| i - from).collect();
+            groups.write(&batch.slice(from, to - from), &starts).unwrap();
+        }
+        groups.close().unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file.reopen().unwrap()).unwrap();
+        let sizes = reader.metadata().row_groups().iter().map(|g| g.num_rows()).collect();
+        let mut found = Vec::new();
+        for batch in reader.build().unwrap() {
+            found.extend(batch.unwrap().column(0).as_primitive::<Int32Type>().values());
+        }
+        assert_eq!(found, all);
+        (sizes, found)
+    }
+
+    #[test]
+    fn symbols_are_not_cut() {
+        const FULL: i64 = ROW_GROUP as i64;
+        let cases: &[(&[usize], &[i64])] = &[
+            (&[10, 20, 30], &[60]),
+            (&[60_000, 60_000, 60_000], &[120_000, 60_000]),
+            (&[ROW_GROUP, 1], &[FULL, 1]),
+            (&[1, ROW_GROUP - 1, 1], &[FULL, 1]),
+            (&[1, ROW_GROUP], &[1, FULL]),
+            (&[5, 300_000, 7], &[5, FULL, FULL, 300_000 - 2 * FULL, 7]),
+            (&[300_000, 300_000], &[FULL, FULL, 37_856, FULL, FULL, 37_856]),
+            (&[100_000, 100_000, 20_000, 20_000], &[100_000, 120_000, 20_000]),
+        ];
+        for (symbols, expected) in cases {
+            for size in [1_000, 8_192, 70_000, 1 << 20] {
+                assert_eq!(groups(symbols, size).0, *expected, "{symbols:?} in batches of {size}");
+            }
+        }
+        let many = vec![3; 100_000];
+        let (sizes, _) = groups(&many, 8_192);
+        assert_eq!(sizes, [131_070, 131_070, 37_860]);
+    }
+}

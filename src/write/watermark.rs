@@ -1,0 +1,82 @@
+//! First and last time per symbol of what is written.
+
+use std::collections::BTreeMap;
+
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
+use datafusion::arrow::compute::partition;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use crate::store::{Instants, SymbolRange};
+
+/// Collects the ranges of batches.
+#[derive(Debug, Default)]
+pub struct Watermarks {
+    ranges: BTreeMap<String, SymbolRange>,
+}
+
+impl From<BTreeMap<String, SymbolRange>> for Watermarks {
+    fn from(ranges: BTreeMap<String, SymbolRange>) -> Self {
+        Self { ranges }
+    }
+}
+
+impl Watermarks {
+    /// Takes a batch whose rows of one symbol stand in time order; `entity` and `time` are its columns.
+    ///
+    /// # Errors
+    /// A time column whose values are no times.
+    pub fn add(
+        &mut self,
+        batch: &RecordBatch,
+        entity: usize,
+        time: usize,
+    ) -> Result<(), datafusion::arrow::error::ArrowError> {
+        let (symbols, times) = (batch.column(entity), batch.column(time));
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let options = FormatOptions::default();
+        let symbol_text = ArrayFormatter::try_new(symbols, &options)?;
+        let instants = Instants::of(times)?;
+        let keys: [ArrayRef; 1] = [ArrayRef::clone(symbols)];
+        for run in partition(&keys)?.ranges() {
+            if symbols.is_null(run.start) {
+                continue;
+            }
+            // Rows without a time stand before the others or behind them.
+            let known = |row| instants.value(row).transpose();
+            let first = run.clone().find_map(known).transpose()?;
+            let last = run.clone().rev().find_map(known).transpose()?;
+            let Some((first, last)) = first.zip(last) else { continue };
+            let rows = (run.end - run.start) as u64;
+            let symbol = symbol_text.value(run.start).to_string();
+            self.merge(symbol, SymbolRange { first, last, rows });
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, symbol: String, range: SymbolRange) {
+        match self.ranges.get_mut(&symbol) {
+            None => {
+                self.ranges.insert(symbol, range);
+            }
+            Some(known) => {
+                known.first = known.first.min(range.first);
+                known.last = known.last.max(range.last);
+                known.rows += range.rows;
+            }
+        }
+    }
+
+    /// Joins what another partition collected.
+    pub fn join(&mut self, other: BTreeMap<String, SymbolRange>) {
+        for (symbol, range) in other {
+            self.merge(symbol, range);
+        }
+    }
+
+    /// The ranges by symbol.
+    pub fn into_ranges(self) -> BTreeMap<String, SymbolRange> {
+        self.ranges
+    }
+}
