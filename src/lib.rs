@@ -32,6 +32,8 @@ pub mod identity;
 pub mod render;
 /// Line editor and commands over the engine.
 pub mod repl;
+/// What programs are told: one struct for each JSON document.
+pub mod report;
 /// Rewrites of the parsed SQL before planning, and where a name stands in the text.
 pub mod sql;
 /// How work is told to stop.

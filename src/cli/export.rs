@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::check::files;
 use super::out::print_json;
 use super::progress::ProgressArgs;
-use super::run::{report, summary};
+use super::run::report;
 use super::session::SessionArgs;
 use crate::commit::Target;
 use crate::config::Config;
 use crate::engine::{Engine, Export, ExportOptions, Exported, export};
 use crate::error::{Error, Result};
+use crate::report::ExportReport;
 use crate::stop::Stop;
 use crate::write::Progress;
 
@@ -66,41 +66,15 @@ pub(super) async fn run(args: ExportArgs, config: Config, stop: Stop) -> Result<
     };
     let work = export(&sets, &options, told);
     let results = args.progress.shown("export", &progress, work).await?;
-    let count = |is: fn(&Exported) -> bool| results.iter().filter(|result| is(result)).count();
-    let committed = count(|result| matches!(result, Exported::Committed(_)));
-    let current = count(|result| matches!(result, Exported::Current));
-    let failed = count(|result| matches!(result, Exported::Failed(_)));
-    let left_out = count(|result| matches!(result, Exported::LeftOut(_)));
-    let seconds = started.elapsed().as_secs_f64();
+    let done = ExportReport::of(&sets, &results, started.elapsed().as_secs_f64());
     if args.json {
-        let sets: Vec<Value> = sets.iter().zip(&results).map(|(s, r)| told_json(s, r)).collect();
-        print_json(&json!({
-            "sets": sets, "committed": committed, "current": current, "failed": failed,
-            "left_out": left_out, "seconds": seconds,
-        }))?;
+        print_json(&done)?;
     }
+    let ExportReport { committed, current, failed, left_out, seconds, .. } = done;
     eprintln!(
         "export: {committed} committed, {current} up to date, {failed} failed, {left_out} left out in {seconds:.2} s"
     );
     Ok(u8::from(failed + left_out > 0))
-}
-
-fn told_json(export: &Export, exported: &Exported) -> Value {
-    let (status, rest) = match exported {
-        Exported::Committed(outcome) => ("committed", json!({"run": summary(outcome)})),
-        Exported::Current => ("current", json!({})),
-        Exported::Failed(error) => ("failed", json!({"error": error.to_string()})),
-        Exported::LeftOut(read) => {
-            ("left_out", json!({"error": format!("it reads {read}, which failed")}))
-        }
-    };
-    let mut told = json!({
-        "set": export.set.name, "target": export.target.to_string(), "status": status,
-    });
-    if let (Value::Object(told), Value::Object(rest)) = (&mut told, rest) {
-        told.extend(rest);
-    }
-    told
 }
 
 /// The sets with their targets: one of the same name, or the common one.

@@ -1,11 +1,10 @@
 //! `windrow functions`: the indicators, from their tables.
 
 use clap::Args;
-use serde_json::json;
-use windrow_udfs::Entry;
 
 use super::out::{print, print_json};
 use crate::error::{Error, Result, did_you_mean};
+use crate::report::FunctionReport;
 
 #[derive(Debug, Args)]
 pub(super) struct FunctionsArgs {
@@ -20,7 +19,8 @@ pub(super) struct FunctionsArgs {
 pub(super) fn run(args: &FunctionsArgs) -> Result<u8> {
     let Some(name) = &args.name else {
         if args.json {
-            print_json(&windrow_udfs::all().map(describe).collect())?;
+            let functions: Vec<_> = windrow_udfs::all().map(FunctionReport::of).collect();
+            print_json(&functions)?;
         } else {
             print(&listing())?;
         }
@@ -36,7 +36,7 @@ pub(super) fn run(args: &FunctionsArgs) -> Result<u8> {
         )));
     };
     if args.json {
-        print_json(&describe(entry))?;
+        print_json(&FunctionReport::of(entry))?;
     } else {
         print(&(windrow_udfs::docs::describe(entry).trim_end().to_string() + "\n"))?;
     }
@@ -60,28 +60,4 @@ fn listing() -> String {
         text += &format!("  {:width$}  {}\n", entry.spec.name, entry.spec.title);
     }
     text + "\n`windrow functions NAME` documents one.\n"
-}
-
-fn describe(entry: &'static Entry) -> serde_json::Value {
-    let spec = &entry.spec;
-    let lookback =
-        entry.bind(&spec.defaults()).map(|bound| (bound.lookback(), bound.warmup())).ok();
-    let forgets = |l: (usize, usize)| Some(l.1).filter(|rows| *rows < usize::MAX);
-    json!({
-        "name": spec.name,
-        "title": spec.title,
-        "group": spec.group.to_string(),
-        "signature": spec.signature(),
-        "description": spec.doc,
-        "inputs": spec.inputs,
-        "parameters": spec.params.iter().map(|p| json!({
-            "name": p.name, "default": p.default, "min": p.min, "max": p.max,
-        })).collect::<Vec<_>>(),
-        "outputs": spec.outputs,
-        "memory": spec.memory.to_string(),
-        "lookback": lookback.map(|l| l.0),
-        "warmup": lookback.and_then(forgets),
-        "version": spec.version,
-        "source": spec.source,
-    })
 }

@@ -2,6 +2,8 @@
 
 use std::io::{Write, stdout};
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 
 /// Writes text to standard output.
@@ -10,9 +12,9 @@ pub(super) fn print(text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(crate::render::from_io)
 }
 
-/// Writes a value as JSON to standard output.
-pub(super) fn print_json(value: &serde_json::Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
+/// Writes a report as JSON to standard output.
+pub(super) fn print_json(report: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(report)
         .map_err(|error| Error::internal(format!("JSON cannot be written: {error}")))?;
     print(&(text + "\n"))
 }

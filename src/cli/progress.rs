@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
-use serde_json::{Value, json};
 
 use super::out::grouped;
 use crate::error::Result;
+use crate::report::Event;
 use crate::write::Progress;
 
 /// The width of a bar where there is no terminal to ask.
@@ -157,37 +157,35 @@ impl Looker for Events {
     }
 
     fn start(&self, title: &str) {
-        tell(&json!({"event": "started", "set": title}));
+        tell(&Event::Started { set: title.to_string() });
     }
 
     fn look(&self, title: &str, state: State) {
-        tell(&json!({
-            "event": "progress",
-            "set": title,
-            "rows": state.rows,
-            "read": state.read,
-            "total": state.total,
-            "seconds": rounded(state.seconds),
-            "rows_per_second": state.rate().map(f64::round),
-            "remaining_seconds": state.remaining().map(rounded),
-        }));
+        tell(&Event::Progress {
+            set: title.to_string(),
+            rows: state.rows,
+            read: state.read,
+            total: state.total,
+            seconds: rounded(state.seconds),
+            rows_per_second: state.rate().map(f64::round),
+            remaining_seconds: state.remaining().map(rounded),
+        });
     }
 
     fn end(&self, title: &str, state: State, error: Option<&str>) {
-        let seconds = rounded(state.seconds);
+        let (set, seconds) = (title.to_string(), rounded(state.seconds));
         tell(&match error {
-            None => json!({
-                "event": "finished", "set": title, "rows": state.rows, "seconds": seconds,
-            }),
-            Some(error) => json!({
-                "event": "failed", "set": title, "seconds": seconds, "error": error,
-            }),
+            None => Event::Finished { set, rows: state.rows, seconds },
+            Some(error) => Event::Failed { set, seconds, error: error.to_string() },
         });
     }
 }
 
-fn tell(event: &Value) {
-    eprintln!("{event}");
+/// Writes an event, which always has a JSON text, as one line.
+fn tell(event: &Event) {
+    if let Ok(line) = serde_json::to_string(event) {
+        eprintln!("{line}");
+    }
 }
 
 fn rounded(seconds: f64) -> f64 {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::out::{bytes, grouped, print_json};
 use super::progress::ProgressArgs;
@@ -13,6 +12,7 @@ use crate::commit::Target;
 use crate::config::Config;
 use crate::engine::{Engine, Outcome, RunOptions, Scope};
 use crate::error::{Error, Result};
+use crate::report::RunReport;
 use crate::stop::Stop;
 use crate::write::Progress;
 
@@ -116,7 +116,7 @@ fn total(engine: &Engine, scope: &Scope) -> Option<u64> {
 /// What was done, for people and with `json` for programs.
 pub(super) fn report(outcome: &Outcome, json: bool) -> Result<()> {
     if json {
-        print_json(&summary(outcome))?;
+        print_json(&RunReport::of(outcome))?;
     }
     let record = &outcome.record;
     for notice in &record.notices {
@@ -158,35 +158,4 @@ pub(super) fn line(outcome: &Outcome) -> String {
         outcome.target,
         bytes(record.files.iter().map(|f| f.bytes).sum()),
     )
-}
-
-/// What was done, for programs. docs/command-line.md describes each key.
-pub(super) fn summary(outcome: &Outcome) -> Value {
-    let record = &outcome.record;
-    let pair = |(what, why): &(String, String)| json!({"what": what, "why": why});
-    json!({
-        "set": record.set,
-        "target": outcome.target.to_string(),
-        "run": record.run,
-        "committed": record.committed,
-        "fingerprint": record.fingerprint,
-        "rows": record.rows,
-        "columns": record.columns.iter().map(|(name, ty)| json!({"name": name, "type": ty})).collect::<Vec<_>>(),
-        "symbols": record.watermarks.len(),
-        "first": record.first(),
-        "last": record.last(),
-        "files": record.files.len(),
-        "bytes": record.files.iter().map(|f| f.bytes).sum::<u64>(),
-        "seconds": record.seconds,
-        "rows_per_second": record.rows as f64 / record.seconds.max(1e-9),
-        "retries": record.retries,
-        "peak_memory_bytes": record.peak_memory,
-        "inputs": record.inputs.iter().map(|(name, input)| json!({
-            "name": name, "location": input.location, "files": input.files, "bytes": input.bytes,
-            "opening_seconds": input.opening,
-        })).collect::<Vec<_>>(),
-        "audits": record.audits.iter().map(|(text, found)| json!({"audit": text, "result": found})).collect::<Vec<_>>(),
-        "notices": record.notices,
-        "left_out": record.left_out.iter().map(pair).collect::<Vec<_>>(),
-    })
 }

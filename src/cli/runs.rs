@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use clap::Args;
-use serde_json::json;
 
 use super::out::print_json;
 use crate::commit::{CommittedRun, Target, nothing};
@@ -13,6 +12,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::render::{Format, Limit, Printer};
+use crate::report::{HistoryReport, VacuumReport};
 use crate::store::Instant;
 
 #[derive(Debug, Args)]
@@ -36,24 +36,16 @@ pub(super) async fn runs(args: TargetArgs, config: Config) -> Result<u8> {
     if history.is_empty() {
         return Err(nothing(&target));
     }
-    let (runs, left) = (history.runs, history.leftovers);
     if args.json {
-        let run = |run: &CommittedRun| {
-            json!({
-                "run": run.run, "committed": run.committed, "set": run.set, "rows": run.rows,
-                "first": run.first, "last": run.last, "seconds": run.seconds, "version": run.version,
-            })
-        };
-        let runs: Vec<_> = runs.iter().map(run).collect();
-        print_json(&json!({"target": target.to_string(), "runs": runs, "leftovers": left}))?;
+        print_json(&HistoryReport::of(&target, &history))?;
         return Ok(0);
     }
-    let batch = table(&runs).map_err(|error| Error::internal(error.to_string()))?;
+    let batch = table(&history.runs).map_err(|error| Error::internal(error.to_string()))?;
     let out = BufWriter::new(stdout());
     let mut printer = Printer::new(Format::Table, &batch.schema(), out, Limit::All);
     printer.batch(&batch)?;
     printer.finish()?;
-    for name in left {
+    for name in history.leftovers {
         eprintln!("left by a run that died: {name}; `windrow vacuum` removes it");
     }
     Ok(0)
@@ -87,7 +79,7 @@ pub(super) async fn vacuum(args: TargetArgs, config: Config) -> Result<u8> {
     let target = named(&args.target, &config)?;
     let removed = Engine::new(config)?.commit(&target).vacuum().await?;
     if args.json {
-        print_json(&json!({"target": target.to_string(), "removed": removed}))?;
+        print_json(&VacuumReport::of(&target, &removed))?;
         return Ok(0);
     }
     for name in &removed {

@@ -14,6 +14,7 @@ mod plans;
 mod postgres;
 mod progress;
 mod repl;
+mod report;
 mod rooms;
 mod runs;
 mod servers;

@@ -1,0 +1,81 @@
+//! What an indicator is.
+
+use serde::{Deserialize, Serialize};
+use windrow_udfs::Entry;
+
+/// One indicator: `functions NAME --json`, and one of the list of `functions --json`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct FunctionReport {
+    /// The name in SQL.
+    pub name: String,
+    /// The name in words.
+    pub title: String,
+    /// The chapter of the documentation.
+    pub group: String,
+    /// The call with its defaults, and what it gives.
+    pub signature: String,
+    /// What the function computes, with the formula.
+    pub description: String,
+    /// The columns that it reads, by their usual names; any expression may stand in their place.
+    pub inputs: Vec<String>,
+    /// The parameters, which follow the inputs.
+    pub parameters: Vec<Parameter>,
+    /// The outputs: one is a number, several are the fields of a struct.
+    pub outputs: Vec<String>,
+    /// How much of the past a value depends on.
+    pub memory: String,
+    /// Rows before the first value, at the defaults; null if the defaults are refused.
+    pub lookback: Option<u64>,
+    /// Rows after which a value practically no longer depends on where the data starts, at the
+    /// defaults; null if it never forgets.
+    pub warmup: Option<u64>,
+    /// A number that rises whenever a bit of any output changes.
+    pub version: u32,
+    /// Who defined the function, and what ours was compared with.
+    pub source: String,
+}
+
+/// One parameter of an indicator.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct Parameter {
+    /// The name of the parameter.
+    pub name: String,
+    /// The value if none is given.
+    pub default: f64,
+    /// The smallest value allowed.
+    pub min: f64,
+    /// The largest value allowed.
+    pub max: f64,
+}
+
+impl FunctionReport {
+    /// Of an indicator.
+    pub fn of(entry: &'static Entry) -> Self {
+        let spec = &entry.spec;
+        let owned =
+            |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect::<Vec<_>>();
+        let parameters = spec.params.iter().map(|param| Parameter {
+            name: param.name.to_string(),
+            default: param.default,
+            min: param.min,
+            max: param.max,
+        });
+        let bound = entry.bind(&spec.defaults()).ok();
+        let warmup = bound.as_ref().map(|bound| bound.warmup());
+        Self {
+            name: spec.name.to_string(),
+            title: spec.title.to_string(),
+            group: spec.group.to_string(),
+            signature: spec.signature(),
+            description: spec.doc.to_string(),
+            inputs: owned(spec.inputs),
+            parameters: parameters.collect(),
+            outputs: owned(spec.outputs),
+            memory: spec.memory.to_string(),
+            lookback: bound.as_ref().map(|bound| bound.lookback() as u64),
+            warmup: warmup.filter(|rows| *rows < usize::MAX).map(|rows| rows as u64),
+            version: spec.version,
+            source: spec.source.to_string(),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What is told while work goes on.
+
+use serde::{Deserialize, Serialize};
+
+/// One line of `--progress json`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The work began: once.
+    Started {
+        /// What is worked on: a feature set, `compact`, `export`, or `sample bars` of the demo.
+        set: String,
+    },
+    /// How far the work is: about twice a second.
+    Progress {
+        /// What is worked on: a feature set, `compact`, `export`, or `sample bars` of the demo.
+        set: String,
+        /// Rows written so far.
+        rows: u64,
+        /// Rows read so far.
+        read: u64,
+        /// Rows that the source says it has; null while that is not known.
+        total: Option<u64>,
+        /// Wall seconds since the start.
+        seconds: f64,
+        /// Rows written per second since the start, or read while none is written yet; null before
+        /// the first.
+        rows_per_second: Option<f64>,
+        /// Seconds that the work will still take, an estimate; null while that is not known.
+        remaining_seconds: Option<f64>,
+    },
+    /// The work is done, and what it wrote is committed: once.
+    Finished {
+        /// What is worked on: a feature set, `compact`, `export`, or `sample bars` of the demo.
+        set: String,
+        /// Rows that were written.
+        rows: u64,
+        /// Wall seconds of the work.
+        seconds: f64,
+    },
+    /// The work failed: once, in place of the end.
+    Failed {
+        /// What is worked on: a feature set, `compact`, `export`, or `sample bars` of the demo.
+        set: String,
+        /// Wall seconds until then.
+        seconds: f64,
+        /// What went wrong, and the way out.
+        error: String,
+    },
+}

@@ -1,0 +1,142 @@
+//! What one run did.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Outcome;
+use crate::store::Instant;
+
+/// What one committed run did: `run --json` and `compact --json`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct RunReport {
+    /// The feature set, or `compact`.
+    pub set: String,
+    /// Where the rows are, without a password.
+    pub target: String,
+    /// The name of the run: time and process, unique on one machine.
+    pub run: String,
+    /// When the run was committed, RFC 3339 in UTC.
+    pub committed: String,
+    /// The identity of what was computed: the digest of its definition.
+    pub fingerprint: String,
+    /// Rows that the run wrote.
+    pub rows: u64,
+    /// The columns that it wrote, in order.
+    pub columns: Vec<Column>,
+    /// Symbols that the target holds.
+    pub symbols: u64,
+    /// The first time in the target, as its column shows it; null without rows.
+    pub first: Option<Instant>,
+    /// The last time in the target; null without rows.
+    pub last: Option<Instant>,
+    /// Data files that the target holds.
+    pub files: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+    /// Wall seconds of the run.
+    pub seconds: f64,
+    /// Rows written per wall second.
+    pub rows_per_second: f64,
+    /// Calls to servers that were made again.
+    pub retries: u64,
+    /// The peak of resident memory of the whole process.
+    pub peak_memory_bytes: u64,
+    /// The sources that were read, by name.
+    pub inputs: Vec<Input>,
+    /// The audits and what they found.
+    pub audits: Vec<Audit>,
+    /// What cleaning did to the inputs, and outputs that are NULL on every row.
+    pub notices: Vec<String>,
+    /// What `--keep-going` left out.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// One column of an output.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct Column {
+    /// The name of the column.
+    pub name: String,
+    /// The type of the column, as Arrow names it.
+    #[serde(rename = "type")]
+    pub data_type: String,
+}
+
+/// One source that a run read.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct Input {
+    /// The name of the source.
+    pub name: String,
+    /// Where the source is, without a password.
+    pub location: String,
+    /// How many files were listed.
+    pub files: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+    /// Seconds that went into listing the files and reading what each says about itself.
+    pub opening_seconds: f64,
+}
+
+/// One audit of an output.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct Audit {
+    /// The condition, as the header has it.
+    pub audit: String,
+    /// What was found.
+    pub result: String,
+}
+
+/// One file or symbol that a run left out.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct LeftOut {
+    /// The file or the symbol.
+    pub what: String,
+    /// Why it could not be read or computed.
+    pub why: String,
+}
+
+impl RunReport {
+    /// Of a committed run.
+    pub fn of(outcome: &Outcome) -> Self {
+        let record = &outcome.record;
+        let columns = record.columns.iter().map(|(name, ty)| {
+            let (name, data_type) = (name.clone(), ty.clone());
+            Column { name, data_type }
+        });
+        let inputs = record.inputs.iter().map(|(name, input)| Input {
+            name: name.clone(),
+            location: input.location.clone(),
+            files: input.files,
+            bytes: input.bytes,
+            opening_seconds: input.opening,
+        });
+        let audits = record.audits.iter().map(|(audit, result)| {
+            let (audit, result) = (audit.clone(), result.clone());
+            Audit { audit, result }
+        });
+        let left_out = record.left_out.iter().map(|(what, why)| {
+            let (what, why) = (what.clone(), why.clone());
+            LeftOut { what, why }
+        });
+        Self {
+            set: record.set.clone(),
+            target: outcome.target.to_string(),
+            run: record.run.clone(),
+            committed: record.committed.clone(),
+            fingerprint: record.fingerprint.clone(),
+            rows: record.rows,
+            columns: columns.collect(),
+            symbols: record.watermarks.len() as u64,
+            first: record.first(),
+            last: record.last(),
+            files: record.files.len() as u64,
+            bytes: record.files.iter().map(|file| file.bytes).sum(),
+            seconds: record.seconds,
+            rows_per_second: record.rows as f64 / record.seconds.max(1e-9),
+            retries: record.retries,
+            peak_memory_bytes: record.peak_memory,
+            inputs: inputs.collect(),
+            audits: audits.collect(),
+            notices: record.notices.clone(),
+            left_out: left_out.collect(),
+        }
+    }
+}
