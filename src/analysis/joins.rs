@@ -1,24 +1,41 @@
-//! Whether a join brings rows of a later time beside rows of an earlier one.
+//! Which rows of a right side a join brings beside a row: of the same time, earlier, or later.
 
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
 
-use super::need::is_column;
+use super::relation::is_column;
 
-/// Whether a row of the right side may be later than the row of the left side it stands beside.
-/// Both have the time column; only a condition can tie the right one to the left one.
-pub(super) fn reaches_later(join: &Join, time: &str) -> bool {
+/// When rows of the right side are, next to the row of the left side that they stand beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// At its time; or a side has no time.
+    Same,
+    /// At its time or before it, by any number of rows.
+    Earlier,
+    /// At any time.
+    Later,
+}
+
+/// When rows of the right side are. Where both sides have the time column, only a condition can tie
+/// the right one to the left one.
+pub(super) fn beside(join: &Join, time: &str) -> Beside {
     let timed = |side: &LogicalPlan| side.schema().fields().iter().any(|f| f.name() == time);
     if !timed(&join.left) || !timed(&join.right) {
-        return false;
+        return Beside::Same;
     }
     let sides = Sides { join, time };
-    let tied_by_pair = join.on.iter().any(|(left, right)| {
+    let same_by_pair = join.on.iter().any(|(left, right)| {
         let plain = is_column(left, time) && is_column(right, time);
         plain && left != right
     });
-    let conditions = join.filter.iter().flat_map(split_conjunction);
-    !tied_by_pair && !conditions.into_iter().any(|condition| sides.tie(condition))
+    let conditions: Vec<&Expr> = join.filter.iter().flat_map(split_conjunction).collect();
+    if same_by_pair || conditions.iter().any(|condition| sides.same(condition)) {
+        Beside::Same
+    } else if conditions.iter().any(|condition| sides.tie(condition)) {
+        Beside::Earlier
+    } else {
+        Beside::Later
+    }
 }
 
 struct Sides<'a> {
@@ -27,6 +44,16 @@ struct Sides<'a> {
 }
 
 impl Sides<'_> {
+    /// Whether a condition keeps the time of the right side at that of the left side.
+    fn same(&self, condition: &Expr) -> bool {
+        let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else {
+            return false;
+        };
+        // A cast may cut times to days.
+        let plain = is_column(left, self.time) && is_column(right, self.time);
+        plain && (self.before(left, right) || self.before(right, left))
+    }
+
     /// Whether a condition keeps the time of the right side at or before that of the left side.
     fn tie(&self, condition: &Expr) -> bool {
         match condition {

@@ -1,6 +1,25 @@
 //! What a logical plan needs and leaks: lookback, warm-up, look-ahead. Reads plans, runs nothing.
 
+mod call;
+mod history;
 mod joins;
 mod need;
+mod relation;
+mod text;
+mod window;
 
-pub use need::{Ahead, History, Need, needs};
+use datafusion::common::Result;
+use datafusion::logical_expr::LogicalPlan;
+
+pub use call::Call;
+pub use history::{Counted, History, Reach};
+pub use need::{Ahead, Need};
+
+/// The needs of the columns of a plan, in their order. `time` is the name of the time column: a
+/// window partitioned by it is cross-sectional and sees one moment only.
+///
+/// # Errors
+/// A call of an indicator with impossible parameters.
+pub fn needs(plan: &LogicalPlan, time: &str) -> Result<Vec<Need>> {
+    relation::Relation::of(plan, time).map(|relation| relation.needs)
+}

@@ -8,7 +8,7 @@ use super::run::parse_params;
 use super::session::SessionArgs;
 use crate::config::Config;
 use crate::error::Result;
-use crate::report::{PlanReport, Rows};
+use crate::report::{Counted, HistoryStep, PlanReport, Rows};
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
@@ -79,7 +79,56 @@ fn as_text(report: &PlanReport) -> String {
     text += &columns(&rows);
     text += "\nlookback: rows before the first value; history: rows that a value depends on; \
              warm-up: rows after which it practically no longer depends on where the data starts\n";
+    text += &which_rows(report);
     text + "\nplan\n" + &report.plan
+}
+
+/// One sentence for each way in which history counts other rows than all of the entity.
+fn which_rows(report: &PlanReport) -> String {
+    let mut cases: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut with_history = 0;
+    for output in &report.outputs {
+        with_history += usize::from(!output.history_of.is_empty());
+        for step in &output.history_of {
+            let Some(case) = which(step, &report.entity) else { continue };
+            match cases.iter_mut().find(|(known, _)| *known == case) {
+                Some((_, names)) if names.contains(&output.name.as_str()) => {}
+                Some((_, names)) => names.push(&output.name),
+                None => cases.push((case, vec![output.name.as_str()])),
+            }
+        }
+    }
+    let sentence = |(case, names): &(String, Vec<&str>)| match names.len() {
+        all if all == with_history => format!("history {case}\n"),
+        1..=3 => format!("history of {} {case}\n", names.join(", ")),
+        many => format!("history of {} and {} more {case}\n", names[..2].join(", "), many - 2),
+    };
+    cases.iter().map(sentence).collect()
+}
+
+/// Which rows one step counts; None if it is every row of the entity.
+fn which(step: &HistoryStep, entity: &str) -> Option<String> {
+    if step.rows == 0 {
+        return Some(format!("goes on in all rows of the same {}", step.keys.join(", ")));
+    }
+    let of_entity = step.keys == [entity];
+    if step.counted == Counted::Every && of_entity && step.filters.is_empty() {
+        return None;
+    }
+    let mut text = match step.counted {
+        Counted::Valid => "counts rows with a value in every input".to_string(),
+        Counted::Every => "counts every row".to_string(),
+    };
+    if step.keys.is_empty() {
+        text += " of all groups together";
+    } else if !of_entity {
+        text += &format!(" of the same {}", step.keys.join(", "));
+    }
+    let filters: Vec<String> = step.filters.iter().map(|f| format!("`{f}`")).collect();
+    if !filters.is_empty() {
+        text += &format!("; rows that {} removes do not count", filters.join(" or "));
+    }
+    Some(text)
 }
 
 fn columns<const N: usize>(rows: &[[String; N]]) -> String {

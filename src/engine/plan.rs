@@ -401,7 +401,7 @@ fn check_look_ahead(planned: &Planned) -> Result<()> {
             Ahead::Rows(rows) => format!("{rows} rows later than its own"),
             Ahead::All => "rows later than its own".to_string(),
         };
-        let by = output.need.made_of.join(", ");
+        let by = output.need.made_of().join(", ");
         let place = planned.place(&output.name);
         let error =
             Error::query(format!("output {} looks ahead: it uses {how} ({by})", output.name)).hint(

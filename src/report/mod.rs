@@ -14,7 +14,7 @@ mod runs;
 
 pub use export::{ExportReport, ExportStatus, ExportedSet};
 pub use function::{FunctionReport, Parameter};
-pub use plan::{All, Output, PlanReport, Rows};
+pub use plan::{All, Counted, HistoryStep, Output, PlanReport, Rows};
 pub use progress::Event;
 pub use run::{Audit, Column, Input, LeftOut, RunReport};
 pub use runs::{HistoryReport, PastRun, VacuumReport};

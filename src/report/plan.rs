@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{Ahead, History};
+use crate::analysis::{self, Ahead, Reach};
 use crate::engine::{OutputColumn, Planned};
 
 /// What a feature set needs, and how it will run: `explain --json`.
@@ -42,6 +42,8 @@ pub struct Output {
     pub lookback: u64,
     /// Rows before its own that a value depends on.
     pub history: Rows,
+    /// Of which rows the history is, step by step; empty if there is none, or if it is all rows.
+    pub history_of: Vec<HistoryStep>,
     /// Rows after which a value practically no longer depends on where the data starts, an
     /// estimate; null if it never forgets, as a running sum.
     pub warmup: Option<u64>,
@@ -51,6 +53,29 @@ pub struct Output {
     pub label: bool,
     /// The indicators and windows that the column is made of.
     pub made_of: Vec<String>,
+}
+
+/// Rows that a value reaches back over.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct HistoryStep {
+    /// So many rows before; 0 for all rows of the same keys.
+    pub rows: u64,
+    /// Which rows of the group count.
+    pub counted: Counted,
+    /// The columns or expressions that make the group.
+    pub keys: Vec<String>,
+    /// Conditions below: the rows that they remove do not count.
+    pub filters: Vec<String>,
+}
+
+/// Which rows of a group count.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// Those with a value in every input.
+    Valid,
+    /// Every row.
+    Every,
 }
 
 /// A number of rows: a number in JSON, or `"all"`.
@@ -76,15 +101,6 @@ impl fmt::Display for Rows {
         match self {
             Self::Count(rows) => rows.fmt(f),
             Self::All(All::All) => f.write_str("all"),
-        }
-    }
-}
-
-impl From<History> for Rows {
-    fn from(history: History) -> Self {
-        match history {
-            History::Rows(rows) => Self::Count(rows as u64),
-            History::All => Self::All(All::All),
         }
     }
 }
@@ -124,11 +140,32 @@ impl Output {
             name: output.name.clone(),
             data_type: output.data_type.to_string(),
             lookback: need.lookback as u64,
-            history: need.history.into(),
+            history: need
+                .history
+                .rows()
+                .map_or(Rows::All(All::All), |rows| Rows::Count(rows as u64)),
+            history_of: need.history.steps().iter().map(HistoryStep::of).collect(),
             warmup: Some(need.warmup).filter(|rows| *rows < usize::MAX).map(|rows| rows as u64),
             look_ahead: need.ahead.into(),
             label: output.label,
-            made_of: need.made_of.clone(),
+            made_of: need.made_of(),
         }
+    }
+}
+
+impl HistoryStep {
+    fn of(reach: &Reach) -> Self {
+        let counted = match reach.counted {
+            analysis::Counted::Valid => Counted::Valid,
+            analysis::Counted::Every => Counted::Every,
+        };
+        // Two sides of a join may have the same conditions.
+        let mut filters: Vec<String> = Vec::new();
+        for filter in &reach.filters {
+            if !filters.contains(filter) {
+                filters.push(filter.clone());
+            }
+        }
+        Self { rows: reach.rows as u64, counted, keys: reach.keys.clone(), filters }
     }
 }

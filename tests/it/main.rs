@@ -10,6 +10,7 @@ mod jobs;
 mod kill;
 mod layouts;
 mod messages;
+mod needs;
 mod plans;
 mod postgres;
 mod progress;

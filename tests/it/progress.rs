@@ -155,7 +155,7 @@ fn interrupted_while_a_sort_spills() {
     let folder = prepare();
     let folder = folder.path();
     Bars::new(150, 10_000).write(&folder.join("bars/all.parquet"));
-    let text = "SELECT symbol, ts, open, high, low, close, volume, count(*) OVER (ORDER BY close, ts) AS n FROM bars";
+    let text = "/*\nlabels: [n]\n*/\nSELECT symbol, ts, open, high, low, close, volume, count(*) OVER (ORDER BY close, ts) AS n FROM bars";
     std::fs::write(folder.join("quick.sql"), text).unwrap();
     let limited = [&QUICK[..], &["--memory-limit", "128MB"]].concat();
     let child = start(folder, &limited, "");

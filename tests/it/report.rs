@@ -287,7 +287,7 @@ fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(text: &str) {
 }
 
 /// The definitions of the structs in `src/report/`, and of the events.
-const DEFINITIONS: [(&str, &str); 18] = [
+const DEFINITIONS: [(&str, &str); 19] = [
     ("RunReport", "run"),
     ("Column", "column"),
     ("Input", "input"),
@@ -297,6 +297,7 @@ const DEFINITIONS: [(&str, &str); 18] = [
     ("ExportedSet", "exported_set"),
     ("PlanReport", "plan"),
     ("Output", "output"),
+    ("HistoryStep", "history_step"),
     ("HistoryReport", "runs"),
     ("PastRun", "committed_run"),
     ("VacuumReport", "vacuum"),

@@ -1,0 +1,268 @@
+//! The columns and rows of a node of a plan, worked out bottom up: what each column needs and what it
+//! is called in the source, and which rows are left. Where a node is not understood the answer is the
+//! safe one, all history.
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, JoinType, Result};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, Subquery, Union};
+
+use super::joins::{Beside, beside};
+use super::need::merge;
+use super::text::text;
+use super::{Ahead, Call, Counted, History, Need, Reach};
+
+/// What a node gives.
+pub(super) struct Relation<'a> {
+    schema: &'a DFSchema,
+    /// The time column.
+    pub(super) time: &'a str,
+    /// The needs of its columns.
+    pub(super) needs: Vec<Need>,
+    /// Its columns in names of the source.
+    texts: Vec<String>,
+    /// What took rows away.
+    filters: Vec<String>,
+    /// The tables whose rows these are.
+    tables: Vec<String>,
+}
+
+impl<'a> Relation<'a> {
+    /// What a plan gives.
+    ///
+    /// # Errors
+    /// A call of an indicator with impossible parameters.
+    pub(super) fn of(plan: &'a LogicalPlan, time: &'a str) -> Result<Self> {
+        let schema: &DFSchema = plan.schema();
+        match plan {
+            LogicalPlan::Projection(node) => {
+                let below = Self::of(&node.input, time)?;
+                let (needs, texts) = (below.all(&node.expr)?, below.texts(&node.expr));
+                Ok(Self { schema, needs, texts, ..below })
+            }
+            LogicalPlan::Window(node) => {
+                let mut below = Self::of(&node.input, time)?;
+                let windows = &node.window_expr;
+                let (needs, texts) = (below.all(windows)?, below.texts(windows));
+                below.needs.extend(needs);
+                below.texts.extend(texts);
+                Ok(Self { schema, ..below })
+            }
+            LogicalPlan::Filter(node) => {
+                let mut below = Self::of(&node.input, time)?;
+                // Which rows are there depends on the condition too.
+                let condition = below.need(&node.predicate)?;
+                let needs = below.needs.iter().map(|need| need.clone().beside(&condition));
+                let needs = needs.collect();
+                let conditions = split_conjunction(&node.predicate);
+                let conditions: Vec<String> =
+                    conditions.into_iter().map(|part| below.text(part)).collect();
+                below.filters.extend(conditions);
+                Ok(Self { schema, needs, ..below })
+            }
+            LogicalPlan::SubqueryAlias(node) => Ok(Self { schema, ..Self::of(&node.input, time)? }),
+            LogicalPlan::Sort(node) => Ok(Self { schema, ..Self::of(&node.input, time)? }),
+            LogicalPlan::Repartition(node) => Ok(Self { schema, ..Self::of(&node.input, time)? }),
+            LogicalPlan::TableScan(node) => {
+                let tables = vec![node.table_name.to_string()];
+                Ok(Self { tables, ..Self::new(schema, time) })
+            }
+            LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => Ok(Self::new(schema, time)),
+            LogicalPlan::Union(node) => Self::union(node, schema, time),
+            LogicalPlan::Join(node) => Self::join(node, schema, time),
+            LogicalPlan::Aggregate(node) => Self::aggregate(node, schema, time),
+            other => {
+                let mut found = Self::new(schema, time);
+                let mut all = Need { history: History::All, ..Need::NONE };
+                for input in other.inputs() {
+                    let below = Self::of(input, time)?;
+                    all = all.beside(&merge(&below.needs));
+                    found.filters.extend(below.filters);
+                    found.tables.extend(below.tables);
+                }
+                found.needs.fill(all);
+                Ok(found)
+            }
+        }
+    }
+
+    /// Columns that need nothing, under their own names.
+    fn new(schema: &'a DFSchema, time: &'a str) -> Self {
+        let texts: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let needs = vec![Need::NONE; texts.len()];
+        Self { schema, time, needs, texts, filters: Vec::new(), tables: Vec::new() }
+    }
+
+    fn union(node: &'a Union, schema: &'a DFSchema, time: &'a str) -> Result<Self> {
+        let mut merged = Self::new(schema, time);
+        for (i, input) in node.inputs.iter().enumerate() {
+            let below = Self::of(input, time)?;
+            let needs = merged.needs.into_iter().zip(&below.needs);
+            merged.needs = needs.map(|(known, need)| known.beside(need)).collect();
+            if i == 0 {
+                merged.texts = below.texts;
+            } else {
+                for (known, text) in merged.texts.iter_mut().zip(below.texts) {
+                    if *known != text {
+                        *known = format!("{known} or {text}");
+                    }
+                }
+            }
+            merged.filters.extend(below.filters);
+            merged.tables.extend(below.tables);
+        }
+        Ok(merged)
+    }
+
+    fn join(node: &'a Join, schema: &'a DFSchema, time: &'a str) -> Result<Self> {
+        let mut left = Self::of(&node.left, time)?;
+        let mut right = Self::of(&node.right, time)?;
+        match beside(node, time) {
+            Beside::Same => {}
+            // The row may be any number of rows before.
+            Beside::Earlier => right.needs.iter_mut().for_each(|need| need.history = History::All),
+            Beside::Later => {
+                for need in &mut right.needs {
+                    (need.history, need.ahead) = (History::All, Ahead::All);
+                    need.calls.push(Call::LaterJoin { time: time.to_string() });
+                }
+            }
+        }
+        let name = right.name();
+        // A key of the right side is another than that of the left side.
+        for text in &mut right.texts {
+            while left.texts.contains(text) {
+                *text = format!("{name}.{text}");
+            }
+        }
+        let taken = |name: String| format!("JOIN {name}");
+        let filters = match node.join_type {
+            JoinType::Left | JoinType::LeftMark => left.filters,
+            JoinType::Right | JoinType::RightMark => right.filters,
+            JoinType::Full => [left.filters, right.filters].concat(),
+            JoinType::LeftSemi | JoinType::LeftAnti => [left.filters, vec![taken(name)]].concat(),
+            JoinType::RightSemi | JoinType::RightAnti => {
+                [right.filters, vec![taken(left.name())]].concat()
+            }
+            JoinType::Inner if node.on.is_empty() && node.filter.is_none() => {
+                [left.filters, right.filters].concat()
+            }
+            JoinType::Inner => [left.filters, right.filters, vec![taken(name)]].concat(),
+        };
+        left.needs.extend(right.needs);
+        left.texts.extend(right.texts);
+        left.tables.extend(right.tables);
+        let (mut needs, mut texts) = (left.needs, left.texts);
+        let own = Self::new(schema, time);
+        if needs.len() != own.needs.len() {
+            needs = vec![merge(&needs); own.needs.len()];
+            texts = own.texts;
+        }
+        Ok(Self { schema, time, needs, texts, filters, tables: left.tables })
+    }
+
+    fn aggregate(node: &'a Aggregate, schema: &'a DFSchema, time: &'a str) -> Result<Self> {
+        let below = Self::of(&node.input, time)?;
+        let per_moment = node.group_expr.iter().any(|expr| is_column(expr, time));
+        let whole = if per_moment {
+            Need { history: below.step(0, Counted::Every, &node.group_expr), ..Need::NONE }
+        } else {
+            let (history, ahead) = (History::All, Ahead::All);
+            Need { history, ahead, calls: vec![Call::GroupWithoutTime], ..Need::NONE }
+        };
+        let grouped = |need: Need| {
+            if per_moment { need.under(whole.clone()) } else { need.beside(&whole) }
+        };
+        let mut needs = below.all(&node.group_expr)?;
+        needs.extend(below.all(&node.aggr_expr)?.into_iter().map(grouped));
+        let mut texts = below.texts(&node.group_expr);
+        let mut filters = below.filters.clone();
+        filters.push(format!("GROUP BY {}", texts.join(", ")));
+        texts.extend(below.texts(&node.aggr_expr));
+        let own = Self::new(schema, time);
+        if needs.len() != own.needs.len() {
+            needs = vec![grouped(merge(&needs)); own.needs.len()];
+            texts = own.texts;
+        }
+        Ok(Self { schema, time, needs, texts, filters, tables: below.tables })
+    }
+
+    /// What the rows are called where they are joined.
+    fn name(&self) -> String {
+        let qualifier = self.schema.iter().find_map(|(qualifier, _)| qualifier);
+        qualifier.map_or_else(|| self.tables.join(", "), ToString::to_string)
+    }
+
+    /// A step back in these rows; of 0 rows a step aside, see [`Reach::rows`].
+    pub(super) fn step(&self, rows: usize, counted: Counted, keys: &[Expr]) -> History {
+        let mut keys = self.texts(keys);
+        keys.sort();
+        keys.dedup();
+        let (filters, tables) = (self.filters.clone(), self.tables.clone());
+        History::step(Reach { rows, counted, keys, filters, tables })
+    }
+
+    fn text(&self, expr: &Expr) -> String {
+        text(expr, &|column: &Column| {
+            let index = self.schema.maybe_index_of_column(column);
+            let known = index.and_then(|index| self.texts.get(index));
+            known.unwrap_or(&column.name).clone()
+        })
+    }
+
+    fn texts(&self, exprs: &[Expr]) -> Vec<String> {
+        exprs.iter().map(|expr| self.text(expr)).collect()
+    }
+
+    fn all(&self, exprs: &[Expr]) -> Result<Vec<Need>> {
+        exprs.iter().map(|expr| self.need(expr)).collect()
+    }
+
+    fn column(&self, column: &Column) -> Need {
+        let index = self.schema.maybe_index_of_column(column);
+        index.and_then(|index| self.needs.get(index)).cloned().unwrap_or(Need::NONE)
+    }
+
+    /// What an expression over the columns needs.
+    fn need(&self, expr: &Expr) -> Result<Need> {
+        let mut all = Need::NONE;
+        expr.apply(|part| {
+            let need = match part {
+                Expr::Column(column) => self.column(column),
+                Expr::WindowFunction(window) => {
+                    let params = &window.params;
+                    let order = params.order_by.iter().map(|sort| &sort.expr);
+                    let keys = params.partition_by.iter().chain(order);
+                    let mut inside = Need::NONE;
+                    for arg in params.args.iter().chain(keys).chain(params.filter.as_deref()) {
+                        inside = inside.beside(&self.need(arg)?);
+                    }
+                    let need = inside.under(self.window_need(window)?);
+                    all = std::mem::replace(&mut all, Need::NONE).beside(&need);
+                    return Ok(TreeNodeRecursion::Jump);
+                }
+                Expr::ScalarSubquery(query) => subquery_need(query, self.time)?,
+                Expr::Exists(exists) => subquery_need(&exists.subquery, self.time)?,
+                Expr::InSubquery(within) => subquery_need(&within.subquery, self.time)?,
+                _ => return Ok(TreeNodeRecursion::Continue),
+            };
+            all = std::mem::replace(&mut all, Need::NONE).beside(&need);
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(all)
+    }
+}
+
+/// What a subquery needs: one that looks at the row outside may look at any row from there.
+fn subquery_need(query: &Subquery, time: &str) -> Result<Need> {
+    let mut need = merge(&super::needs(&query.subquery, time)?);
+    if !query.outer_ref_columns.is_empty() {
+        (need.history, need.ahead) = (History::All, Ahead::All);
+        need.calls.push(Call::OuterSubquery);
+    }
+    Ok(need)
+}
+
+pub(super) fn is_column(expr: &Expr, name: &str) -> bool {
+    matches!(expr, Expr::Column(column) if column.name == name)
+}

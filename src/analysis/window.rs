@@ -1,0 +1,191 @@
+//! What a window function needs of its own.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::expr::{NullTreatment, WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::{
+    Expr, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+};
+use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
+use windrow_udfs::{Bound, Kind, Memory, bound_call};
+
+use super::relation::{Relation, is_column};
+use super::{Ahead, Call, Counted, History, Need};
+
+impl Relation<'_> {
+    /// What a window function over these rows needs, whatever its arguments need.
+    ///
+    /// # Errors
+    /// A call of an indicator with impossible parameters.
+    pub(super) fn window_need(&self, window: &WindowFunction) -> Result<Need> {
+        let params = &window.params;
+        let mut need = match &window.fun {
+            WindowFunctionDefinition::WindowUDF(udf) => match bound_call(udf, &params.args) {
+                Some(bound) => self.indicator_need(&bound?, params),
+                None => self.builtin_need(udf.name(), params),
+            },
+            WindowFunctionDefinition::AggregateUDF(udf) => self.frame_need(udf.name(), params),
+        };
+        if params.partition_by.iter().any(|expr| is_column(expr, self.time)) {
+            // One moment: nothing before, nothing after.
+            let history = self.step(0, Counted::Every, &params.partition_by);
+            need = Need { calls: need.calls, history, ..Need::NONE };
+        } else if !self.in_time(params) {
+            (need.history, need.ahead) = (History::All, Ahead::All);
+        }
+        Ok(need)
+    }
+
+    /// Whether the rows of a window are in time: the time column orders them, forwards. What comes
+    /// before it must not put a later row first: keys of the group, and the time cut to days or months.
+    fn in_time(&self, params: &WindowFunctionParams) -> bool {
+        for sort in &params.order_by {
+            if is_column(&sort.expr, self.time) {
+                return sort.asc;
+            }
+            let coarser = sort.asc && is_coarser(&sort.expr, self.time);
+            if !coarser && !params.partition_by.contains(&sort.expr) {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// The history of a window that reads this many rows before its own.
+    fn back(&self, rows: usize, counted: Counted, params: &WindowFunctionParams) -> History {
+        match rows {
+            0 => History::OWN_ROW,
+            rows => self.step(rows, counted, &params.partition_by),
+        }
+    }
+
+    fn indicator_need(&self, bound: &Bound, params: &WindowFunctionParams) -> Need {
+        let (lookback, warmup, memory) = (bound.lookback(), bound.warmup(), bound.memory());
+        let spec = &bound.entry.spec;
+        let history = match memory {
+            Memory::Pointwise | Memory::Window => self.back(lookback, Counted::Valid, params),
+            Memory::Recursive | Memory::Cumulative => History::All,
+        };
+        let call = match spec.kind() {
+            Kind::Indicator => {
+                Call::Indicator { name: spec.name, params: bound.params.clone(), memory }
+            }
+            Kind::CrossSection => Call::CrossSection { name: spec.name },
+        };
+        Need { lookback, warmup, history, ahead: Ahead::None, calls: vec![call] }
+    }
+
+    /// `lag`, `lead`, ranks and their kin.
+    fn builtin_need(&self, name: &str, params: &WindowFunctionParams) -> Need {
+        let function = name.to_string();
+        match name {
+            "lag" | "lead" => self.shift_need(name, params),
+            "row_number" | "rank" | "dense_rank" if !params.order_by.is_empty() => {
+                Need { history: History::All, calls: vec![Call::Rank { function }], ..Need::NONE }
+            }
+            "first_value" | "last_value" | "nth_value" => self.frame_need(name, params),
+            _ => {
+                let calls = vec![Call::WholeGroup { function }];
+                Need { history: History::All, ahead: Ahead::All, calls, ..Need::NONE }
+            }
+        }
+    }
+
+    /// `lag` and `lead`: one row at a distance. IGNORE NULLS counts rows with a value only, so that
+    /// any number of rows may lie between.
+    fn shift_need(&self, name: &str, params: &WindowFunctionParams) -> Need {
+        let shift = params.args.get(1).map_or(Some(1), constant);
+        let calls = vec![Call::Shift { function: name.to_string(), rows: shift }];
+        let Some(shift) = shift else {
+            return Need { history: History::All, ahead: Ahead::All, calls, ..Need::NONE };
+        };
+        let skips = params.null_treatment == Some(NullTreatment::IgnoreNulls);
+        let rows = usize::try_from(shift.unsigned_abs()).unwrap_or(usize::MAX);
+        if rows == 0 {
+            Need { calls, ..Need::NONE }
+        } else if (shift > 0) == (name == "lag") {
+            let counted = if skips { Counted::Valid } else { Counted::Every };
+            let history = self.back(rows, counted, params);
+            Need { lookback: rows, warmup: rows, history, ahead: Ahead::None, calls }
+        } else {
+            let ahead = if skips { Ahead::All } else { Ahead::Rows(rows) };
+            Need { ahead, calls, ..Need::NONE }
+        }
+    }
+
+    /// A function over a frame, which counts every row, those that a FILTER leaves out too. Only a
+    /// frame of ROWS that begins at some row bounds the history: of RANGE and GROUPS any number of
+    /// rows may be in it.
+    fn frame_need(&self, name: &str, params: &WindowFunctionParams) -> Need {
+        let frame = &params.window_frame;
+        let unordered = params.order_by.is_empty();
+        let rows = frame.units == WindowFrameUnits::Rows;
+        let mut need = Need::NONE;
+        match bound_rows(&frame.start_bound) {
+            Some(start) if rows && !unordered => {
+                let back = usize::try_from(start.min(0).unsigned_abs()).unwrap_or(usize::MAX);
+                need.history = self.back(back, Counted::Every, params);
+                (need.lookback, need.warmup) = (back, back);
+            }
+            _ => need.history = History::All,
+        }
+        need.ahead = match bound_rows(&frame.end_bound) {
+            _ if unordered => Ahead::All,
+            Some(end) if end <= 0 => Ahead::None,
+            Some(end) if rows => Ahead::Rows(usize::try_from(end).unwrap_or(usize::MAX)),
+            _ => Ahead::All,
+        };
+        let function = name.to_string();
+        need.calls.push(if need.ahead == Ahead::All {
+            Call::WholeGroup { function }
+        } else {
+            Call::Frame { function, frame: Box::new(frame.clone()) }
+        });
+        need
+    }
+}
+
+/// Whether an expression is the time column cut to days, months or other stretches: equal for rows
+/// that follow each other, and never less for a later one.
+fn is_coarser(expr: &Expr, time: &str) -> bool {
+    let of_time = |expr: &Expr| is_column(expr, time) || is_coarser(expr, time);
+    match expr {
+        Expr::Cast(cast) => {
+            use DataType::{Date32, Date64, Timestamp};
+            matches!(cast.field.data_type(), Date32 | Date64 | Timestamp(..)) && of_time(&cast.expr)
+        }
+        Expr::ScalarFunction(call) if ["date_trunc", "date_bin"].contains(&call.func.name()) => {
+            let (fixed, moving): (Vec<&Expr>, Vec<&Expr>) =
+                call.args.iter().partition(|arg| arg.column_refs().is_empty());
+            !fixed.is_empty() && !moving.is_empty() && moving.into_iter().all(of_time)
+        }
+        _ => false,
+    }
+}
+
+/// A bound in rows relative to the current one, None if it is unbounded or no number.
+fn bound_rows(bound: &WindowFrameBound) -> Option<i64> {
+    match bound {
+        WindowFrameBound::CurrentRow => Some(0),
+        WindowFrameBound::Preceding(value) => integer(value)?.checked_neg(),
+        WindowFrameBound::Following(value) => integer(value),
+    }
+}
+
+/// The distance that an argument of `lag` or `lead` stands for, computed as the optimizer will; NULL
+/// is 0 there. None if it depends on rows, or is no number of rows.
+fn constant(expr: &Expr) -> Option<i64> {
+    let simplifier = ExprSimplifier::new(SimplifyContext::default());
+    match simplifier.simplify(expr.clone().unalias()).ok()? {
+        Expr::Literal(value, _) if value.is_null() => Some(0),
+        Expr::Literal(value, _) if value.data_type().is_integer() => integer(&value),
+        _ => None,
+    }
+}
+
+fn integer(value: &ScalarValue) -> Option<i64> {
+    match value.cast_to(&DataType::Int64) {
+        Ok(ScalarValue::Int64(number)) => number,
+        _ => None,
+    }
+}
