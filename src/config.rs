@@ -11,6 +11,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Kind, Result, did_you_mean, nearest};
 pub use stores::{STORE_SCHEMES, StoreConfig, StoreKey};
 use yaml::{Key, Node, Value};
@@ -45,7 +47,8 @@ pub struct Config {
 }
 
 /// How the pages of a parquet target are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Compression {
     /// Columns of floats by LZ4 unless Zstandard is clearly smaller, all others by Zstandard.
     #[default]
@@ -79,6 +82,20 @@ impl Compression {
     }
 }
 
+impl TryFrom<String> for Compression {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("{text} is no compression"))
+    }
+}
+
+impl From<Compression> for String {
+    fn from(compression: Compression) -> Self {
+        compression.to_string()
+    }
+}
+
 impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -92,7 +109,7 @@ impl fmt::Display for Compression {
 }
 
 /// A named source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceConfig {
     /// A directory, file, glob or URL.
     pub location: String,
@@ -109,7 +126,8 @@ pub struct SourceConfig {
 }
 
 /// How it is told whether the files of a source are what they were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Inputs {
     /// By path, length and times of change; of an object by its tag.
     #[default]
@@ -119,7 +137,8 @@ pub enum Inputs {
 }
 
 /// What to do with conflicting rows of one symbol and time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Duplicates {
     /// Fail.
     Error,

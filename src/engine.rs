@@ -7,8 +7,10 @@ pub mod executor;
 mod export;
 mod failing;
 mod identity;
+mod job;
 mod materialize;
 mod memory;
+mod merge;
 mod overlay;
 mod plan;
 mod planned_run;
@@ -16,6 +18,7 @@ mod query;
 mod ranges;
 mod run;
 mod scope;
+mod settings;
 mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,11 +28,9 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::SessionContext;
 
-use crate::catalog::{FileSource, PeriodRows, Source, Table, standard};
+use crate::catalog::{FileSource, Source, Table, standard};
 use crate::commit::{Commit, Target};
 use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result, did_you_mean};
@@ -39,11 +40,13 @@ use crate::store::{Access, PgLocation};
 
 pub use compact::CompactOptions;
 pub use export::{Export, ExportOptions, Exported, export};
-use memory::SharedPool;
+pub use job::{JOB_FORMAT, Job, JobSettings, ReadSet};
 pub use plan::{OutputColumn, Planned};
 pub use query::Query;
 pub use run::{Outcome, RunOptions};
 pub use scope::Scope;
+pub use settings::configure;
+use settings::{session, settings};
 
 /// Who reads a feature set by name.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +59,16 @@ enum Reader<'a> {
     Shipped,
 }
 
+impl std::fmt::Display for Reader<'_> {
+    /// The file; nothing where there is none.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nobody | Self::Shipped => Ok(()),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// Configuration, sources and one memory pool. Jobs share it: each runs in a session of its own, with names of
 /// its own beside the tables that are here.
 pub struct Engine {
@@ -65,71 +78,8 @@ pub struct Engine {
     sources: BTreeMap<String, Arc<dyn Source>>,
     skip_files: BTreeSet<String>,
     keep_going: bool,
-}
-
-/// Adds to a session what windrow's plans need: functions, planners, and settings that its
-/// operators rely on. A cluster's client, scheduler and executors apply the same.
-///
-/// # Errors
-/// Never with DataFusion's own registry.
-pub fn configure(builder: SessionStateBuilder) -> Result<SessionState> {
-    let rules = crate::exec::physical_rules();
-    let mut state = builder.with_default_features().with_physical_optimizer_rules(rules).build();
-    windrow_udfs::register_all(&mut state).map_err(|error| blame(&error, "", &[]))?;
-    Ok(state)
-}
-
-/// Spilled files that a sort merges at a time under a limit. Without a bound a merge takes as many as
-/// it gets memory for, and the sorts above it get none.
-const FAN_IN: usize = 16;
-
-/// The bytes that operators share, of the machine or of a limit. Of a limit the rest is for the program itself and for
-/// what nobody counts: pages that are read, files on their way to the disk, what the allocator holds back.
-fn shared_memory(config: &Config) -> Option<usize> {
-    let shared = config.memory_limit.map(|limit| limit / 4 * 3).or_else(memory::most);
-    shared.map(|shared| usize::try_from(shared).unwrap_or(usize::MAX))
-}
-
-/// The settings of a session.
-fn settings(config: &Config) -> SessionConfig {
-    // Merges hold a few batches of every file that was spilled.
-    let small = |limit: u64| usize::try_from(limit / 131_072).unwrap_or(usize::MAX).max(1024);
-    let batch_size =
-        config.memory_limit.map_or(config.batch_size, |m| config.batch_size.min(small(m)));
-    let mut settings = SessionConfig::new()
-        .with_target_partitions(config.parallel_workers)
-        .with_batch_size(batch_size)
-        .with_extension(Arc::new(PeriodRows::of(config.batch_size)))
-        .with_information_schema(true);
-    let options = settings.options_mut();
-    options.sql_parser.collect_spans = true;
-    options.optimizer.repartition_file_scans = false; // Rows are numbered file by file.
-    // In 55.2 it fails on a struct that stands in one SELECT under two names.
-    options.optimizer.enable_leaf_expression_pushdown = false;
-    // A limit that somebody set is worth the sorts that keep joins within it.
-    options.optimizer.prefer_hash_join = config.memory_limit.is_none();
-    if let Some(shared) = shared_memory(config) {
-        // Sorts keep this much back to merge what they spilled; the default suits large limits. A
-        // set that goes there and back has two sorts for each range, of which a source has four.
-        let sorts = 2 * config.parallel_workers.max(4);
-        let spill = &mut options.execution.sort_spill_reservation_bytes;
-        *spill = (*spill).min(shared / (8 * sorts));
-    }
-    settings
-}
-
-fn session(config: &Config) -> Result<SessionContext> {
-    let mut runtime = RuntimeEnvBuilder::new();
-    if let Some(shared) = shared_memory(config) {
-        runtime = runtime.with_memory_pool(Arc::new(SharedPool::new(shared)));
-    }
-    if config.memory_limit.is_some() {
-        runtime = runtime.with_max_spill_merge_fan_in(FAN_IN);
-    }
-    let runtime = runtime.build_arc().map_err(|error| blame(&error, "", &[]))?;
-    let builder =
-        SessionStateBuilder::new().with_config(settings(config)).with_runtime_env(runtime);
-    Ok(SessionContext::new_with_state(configure(builder)?))
+    /// The sets that a job brought along: no others are looked for then.
+    carried: Option<Vec<ReadSet>>,
 }
 
 impl Engine {
@@ -145,6 +95,7 @@ impl Engine {
             sources: BTreeMap::new(),
             skip_files: BTreeSet::new(),
             keep_going: false,
+            carried: None,
         })
     }
 
@@ -161,6 +112,7 @@ impl Engine {
             sources: self.sources.clone(),
             skip_files: self.skip_files.clone(),
             keep_going: self.keep_going,
+            carried: self.carried.clone(),
         })
     }
 
@@ -329,6 +281,11 @@ impl Engine {
     }
 
     fn look_for_set(&self, name: &str, reader: Reader<'_>) -> Result<Option<FeatureSet>> {
+        if let Some(carried) = &self.carried {
+            let reader = reader.to_string();
+            let found = carried.iter().find(|read| read.reader == reader && read.name == name);
+            return found.map(|read| FeatureSet::of_text(&read.set)).transpose();
+        }
         if name.ends_with(".sql") || name.contains('/') {
             return FeatureSet::read(Path::new(name)).map(Some);
         }

@@ -54,8 +54,19 @@ pub fn inputs(files: impl IntoIterator<Item = (String, u64, Option<String>)>) ->
     Some(digest(serde_json::to_string(&known).ok()?.as_bytes()))
 }
 
+/// The digest of some texts, which also says where each of them ends.
+pub fn digest_of(texts: &[&str]) -> String {
+    digest(serde_json::to_string(texts).unwrap_or_default().as_bytes())
+}
+
+/// The first half of SHA-256: 32 hexadecimal digits.
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&Sha256::digest(bytes)[..16])
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
-//! What a logical plan needs and leaks: lookback, warm-up, look-ahead. Reads plans, runs nothing.
+//! What a logical plan needs and leaks: lookback, warm-up, look-ahead; and what each column is
+//! computed by. Reads plans, runs nothing.
 
 mod call;
+mod column_digest;
 mod history;
 mod joins;
 mod need;
@@ -12,6 +14,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::LogicalPlan;
 
 pub use call::Call;
+pub use column_digest::column_digests;
 pub use history::{Counted, History, Reach};
 pub use need::{Ahead, Need};
 

@@ -15,6 +15,7 @@ mod schema;
 mod source;
 mod splits;
 mod state;
+mod stored;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ use crate::store::Input;
 
 pub use postgres::Table;
 pub use schema::{Keys, standard};
-pub use source::{FileSource, LeftOut, PeriodRows};
+pub use source::{FileSource, LeftOut};
 pub use splits::splits;
 
 /// The column that holds the ordinal of a row's file, between scan and cleaning.

@@ -43,7 +43,9 @@ use super::state::{by_content, by_stamp};
 use super::{InputState, ORDINAL, Source, keys_exist, only};
 use crate::config::{Inputs, SourceConfig};
 use crate::error::{Error, Result};
-use crate::exec::{CleanExec, DedupExec, FirstRow, NameError, NameFile, PeriodsExec, Report};
+use crate::exec::{
+    CleanExec, CleaningStats, DedupExec, FirstRow, NameError, NameFile, PeriodsExec, WindrowOptions,
+};
 use crate::store::{
     Access, FileKind, FileRef, Input, Listing, Location, below, file_name, latest, list,
     list_objects, list_web,
@@ -67,12 +69,12 @@ pub struct FileSource {
     location: Location,
     keys: Keys,
     kind: FileKind,
-    files: Arc<[Arc<FileInfo>]>,
+    pub(super) files: Arc<[Arc<FileInfo>]>,
     /// The hive values of each file, in the order of `partitions`.
     values: Vec<Vec<ScalarValue>>,
     partitions: Vec<FieldRef>,
     /// File columns, then partitions.
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
     left_out: Vec<LeftOut>,
     /// The run that committed them, of a target.
     commit: Option<String>,
@@ -204,7 +206,7 @@ impl FileSource {
         FileStatistics { columns, files: self.files.len() }
     }
 
-    fn kept_files(&self, filter: Option<&Arc<dyn PhysicalExpr>>) -> Vec<u32> {
+    pub(super) fn kept_files(&self, filter: Option<&Arc<dyn PhysicalExpr>>) -> Vec<u32> {
         let keep = match filter {
             Some(filter) => self.statistics().keep(filter, &self.schema),
             None => vec![true; self.files.len()],
@@ -311,7 +313,7 @@ impl FileSource {
     }
 
     /// The scan by readers of our own.
-    fn scan_parts(
+    pub(super) fn scan_parts(
         &self,
         remote: bool,
         columns: &[usize],
@@ -419,8 +421,11 @@ impl FileSource {
 
     /// The rows of a period, and how many a memory limit has room for.
     fn rows_of_period(&self, state: &dyn Session) -> (u64, u64) {
-        let configured = state.config().get_extension::<PeriodRows>();
-        let rows = configured.map_or(PeriodRows::of(state.config().batch_size()).0, |rows| rows.0);
+        let options = state.config_options().extensions.get::<WindrowOptions>();
+        let rows = match options.map_or(0, |options| options.period_rows) {
+            0 => WindrowOptions::period_rows_of(state.config().batch_size()),
+            rows => rows,
+        };
         let most = match state.runtime_env().memory_pool.memory_limit() {
             MemoryLimit::Finite(limit) => {
                 // Three periods are held at a time, beside what stands above.
@@ -594,7 +599,7 @@ impl TableProvider for FileSource {
                 Arranged::ByPeriod(periods) => periods.readers.clone(),
                 Arranged::AsTheyCome(groups) => groups.clone(),
             };
-            let report = Report::new(&self.name);
+            let report = CleaningStats::new(&self.name);
             let scan = self.scan_files(&columns, &groups, filter.as_ref(), state)?;
             let local = keys.map(|_| (0, 1));
             let about = self.about(files.len(), &arranged);
@@ -641,19 +646,6 @@ fn first_rows(groups: &[Vec<Slice>]) -> FirstRow {
     Arc::new(move |partition, file| {
         groups.get(partition).and_then(|group| group.get(&file)).copied().unwrap_or(0)
     })
-}
-
-/// The rows of a period in sessions that have this extension, if memory allows: a limit may make
-/// batches small, which periods of a few rows for each entity would make slow.
-#[derive(Debug)]
-pub struct PeriodRows(u64);
-
-impl PeriodRows {
-    /// For batches of so many rows: few enough to be held three times, and enough that an entity has
-    /// many of them.
-    pub fn of(batch_size: usize) -> Self {
-        Self(10 * batch_size as u64)
-    }
 }
 
 /// How the files of a scan are read.

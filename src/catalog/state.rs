@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::InputState;
 use super::footer::{FileInfo, corrupt};
 use crate::error::Result;
+use crate::identity::hexadecimal;
 use crate::store::{FileRef, file_name};
 
 /// The files by what their system says of them. Files of a target are never written again: the `run` that
@@ -44,5 +45,5 @@ fn digest(file: &FileRef) -> Result<String> {
     let failed = |error: std::io::Error| corrupt(&file.path, error);
     let mut hash = Sha256::new();
     copy(&mut file.open(0).map_err(failed)?.rest(0), &mut hash).map_err(failed)?;
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(&hash.finalize()))
 }

@@ -32,7 +32,12 @@ pub(super) async fn run(args: ExplainArgs, config: Config) -> Result<u8> {
     let planned = engine.plan_set(set, &parse_params(&args.params)?).await?;
     let plan = engine.physical_plan(&planned).await?;
     let plan = displayable(plan.as_ref()).indent(false).to_string();
-    let report = PlanReport::of(&planned, &engine.fingerprint(&planned), &plan);
+    let report = PlanReport::of(
+        &planned,
+        &engine.fingerprint(&planned),
+        &engine.column_identities(&planned)?,
+        &plan,
+    );
     if args.json {
         print_json(&report)?;
     } else {

@@ -39,6 +39,9 @@ pub(super) struct RunArgs {
     /// A parameter of the feature set; several are allowed
     #[arg(long = "set", value_name = "K=V")]
     params: Vec<String>,
+    /// Replace just the rows of --symbols, --from and --until, and keep all others of the target
+    #[arg(long)]
+    merge: bool,
     /// Leave out symbols and files that cannot be computed, name them, and exit with code 1
     #[arg(long)]
     keep_going: bool,
@@ -81,7 +84,8 @@ pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8>
     let progress = Arc::new(Progress::default());
     let keep_going = args.keep_going;
     let counter = Arc::clone(&progress);
-    let options = RunOptions { target, scope, params, keep_going, progress: counter, stop };
+    let merge = args.merge;
+    let options = RunOptions { target, scope, params, merge, keep_going, progress: counter, stop };
     let name = set.name.clone();
     let work = async {
         options.stop.or(args.session.sources.open(&mut engine)).await?;

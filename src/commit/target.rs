@@ -119,6 +119,15 @@ impl Target {
         })
     }
 
+    /// Where it is as it can be read again, with its password.
+    pub fn location(&self) -> String {
+        match self {
+            Self::Directory(path) | Self::CsvFile(path) => path.to_string_lossy().into_owned(),
+            Self::Table(table) => table.text.clone(),
+            Self::Bucket(url) => url.to_string(),
+        }
+    }
+
     /// The path, of a target on the local file system.
     pub fn path(&self) -> Option<&Path> {
         match self {

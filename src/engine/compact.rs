@@ -23,6 +23,7 @@ use crate::catalog::{FileSource, Source, splits};
 use crate::commit::{Bounds, Commit, Contents, Kept, Mode, OpenTarget, Publish, Target};
 use crate::error::{Error, Result};
 use crate::exec::{ordered, reports};
+use crate::identity::digest_of;
 use crate::sql::blame;
 use crate::stop::Stop;
 use crate::store::{Location, Record};
@@ -262,6 +263,7 @@ impl Compaction<'_> {
         };
         Ok(Materialization {
             job,
+            rewrite: None,
             place,
             publish: Publish { mode, scope: Bounds::default() },
             record,
@@ -369,8 +371,5 @@ fn explain(error: &DataFusionError) -> Error {
 }
 
 fn fingerprint(columns: &[(String, String)]) -> String {
-    use sha2::{Digest, Sha256};
-    let mut hash = Sha256::new();
-    hash.update(format!("{SET} {columns:?}"));
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    digest_of(&[SET, &format!("{columns:?}")])
 }

@@ -140,6 +140,7 @@ impl ExportOptions {
             target: export.target.clone(),
             scope: Scope::default(),
             params: BTreeMap::new(),
+            merge: false,
             keep_going: false,
             progress: Arc::clone(&self.progress),
             stop: self.stop.clone(),

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use datafusion::arrow::datatypes::DataType;
 
 use super::{Engine, OutputColumn, Planned};
+use crate::analysis::column_digests;
 use crate::error::Result;
-use crate::identity::{Definition, SourceDefinition, inputs};
+use crate::identity::{Definition, SourceDefinition, digest_of, inputs};
+use crate::sql::blame;
 use crate::store::Input;
 
 impl Engine {
@@ -25,6 +27,18 @@ impl Engine {
             (output.name.clone(), ty.to_string())
         };
         let compression = self.config().compression;
+        Definition {
+            versions: versions(),
+            statements: planned.statements.clone(),
+            functions: planned.functions(),
+            sources: self.source_definitions(planned),
+            header: header(planned),
+            columns: planned.outputs.iter().map(column).collect(),
+            compression: if parquet { compression.to_string() } else { String::new() },
+        }
+    }
+
+    fn source_definitions(&self, planned: &Planned) -> BTreeMap<String, SourceDefinition> {
         let sources = planned.inputs().into_iter().filter_map(|name| {
             let source = self.sources().get(&name)?;
             let schema = source.schema();
@@ -32,15 +46,25 @@ impl Engine {
             let columns = columns.map(|f| (f.name().clone(), f.data_type().to_string())).collect();
             Some((name, SourceDefinition { columns, policy: source.config().policy() }))
         });
-        Definition {
-            versions: versions(),
-            statements: planned.statements.clone(),
-            functions: planned.functions(),
-            sources: sources.collect(),
-            header: header(planned),
-            columns: planned.outputs.iter().map(column).collect(),
-            compression: if parquet { compression.to_string() } else { String::new() },
-        }
+        sources.collect()
+    }
+
+    /// The identity of what each output column holds, in their order: it stays where other outputs, names or
+    /// the text of the set change, and changes with the rows, the sources, the versions and the stored type.
+    ///
+    /// # Errors
+    /// Never on a set that was planned.
+    pub fn column_identities(&self, planned: &Planned) -> Result<Vec<String>> {
+        let digests = column_digests(&planned.plan).map_err(|error| blame(&error, "", &[]))?;
+        let sources = serde_json::to_string(&self.source_definitions(planned));
+        let beside = [format!("{:?}", versions()), sources.unwrap_or_default()];
+        let narrows = self.config().float32;
+        let identity = |(digest, output): (&String, &OutputColumn)| {
+            let narrow = narrows && output.data_type == DataType::Float64;
+            let ty = if narrow { &DataType::Float32 } else { &output.data_type };
+            digest_of(&[digest, &beside[0], &beside[1], &ty.to_string()])
+        };
+        Ok(digests.iter().zip(&planned.outputs).map(identity).collect())
     }
 
     /// The sources that a set reads, with the identity of their rows.
@@ -60,7 +84,7 @@ impl Engine {
 }
 
 /// The programs whose versions may change a bit of a value.
-fn versions() -> BTreeMap<&'static str, String> {
+pub(super) fn versions() -> BTreeMap<&'static str, String> {
     let datafusion = datafusion::DATAFUSION_VERSION;
     BTreeMap::from([
         ("windrow", env!("CARGO_PKG_VERSION").to_string()),

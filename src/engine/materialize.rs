@@ -1,5 +1,6 @@
 //! The one way from a plan to a committed state: stage, write, tell, publish.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +14,8 @@ use crate::write::{self, AppendFilter, Manifest, Output, Watermarks, WriteJob};
 pub(super) struct Materialization {
     /// The rows.
     pub(super) job: WriteJob,
+    /// Rows of the target that stay, of files that are not kept as they are.
+    pub(super) rewrite: Option<WriteJob>,
     /// What messages call the target.
     pub(super) place: String,
     /// What becomes of the rows that the target holds.
@@ -51,18 +54,21 @@ impl Materialization {
         let written = async {
             let staging = target.stage(&self.job.output, &self.publish, &self.job.attempt);
             let staging = stop.or(staging).await?;
-            let manifest = write::write(&self.job, &staging).await?;
-            let record = self.tell(&manifest, &keys)?;
-            Ok::<_, Error>((record, manifest))
+            let mut manifests = vec![write::write(&self.job, &staging).await?];
+            if let Some(rewrite) = &self.rewrite {
+                manifests.push(write::write(rewrite, &staging).await?);
+            }
+            let record = self.tell(&manifests, &keys)?;
+            Ok::<_, Error>((record, manifests))
         };
-        let (record, manifest) = match written.await {
+        let (record, manifests) = match written.await {
             Ok(written) => written,
             Err(error) => {
                 target.abandon().await;
                 return Err(error);
             }
         };
-        let record = target.publish(&self.publish, &[manifest], record, &stop).await?;
+        let record = target.publish(&self.publish, &manifests, record, &stop).await?;
         // The record itself cannot tell how its commit went.
         Ok(Record {
             seconds: self.started.elapsed().as_secs_f64(),
@@ -76,7 +82,10 @@ impl Materialization {
     }
 
     /// The record of the run, once its rows are written.
-    fn tell(&mut self, manifest: &Manifest, keys: &str) -> Result<Record> {
+    fn tell(&mut self, manifests: &[Manifest], keys: &str) -> Result<Record> {
+        let [manifest, rewritten @ ..] = manifests else {
+            return Err(Error::internal("a run without a manifest"));
+        };
         let mut record = std::mem::take(&mut self.record);
         if manifest.skipped > 0 {
             record.notices.push(format!(
@@ -85,9 +94,12 @@ impl Materialization {
             ));
         }
         record.audits.extend(manifest.judge(&self.job.checks)?);
+        for manifest in rewritten {
+            manifest.judge(&self.job.checks)?;
+        }
         record.notices.extend(manifest.empty_columns(&self.about_null));
         record.rows = manifest.rows;
-        if record.rows == 0 && self.publish.kept().is_none() {
+        if record.rows == 0 && !self.appends() {
             return Err(Error::data("the result is empty: no row matches").hint(
                 "check --symbols, --from, --until and the WHERE of the set; the target is as it was",
             ));
@@ -105,7 +117,14 @@ impl Materialization {
             rows: file.rows,
             bytes: file.bytes,
         };
-        record.files = manifest.files.iter().map(file).collect();
+        record.files = manifests.iter().flat_map(|m| &m.files).map(file).collect();
+        // Of rows that were written anew those of other symbols are counted as what is kept.
+        let of_scope = self.publish.scope.symbols.as_ref();
+        for (symbol, range) in rewritten.iter().flat_map(|manifest| &manifest.watermarks) {
+            if of_scope.is_none_or(|symbols| symbols.contains(symbol)) {
+                marks.join(BTreeMap::from([(symbol.clone(), range.clone())]));
+            }
+        }
         if let Some(kept) = self.publish.kept() {
             marks.join(kept.watermarks.clone());
             record.files.extend(kept.files.iter().cloned());

@@ -16,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::overlay::{Views, with_views};
 use super::query::locate;
-use super::{Engine, Reader, shared};
+use super::{Engine, ReadSet, Reader, shared};
 use crate::analysis::{Ahead, Need, needs};
 use crate::error::{Error, Place, Result, did_you_mean};
 use crate::feature_set::{FeatureSet, Header, Rendered};
@@ -40,6 +40,16 @@ pub(super) struct ReadSets {
     pub(super) views: Views,
     /// Their SQL by their names, with that of the sets that they read.
     statements: Vec<(String, String)>,
+    /// Their text, with that of the sets that they read.
+    reads: Vec<ReadSet>,
+}
+
+/// What planning finds.
+struct Parts {
+    plan: LogicalPlan,
+    statements: Vec<(String, String)>,
+    reads: Vec<ReadSet>,
+    places: Vec<(String, Place)>,
 }
 
 /// A feature set that is ready to run.
@@ -54,6 +64,8 @@ pub struct Planned {
     pub outputs: Vec<OutputColumn>,
     /// The SQL of the set and of those that it reads, by their names, parameters put in.
     pub(super) statements: Vec<(String, String)>,
+    /// The text of those that it reads.
+    pub(super) reads: Vec<ReadSet>,
     /// Where the outputs stand in the file, by name.
     places: Vec<(String, Place)>,
 }
@@ -182,14 +194,15 @@ impl Engine {
         Box::pin(async move {
             let rendered = set.render(params, &self.has_column())?;
             let planned = self.plan_rendered(&set, &rendered, reading).await;
-            let (plan, statements, places) = planned.map_err(|error| locate(error, &rendered))?;
+            let Parts { plan, statements, reads, places } =
+                planned.map_err(|error| locate(error, &rendered))?;
             let places = places
                 .into_iter()
                 .map(|(name, place)| (name, rendered.place_of(place.line, place.column)))
                 .collect();
             let outputs = outputs(&plan, &set.header)?;
             check_header(&set, &plan, &outputs)?;
-            Ok(Planned { set, rendered, plan, outputs, statements, places })
+            Ok(Planned { set, rendered, plan, outputs, statements, reads, places })
         })
     }
 
@@ -198,12 +211,13 @@ impl Engine {
         set: &FeatureSet,
         rendered: &Rendered,
         reading: &mut Vec<String>,
-    ) -> Result<(LogicalPlan, Vec<(String, String)>, Vec<(String, Place)>)> {
+    ) -> Result<Parts> {
         let text = &rendered.sql;
         let mut sql = parse(text)?;
         let places = check_names(&sql)?;
         let reader = if set.shipped { Reader::Shipped } else { Reader::File(Path::new(&set.path)) };
-        let ReadSets { views, statements: read } = self.read_sets(&sql, reader, reading).await?;
+        let ReadSets { views, statements: read, reads } =
+            self.read_sets(&sql, reader, reading).await?;
         check_requires(set, &self.has_column())?;
         sql.rewrite()?;
         let own = (set.name.clone(), sql.text());
@@ -217,7 +231,7 @@ impl Engine {
             flatten(plan)
         };
         let plan = plan.await.map_err(|error| blame(&error, text, &names))?;
-        Ok((plan, statements, places))
+        Ok(Parts { plan, statements, reads, places })
     }
 
     /// The feature sets that a statement reads by name, as views: names that are no table of the
@@ -229,7 +243,7 @@ impl Engine {
         reading: &mut Vec<String>,
     ) -> Result<ReadSets> {
         let tables = self.tables();
-        let (mut views, mut statements) = (Views::new(), Vec::new());
+        let (mut views, mut statements, mut reads) = (Views::new(), Vec::new(), Vec::new());
         for (name, place) in sql.tables() {
             if tables.contains(&name) || views.contains_key(&name) {
                 continue;
@@ -258,14 +272,20 @@ impl Engine {
                 };
                 return Err(Error::query(format!("unknown table {name}")).hint(hint).at(place));
             };
+            reads.push(ReadSet {
+                reader: reader.to_string(),
+                name: name.clone(),
+                set: set.to_text(),
+            });
             reading.push(name.clone());
             let planned = self.plan_body(set, &BTreeMap::new(), reading).await?;
             reading.pop();
             let view = ViewTable::new(planned.plan, Some(planned.rendered.sql.clone()));
             views.insert(name, Arc::new(view));
             statements.extend(planned.statements);
+            reads.extend(planned.reads);
         }
-        Ok(ReadSets { views, statements })
+        Ok(ReadSets { views, statements, reads })
     }
 }
 

@@ -32,12 +32,13 @@ pub(super) struct PlannedRun<'a> {
 }
 
 impl PlannedRun<'_> {
-    /// The run on its way into its target: `attempt` names what it writes aside.
+    /// The run on its way into its target, which holds the state `held`: `attempt` names what it writes
+    /// aside.
     pub(super) async fn materialization(
         &self,
         attempt: Attempt,
         started: Instant,
-        left_out: Vec<(String, String)>,
+        (held, left_out): (Option<Record>, Vec<(String, String)>),
     ) -> Result<Materialization> {
         let planned = self.planned;
         let header = &planned.set.header;
@@ -84,10 +85,16 @@ impl PlannedRun<'_> {
             progress: Arc::clone(&self.options.progress),
             stop: stop.clone(),
         };
+        let (mut mode, mut rewrite) = (Mode::Whole, None);
+        if let Some(held) = held.filter(|_| self.options.merge) {
+            let merge = stop.or(self.merge(&held, &record, &job)).await?;
+            (mode, rewrite) = (merge.mode, merge.rewrite);
+        }
         Ok(Materialization {
             job,
+            rewrite,
             place: self.options.target.to_string(),
-            publish: Publish { mode: Mode::Whole, scope: self.bounds()? },
+            publish: Publish { mode, scope: self.bounds()? },
             record,
             asked: self.options.scope.symbols.clone().unwrap_or_default(),
             about_null: planned.outputs.iter().map(about_null).collect(),
@@ -168,6 +175,7 @@ impl PlannedRun<'_> {
         let header = &planned.set.header;
         let scope = &self.options.scope;
         let definition = self.engine.definition(planned, self.contents == Contents::Parquet);
+        let names = planned.outputs.iter().map(|output| output.name.clone());
         Ok(Record {
             format: RECORD_FORMAT,
             windrow: env!("CARGO_PKG_VERSION").to_string(),
@@ -179,6 +187,7 @@ impl PlannedRun<'_> {
             from: scope.from.clone(),
             until: scope.until.clone(),
             inputs: self.engine.inputs(planned).await?,
+            column_identities: names.zip(self.engine.column_identities(planned)?).collect(),
             columns: definition.columns,
             compression: definition.compression,
             audits: whole.iter().map(|a| (a.text.clone(), "passed".to_string())).collect(),

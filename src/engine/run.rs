@@ -11,7 +11,7 @@ use tracing::Instrument;
 use super::planned_run::PlannedRun;
 use super::{Engine, Scope};
 use crate::commit::{Commit, Contents, OpenTarget, SourcePlace, Target};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::exec::independent;
 use crate::feature_set::FeatureSet;
 use crate::stop::Stop;
@@ -30,6 +30,8 @@ pub struct RunOptions {
     pub scope: Scope,
     /// Parameters, as `--set` gives them.
     pub params: BTreeMap<String, String>,
+    /// Replace just the rows of the scope, and keep all others that the target holds.
+    pub merge: bool,
     /// Leave out symbols and files that cannot be computed, instead of failing whole.
     pub keep_going: bool,
     /// Where rows are counted.
@@ -65,6 +67,10 @@ impl Engine {
     async fn run_within(&mut self, set: FeatureSet, options: &RunOptions) -> Result<Outcome> {
         let started = Instant::now();
         let options = &RunOptions { target: options.target.clone().resolved()?, ..options.clone() };
+        if options.merge && options.scope.is_all() {
+            return Err(Error::usage("--merge replaces the rows of a scope, and none is given")
+                .hint("give --symbols, --from or --until, or leave --merge out"));
+        }
         let target = options.target.commit(&self.access);
         self.check_apart(target.as_ref())?;
         let mut open = self.open_target(target.as_ref(), &options.stop).await?;
@@ -101,9 +107,10 @@ impl Engine {
                 without: &symbols,
             };
             let attempt = Attempt { run: target.run().to_string(), unit: 0, number };
+            let held = target.held().cloned();
             number += 1;
             let done = async {
-                let run = planned.materialization(attempt, started, all_left_out).await?;
+                let run = planned.materialization(attempt, started, (held, all_left_out)).await?;
                 run.commit_into(target).await
             };
             let error = match done.await {

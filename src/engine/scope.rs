@@ -3,13 +3,14 @@
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
+use serde::{Deserialize, Serialize};
 
 use crate::commit::Bounds;
 use crate::error::{Error, Result};
 use crate::store::Instants;
 
 /// Symbols x time range that a run computes. None is all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
     /// The symbols.
     pub symbols: Option<Vec<String>>,
@@ -23,6 +24,11 @@ impl Scope {
     /// Whether it is everything.
     pub fn is_all(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether a symbol is in it.
+    pub(super) fn has(&self, symbol: &str) -> bool {
+        self.symbols.as_ref().is_none_or(|symbols| symbols.iter().any(|known| known == symbol))
     }
 
     /// The condition on output rows; None for everything.

@@ -27,7 +27,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
-use super::{Report, ascending};
+use super::{CleaningStats, ascending};
 
 /// The column that holds a row's place in its source: file ordinal, then row.
 pub const SEQUENCE: &str = "__seq";
@@ -52,7 +52,7 @@ pub struct CleanExec {
     keys: Option<(usize, usize)>,
     splits: Option<Vec<String>>,
     about: String,
-    report: Arc<Report>,
+    report: Arc<CleaningStats>,
     name_error: NameError,
     first_row: FirstRow,
     properties: Arc<PlanProperties>,
@@ -72,7 +72,7 @@ impl CleanExec {
         keys: Option<(usize, usize)>,
         splits: Option<Vec<String>>,
         about: String,
-        report: Arc<Report>,
+        report: Arc<CleaningStats>,
         (name_error, first_row): (NameError, FirstRow),
     ) -> Result<Self> {
         let schema = output_schema(&input.schema(), keys);
@@ -93,11 +93,6 @@ impl CleanExec {
         let properties = Arc::new(properties);
         let metrics = ExecutionPlanMetricsSet::new();
         Ok(Self { input, keys, splits, about, report, name_error, first_row, properties, metrics })
-    }
-
-    /// The counts of this scan.
-    pub fn report(&self) -> &Arc<Report> {
-        &self.report
     }
 }
 
@@ -215,7 +210,9 @@ impl ExecutionPlan for CleanExec {
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        let mut metrics = self.metrics.clone_inner();
+        self.report.cleaned().into_iter().for_each(|metric| metrics.push(metric));
+        Some(metrics)
     }
 }
 
@@ -223,7 +220,7 @@ struct Cleaner {
     first_row: Box<dyn Fn(u32) -> u64 + Send>,
     schema: SchemaRef,
     keys: Option<(usize, usize)>,
-    report: Arc<Report>,
+    report: Arc<CleaningStats>,
     file: Option<u32>,
     rows: u64,
 }

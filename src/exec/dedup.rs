@@ -17,6 +17,7 @@ use datafusion::physical_expr::{
     EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr,
 };
 use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, Distribution, ExecutionPlan,
@@ -26,7 +27,7 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::clean::place;
-use super::{NameFile, Report, ascending, by_periods};
+use super::{CleaningStats, NameFile, ascending, by_periods};
 use crate::config::Duplicates;
 use crate::error::Error;
 
@@ -39,7 +40,7 @@ pub struct DedupExec {
     policy: Duplicates,
     /// Entities come again, period by period.
     repeats: bool,
-    report: Arc<Report>,
+    report: Arc<CleaningStats>,
     name_file: NameFile,
     properties: Arc<PlanProperties>,
 }
@@ -54,7 +55,7 @@ impl DedupExec {
         entity: usize,
         time: usize,
         policy: Duplicates,
-        report: Arc<Report>,
+        report: Arc<CleaningStats>,
         name_file: NameFile,
     ) -> Result<Self> {
         let mut fields = input.schema().fields().to_vec();
@@ -80,11 +81,6 @@ impl DedupExec {
     pub(super) fn key_names(&self) -> [String; 2] {
         let schema = self.schema();
         [self.entity, self.time].map(|key| schema.field(key).name().clone())
-    }
-
-    /// The counts of this scan.
-    pub fn report(&self) -> &Arc<Report> {
-        &self.report
     }
 
     fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -200,6 +196,12 @@ impl ExecutionPlan for DedupExec {
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        let mut metrics = MetricsSet::new();
+        self.report.deduplicated().into_iter().for_each(|metric| metrics.push(metric));
+        Some(metrics)
+    }
 }
 
 /// Holds one batch back: whether its last row stays is known when the next batch is seen.
@@ -208,7 +210,7 @@ struct Dedup {
     keys: [usize; 2],
     policy: Duplicates,
     repeats: bool,
-    report: Arc<Report>,
+    report: Arc<CleaningStats>,
     name_file: NameFile,
     held: Option<RecordBatch>,
 }

@@ -1,21 +1,24 @@
 //! Physical operators of our own. They know plans and batches, not files, SQL or targets.
 
 mod clean;
+mod cleaning_stats;
 mod dedup;
 mod joins;
 mod kept;
+mod options;
 mod ordered;
 mod periods;
-mod report;
+
 mod rule;
 mod shared;
 mod window;
 
 pub use clean::{CleanExec, FirstRow, NameError, SEQUENCE};
+pub use cleaning_stats::{CleaningStats, reports};
 pub use dedup::DedupExec;
+pub use options::WindrowOptions;
 pub use ordered::{OrderedExec, independent, ordered};
 pub use periods::{NameFile, PeriodsExec, by_periods};
-pub use report::{Report, reports};
 pub use rule::physical_rules;
 pub use shared::{Shared, SharedExec};
 pub use window::StreamWindowExec;

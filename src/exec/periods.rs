@@ -36,7 +36,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Notify, mpsc};
 
 use super::clean::{place, ranges};
-use super::{DedupExec, Report, StreamWindowExec, ascending};
+use super::{CleaningStats, DedupExec, StreamWindowExec, ascending};
 use crate::error::Error;
 
 /// Names the file with this ordinal.
@@ -50,7 +50,7 @@ pub struct PeriodsExec {
     /// The partitions of the input that hold each period.
     periods: Vec<Range<usize>>,
     splits: Vec<String>,
-    report: Arc<Report>,
+    report: Arc<CleaningStats>,
     name_file: NameFile,
     /// What the output partitions take up; made when the first of them is executed.
     ends: Mutex<Vec<Option<End>>>,
@@ -70,7 +70,7 @@ impl PeriodsExec {
         (entity, time): (usize, usize),
         periods: Vec<Range<usize>>,
         splits: Vec<String>,
-        report: Arc<Report>,
+        report: Arc<CleaningStats>,
         name_file: NameFile,
     ) -> Result<Self> {
         let schema = input.schema();

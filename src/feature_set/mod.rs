@@ -18,7 +18,22 @@ pub use minijinja::Value;
 pub use shipped::{shipped, shipped_names};
 pub use template::Rendered;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Place, Result};
+
+/// A feature set as plain data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetText {
+    /// The name of the set.
+    pub name: String,
+    /// The file as the user named it, which messages name.
+    pub path: String,
+    /// Whether it comes with the program.
+    pub shipped: bool,
+    /// The text of the file.
+    pub text: String,
+}
 
 /// One saved feature set.
 #[derive(Clone, Debug)]
@@ -65,6 +80,20 @@ impl FeatureSet {
             text: text.to_owned(),
             body,
         })
+    }
+
+    /// The set of a text that [`FeatureSet::to_text`] gave.
+    ///
+    /// # Errors
+    /// As [`FeatureSet::parse`].
+    pub fn of_text(text: &SetText) -> Result<Self> {
+        Ok(Self { shipped: text.shipped, ..Self::parse(&text.name, &text.path, &text.text)? })
+    }
+
+    /// The set as text: all other facts follow from it.
+    pub fn to_text(&self) -> SetText {
+        let Self { name, path, shipped, text, header: _, body: _ } = self;
+        SetText { name: name.clone(), path: path.clone(), shipped: *shipped, text: text.clone() }
     }
 
     /// Renders the template: the header's parameters, overridden by `set` (as `--set` gives them).

@@ -53,6 +53,8 @@ pub struct Output {
     pub label: bool,
     /// The indicators and windows that the column is made of.
     pub made_of: Vec<String>,
+    /// The identity of what the column holds: other outputs, names and the text do not change it.
+    pub identity: String,
 }
 
 /// Rows that a value reaches back over.
@@ -116,8 +118,9 @@ impl From<Ahead> for Rows {
 }
 
 impl PlanReport {
-    /// Of a planned set; `fingerprint` is that of its definition, `plan` its physical plan.
-    pub fn of(planned: &Planned, fingerprint: &str, plan: &str) -> Self {
+    /// Of a planned set; `fingerprint` is that of its definition, `identities` are those of its columns,
+    /// `plan` is its physical plan.
+    pub fn of(planned: &Planned, fingerprint: &str, identities: &[String], plan: &str) -> Self {
         let header = &planned.set.header;
         Self {
             set: planned.set.name.clone(),
@@ -127,14 +130,14 @@ impl PlanReport {
             time: header.time.clone(),
             inputs: planned.inputs(),
             fingerprint: fingerprint.to_string(),
-            outputs: planned.outputs.iter().map(Output::of).collect(),
+            outputs: planned.outputs.iter().zip(identities).map(Output::of).collect(),
             plan: plan.to_string(),
         }
     }
 }
 
 impl Output {
-    fn of(output: &OutputColumn) -> Self {
+    fn of((output, identity): (&OutputColumn, &String)) -> Self {
         let need = &output.need;
         Self {
             name: output.name.clone(),
@@ -149,6 +152,7 @@ impl Output {
             look_ahead: need.ahead.into(),
             label: output.label,
             made_of: need.made_of(),
+            identity: identity.clone(),
         }
     }
 }

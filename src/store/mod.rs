@@ -12,6 +12,7 @@ mod opened;
 mod postgres;
 mod record;
 mod retry;
+mod secrets;
 mod tls;
 mod url;
 
@@ -27,4 +28,5 @@ pub use record::{
     records,
 };
 pub use retry::{Fault, Retry};
+pub use secrets::{anywhere, withheld, without_secrets};
 pub use url::ObjectUrl;

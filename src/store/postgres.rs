@@ -393,7 +393,7 @@ pub fn password(text: &str) -> Option<Range<usize>> {
 }
 
 /// A URL without its password.
-fn without_password(text: &str) -> String {
+pub(super) fn without_password(text: &str) -> String {
     let Some(found) = password(text) else { return text.to_string() };
     match text[found.end..].starts_with('@') {
         true => format!("{}{}", &text[..found.start - 1], &text[found.end..]),

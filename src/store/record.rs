@@ -54,6 +54,8 @@ pub struct Record {
     pub rows: u64,
     /// Output columns with their types.
     pub columns: Vec<(String, String)>,
+    /// The identity of what each output column holds, by name.
+    pub column_identities: BTreeMap<String, String>,
     /// How the pages of parquet files are compressed.
     pub compression: String,
     /// First and last time per symbol: the watermarks.

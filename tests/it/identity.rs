@@ -270,3 +270,58 @@ fn what_is_read_by_name_is_of_the_one_who_reads_it() {
     });
     assert_eq!(sums, [true, true]);
 }
+
+/// The identities of the outputs `a` and `b` of a set over `bars/`, as `explain` says them.
+fn of_columns(folder: &Path, sql: &str) -> [String; 2] {
+    std::fs::write(folder.join("columns.sql"), sql).unwrap();
+    let told = ok(folder, &["explain", "columns.sql", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    [2, 3].map(|i| told["outputs"][i]["identity"].as_str().unwrap().to_string())
+}
+
+#[test]
+fn a_column_has_an_identity_of_its_own() {
+    let folder = prepare("");
+    let folder = folder.path();
+    let w = "WINDOW w AS (PARTITION BY symbol ORDER BY ts)";
+    let base = format!(
+        "SELECT symbol, ts, sma(close, 5) OVER w AS a, rsi(close, 14) OVER w AS b FROM bars {w}"
+    );
+    let [a, b] = of_columns(folder, &base);
+    assert_ne!(a, b);
+    // The text, the name, and what stands beside do not count.
+    let same = [
+        format!("-- a remark\n{}", base.replace("SELECT symbol", "select   symbol")),
+        base.replace(" AS a", " AS mean"),
+        base.replace("FROM bars", "FROM bars AS x"),
+        format!(
+            "SELECT symbol, ts, s AS a, rsi(close, 14) OVER w AS b \
+             FROM (SELECT *, sma(close, 5) OVER w AS s FROM bars {w}) {w}"
+        ),
+    ];
+    for sql in &same {
+        assert_eq!(of_columns(folder, sql), [a.clone(), b.clone()], "{sql}");
+    }
+    // Its own expression counts.
+    for other in ["sma(close, 6)", "ema(close, 5)", "sma(open, 5)", "sma(close + 1, 5)"] {
+        let found = of_columns(folder, &base.replace("sma(close, 5)", other));
+        assert_ne!(found[0], a, "{other}");
+        assert_eq!(found[1], b, "{other}");
+    }
+    // So do the rows, the order and the source.
+    let where_ = base.replace("FROM bars", "FROM bars WHERE volume > 0");
+    let subquery = base.replace("FROM bars", "FROM bars WHERE close > (SELECT 1.0)");
+    let other = subquery.replace("1.0", "2.0");
+    let order = base
+        .replace("ORDER BY ts", "ORDER BY ts DESC")
+        .replace("SELECT", "/*\nlabels: [a, b]\n*/\nSELECT");
+    let mut seen = std::collections::BTreeSet::from([a.clone()]);
+    for sql in [where_, subquery, other, order] {
+        let found = of_columns(folder, &sql);
+        assert!(seen.insert(found[0].clone()), "{sql}");
+        assert_ne!(found[1], b, "{sql}");
+    }
+    configure(folder, ", duplicates: first");
+    let found = of_columns(folder, &base);
+    assert_ne!(found, [a, b]);
+}

@@ -7,7 +7,8 @@ use futures::future::try_join_all;
 use windrow::Engine;
 use windrow::commit::Target;
 use windrow::config::Config;
-use windrow::engine::{RunOptions, Scope};
+use windrow::engine::{Job, RunOptions, Scope};
+use windrow::feature_set::SetText;
 use windrow::stop::Stopper;
 use windrow::write::Progress;
 
@@ -52,6 +53,7 @@ async fn run(engine: &Engine, folder: &Path, job: usize, to: &str) -> windrow::e
         target: Target::parse(folder.join(format!("{to}{job}")).to_str().unwrap())?,
         scope: Scope::default(),
         params: Default::default(),
+        merge: false,
         keep_going: false,
         progress: Arc::new(Progress::default()),
         stop,
@@ -79,4 +81,96 @@ async fn jobs_side_by_side_give_the_bits_of_each_alone() {
 fn an_engine_is_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Engine>();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_job_that_went_through_bytes_gives_the_same_plan_and_bits() {
+    let folder = prepare();
+    let path = folder.path();
+    let here = engine(path).await;
+    let set = here.find_set(path.join("team3/top.sql").to_str().unwrap()).unwrap();
+    let (_keep, stop) = Stopper::new();
+    let target = |name: &str| Target::parse(path.join(name).to_str().unwrap()).unwrap();
+    let options = |name: &str| RunOptions {
+        target: target(name),
+        scope: Scope { symbols: Some(vec!["S001".into(), "S006".into()]), ..Scope::default() },
+        params: Default::default(),
+        merge: false,
+        keep_going: false,
+        progress: Arc::new(Progress::default()),
+        stop: stop.clone(),
+    };
+    let job = here.job(&set, &options("there")).await.unwrap();
+    let bytes = serde_json::to_vec(&job).unwrap();
+    let shown = |engine: &Engine, planned: &windrow::engine::Planned| {
+        (engine.fingerprint(planned), engine.column_identities(planned).unwrap())
+    };
+    let planned = here.plan_set(set.clone(), &Default::default()).await.unwrap();
+    let physical = here.physical_plan(&planned).await.unwrap();
+    let expected = (
+        shown(&here, &planned),
+        datafusion::physical_plan::displayable(physical.as_ref()).indent(true).to_string(),
+    );
+    here.run(set, &options("here")).await.unwrap();
+
+    // Elsewhere none of the files of sets are there, nor the settings.
+    for team in 0..JOBS {
+        std::fs::remove_dir_all(path.join(format!("team{team}"))).unwrap();
+    }
+    let job: Job = serde_json::from_slice(&bytes).unwrap();
+    let local = Config { parallel_workers: 1, batch_size: 1024, ..Config::default() };
+    let there = Engine::for_job(&job, &local).await.unwrap();
+    let set = job.feature_set().unwrap();
+    let planned = there.plan_set(set.clone(), &job.params).await.unwrap();
+    let physical = there.physical_plan(&planned).await.unwrap();
+    let found = (
+        shown(&there, &planned),
+        datafusion::physical_plan::displayable(physical.as_ref()).indent(true).to_string(),
+    );
+    assert_eq!(found, expected);
+    let progress = Arc::new(Progress::default());
+    there.run(set, &job.options(&local, progress, stop.clone()).unwrap()).await.unwrap();
+    let read = |to: &str| plain_read(&path.join(to)).unwrap().unwrap();
+    assert_eq!(read("there"), read("here"));
+    assert_eq!(read("here").num_rows(), 2 * 400);
+
+    // Messages still name the file as it was written.
+    let text = job.set.text.replace("cs_rank(r)", "cs_rank(nothing)");
+    let wrong = Job { set: SetText { text, ..job.set.clone() }, ..job.clone() };
+    let error = there.plan_set(wrong.feature_set().unwrap(), &job.params).await.err().unwrap();
+    assert!(error.to_string().contains("team3/top.sql:1:"), "{error}");
+    // Another version would give other bits.
+    let other = Job { versions: [("windrow".to_string(), "9".to_string())].into(), ..job.clone() };
+    let error = Engine::for_job(&other, &local).await.err().unwrap().to_string();
+    assert!(error.contains("the job was made for windrow 9"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_carries_no_secret() {
+    let folder = prepare();
+    let path = folder.path();
+    let here = engine(path).await;
+    let set = here.find_set(path.join("team3/top.sql").to_str().unwrap()).unwrap();
+    let (_keep, stop) = Stopper::new();
+    let secret = "postgres://u:verysecret@localhost/d?table=t";
+    let options = RunOptions {
+        target: Target::parse(secret).unwrap(),
+        scope: Scope::default(),
+        params: Default::default(),
+        merge: false,
+        keep_going: false,
+        progress: Arc::new(Progress::default()),
+        stop: stop.clone(),
+    };
+    let job = here.job(&set, &options).await.unwrap();
+    let text = serde_json::to_string(&job).unwrap();
+    assert!(!text.contains("verysecret"), "{text}");
+    // Where the job runs the secret is known.
+    let targets = [("t".to_string(), secret.to_string())].into();
+    let local = Config { targets, ..Config::default() };
+    let told = |local: &Config| {
+        job.options(local, Arc::new(Progress::default()), stop.clone()).unwrap().target.location()
+    };
+    assert_eq!(told(&local), secret);
+    assert_eq!(told(&Config::default()), secret.replace(":verysecret", ""));
 }

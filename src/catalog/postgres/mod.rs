@@ -26,7 +26,7 @@ use super::schema::{Keys, canonical};
 use super::{InputState, ORDINAL, Source, keys_exist, only};
 use crate::config::{Duplicates, Inputs, SourceConfig};
 use crate::error::{Error, Result};
-use crate::exec::{CleanExec, DedupExec, NameFile, Report};
+use crate::exec::{CleanExec, CleaningStats, DedupExec, NameFile};
 use crate::store::{Fault, Input, PgLocation, Retry, quoted};
 use read::{Reader, Snapshot};
 
@@ -355,7 +355,7 @@ impl TableProvider for Table {
             false,
             None,
         )?;
-        let report = Report::new(&self.name);
+        let report = CleaningStats::new(&self.name);
         let local = self.ranges.as_ref().map(|_| (0, 1));
         let about = match &self.ranges {
             Some(ranges) => format!(

@@ -33,6 +33,8 @@ use shape::{TableChanges, TableShape};
 pub struct TableUrl {
     /// Where it is.
     pub location: PgLocation,
+    /// The URL as it was given, with its password.
+    pub(super) text: String,
     table: TableName,
     layout: Layout,
     partition: Option<Span>,
@@ -96,7 +98,7 @@ impl TableUrl {
                 None => return Err(wrong("connections", text, "1 to 64")),
             },
         };
-        Ok(Self { location, table, layout, partition, connections })
+        Ok(Self { location, text: text.to_string(), table, layout, partition, connections })
     }
 }
 

@@ -11,6 +11,7 @@ use super::shape::{Column, ExistingTable, TableChanges, TableShape};
 use super::{TableUrl, connections};
 use crate::commit::{CommittedRun, History};
 use crate::error::{Error, Result};
+use crate::identity::hexadecimal;
 use crate::store::{Fault, PgLocation, Record, Retry, TableName, connection};
 use crate::write::{Attempt, Copier};
 
@@ -41,10 +42,7 @@ impl std::fmt::Debug for Server {
 /// What the name of a table beside a target begins with.
 fn prefix(name: &str) -> String {
     let hash = Sha256::digest(name.as_bytes());
-    format!(
-        "_windrow_{}_",
-        hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>()
-    )
+    format!("_windrow_{}_", hexadecimal(&hash[..6]))
 }
 
 /// What follows: the letters and digits of the run's name.

@@ -1,0 +1,150 @@
+//! What each output column is computed by: a digest that is equal only where the computation is.
+//!
+//! Digests are worked out bottom up. That of a column says how its value comes from columns of
+//! tables, whatever names, aliases and places in the text lie between; that of the rows says what took
+//! rows away. Where a node is not understood, every column depends on all of it.
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, Result};
+use datafusion::logical_expr::{Expr, LogicalPlan, Subquery, WindowFunctionDefinition};
+
+use crate::identity::digest_of;
+
+/// The digests of the columns of a plan, in their order.
+///
+/// # Errors
+/// Never on a plan that was analysed.
+pub fn column_digests(plan: &LogicalPlan) -> Result<Vec<String>> {
+    let digests = Digests::of(plan)?;
+    Ok(digests.columns.iter().map(|column| digest_of(&["value", column, &digests.rows])).collect())
+}
+
+/// The digests of the columns of a node, and of what makes its rows.
+struct Digests<'a> {
+    schema: &'a DFSchema,
+    columns: Vec<String>,
+    rows: String,
+}
+
+impl<'a> Digests<'a> {
+    fn of(plan: &'a LogicalPlan) -> Result<Self> {
+        let schema: &DFSchema = plan.schema();
+        match plan {
+            LogicalPlan::TableScan(node) => {
+                let table = node.table_name.to_string();
+                let filters = format!("{:?} {:?}", node.filters, node.fetch);
+                let column = |field: &str, ty: String| digest_of(&["column", &table, field, &ty]);
+                let fields = schema.fields().iter();
+                let columns = fields.map(|f| column(f.name(), f.data_type().to_string()));
+                let rows = digest_of(&["scan", &table, &filters]);
+                Ok(Self { schema, columns: columns.collect(), rows })
+            }
+            LogicalPlan::Projection(node) => {
+                let below = Self::of(&node.input)?;
+                let columns = node.expr.iter().map(|expr| below.expr(expr));
+                Ok(Self { schema, columns: columns.collect::<Result<_>>()?, rows: below.rows })
+            }
+            LogicalPlan::Window(node) => {
+                let mut below = Self::of(&node.input)?;
+                for expr in &node.window_expr {
+                    // A window reads other rows than its own.
+                    let window = digest_of(&["window", &below.expr(expr)?, &below.rows]);
+                    below.columns.push(window);
+                }
+                Ok(Self { schema, ..below })
+            }
+            LogicalPlan::Filter(node) => {
+                let below = Self::of(&node.input)?;
+                let rows = digest_of(&["filter", &below.rows, &below.expr(&node.predicate)?]);
+                Ok(Self { schema, columns: below.columns, rows })
+            }
+            LogicalPlan::SubqueryAlias(node) => Ok(Self { schema, ..Self::of(&node.input)? }),
+            LogicalPlan::Sort(node) if node.fetch.is_none() => {
+                Ok(Self { schema, ..Self::of(&node.input)? })
+            }
+            other => Self::whole(other, schema),
+        }
+    }
+
+    /// A node of which every column depends on all of it.
+    fn whole(plan: &LogicalPlan, schema: &'a DFSchema) -> Result<Self> {
+        let mut parts = vec![plan.display().to_string()];
+        for input in plan.inputs() {
+            let below = Digests::of(input)?;
+            parts.extend(below.columns);
+            parts.push(below.rows);
+        }
+        let mut exprs = Vec::new();
+        plan.apply_expressions(|expr| {
+            exprs.push(written(expr, &|column| column.flat_name())?);
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        parts.extend(exprs);
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let rows = digest_of(&parts);
+        let column = |index: usize| digest_of(&["column of", &rows, &index.to_string()]);
+        let columns = (0..schema.fields().len()).map(column).collect();
+        Ok(Self { schema, columns, rows })
+    }
+
+    /// The digest of an expression over the columns.
+    fn expr(&self, expr: &Expr) -> Result<String> {
+        let mut expr = expr;
+        while let Expr::Alias(alias) = expr {
+            expr = &alias.expr;
+        }
+        if let Expr::Column(column) = expr {
+            return Ok(self.column(column));
+        }
+        Ok(digest_of(&["expr", &written(expr, &|column| self.column(column))?]))
+    }
+
+    fn column(&self, column: &Column) -> String {
+        let known = self.schema.maybe_index_of_column(column);
+        known.and_then(|i| self.columns.get(i).cloned()).unwrap_or_else(|| column.flat_name())
+    }
+}
+
+/// An expression in full, without aliases and places, its columns by their digests.
+fn written(expr: &Expr, column: &dyn Fn(&Column) -> String) -> Result<String> {
+    let mut beside = Vec::new();
+    let plain = expr.clone().transform_up(|part| {
+        Ok(match part {
+            Expr::Column(named) => {
+                Transformed::yes(Expr::Column(Column::new_unqualified(column(&named))))
+            }
+            Expr::Alias(alias) => Transformed::yes(*alias.expr),
+            other => {
+                note(&other, &mut beside)?;
+                Transformed::no(other)
+            }
+        })
+    })?;
+    Ok(format!("{:?} {beside:?}", plain.data))
+}
+
+/// What the text of an expression does not say: the plans of its subqueries, and the version of what
+/// an indicator computes.
+fn note(expr: &Expr, beside: &mut Vec<String>) -> Result<()> {
+    let subquery: Option<&Subquery> = match expr {
+        Expr::ScalarSubquery(query) => Some(query),
+        Expr::Exists(exists) => Some(&exists.subquery),
+        Expr::InSubquery(within) => Some(&within.subquery),
+        Expr::SetComparison(compared) => Some(&compared.subquery),
+        Expr::WindowFunction(window) => {
+            if let WindowFunctionDefinition::WindowUDF(udf) = &window.fun
+                && let Some(entry) = windrow_udfs::find(udf.name())
+            {
+                beside.push(format!("{} {}", udf.name(), entry.spec.version));
+            }
+            None
+        }
+        _ => None,
+    };
+    if let Some(query) = subquery {
+        let below = Digests::of(&query.subquery)?;
+        beside.extend(below.columns);
+        beside.push(below.rows);
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! A job: a request as plain data, which can be stored, sent, and run anywhere with the same plan and
+//! the same bits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::versions;
+use super::{Engine, RunOptions, Scope};
+use crate::commit::Target;
+use crate::config::{Compression, Config, SourceConfig};
+use crate::error::{Error, Result};
+use crate::feature_set::{FeatureSet, SetText};
+use crate::stop::Stop;
+use crate::store::{anywhere, withheld, without_secrets};
+use crate::write::Progress;
+
+/// What jobs are since 1; others are refused.
+pub const JOB_FORMAT: u32 = 1;
+
+/// A feature set with all that a run of it depends on, but the rows and the secrets. Text stays as it was
+/// written, so that messages name file, line and column wherever the job runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// [`JOB_FORMAT`] of who made it.
+    pub format: u32,
+    /// The programs that are to compute, by name: their versions.
+    pub versions: BTreeMap<String, String>,
+    /// The set.
+    pub set: SetText,
+    /// The sets that it reads by name, and those that these read.
+    pub reads: Vec<ReadSet>,
+    /// Parameters, as `--set` gives them.
+    pub params: BTreeMap<String, String>,
+    /// What to compute.
+    pub scope: Scope,
+    /// Where to, without secrets.
+    pub target: String,
+    /// Replace just the rows of the scope.
+    pub merge: bool,
+    /// Leave out symbols and files that cannot be computed, instead of failing whole.
+    pub keep_going: bool,
+    /// The sources by name, without secrets.
+    pub sources: BTreeMap<String, SourceConfig>,
+    /// What the job may take, and how it writes.
+    pub settings: JobSettings,
+}
+
+/// A set that another one reads by name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadSet {
+    /// The file of the one that reads it; empty for a set that comes with the program.
+    pub reader: String,
+    /// The name that it reads.
+    pub name: String,
+    /// What it found there.
+    pub set: SetText,
+}
+
+/// Settings of a job: those of `windrow.yaml` that plans, limits and files depend on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobSettings {
+    /// Rows per batch.
+    pub batch_size: usize,
+    /// Threads that compute.
+    pub parallel_workers: usize,
+    /// Seconds that the job may take; None for no limit.
+    pub timeout_seconds: Option<f64>,
+    /// Bytes that the engine may account for; None for those of the machine.
+    pub memory_limit: Option<u64>,
+    /// How parquet targets are compressed.
+    pub compression: Compression,
+    /// Whether 64-bit floats are written as 32-bit ones.
+    pub float32: bool,
+}
+
+impl Engine {
+    /// A run of this engine as plain data.
+    ///
+    /// # Errors
+    /// The set cannot be planned.
+    pub async fn job(&self, set: &FeatureSet, options: &RunOptions) -> Result<Job> {
+        let planned = self.plan_set(set.clone(), &options.params).await?;
+        let source = |(name, source): (&String, &Arc<dyn crate::catalog::Source>)| {
+            let config = source.config().clone();
+            let location = without_secrets(&anywhere(&config.location));
+            (name.clone(), SourceConfig { location, ..config })
+        };
+        let config = self.config();
+        Ok(Job {
+            format: JOB_FORMAT,
+            versions: owned(versions()),
+            set: set.to_text(),
+            reads: planned.reads,
+            params: options.params.clone(),
+            scope: options.scope.clone(),
+            target: without_secrets(&anywhere(&options.target.location())),
+            merge: options.merge,
+            keep_going: options.keep_going,
+            sources: self.sources().iter().map(source).collect(),
+            settings: JobSettings {
+                batch_size: config.batch_size,
+                parallel_workers: config.parallel_workers,
+                timeout_seconds: config.timeout.map(|limit| limit.as_secs_f64()),
+                memory_limit: config.memory_limit,
+                compression: config.compression,
+                float32: config.float32,
+            },
+        })
+    }
+
+    /// An engine for a job, with its sources open. Secrets are those of `local`: how object stores are
+    /// reached, and the locations there that are those of the job but for a secret.
+    ///
+    /// # Errors
+    /// A job of another version, a secret that `local` does not have, or as [`Engine::add_source`].
+    pub async fn for_job(job: &Job, local: &Config) -> Result<Self> {
+        job.check_versions()?;
+        let settings = &job.settings;
+        let config = Config {
+            file: local.file.clone(),
+            stores: local.stores.clone(),
+            targets: local.targets.clone(),
+            sources: BTreeMap::new(),
+            batch_size: settings.batch_size,
+            parallel_workers: settings.parallel_workers,
+            timeout: settings.timeout_seconds.map(Duration::from_secs_f64),
+            memory_limit: settings.memory_limit,
+            compression: settings.compression,
+            float32: settings.float32,
+        };
+        let mut engine = Self::new(config)?;
+        engine.keep_going(job.keep_going);
+        engine.carried = Some(job.reads.clone());
+        let known: Vec<&str> = local.sources.values().map(|s| s.location.as_str()).collect();
+        for (name, source) in &job.sources {
+            let location = with_secrets(&format!("source {name}"), &source.location, &known)?;
+            engine.open_source(name, SourceConfig { location, ..source.clone() }).await?;
+        }
+        Ok(engine)
+    }
+}
+
+impl Job {
+    /// The set.
+    ///
+    /// # Errors
+    /// A header that is wrong.
+    pub fn feature_set(&self) -> Result<FeatureSet> {
+        FeatureSet::of_text(&self.set)
+    }
+
+    /// How to run it; the secrets of its target are those of `local`.
+    ///
+    /// # Errors
+    /// A target that is none, or a secret that `local` does not have.
+    pub fn options(
+        &self,
+        local: &Config,
+        progress: Arc<Progress>,
+        stop: Stop,
+    ) -> Result<RunOptions> {
+        let known: Vec<&str> = local.targets.values().map(String::as_str).collect();
+        Ok(RunOptions {
+            target: Target::parse(&with_secrets("the target", &self.target, &known)?)?,
+            scope: self.scope.clone(),
+            params: self.params.clone(),
+            merge: self.merge,
+            keep_going: self.keep_going,
+            progress,
+            stop,
+        })
+    }
+
+    /// Refuses a job whose bits this program might not give.
+    fn check_versions(&self) -> Result<()> {
+        let own = owned(versions());
+        if self.format != JOB_FORMAT {
+            return Err(Error::usage(format!(
+                "the job has format {}, expected {JOB_FORMAT}",
+                self.format
+            ))
+            .hint("run it by the version of windrow that made it"));
+        }
+        let other = |(name, version): (&String, &String)| {
+            let here = own.get(name).map_or("none", String::as_str);
+            (here != version).then(|| format!("{name} {version}, and here is {here}"))
+        };
+        match self.versions.iter().find_map(other) {
+            None => Ok(()),
+            Some(other) => Err(Error::usage(format!("the job was made for {other}"))
+                .hint("run it by the version that made it, or make it again")),
+        }
+    }
+}
+
+/// A location of a job with its secrets, from those that are known here.
+fn with_secrets(what: &str, location: &str, known: &[&str]) -> Result<String> {
+    if let Some(same) = known.iter().find(|known| without_secrets(&anywhere(known)) == location) {
+        return Ok(anywhere(same));
+    }
+    if withheld(location) {
+        return Err(Error::usage(format!(
+            "{what}: a job carries no secrets, and nothing here is configured for {location}"
+        ))
+        .hint("name it in windrow.yaml where the job runs"));
+    }
+    Ok(location.to_string())
+}
+
+fn owned(versions: BTreeMap<&'static str, String>) -> BTreeMap<String, String> {
+    versions.into_iter().map(|(name, version)| (name.to_string(), version)).collect()
+}

@@ -1,0 +1,181 @@
+//! `--merge`: exactly the rows of a scope are replaced, and all others of the target stay. Files that
+//! hold no row of the scope are kept as they are; what others hold beside it is written anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::logical_expr::Expr;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, cast};
+use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use futures::TryStreamExt;
+
+use super::Scope;
+use super::planned_run::PlannedRun;
+use crate::catalog::FileSource;
+use crate::commit::{Contents, Kept, Mode};
+use crate::config::SourceConfig;
+use crate::error::{Error, Result};
+use crate::sql::blame;
+use crate::store::{Record, RecordFile, SymbolRange};
+use crate::write::{Attempt, Output, Watermarks, WriteJob};
+
+/// What a merge does beside the rows of the scope.
+pub(super) struct Merge {
+    /// What becomes of the rows that the target holds.
+    pub(super) mode: Mode,
+    /// Writes the rows that stay of files that hold some of the scope.
+    pub(super) rewrite: Option<WriteJob>,
+}
+
+impl PlannedRun<'_> {
+    /// What stays of a target; `job` writes the rows of the scope, `record` tells of them.
+    pub(super) async fn merge(
+        &self,
+        held: &Record,
+        record: &Record,
+        job: &WriteJob,
+    ) -> Result<Merge> {
+        if self.contents != Contents::Parquet {
+            return Ok(Merge { mode: Mode::Scope(Kept::default()), rewrite: None });
+        }
+        let target = &self.options.target;
+        if held.fingerprint != record.fingerprint {
+            return Err(Error::target(format!(
+                "--merge: the rows of {target} that stay were computed by another definition, {}, than those that come, {}",
+                held.fingerprint, record.fingerprint
+            ))
+            .hint("run the set once without --merge, --symbols, --from and --until"));
+        }
+        let location = SourceConfig::new(target.location());
+        let (threads, none) = (self.engine.config().parallel_workers, BTreeSet::new());
+        let opened =
+            FileSource::open("target", &location, &self.engine.access, threads, &none, false);
+        let stay = Stay { run: self, source: opened.await?, held, job };
+        let scope = &self.options.scope;
+        let met = stay.meeting(scope)?;
+        let is_met = |file: &RecordFile| met.iter().any(|name| name.ends_with(&file.path));
+        let kept: Vec<_> = held.files.iter().filter(|file| !is_met(file)).cloned().collect();
+        if kept.len() + met.len() != held.files.len() {
+            return Err(Error::target(format!(
+                "--merge: the files of {target} are not those of its record"
+            ))
+            .hint("run the set once without --merge, --symbols, --from and --until"));
+        }
+        let rewrite = match met.is_empty() {
+            true => None,
+            false => Some(stay.rewrite(&met)?),
+        };
+        let mut watermarks = held.watermarks.clone();
+        watermarks.retain(|symbol, _| !scope.has(symbol));
+        if scope.from.is_some() || scope.until.is_some() {
+            watermarks.extend(stay.marks_beside(&met).await?);
+        }
+        Ok(Merge { mode: Mode::Scope(Kept { files: kept, watermarks }), rewrite })
+    }
+}
+
+/// The rows of a target that stay.
+struct Stay<'a> {
+    run: &'a PlannedRun<'a>,
+    /// The files of the target.
+    source: FileSource,
+    held: &'a Record,
+    /// What writes the rows that come.
+    job: &'a WriteJob,
+}
+
+impl Stay<'_> {
+    /// A condition on the columns of the files.
+    fn expression(&self, condition: Expr) -> Result<Arc<dyn PhysicalExpr>> {
+        let schema = DFSchema::try_from(self.source.schema());
+        let state = self.run.engine.context().state();
+        let built = schema.and_then(|schema| state.create_physical_expr(condition, &schema));
+        built.map_err(|error| wrong(&error))
+    }
+
+    /// Which rows of the files are in a scope; None for all.
+    fn condition(&self, scope: &Scope) -> Result<Option<Expr>> {
+        let Record { entity, time, .. } = self.held;
+        let schema = self.source.schema();
+        let field = schema.field_with_name(time);
+        let field = field.map_err(|error| Error::internal(error.to_string()))?;
+        scope.condition(entity, time, field.data_type())
+    }
+
+    /// The files that may hold rows of a scope.
+    fn meeting(&self, scope: &Scope) -> Result<BTreeSet<String>> {
+        match self.condition(scope)? {
+            None => Ok(self.source.file_names()),
+            Some(condition) => Ok(self.source.meeting(&self.expression(condition)?)),
+        }
+    }
+
+    /// Writes the rows beside the scope of files that hold some of it, each file by itself.
+    fn rewrite(&self, met: &BTreeSet<String>) -> Result<WriteJob> {
+        let output = &self.job.output;
+        let schema = self.source.schema();
+        let all: Vec<usize> = (0..schema.fields().len()).collect();
+        let mut plan = self.source.stored(met, &all).map_err(|error| wrong(&error))?;
+        if let Some(condition) = self.condition(&self.run.options.scope)? {
+            // A row whose key is NULL is in no scope.
+            let beside = self.expression(condition.is_not_true())?;
+            plan = Arc::new(FilterExec::try_new(beside, plan).map_err(|error| wrong(&error))?);
+        }
+        let columns = output.schema.fields().iter().map(|field| {
+            let stored = Column::new_with_schema(field.name(), &schema)?;
+            let stored: Arc<dyn PhysicalExpr> = Arc::new(stored);
+            Ok((cast(stored, &schema, field.data_type().clone())?, field.name().clone()))
+        });
+        let columns = columns.collect::<datafusion::common::Result<Vec<_>>>();
+        let plan = columns.and_then(|columns| ProjectionExec::try_new(columns, plan));
+        let Attempt { run, unit, number } = self.job.attempt.clone();
+        let side_by_side = self.run.engine.config().parallel_workers;
+        Ok(WriteJob {
+            plan: Arc::new(plan.map_err(|error| wrong(&error))?),
+            context: Arc::clone(&self.job.context),
+            output: Arc::new(Output { side_by_side, ..output.as_ref().clone() }),
+            attempt: Attempt { run, unit: unit + 1, number },
+            checks: self.job.checks.clone(),
+            after: None,
+            explain: Arc::new(wrong),
+            progress: Arc::clone(&self.job.progress),
+            stop: self.job.stop.clone(),
+        })
+    }
+
+    /// First and last time and rows of the scope's symbols in the files that stay as they are.
+    async fn marks_beside(&self, met: &BTreeSet<String>) -> Result<BTreeMap<String, SymbolRange>> {
+        let scope = &self.run.options.scope;
+        let symbols = Scope { symbols: scope.symbols.clone(), ..Scope::default() };
+        let mut files = self.meeting(&symbols)?;
+        files.retain(|file| !met.contains(file));
+        let mut marks = Watermarks::default();
+        if files.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let schema = self.source.schema();
+        let index = |name: &String| {
+            schema.index_of(name).map_err(|error| Error::internal(error.to_string()))
+        };
+        let keys = [index(&self.held.entity)?, index(&self.held.time)?];
+        let plan = self.source.stored(&files, &keys).map_err(|error| wrong(&error))?;
+        let rows = execute_stream(plan, self.run.engine.context().task_ctx());
+        let mut rows = rows.map_err(|error| wrong(&error))?;
+        while let Some(batch) = rows.try_next().await.map_err(|error| wrong(&error))? {
+            let added = marks.add(&batch, 0, 1);
+            added.map_err(|error| Error::internal(error.to_string()))?;
+        }
+        let mut marks = marks.into_ranges();
+        marks.retain(|symbol, _| scope.has(symbol));
+        Ok(marks)
+    }
+}
+
+fn wrong(error: &DataFusionError) -> Error {
+    blame(error, "", &[])
+}

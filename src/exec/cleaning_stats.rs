@@ -1,0 +1,175 @@
+//! What cleaning did to the rows of one source: counted while they are read, told afterwards. The
+//! counts are metrics of the operators, so that they travel with a plan and are found in any.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::{Count, Label, Metric, MetricValue};
+
+use super::shared::inputs;
+
+/// How many conflicting rows are told in words.
+const TOLD: usize = 3;
+
+/// Counts of one scan of one source.
+#[derive(Debug, Default)]
+pub struct CleaningStats {
+    source: String,
+    nan: AtomicU64,
+    null_keys: AtomicU64,
+    duplicates: AtomicU64,
+    conflicts: AtomicU64,
+    first: Mutex<Vec<String>>,
+}
+
+impl CleaningStats {
+    /// Counts of nothing yet, of a source.
+    pub fn new(source: &str) -> Arc<Self> {
+        Arc::new(Self { source: source.to_string(), ..Default::default() })
+    }
+
+    /// The name of the source.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Counts NaN values that became NULL.
+    pub(super) fn add_nan(&self, values: u64) {
+        self.nan.fetch_add(values, Ordering::Relaxed);
+    }
+
+    /// Counts rows without entity or time.
+    pub(super) fn add_null_keys(&self, rows: u64) {
+        self.null_keys.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Counts rows equal to another in all columns.
+    pub(super) fn add_duplicate(&self) {
+        self.duplicates.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a row whose key another row has with other values.
+    pub(super) fn add_conflict(&self, key: impl FnOnce() -> String) {
+        self.conflicts.fetch_add(1, Ordering::Relaxed);
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first in key order, whichever partition meets its conflict first.
+        let key = key();
+        let at = first.partition_point(|k| *k <= key);
+        if at < TOLD {
+            first.insert(at, key);
+            first.truncate(TOLD);
+        }
+    }
+
+    /// What [`super::CleanExec`] counted, as metrics; of clean data there are none.
+    pub(super) fn cleaned(&self) -> Vec<Arc<Metric>> {
+        [(NAN, &self.nan), (NULL_KEYS, &self.null_keys)]
+            .into_iter()
+            .filter_map(|(name, counter)| self.metric(name, counter))
+            .collect()
+    }
+
+    /// What [`super::DedupExec`] counted, as metrics, with the keys of the first conflicts.
+    pub(super) fn deduplicated(&self) -> Vec<Arc<Metric>> {
+        let counts = [(DUPLICATES, &self.duplicates), (CONFLICTS, &self.conflicts)];
+        let counts = counts.into_iter().filter_map(|(name, counter)| self.metric(name, counter));
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = first.iter().map(|key| {
+            let one = Count::new();
+            one.add(1);
+            let labels = vec![self.label(), Label::new(KEY, key.clone())];
+            let value = MetricValue::Count { name: CONFLICT.into(), count: one };
+            Arc::new(Metric::new_with_labels(value, None, labels))
+        });
+        counts.chain(keys).collect()
+    }
+
+    fn metric(&self, name: &'static str, counter: &AtomicU64) -> Option<Arc<Metric>> {
+        let rows = usize::try_from(counter.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let count = Count::new();
+        count.add(rows);
+        let value = MetricValue::Count { name: name.into(), count };
+        (rows > 0).then(|| Arc::new(Metric::new_with_labels(value, None, vec![self.label()])))
+    }
+
+    fn label(&self) -> Label {
+        Label::new(SOURCE, self.source.clone())
+    }
+}
+
+/// The names of the metrics.
+const NAN: &str = "nan_values";
+const NULL_KEYS: &str = "rows_without_key";
+const DUPLICATES: &str = "duplicate_rows";
+const CONFLICTS: &str = "conflicting_rows";
+/// One of the first conflicts, which [`KEY`] names.
+const CONFLICT: &str = "conflict";
+
+/// The names of their labels.
+const SOURCE: &str = "source";
+const KEY: &str = "key";
+
+/// What the metrics say of one source.
+#[derive(Default)]
+struct Cleaned {
+    counts: BTreeMap<String, usize>,
+    /// The keys of the first conflicts.
+    first: Vec<String>,
+}
+
+/// What cleaning did in an executed plan, one sentence each; empty for clean data. A source that the
+/// plan reads twice is told once, with the larger counts.
+pub fn reports(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
+    let mut found: BTreeMap<String, Cleaned> = BTreeMap::new();
+    collect(plan, &mut found);
+    found.iter().flat_map(|(source, cleaned)| sentences(source, cleaned)).collect()
+}
+
+fn sentences(source: &str, cleaned: &Cleaned) -> Vec<String> {
+    let told = [
+        (NAN, "NaN values read as NULL".to_string()),
+        (NULL_KEYS, "rows without symbol or ts left out".to_string()),
+        (DUPLICATES, "duplicate rows counted once".to_string()),
+        (
+            CONFLICTS,
+            format!(
+                "rows left out because another row has the same key with other values: {}",
+                cleaned.first.join(", ")
+            ),
+        ),
+    ];
+    let told = told.into_iter().filter_map(|(name, text)| {
+        let count = cleaned.counts.get(name)?;
+        Some(format!("{source}: {count} {text}"))
+    });
+    told.collect()
+}
+
+fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut BTreeMap<String, Cleaned>) {
+    let metrics = plan.metrics().unwrap_or_default();
+    let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut larger = false;
+    for metric in metrics.iter() {
+        let label = |name: &str| {
+            let label = metric.labels().iter().find(|label| label.name() == name);
+            label.map(|label| label.value().to_string())
+        };
+        let Some(source) = label(SOURCE) else { continue };
+        if let Some(key) = label(KEY) {
+            keys.entry(source).or_default().push(key);
+            continue;
+        }
+        let (name, count) = (metric.value().name(), metric.value().as_usize());
+        let known = found.entry(source).or_default().counts.entry(name.to_string()).or_default();
+        larger |= name == CONFLICTS && count > *known;
+        *known = count.max(*known);
+    }
+    for (source, keys) in keys.into_iter().filter(|_| larger) {
+        found.entry(source).or_default().first = keys;
+    }
+    for child in inputs(plan) {
+        collect(child, found);
+    }
+}

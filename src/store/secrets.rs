@@ -1,0 +1,65 @@
+//! Locations without what only their owner may know.
+
+use super::location::Location;
+use super::postgres::without_password;
+
+/// What stands for the query of a web address that is left out: a signature, most often.
+const LEFT_OUT: &str = "?left-out";
+
+/// A location without passwords, and web addresses without what stands behind a question mark.
+pub fn without_secrets(location: &str) -> String {
+    let part = |part: &str| match part.split_once('?') {
+        Some((before, query)) if is_web(part) && !query.is_empty() => format!("{before}{LEFT_OUT}"),
+        _ => without_password(part),
+    };
+    // Lists are of web addresses only.
+    match is_web(location) {
+        true => location.split(',').map(part).collect::<Vec<_>>().join(","),
+        false => part(location),
+    }
+}
+
+/// Whether a location lacks something that it cannot be read without.
+pub fn withheld(location: &str) -> bool {
+    is_web(location) && location.contains(LEFT_OUT)
+}
+
+/// A location that means the same in every working directory.
+pub fn anywhere(location: &str) -> String {
+    match Location::parse(location) {
+        Ok(Location::Local(path)) => std::path::absolute(&path)
+            .map_or_else(|_| location.to_string(), |path| path.to_string_lossy().into_owned()),
+        _ => location.to_string(),
+    }
+}
+
+fn is_web(location: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| location.starts_with(scheme))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_left_out() {
+        let cases = [
+            ("postgres://u:secret@h/d?table=t", "postgres://u@h/d?table=t", false),
+            ("s3://bucket/bars/", "s3://bucket/bars/", false),
+            ("https://h/a.csv", "https://h/a.csv", false),
+            ("https://h/a.csv?sig=secret", "https://h/a.csv?left-out", true),
+            (
+                "https://h/a.csv,https://h/b.csv?sig=secret",
+                "https://h/a.csv,https://h/b.csv?left-out",
+                true,
+            ),
+            ("data/what?.parquet", "data/what?.parquet", false),
+        ];
+        for (location, expected, lacking) in cases {
+            let told = without_secrets(location);
+            assert_eq!((told.as_str(), withheld(&told)), (expected, lacking));
+        }
+        assert!(anywhere("bars/*.parquet").starts_with('/'));
+        assert_eq!(anywhere("s3://bucket/bars/"), "s3://bucket/bars/");
+    }
+}
