@@ -60,9 +60,8 @@ pub(super) fn settings(config: &Config) -> SessionConfig {
         .with_target_partitions(config.parallel_workers)
         .with_batch_size(batch_size);
     let options = settings.options_mut();
-    let mut own = WindrowOptions::default();
-    own.period_rows = WindrowOptions::period_rows_of(config.batch_size);
-    options.extensions.insert(own);
+    let period_rows = WindrowOptions::period_rows_of(config.batch_size);
+    options.extensions.insert(WindrowOptions { period_rows });
     // A limit that somebody set is worth the sorts that keep joins within it.
     options.optimizer.prefer_hash_join = config.memory_limit.is_none();
     if let Some(shared) = shared_memory(config) {

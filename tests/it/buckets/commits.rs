@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Where `target/` lets itself be killed on its way into a bucket, and whether the run is committed.
+/// Where a commit lets itself be killed on its way into a bucket, and whether the run is committed.
 const POINTS: [(&str, bool); 6] = [
     ("lease-taken", false),
     ("file-closed", false),
@@ -274,4 +274,57 @@ fn around_a_target_only_what_is_committed_is_data() {
         let source = format!("f=s3://bucket/{place}");
         assert_eq!(rows(folder, "SELECT count(*) FROM f", &[&source]), [count], "{place}");
     }
+}
+
+/// How long a thread that computes does not yield: twice what makes others take a run for dead.
+const BUSY: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_lease_is_kept_however_busy_the_thread_is_that_computes() {
+    let store = Store::start();
+    let folder = prepare(&store);
+    let folder = folder.path();
+    run_state(folder, 1);
+    let config = windrow::config::Config::load(folder, &|_| None).unwrap();
+    let engine = windrow::Engine::new(config).unwrap();
+    let target = windrow::commit::Target::parse(TARGET).unwrap();
+    // One thread for everything, as in a container with one processor.
+    let compute = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let open = compute.block_on(engine.commit(&target).open(1)).unwrap();
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| compute.block_on(async { std::thread::sleep(BUSY) }));
+        // Others see that it lives: at once, and long after a lease without a beat is dead.
+        for after in [1, 35] {
+            std::thread::sleep(Duration::from_secs(after).saturating_sub(started.elapsed()));
+            let words = args(2, TARGET);
+            let (_, told) = fails(folder, &words.iter().map(String::as_str).collect::<Vec<_>>());
+            assert!(told.contains("another run is writing s3://bucket/f"), "{after}: {told}");
+            assert!(!told.contains("which died"), "{after}: {told}");
+        }
+    });
+    assert!(started.elapsed() >= BUSY);
+    compute.block_on(open.release());
+    run_state(folder, 2);
+    assert_eq!((state(folder), counts(&store), store.uploads()), (Some(2), [3, 2, 0], 0));
+}
+
+#[test]
+fn a_merge_completes_what_is_new_and_keeps_what_is_not() {
+    let store = Store::start();
+    let folder = prepare(&store);
+    let folder = folder.path();
+    let set = "/*\npartition_by: [symbol]\n*/\nSELECT symbol, ts, close FROM bars";
+    std::fs::write(folder.join("m.sql"), set).unwrap();
+    let words = ["run", "m.sql", "--source", "bars=bars", "--to", TARGET];
+    ok(folder, &words);
+    let before = all(folder, "s3://bucket/f");
+    let files = |symbol: &str| store.keys(&format!("f/symbol={symbol}"));
+    let [one, two] = ["S001", "S002"].map(files);
+    let merge = ["--symbols", "S001", "--until", "2019-06-01", "--merge"];
+    ok(folder, &[&words[..], &merge].concat());
+    assert_eq!(all(folder, "s3://bucket/f"), before);
+    assert_eq!((files("S001").len(), files("S002")), (2, two));
+    assert!(files("S001").iter().all(|file| !one.contains(file)));
+    assert_eq!((counts(&store), store.uploads()), ([6, 2, 0], 0));
 }
