@@ -20,23 +20,21 @@ mod run;
 mod scope;
 mod settings;
 mod shared;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::catalog::TableProvider;
-use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::SessionContext;
 
-use crate::catalog::{FileSource, Source, Table, standard};
+use crate::catalog::{FooterCache, Source};
 use crate::commit::{Commit, Target};
 use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result, did_you_mean};
 use crate::feature_set::{FeatureSet, shipped, shipped_names};
 use crate::sql::blame;
-use crate::store::{Access, PgLocation};
+use crate::store::Access;
 
 pub use compact::CompactOptions;
 pub use export::{Export, ExportOptions, Exported, export};
@@ -74,8 +72,12 @@ impl std::fmt::Display for Reader<'_> {
 pub struct Engine {
     config: Config,
     access: Arc<Access>,
+    /// What footers and proofs of order said; sessions share it.
+    footers: Arc<FooterCache>,
     context: SessionContext,
-    sources: BTreeMap<String, Arc<dyn Source>>,
+    /// Sources that are opened when a statement reads them.
+    known: BTreeMap<String, SourceConfig>,
+    opened: RwLock<BTreeMap<String, Arc<dyn Source>>>,
     skip_files: BTreeSet<String>,
     keep_going: bool,
     /// The sets that a job brought along: no others are looked for then.
@@ -92,7 +94,9 @@ impl Engine {
             context: session(&config)?,
             access: Arc::new(Access::of(&config).controlled_by(executor::control()?)),
             config,
-            sources: BTreeMap::new(),
+            footers: Arc::default(),
+            known: BTreeMap::new(),
+            opened: RwLock::default(),
             skip_files: BTreeSet::new(),
             keep_going: false,
             carried: None,
@@ -109,7 +113,9 @@ impl Engine {
             config: self.config.clone(),
             access: Arc::clone(&self.access),
             context: SessionContext::new_with_state(state),
-            sources: self.sources.clone(),
+            footers: Arc::clone(&self.footers),
+            known: self.known.clone(),
+            opened: RwLock::new(self.sources()),
             skip_files: self.skip_files.clone(),
             keep_going: self.keep_going,
             carried: self.carried.clone(),
@@ -125,9 +131,9 @@ impl Engine {
         config.memory_limit = config.memory_limit.map(|limit| limit / side_by_side as u64);
         session.access = Arc::new(Access::of(config).controlled_by(executor::control()?));
         *session.context.state_ref().write().config_mut() = settings(config);
-        for (name, source) in &self.sources {
+        for (name, source) in self.sources() {
             if source.may_change() {
-                session.open_source(name, source.config().clone()).await?;
+                session.open_source(&name, source.config().clone()).await?;
             }
         }
         Ok(session)
@@ -136,7 +142,7 @@ impl Engine {
     /// The tables by name.
     async fn all_tables(&self) -> Result<overlay::Views> {
         let mut tables = overlay::Views::new();
-        for name in self.tables() {
+        for name in self.registered() {
             let reference = datafusion::common::TableReference::bare(name.as_str());
             let table = self.context.table_provider(reference).await;
             tables.insert(name, table.map_err(|error| blame(&error, "", &[]))?);
@@ -162,95 +168,6 @@ impl Engine {
     /// Leaves out files that cannot be read instead of failing; they are told in the outcome.
     pub fn keep_going(&mut self, keep_going: bool) {
         self.keep_going = keep_going;
-    }
-
-    /// Opens a source by name. A `location` that is the name of a configured source means that one.
-    ///
-    /// # Errors
-    /// Nothing there, or files that cannot be read or reconciled.
-    pub async fn add_source(&mut self, name: &str, location: &str) -> Result<()> {
-        let configured = self.config.sources.get(location);
-        let source = match configured.filter(|_| !Path::new(location).exists()) {
-            Some(configured) => configured.clone(),
-            None => match self.config.sources.get(name) {
-                Some(named) => SourceConfig { location: location.to_string(), ..named.clone() },
-                None => SourceConfig::new(location),
-            },
-        };
-        self.open_source(name, source).await
-    }
-
-    /// Opens every source that the configuration names and nobody gave on the command line.
-    ///
-    /// # Errors
-    /// As [`Engine::add_source`].
-    pub async fn add_configured_sources(&mut self) -> Result<()> {
-        for (name, source) in self.config.sources.clone() {
-            if !self.sources.contains_key(&name) {
-                self.open_source(&name, source).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn open_source(&mut self, name: &str, config: SourceConfig) -> Result<()> {
-        let threads = self.config.parallel_workers;
-        let source: Arc<dyn Source> = if PgLocation::is(&config.location) {
-            Arc::new(Table::open(name, &config, threads, self.config.timeout).await?)
-        } else {
-            let (skip, keep_going) = (&self.skip_files, self.keep_going);
-            let opened = FileSource::open(name, &config, &self.access, threads, skip, keep_going);
-            Arc::new(opened.await?)
-        };
-        self.register(name, Arc::clone(&source) as Arc<dyn TableProvider>)?;
-        self.sources.insert(name.to_string(), source);
-        Ok(())
-    }
-
-    fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
-        let reference = datafusion::common::TableReference::bare(name);
-        let replaced = self.context.deregister_table(reference.clone());
-        replaced
-            .and_then(|_| self.context.register_table(reference, table))
-            .map(|_| ())
-            .map_err(|error| blame(&error, "", &[]))
-    }
-
-    /// The opened sources by name.
-    pub fn sources(&self) -> &BTreeMap<String, Arc<dyn Source>> {
-        &self.sources
-    }
-
-    /// Names of sources and views, sorted.
-    pub fn tables(&self) -> Vec<String> {
-        let schema = self.context.catalog("datafusion").and_then(|c| c.schema("public"));
-        let mut names = schema.map(|s| s.table_names()).unwrap_or_default();
-        names.sort();
-        names
-    }
-
-    /// Columns of a table: name, type, whether it may be NULL.
-    ///
-    /// # Errors
-    /// No table of that name.
-    pub async fn columns(&self, table: &str) -> Result<Vec<(String, DataType, bool)>> {
-        let names = self.tables();
-        if !names.iter().any(|name| name == table) {
-            return Err(Error::query(format!("unknown table {table}")).hint(did_you_mean(
-                table,
-                "tables",
-                names.iter().map(String::as_str),
-            )));
-        }
-        let provider = self.context.table_provider(datafusion::common::TableReference::bare(table));
-        let schema = provider.await.map_err(|error| blame(&error, "", &names))?.schema();
-        let column = |f: &Arc<Field>| (f.name().clone(), f.data_type().clone(), f.is_nullable());
-        Ok(schema.fields().iter().map(column).collect())
-    }
-
-    /// One line on where a source is; None if the name is no source.
-    pub fn describe_table(&self, table: &str) -> Option<String> {
-        self.sources.get(table).map(|source| source.describe())
     }
 
     /// Finds a feature set: a path to a `.sql` file, or a name looked for in the working directory,
@@ -309,25 +226,5 @@ impl Engine {
             Some(path) => FeatureSet::read(&path).map(Some),
             None => shipped(name),
         }
-    }
-
-    /// Binds `bars`, unless it is a source, to an empty table with the standard columns and those
-    /// that a feature set names in its header: for `check` and `explain` without data.
-    ///
-    /// # Errors
-    /// Never with DataFusion's own catalog.
-    pub fn bind_standard_bars(&self, set: &FeatureSet) -> Result<()> {
-        if self.sources.contains_key("bars") {
-            return Ok(());
-        }
-        let mut fields = standard();
-        for name in set.header.requires.iter().chain(&set.header.optional) {
-            if !fields.iter().any(|f| f.name() == name) {
-                let text = ["sector", "industry", "exchange", "currency"].contains(&name.as_str());
-                let ty = if text { DataType::Utf8View } else { DataType::Float64 };
-                fields.push(Field::new(name, ty, true));
-            }
-        }
-        self.register("bars", Arc::new(EmptyTable::new(Arc::new(Schema::new(fields)))))
     }
 }

@@ -34,6 +34,8 @@ pub mod render;
 pub mod repl;
 /// What programs are told: one struct for each JSON document.
 pub mod report;
+/// Files and tables -> batches: parquet, CSV, rows of PostgreSQL; pruning, sortedness.
+pub mod scan;
 /// Rewrites of the parsed SQL before planning, and where a name stands in the text.
 pub mod sql;
 /// How work is told to stop.

@@ -1,19 +1,10 @@
 //! Source name -> table provider. The catalog knows files, servers and schemas; it knows neither
 //! feature sets nor targets.
 
-mod csv;
-mod files;
-mod footer;
-mod order;
-mod pages;
-mod part;
-mod periods;
+mod file_scan;
+mod file_table;
+mod footer_cache;
 mod postgres;
-mod prune;
-mod remote;
-mod schema;
-mod source;
-mod splits;
 mod state;
 mod stored;
 
@@ -31,15 +22,12 @@ use futures::future::BoxFuture;
 
 use crate::config::SourceConfig;
 use crate::error::{Error, Result, did_you_mean};
+use crate::scan::Keys;
 use crate::store::Input;
 
-pub use postgres::Table;
-pub use schema::{Keys, standard};
-pub use source::{FileSource, LeftOut};
-pub use splits::splits;
-
-/// The column that holds the ordinal of a row's file, between scan and cleaning.
-const ORDINAL: &str = "__file";
+pub use file_table::{FileTable, LeftOut};
+pub use footer_cache::FooterCache;
+pub use postgres::PostgresTable;
 
 /// A file or table of a source: its place, its bytes, and what tells those from others; None if nothing does.
 pub type InputState = (String, u64, Option<String>);

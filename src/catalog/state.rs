@@ -6,9 +6,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::InputState;
-use super::footer::{FileInfo, corrupt};
 use crate::error::Result;
 use crate::identity::hexadecimal;
+use crate::scan::{FileInfo, corrupt};
 use crate::store::{FileRef, file_name};
 
 /// The files by what their system says of them. Files of a target are never written again: the `run` that

@@ -7,12 +7,12 @@ use datafusion::common::Result as PlanResult;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::file_table::FileTable;
 use super::only;
-use super::order::Slice;
-use super::source::FileSource;
+use crate::scan::RowSlice;
 use crate::store::file_name;
 
-impl FileSource {
+impl FileTable {
     /// The names of the files: their paths or URLs.
     pub fn file_names(&self) -> BTreeSet<String> {
         self.files.iter().map(|info| file_name(&info.file.path)).collect()
@@ -36,8 +36,9 @@ impl FileSource {
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         let named = self.files.iter().enumerate();
         let named = named.filter(|(_, info)| names.contains(&file_name(&info.file.path)));
-        let groups: Vec<Vec<Slice>> =
-            named.map(|(ordinal, _)| vec![Slice { ordinal: ordinal as u32, rows: None }]).collect();
+        let groups: Vec<Vec<RowSlice>> = named
+            .map(|(ordinal, _)| vec![RowSlice { ordinal: ordinal as u32, rows: None }])
+            .collect();
         let remote = self.files.first().is_some_and(|info| info.file.object.is_some());
         let rows = self.scan_parts(remote, columns, &groups, None)?;
         only(rows, &self.schema, columns)

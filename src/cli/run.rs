@@ -89,6 +89,10 @@ pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8>
     let name = set.name.clone();
     let work = async {
         options.stop.or(args.session.sources.open(&mut engine)).await?;
+        if options.scope.is_all() {
+            // What cannot be opened is told when the set is planned.
+            let _ = options.stop.or(engine.open_sources_of(&set)).await;
+        }
         progress.expect(total(&engine, &options.scope));
         engine.run(set, &options).await
     };

@@ -78,12 +78,13 @@ impl SessionArgs {
 }
 
 impl SourceArgs {
-    /// Opens the sources that were given, then those of the configuration.
+    /// Opens the sources that were given; those of the configuration are opened when they are read.
     pub(super) async fn open(&self, engine: &mut Engine) -> Result<()> {
         for (name, location) in self.named()? {
             engine.add_source(&name, &location).await?;
         }
-        engine.add_configured_sources().await
+        engine.add_configured_sources();
+        Ok(())
     }
 
     /// Names and locations.

@@ -19,11 +19,12 @@ use super::materialize::Materialization;
 use super::ranges::{count, ranged, unordered};
 use super::scope::exact;
 use super::{Engine, Outcome};
-use crate::catalog::{FileSource, Source, splits};
+use crate::catalog::{FileTable, Source};
 use crate::commit::{Bounds, Commit, Contents, Kept, Mode, OpenTarget, Publish, Target};
 use crate::error::{Error, Result};
 use crate::exec::{ordered, reports};
 use crate::identity::digest_of;
+use crate::scan::splits;
 use crate::sql::blame;
 use crate::stop::Stop;
 use crate::store::{Location, Record};
@@ -107,7 +108,7 @@ impl Engine {
         started: Instant,
     ) -> Result<Outcome> {
         let stop = &options.stop;
-        let source = self.sources.get(&name).map(Arc::clone);
+        let source = self.sources().remove(&name);
         let source = source.ok_or_else(|| Error::internal("a source went missing"))?;
         let held = open.held().cloned().filter(|_| in_place || options.append);
         let mut columns: Vec<usize> = (0..source.schema().fields().len()).collect();
@@ -157,7 +158,8 @@ impl Engine {
         let config = crate::config::SourceConfig::new(path.as_str());
         let threads = self.config.parallel_workers;
         let skip = Default::default();
-        let opened = FileSource::open("target", &config, &self.access, threads, &skip, false);
+        let (access, footers) = (&self.access, &self.footers);
+        let opened = FileTable::open("target", &config, access, footers, threads, (&skip, false));
         let known = opened.await?;
         let differ = |what: String| {
             Error::data(format!(

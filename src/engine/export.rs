@@ -66,6 +66,11 @@ pub async fn export(
 ) -> Result<Vec<Exported>> {
     let stop = &options.stop;
     let engine = &stop.or(options.engine()).await?;
+    for export in sets {
+        // Each source is opened once for all. What cannot be opened is told by the sets that read it.
+        let opened = async { Ok(engine.open_sources_of(&export.set).await.ok()) };
+        stop.or(opened).await?;
+    }
     let rows = engine.sources().get("bars").and_then(|bars| bars.rows());
     options.progress.expect(rows.map(|rows| rows * sets.len() as u64));
     let mut results: Vec<Option<Exported>> = vec![None; sets.len()];
@@ -131,7 +136,7 @@ impl ExportOptions {
         for (name, location) in &self.sources {
             engine.add_source(name, location).await?;
         }
-        engine.add_configured_sources().await?;
+        engine.add_configured_sources();
         Ok(engine)
     }
 
@@ -168,7 +173,7 @@ impl Engine {
         let real = |set: &FeatureSet| Path::new(&set.path).canonicalize().ok();
         let mut found = BTreeSet::new();
         for (name, _) in sql.tables() {
-            if self.sources().contains_key(&name) {
+            if self.known.contains_key(&name) || self.sources().contains_key(&name) {
                 continue;
             }
             let Ok(Some(read)) = self.look_for_set(&name, reader) else { continue };

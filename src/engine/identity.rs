@@ -39,8 +39,9 @@ impl Engine {
     }
 
     fn source_definitions(&self, planned: &Planned) -> BTreeMap<String, SourceDefinition> {
+        let opened = self.sources();
         let sources = planned.inputs().into_iter().filter_map(|name| {
-            let source = self.sources().get(&name)?;
+            let source = opened.get(&name)?;
             let schema = source.schema();
             let columns = schema.fields().iter();
             let columns = columns.map(|f| (f.name().clone(), f.data_type().to_string())).collect();

@@ -16,7 +16,7 @@ use futures::TryStreamExt;
 
 use super::Scope;
 use super::planned_run::PlannedRun;
-use crate::catalog::FileSource;
+use crate::catalog::FileTable;
 use crate::commit::{Contents, Kept, Mode};
 use crate::config::SourceConfig;
 use crate::error::{Error, Result};
@@ -53,8 +53,14 @@ impl PlannedRun<'_> {
         }
         let location = SourceConfig::new(target.location());
         let (threads, none) = (self.engine.config().parallel_workers, BTreeSet::new());
-        let opened =
-            FileSource::open("target", &location, &self.engine.access, threads, &none, false);
+        let opened = FileTable::open(
+            "target",
+            &location,
+            &self.engine.access,
+            &self.engine.footers,
+            threads,
+            (&none, false),
+        );
         let stay = Stay { run: self, source: opened.await?, held, job };
         let scope = &self.options.scope;
         let met = stay.meeting(scope)?;
@@ -83,7 +89,7 @@ impl PlannedRun<'_> {
 struct Stay<'a> {
     run: &'a PlannedRun<'a>,
     /// The files of the target.
-    source: FileSource,
+    source: FileTable,
     held: &'a Record,
     /// What writes the rows that come.
     job: &'a WriteJob,

@@ -192,6 +192,7 @@ impl Engine {
         reading: &'a mut Vec<String>,
     ) -> Pin<Box<dyn Future<Output = Result<Planned>> + Send + 'a>> {
         Box::pin(async move {
+            self.open_asked(&set).await?;
             let rendered = set.render(params, &self.has_column())?;
             let planned = self.plan_rendered(&set, &rendered, reading).await;
             let Parts { plan, statements, reads, places } =
@@ -215,6 +216,7 @@ impl Engine {
         let text = &rendered.sql;
         let mut sql = parse(text)?;
         let places = check_names(&sql)?;
+        self.open_read(&sql).await?;
         let reader = if set.shipped { Reader::Shipped } else { Reader::File(Path::new(&set.path)) };
         let ReadSets { views, statements: read, reads } =
             self.read_sets(&sql, reader, reading).await?;

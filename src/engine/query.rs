@@ -87,6 +87,7 @@ impl Engine {
         // What is set holds for a whole session: each file takes what it knows.
         let known = set.iter().filter(|(name, _)| file.header.params.contains_key(*name));
         let known = known.map(|(name, value)| (name.clone(), value.clone())).collect();
+        self.open_asked(&file).await?;
         let rendered = file.render(&known, &self.has_column())?;
         self.query_text(rendered, Some(path)).await
     }
@@ -100,6 +101,7 @@ impl Engine {
 
     async fn plan_query(&self, text: &str, path: Option<&Path>) -> Result<Arc<dyn ExecutionPlan>> {
         let mut sql = parse(text)?;
+        self.open_read(&sql).await?;
         let reader = path.map_or(Reader::Nobody, Reader::File);
         let views = self.read_sets(&sql, reader, &mut Vec::new()).await?.views;
         sql.rewrite()?;

@@ -72,12 +72,12 @@ impl Engine {
                 .hint("give --symbols, --from or --until, or leave --merge out"));
         }
         let target = options.target.commit(&self.access);
-        self.check_apart(target.as_ref())?;
         let mut open = self.open_target(target.as_ref(), &options.stop).await?;
         tracing::Span::current().record("run", open.run());
         tracing::info!("begins");
         let contents = options.target.contents();
-        let done = self.attempts(set, options, (open.as_mut(), contents), started).await;
+        let places = (target.as_ref(), open.as_mut(), contents);
+        let done = self.attempts(set, options, places, started).await;
         open.release().await;
         done
     }
@@ -87,7 +87,7 @@ impl Engine {
         &mut self,
         set: FeatureSet,
         options: &RunOptions,
-        (target, contents): (&mut (dyn OpenTarget + 'static), Contents),
+        (at, target, contents): (&dyn Commit, &mut (dyn OpenTarget + 'static), Contents),
         started: Instant,
     ) -> Result<Outcome> {
         let mut left_out: Vec<(String, String)> = Vec::new();
@@ -96,8 +96,10 @@ impl Engine {
         loop {
             let stop = &options.stop;
             let planned = stop.or(self.plan_set(set.clone(), &options.params)).await?;
-            let sources = self.sources().values().flat_map(|s| s.left_out().to_vec());
-            let unread: Vec<_> = sources.collect();
+            self.check_apart(at)?;
+            let sources = self.sources();
+            let unread: Vec<_> =
+                sources.values().flat_map(|source| source.left_out().to_vec()).collect();
             let all_left_out: Vec<_> = unread.iter().chain(&left_out).cloned().collect();
             let planned = PlannedRun {
                 engine: self,
@@ -132,7 +134,7 @@ impl Engine {
                 stop.or(pause).await?;
                 tracing::warn!("{error}; running again");
                 options.progress.reset();
-                stop.or(self.open_sources_again()).await?;
+                stop.or(self.reopen_sources()).await?;
                 continue;
             }
             if !options.keep_going || !matches!(error.kind(), Kind::Data | Kind::Query) {
@@ -176,15 +178,8 @@ impl Engine {
         if !self.skip_files.insert(file.to_string()) {
             return Ok(false);
         }
-        self.open_sources_again().await?;
+        self.reopen_sources().await?;
         Ok(true)
-    }
-
-    async fn open_sources_again(&mut self) -> Result<()> {
-        for (name, source) in self.sources().clone() {
-            self.open_source(&name, source.config().clone()).await?;
-        }
-        Ok(())
     }
 
     /// How many partitions of a plan are written at the same time: each holds rows back, so no
@@ -201,7 +196,7 @@ impl Engine {
         for (name, source) in self.sources() {
             let lists = |path: &Path| source.lists(path);
             let location = &source.config().location;
-            let place = SourcePlace { name, location, files: source.paths(), lists: &lists };
+            let place = SourcePlace { name: &name, location, files: source.paths(), lists: &lists };
             target.check_apart(&place)?;
         }
         Ok(())

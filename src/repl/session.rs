@@ -258,15 +258,18 @@ impl Session {
         printer.finish().map(|_| ())
     }
 
-    /// Reads the names that Tab offers, as far as they are not known yet.
+    /// Reads the names that Tab offers, as far as they are not known yet. Columns on servers are known
+    /// once a statement has read them.
     pub(super) async fn refresh_names(&mut self) {
         let tables = self.engine.tables();
         self.names.tables.retain(|name, _| tables.contains(name));
         for table in tables {
-            if !self.names.tables.contains_key(&table) {
-                let columns = column_names(self.engine.columns(&table).await);
-                self.names.tables.insert(table, columns);
-            }
+            let known = self.names.tables.get(&table).is_some_and(|columns| !columns.is_empty());
+            let columns = match known || !self.engine.is_near(&table) {
+                true => self.names.tables.remove(&table).unwrap_or_default(),
+                false => column_names(self.engine.columns(&table).await),
+            };
+            self.names.tables.insert(table, columns);
         }
         self.names.parameters = self.parameters.keys().cloned().collect();
     }

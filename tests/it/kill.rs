@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::Float64Type;
 
 use super::support::{Bars, fails, leftovers, ok, plain_read, windrow};
 
-/// Where `target/` lets itself be killed.
+/// Where a commit lets itself be killed.
 const POINTS: [&str; 8] = [
     "stage-made",
     "file-closed",

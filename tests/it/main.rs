@@ -12,6 +12,7 @@ mod layouts;
 mod merge;
 mod messages;
 mod needs;
+mod opening;
 mod plans;
 mod postgres;
 mod progress;

@@ -1,14 +1,11 @@
-//! The table provider of a source: partitioned parquet or CSV, cleaned, one row per key.
+//! Plans over the files of a source: which are read, in which order, and what cleans their rows.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::future::ready;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, DataFusionError, Result as PlanResult, ScalarValue};
 use datafusion::datasource::listing::PartitionedFile;
@@ -27,198 +24,26 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use futures::future::BoxFuture;
 use object_store::ObjectMeta;
 
-use super::csv::CsvPartition;
-use super::files::{Files, SMALL};
-use super::footer::{FileInfo, corrupt, read_all};
-use super::order::{Candidate, Ranges, Slice, ranges};
-use super::part::Part;
-use super::periods::{Periods, periods};
-use super::prune::{FileStatistics, comparable};
-use super::remote::{Prune, RemoteFiles};
-use super::schema::{Keys, merge, partition_type};
-use super::state::{by_content, by_stamp};
-use super::{InputState, ORDINAL, Source, keys_exist, only};
-use crate::config::{Inputs, SourceConfig};
+use super::file_table::FileTable;
+use super::only;
 use crate::error::{Error, Result};
 use crate::exec::{
     CleanExec, CleaningStats, DedupExec, FirstRow, NameError, NameFile, PeriodsExec, WindrowOptions,
 };
-use crate::store::{
-    Access, FileKind, FileRef, Input, Listing, Location, below, file_name, latest, list,
-    list_objects, list_web,
+use crate::scan::{
+    Candidate, CsvPartition, EntityRanges, FileInfo, FileSlice, Files, ORDINAL, Periods, Prune,
+    RemoteFiles, RowSlice, SMALL, corrupt, periods, ranges,
 };
+use crate::store::{FileKind, file_name};
 
-/// Runs what waits for a disk or a server beside what computes.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let panicked = |error| Error::internal(format!("opening a source panicked: {error}"));
-    tokio::task::spawn_blocking(work).await.map_err(panicked)?
-}
-
-/// A file that is left out with the reason.
-pub type LeftOut = (String, String);
-
-/// Files as a source: their list, its columns, and how its rows are cleaned.
-pub struct FileSource {
-    name: String,
-    config: SourceConfig,
-    location: Location,
-    keys: Keys,
-    kind: FileKind,
-    pub(super) files: Arc<[Arc<FileInfo>]>,
-    /// The hive values of each file, in the order of `partitions`.
-    values: Vec<Vec<ScalarValue>>,
-    partitions: Vec<FieldRef>,
-    /// File columns, then partitions.
-    pub(super) schema: SchemaRef,
-    left_out: Vec<LeftOut>,
-    /// The run that committed them, of a target.
-    commit: Option<String>,
-    opening: Duration,
-}
-
-impl FileSource {
-    /// Lists the files of a source and reads what they say about themselves. `skip` names files to
-    /// leave out; with `keep_going`, files that cannot be read are left out too.
-    ///
-    /// # Errors
-    /// Nothing there, a corrupt file, or files whose columns cannot be reconciled.
-    pub async fn open(
-        name: &str,
-        config: &SourceConfig,
-        access: &Access,
-        threads: usize,
-        skip: &BTreeSet<String>,
-        keep_going: bool,
-    ) -> Result<Self> {
-        let started = Instant::now();
-        if config.revision.is_some() {
-            return Err(Error::usage(format!("{name}: revision is for tables of a server")).hint(
-                "take it out: of files their state is known; `inputs: content` reads their bytes",
-            ));
-        }
-        let location = Location::parse(&config.location)?;
-        let mut left_out = Vec::new();
-        let (listing, record) = match location.clone() {
-            Location::Local(path) => {
-                blocking(move || {
-                    let record = latest(&path)?;
-                    Ok((list(&path)?, record))
-                })
-                .await?
-            }
-            Location::Objects(url) => list_objects(access, &url).await?,
-            Location::Web(urls) => {
-                let (listing, without) = list_web(access, &urls, keep_going).await?;
-                left_out.extend(without);
-                (listing, None)
-            }
-        };
-        let (keys, commit) = match record {
-            Some(record) => (Keys { entity: record.entity, time: record.time }, Some(record.run)),
-            None => (Keys { entity: config.entity.clone(), time: config.time.clone() }, None),
-        };
-        let Listing { kind, mut files, .. } = listing;
-        files.retain(|file| !skip.contains(&file_name(&file.path)));
-        let mut infos = Vec::new();
-        let of_keys = keys.clone();
-        let read = blocking(move || Ok(read_all(files, kind, &of_keys, threads)));
-        for info in read.await? {
-            match info {
-                Ok(info) => infos.push(Arc::new(info)),
-                Err(error) if keep_going && error.bad_file().is_some() => {
-                    let file = error.bad_file().unwrap_or_default().to_string();
-                    left_out.push((file, error.to_string()));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let partitions = partition_fields(&infos, &keys)?;
-        let values =
-            infos.iter().map(|i| partition_values(&i.file, &partitions)).collect::<Result<_>>()?;
-        let schema = source_schema(&infos, &partitions, &keys)?;
-        if schema.fields().is_empty() {
-            return Err(Error::data(format!("{location} has no columns"))
-                .hint("its files are empty; check what wrote them"));
-        }
-        keys_exist(&schema, config, name)?;
-        for (info, file) in infos.iter().map(|i| (&i.schema, file_name(&i.file.path))) {
-            let mut seen = BTreeSet::new();
-            if let Some(twice) = info.fields().iter().find(|f| !seen.insert(f.name())) {
-                return Err(Error::data(format!("column {} is twice in {file}", twice.name()))
-                    .hint("name the columns apart and write the file again")
-                    .in_file(file));
-            }
-        }
-        Ok(Self {
-            name: name.to_string(),
-            config: config.clone(),
-            location,
-            keys,
-            kind,
-            files: infos.into(),
-            values,
-            partitions,
-            schema,
-            left_out,
-            commit,
-            opening: started.elapsed(),
-        })
-    }
-
-    fn key_indices(&self) -> Option<(usize, usize)> {
-        let index = |name: &str| self.schema.index_of(name).ok();
-        Some((index(&self.keys.entity)?, index(&self.keys.time)?))
-    }
-
-    /// The columns that filters are pushed on: keys and partitions. A filter on another column
-    /// must see the row that won among duplicates, so it stays above.
-    fn prunable(&self, column: &str) -> bool {
-        let key = column == self.keys.entity || column == self.keys.time;
-        key || self.partitions.iter().any(|f| f.name() == column)
-    }
-
-    fn statistics(&self) -> FileStatistics {
-        let key = |name: &str, pick: fn(&FileInfo) -> &Option<(ScalarValue, ScalarValue)>| {
-            let ty = self.schema.field_with_name(name).ok().map(|f| f.data_type().clone());
-            let cast = |v: &ScalarValue| {
-                let ty = ty.as_ref().filter(|ty| comparable(&v.data_type(), ty))?;
-                v.cast_to(ty).ok()
-            };
-            let range = |f: &Arc<FileInfo>| {
-                let (least, greatest) = pick(f).as_ref()?;
-                Some((cast(least)?, cast(greatest)?))
-            };
-            (name.to_string(), self.files.iter().map(range).collect())
-        };
-        let mut columns =
-            vec![key(&self.keys.entity, |f| &f.entities), key(&self.keys.time, |f| &f.times)];
-        for (i, field) in self.partitions.iter().enumerate() {
-            columns.retain(|(name, _)| name != field.name());
-            let ranges =
-                self.values.iter().map(|v| (!v[i].is_null()).then(|| (v[i].clone(), v[i].clone())));
-            columns.push((field.name().clone(), ranges.collect()));
-        }
-        FileStatistics { columns, files: self.files.len() }
-    }
-
-    pub(super) fn kept_files(&self, filter: Option<&Arc<dyn PhysicalExpr>>) -> Vec<u32> {
-        let keep = match filter {
-            Some(filter) => self.statistics().keep(filter, &self.schema),
-            None => vec![true; self.files.len()],
-        };
-        (0u32..).zip(keep).filter(|(_, keep)| *keep).map(|(ordinal, _)| ordinal).collect()
-    }
-
+impl FileTable {
     /// The scan of some columns, in order, with the file ordinal behind them.
     fn scan_files(
         &self,
         columns: &[usize],
-        groups: &[Vec<Slice>],
+        groups: &[Vec<RowSlice>],
         filter: Option<&Arc<dyn PhysicalExpr>>,
         state: &dyn Session,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
@@ -234,7 +59,7 @@ impl FileSource {
     fn scan_parquet(
         &self,
         columns: &[usize],
-        groups: &[Vec<Slice>],
+        groups: &[Vec<RowSlice>],
         filter: Option<&Arc<dyn PhysicalExpr>>,
         state: &dyn Session,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
@@ -275,7 +100,7 @@ impl FileSource {
         Ok(DataSourceExec::from_data_source(scan))
     }
 
-    fn partitioned_file(&self, slice: &Slice) -> PlanResult<PartitionedFile> {
+    fn partitioned_file(&self, slice: &RowSlice) -> PlanResult<PartitionedFile> {
         let ordinal = slice.ordinal;
         let file = &self.files[ordinal as usize].file;
         let path = std::path::absolute(&file.path)?;
@@ -306,8 +131,8 @@ impl FileSource {
         })
     }
 
-    fn is_small(&self, groups: &[Vec<Slice>]) -> bool {
-        let size = |slice: &Slice| self.files[slice.ordinal as usize].file.size;
+    fn is_small(&self, groups: &[Vec<RowSlice>]) -> bool {
+        let size = |slice: &RowSlice| self.files[slice.ordinal as usize].file.size;
         let files = groups.iter().flatten();
         files.clone().map(size).sum::<u64>() < SMALL * files.count() as u64
     }
@@ -317,14 +142,14 @@ impl FileSource {
         &self,
         remote: bool,
         columns: &[usize],
-        groups: &[Vec<Slice>],
+        groups: &[Vec<RowSlice>],
         filter: Option<&Arc<dyn PhysicalExpr>>,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         let mut fields: Vec<Field> =
             columns.iter().map(|c| self.schema.field(*c).clone().with_nullable(true)).collect();
         fields.push(Field::new(ORDINAL, DataType::UInt32, false));
         let schema = Arc::new(Schema::new(fields));
-        let part = |slice: &Slice| Part {
+        let part = |slice: &RowSlice| FileSlice {
             info: Arc::clone(&self.files[slice.ordinal as usize]),
             slice: slice.clone(),
             values: self
@@ -359,8 +184,8 @@ impl FileSource {
     }
 
     /// Finds the corrupt file behind an error of one partition by reading its files alone.
-    fn name_error(&self, groups: &[Vec<Slice>]) -> NameError {
-        let paths = |group: &Vec<Slice>| -> Vec<_> {
+    fn name_error(&self, groups: &[Vec<RowSlice>]) -> NameError {
+        let paths = |group: &Vec<RowSlice>| -> Vec<_> {
             group.iter().map(|s| self.files[s.ordinal as usize].file.path.clone()).collect()
         };
         let groups: Vec<Vec<std::path::PathBuf>> = groups.iter().map(paths).collect();
@@ -449,12 +274,6 @@ impl FileSource {
     }
 }
 
-impl fmt::Debug for FileSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileSource").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
 /// Reads a parquet file whole; the error names it.
 fn decode(path: &Path) -> Result<()> {
     use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -468,73 +287,8 @@ fn decode(path: &Path) -> Result<()> {
     Ok(())
 }
 
-impl Source for FileSource {
-    fn left_out(&self) -> &[LeftOut] {
-        &self.left_out
-    }
-
-    fn config(&self) -> &SourceConfig {
-        &self.config
-    }
-
-    /// A run that commits takes the files of a target away.
-    fn may_change(&self) -> bool {
-        self.commit.is_some()
-    }
-
-    fn paths(&self) -> Vec<&Path> {
-        self.files.iter().map(|f| f.file.path.as_path()).collect()
-    }
-
-    fn lists(&self, folder: &Path) -> bool {
-        let Location::Local(root) = &self.location else { return false };
-        root.is_dir() && root.canonicalize().is_ok_and(|root| below(&root, folder))
-    }
-
-    fn keys(&self) -> &Keys {
-        &self.keys
-    }
-
-    fn input(&self) -> Input {
-        let seconds = |time: SystemTime| {
-            time.duration_since(SystemTime::UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default()
-        };
-        Input {
-            location: self.location.to_string(),
-            files: self.files.len() as u64,
-            bytes: self.files.iter().map(|f| f.file.size).sum(),
-            modified: self.files.iter().map(|f| seconds(f.file.modified)).max().unwrap_or(0),
-            opening: self.opening.as_secs_f64(),
-            state: None, // It may take reading all of them: whoever wants it asks.
-        }
-    }
-
-    fn state(&self) -> BoxFuture<'_, Result<Vec<InputState>>> {
-        let (files, run) = (Arc::clone(&self.files), self.commit.as_deref());
-        match self.config.inputs {
-            Inputs::State => Box::pin(ready(Ok(by_stamp(&files, run)))),
-            Inputs::Content => Box::pin(blocking(move || by_content(&files))),
-        }
-    }
-
-    fn describe(&self) -> String {
-        let files = self.files.len();
-        let word = if files == 1 { "file" } else { "files" };
-        let mut text = format!("{}, {files} {word}", self.kind.word());
-        if !self.partitions.is_empty() {
-            let by: Vec<&str> = self.partitions.iter().map(|f| f.name().as_str()).collect();
-            text += &format!(" by {}", by.join(", "));
-        }
-        format!("{text}, {}", self.location)
-    }
-
-    fn rows(&self) -> Option<u64> {
-        self.files.iter().map(|f| f.rows).sum()
-    }
-}
-
 #[async_trait]
-impl TableProvider for FileSource {
+impl TableProvider for FileTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -639,8 +393,8 @@ impl TableProvider for FileSource {
 }
 
 /// Where partitions begin in the files that they do not read from their first row.
-fn first_rows(groups: &[Vec<Slice>]) -> FirstRow {
-    let later = |slice: &Slice| Some((slice.ordinal, slice.rows.as_ref()?.start));
+fn first_rows(groups: &[Vec<RowSlice>]) -> FirstRow {
+    let later = |slice: &RowSlice| Some((slice.ordinal, slice.rows.as_ref()?.start));
     let groups = groups.iter().map(|group| group.iter().filter_map(later).collect());
     let groups: Vec<BTreeMap<u32, u64>> = groups.collect();
     Arc::new(move |partition, file| {
@@ -650,17 +404,17 @@ fn first_rows(groups: &[Vec<Slice>]) -> FirstRow {
 
 /// How the files of a scan are read.
 enum Arranged {
-    InOrder(Ranges),
+    InOrder(EntityRanges),
     ByPeriod(Periods),
-    AsTheyCome(Vec<Vec<Slice>>),
+    AsTheyCome(Vec<Vec<RowSlice>>),
 }
 
 /// Cuts the files into at most `parts` runs of about equal bytes, in order.
-fn split(kept: &[u32], files: &[Arc<FileInfo>], parts: usize) -> Vec<Vec<Slice>> {
+fn split(kept: &[u32], files: &[Arc<FileInfo>], parts: usize) -> Vec<Vec<RowSlice>> {
     let bytes = |o: &u32| files[*o as usize].file.size.max(1);
     let total: u64 = kept.iter().map(bytes).sum();
     let share = total.div_ceil(parts.max(1) as u64).max(1);
-    let mut groups: Vec<Vec<Slice>> = Vec::new();
+    let mut groups: Vec<Vec<RowSlice>> = Vec::new();
     let mut before = 0;
     for ordinal in kept {
         let slot = (before / share) as usize;
@@ -669,75 +423,8 @@ fn split(kept: &[u32], files: &[Arc<FileInfo>], parts: usize) -> Vec<Vec<Slice>>
             groups.push(Vec::new());
         }
         if let Some(group) = groups.last_mut() {
-            group.push(Slice { ordinal: *ordinal, rows: None });
+            group.push(RowSlice { ordinal: *ordinal, rows: None });
         }
     }
     groups
-}
-
-fn partition_fields(files: &[Arc<FileInfo>], keys: &Keys) -> Result<Vec<FieldRef>> {
-    let names = |file: &FileRef| file.partitions.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>();
-    let Some(first) = files.first() else { return Ok(Vec::new()) };
-    let expected = names(&first.file);
-    for info in files {
-        if names(&info.file) != expected {
-            return Err(Error::data(format!(
-                "{} is partitioned by [{}], {} by [{}]",
-                file_name(&first.file.path),
-                expected.join(", "),
-                file_name(&info.file.path),
-                names(&info.file).join(", ")
-            ))
-            .hint("name the files of one layout with a glob"));
-        }
-    }
-    Ok(expected
-        .iter()
-        .enumerate()
-        .map(|(i, name)| {
-            let values = files.iter().map(move |f| f.file.partitions[i].1.as_deref());
-            let ty = partition_type(name, keys, values);
-            Arc::new(Field::new(name, ty, true))
-        })
-        .collect())
-}
-
-fn partition_values(file: &FileRef, fields: &[FieldRef]) -> Result<Vec<ScalarValue>> {
-    file.partitions
-        .iter()
-        .zip(fields)
-        .map(|((key, value), field)| {
-            let text = ScalarValue::Utf8View(value.clone());
-            text.cast_to(field.data_type()).map_err(|_| {
-                Error::data(format!(
-                    "the directory {key}={} of {} is no {}",
-                    value.as_deref().unwrap_or("NULL"),
-                    file_name(&file.path),
-                    field.data_type()
-                ))
-                .in_file(file_name(&file.path))
-            })
-        })
-        .collect()
-}
-
-/// File columns that are no partitions, then partitions; keys are never NULL after cleaning.
-fn source_schema(
-    files: &[Arc<FileInfo>],
-    partitions: &[FieldRef],
-    keys: &Keys,
-) -> Result<SchemaRef> {
-    let names: Vec<String> = files.iter().map(|f| file_name(&f.file.path)).collect();
-    let merged =
-        merge(names.iter().map(String::as_str).zip(files.iter().map(|f| &f.schema)), keys)?;
-    let mut fields: Vec<FieldRef> = merged.fields().iter().cloned().collect();
-    fields.retain(|f| !partitions.iter().any(|p| p.name() == f.name()));
-    fields.extend(partitions.iter().cloned());
-    let keyed = [&keys.entity, &keys.time].map(|key| fields.iter().position(|f| f.name() == key));
-    if let [Some(entity), Some(time)] = keyed {
-        for key in [entity, time] {
-            fields[key] = Arc::new(fields[key].as_ref().clone().with_nullable(false));
-        }
-    }
-    Ok(Arc::new(Schema::new(fields)))
 }

@@ -16,11 +16,11 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::ScalarValue;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
-use super::files::SMALL;
-use super::footer::{FileInfo, readers};
-use super::pages;
+use super::footer::{FileInfo, SortProof, readers};
+use super::page_reader as pages;
+use super::parquet_local::SMALL;
 use super::schema::Keys;
-use super::splits::fill;
+use super::split_points::fill;
 use crate::store::FileRef;
 
 /// Rows that the look takes at a time: few enough to stay near the processor.
@@ -28,45 +28,38 @@ const LOOK: usize = 16_384;
 
 /// Rows of one file that a partition reads; None is all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Slice {
+pub(crate) struct RowSlice {
     /// The file.
-    pub(super) ordinal: u32,
+    pub(crate) ordinal: u32,
     /// Its rows.
-    pub(super) rows: Option<Range<u64>>,
+    pub(crate) rows: Option<Range<u64>>,
 }
 
 /// Files cut into ranges of entities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ranges {
+pub(crate) struct EntityRanges {
     /// What each partition reads, in order.
-    pub(super) partitions: Vec<Vec<Slice>>,
+    pub(crate) partitions: Vec<Vec<RowSlice>>,
     /// The first entity of each partition but the first.
-    pub(super) splits: Vec<String>,
-}
-
-/// Where the entities of a sorted file begin: row and entity.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Proof {
-    starts: Vec<(u64, String)>,
-    rows: u64,
+    pub(crate) splits: Vec<String>,
 }
 
 /// A file of the source with what is known of its keys.
 #[derive(Clone, Debug)]
-pub(super) struct Candidate {
+pub(crate) struct Candidate {
     /// Its place in the order of the source.
-    pub(super) ordinal: u32,
+    pub(crate) ordinal: u32,
     /// The file.
-    pub(super) info: Arc<FileInfo>,
+    pub(crate) info: Arc<FileInfo>,
     /// The entity of all its rows, if a directory names it.
-    pub(super) entity: Option<String>,
+    pub(crate) entity: Option<String>,
     /// The time of all its rows, if a directory names it.
-    pub(super) time: Option<ScalarValue>,
+    pub(crate) time: Option<ScalarValue>,
 }
 
 impl Candidate {
     /// The least and the greatest entity.
-    pub(super) fn entities(&self) -> Option<(String, String)> {
+    pub(crate) fn entities(&self) -> Option<(String, String)> {
         if let Some(entity) = &self.entity {
             return Some((entity.clone(), entity.clone()));
         }
@@ -75,7 +68,7 @@ impl Candidate {
     }
 
     /// The first and the last time.
-    pub(super) fn times(&self) -> Option<(ScalarValue, ScalarValue)> {
+    pub(crate) fn times(&self) -> Option<(ScalarValue, ScalarValue)> {
         match &self.time {
             Some(time) => Some((time.clone(), time.clone())),
             None => self.info.times.clone(),
@@ -94,12 +87,12 @@ fn text(value: &ScalarValue) -> Option<String> {
 
 /// Cuts files into at least `parts` ranges of entities; None unless every file proves its order.
 /// It reads the keys of all rows, on `threads` threads.
-pub(super) fn ranges(
+pub(crate) fn ranges(
     mut files: Vec<Candidate>,
     keys: &Keys,
     parts: usize,
     threads: usize,
-) -> Option<Ranges> {
+) -> Option<EntityRanges> {
     let known: Option<Vec<_>> = files.iter().map(Candidate::entities).collect();
     let mut known: Vec<_> = known?.into_iter().zip(files.drain(..)).collect();
     known.sort_by(|((a, _), f), ((b, _), g)| (a, f.ordinal).cmp(&(b, g.ordinal)));
@@ -108,7 +101,7 @@ pub(super) fn ranges(
     }
     let chain: Vec<Candidate> = known.into_iter().map(|(_, file)| file).collect();
     prove(&chain, keys, threads);
-    let proofs: Option<Vec<&Proof>> =
+    let proofs: Option<Vec<&SortProof>> =
         chain.iter().map(|file| file.info.proof.get().and_then(Option::as_ref)).collect();
     Some(cut(&chain, &proofs?, parts))
 }
@@ -149,16 +142,16 @@ fn prove(files: &[Candidate], keys: &Keys, threads: usize) {
 }
 
 /// The proof of a file with one row, whose footer says all of it.
-fn one_row(file: &Candidate) -> Option<Proof> {
+fn one_row(file: &Candidate) -> Option<SortProof> {
     let (entity, _) = file.entities()?;
     file.times()?;
-    (file.info.rows == Some(1)).then(|| Proof { starts: vec![(0, entity)], rows: 1 })
+    (file.info.rows == Some(1)).then(|| SortProof { starts: vec![(0, entity)], rows: 1 })
 }
 
 type Look<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Reads the keys of a file; None if a row is out of order or lacks a key.
-fn look(file: &FileRef, entity: Option<&str>, keys: &Keys) -> Look<Option<Proof>> {
+fn look(file: &FileRef, entity: Option<&str>, keys: &Keys) -> Look<Option<SortProof>> {
     let file = file.open(SMALL)?;
     let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
     let names: Vec<&str> = match entity {
@@ -169,7 +162,7 @@ fn look(file: &FileRef, entity: Option<&str>, keys: &Keys) -> Look<Option<Proof>
     let groups = 0..meta.metadata().num_row_groups();
     let wanted = Schema::new(vec![Field::new(&keys.entity, DataType::Utf8View, true)]);
     let reader = pages::read(file, &meta, &Arc::new(wanted), mask, groups, LOOK, None)?;
-    let mut proof = Proof { starts: Vec::new(), rows: 0 };
+    let mut proof = SortProof { starts: Vec::new(), rows: 0 };
     let mut last: Option<[ArrayRef; 2]> = None;
     for batch in reader {
         let batch = batch?;
@@ -204,7 +197,7 @@ fn look(file: &FileRef, entity: Option<&str>, keys: &Keys) -> Look<Option<Proof>
     Ok(Some(proof))
 }
 
-impl Proof {
+impl SortProof {
     /// Notes the rows where another entity begins; `same` speaks of rows from `offset` on.
     fn start(&mut self, entities: &ArrayRef, same: &BooleanBuffer, offset: usize) {
         let entities = entities.as_string_view();
@@ -230,10 +223,10 @@ fn steps(a: &[ArrayRef; 2], b: &[ArrayRef; 2]) -> Result<Option<BooleanBuffer>, 
 }
 
 /// Cuts a chain of files where entities begin, into ranges of about equal rows.
-fn cut(chain: &[Candidate], proofs: &[&Proof], parts: usize) -> Ranges {
+fn cut(chain: &[Candidate], proofs: &[&SortProof], parts: usize) -> EntityRanges {
     let total: u64 = proofs.iter().map(|p| p.rows).sum();
     let share = total.div_ceil(parts.max(1) as u64).max(1);
-    let mut ranges = Ranges { partitions: vec![Vec::new()], splits: Vec::new() };
+    let mut ranges = EntityRanges { partitions: vec![Vec::new()], splits: Vec::new() };
     let mut before: Option<&str> = None;
     let (mut passed, mut taken) = (0, 0);
     for (file, proof) in chain.iter().zip(proofs) {
@@ -257,14 +250,14 @@ fn cut(chain: &[Candidate], proofs: &[&Proof], parts: usize) -> Ranges {
     ranges
 }
 
-impl Ranges {
+impl EntityRanges {
     fn take(&mut self, ordinal: u32, rows: Range<u64>, all: u64) {
         if rows.is_empty() {
             return;
         }
         let rows = Some(rows).filter(|rows| *rows != (0..all));
         if let Some(partition) = self.partitions.last_mut() {
-            partition.push(Slice { ordinal, rows });
+            partition.push(RowSlice { ordinal, rows });
         }
     }
 }
@@ -276,7 +269,7 @@ mod tests {
 
     /// A file with these (entity, rows) in order.
     fn file(ordinal: u32, entities: &[(&str, u64)]) -> Candidate {
-        let mut proof = Proof { starts: Vec::new(), rows: 0 };
+        let mut proof = SortProof { starts: Vec::new(), rows: 0 };
         for (entity, rows) in entities {
             proof.starts.push((proof.rows, entity.to_string()));
             proof.rows += rows;
@@ -295,7 +288,7 @@ mod tests {
             rows: Some(proof.rows),
             entities: Some((text(entities[0].0), text(entities[entities.len() - 1].0))),
             times: None,
-            proof: std::sync::OnceLock::from(Some(proof)),
+            proof: Arc::new(std::sync::OnceLock::from(Some(proof))),
         };
         Candidate { ordinal, info: Arc::new(info), entity: None, time: None }
     }
@@ -304,8 +297,8 @@ mod tests {
         Keys { entity: "symbol".into(), time: "ts".into() }
     }
 
-    fn whole(ordinal: u32) -> Slice {
-        Slice { ordinal, rows: None }
+    fn whole(ordinal: u32) -> RowSlice {
+        RowSlice { ordinal, rows: None }
     }
 
     #[test]
@@ -337,7 +330,7 @@ mod tests {
         let files = vec![file(1, &[("C", 10), ("D", 10)]), file(0, &[("A", 10), ("B", 10)])];
         let found = ranges(files, &keys(), 4, 2).unwrap();
         assert_eq!(found.splits, ["B", "C", "D"]);
-        let part = |ordinal, rows: Range<u64>| vec![Slice { ordinal, rows: Some(rows) }];
+        let part = |ordinal, rows: Range<u64>| vec![RowSlice { ordinal, rows: Some(rows) }];
         let expected = [part(0, 0..10), part(0, 10..20), part(1, 0..10), part(1, 10..20)];
         assert_eq!(found.partitions, expected);
     }
@@ -366,8 +359,8 @@ mod tests {
         ];
         let found = ranges(files, &keys(), 2, 1).unwrap();
         assert_eq!(found.splits, ["C"]);
-        let tail = Slice { ordinal: 1, rows: Some(0..5) };
-        let rest = Slice { ordinal: 1, rows: Some(5..15) };
+        let tail = RowSlice { ordinal: 1, rows: Some(0..5) };
+        let rest = RowSlice { ordinal: 1, rows: Some(5..15) };
         assert_eq!(found.partitions, [vec![whole(0), tail], vec![rest]]);
     }
 }

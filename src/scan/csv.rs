@@ -18,15 +18,15 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use futures::{Stream, stream};
 use tokio::sync::mpsc;
 
+use super::file_slice::FileSlice;
 use super::footer::{CSV_NULL, corrupt, unreadable};
-use super::part::Part;
 use crate::error::Result;
 
 /// The files that one partition of a scan reads, one after the other.
 #[derive(Debug)]
-pub(super) struct CsvPartition {
+pub(crate) struct CsvPartition {
     /// The files, in order.
-    pub files: Vec<Part>,
+    pub files: Vec<FileSlice>,
     /// The columns to read; the last is the ordinal.
     pub schema: SchemaRef,
 }
@@ -89,7 +89,7 @@ fn waiting(
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// The batches of one file in the columns of `schema`.
-fn read(file: &Part, schema: &SchemaRef, rows: usize) -> Result<Batches> {
+fn read(file: &FileSlice, schema: &SchemaRef, rows: usize) -> Result<Batches> {
     let path = file.info.file.path.clone();
     let own = &file.info.schema;
     // The file's columns with the types that the source gives them, so that text is parsed once.

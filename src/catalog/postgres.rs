@@ -4,9 +4,6 @@
 //! over a few connections that all see the moment at which the source was opened. Columns, symbols
 //! and times that nobody wants are not sent.
 
-mod filter;
-mod read;
-
 use std::fmt;
 use std::future::ready;
 use std::sync::Arc;
@@ -22,16 +19,16 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::future::BoxFuture;
 use tokio_postgres::types::Type;
 
-use super::schema::{Keys, canonical};
-use super::{InputState, ORDINAL, Source, keys_exist, only};
+use super::{InputState, Source, keys_exist, only};
 use crate::config::{Duplicates, Inputs, SourceConfig};
 use crate::error::{Error, Result};
 use crate::exec::{CleanExec, CleaningStats, DedupExec, NameFile};
+use crate::scan::postgres::{self, Described, Reader, Snapshot};
+use crate::scan::{Keys, ORDINAL, canonical};
 use crate::store::{Fault, Input, PgLocation, Retry, quoted};
-use read::{Reader, Snapshot};
 
 /// A table or a query of a server.
-pub struct Table {
+pub struct PostgresTable {
     name: String,
     config: SourceConfig,
     keys: Keys,
@@ -62,19 +59,13 @@ struct Ranges {
     splits: Vec<String>,
 }
 
-impl fmt::Debug for Table {
+impl fmt::Debug for PostgresTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("PostgresTable").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-/// One column as the server describes it.
-struct Described {
-    name: String,
-    ty: Type,
-}
-
-impl Table {
+impl PostgresTable {
     /// Asks a server what a table looks like, and for its symbols.
     ///
     /// # Errors
@@ -163,7 +154,7 @@ impl Table {
 
     /// What the server does of the filters.
     fn conditions(&self, filters: &[Expr]) -> Vec<String> {
-        let text = |filter| filter::sql(filter, &self.keys);
+        let text = |filter| postgres::sql(filter, &self.keys);
         filters.iter().filter_map(text).collect()
     }
 }
@@ -260,7 +251,7 @@ fn element(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-impl Source for Table {
+impl Source for PostgresTable {
     fn config(&self) -> &SourceConfig {
         &self.config
     }
@@ -285,7 +276,7 @@ impl Source for Table {
 }
 
 #[async_trait]
-impl TableProvider for Table {
+impl TableProvider for PostgresTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -298,7 +289,7 @@ impl TableProvider for Table {
         &self,
         filters: &[&Expr],
     ) -> PlanResult<Vec<TableProviderFilterPushDown>> {
-        let decide = |filter: &&Expr| match filter::sql(filter, &self.keys) {
+        let decide = |filter: &&Expr| match postgres::sql(filter, &self.keys) {
             Some(_) => TableProviderFilterPushDown::Exact,
             None => TableProviderFilterPushDown::Unsupported,
         };

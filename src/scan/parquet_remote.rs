@@ -27,10 +27,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::files::SMALL;
+use super::file_slice::FileSlice;
 use super::footer::unreadable;
-use super::pages;
-use super::part::Part;
+use super::page_reader as pages;
+use super::parquet_local::SMALL;
 use super::prune::{FileStatistics, comparable};
 use crate::error::{Error, Result};
 use crate::store::{Object, Opened};
@@ -44,29 +44,29 @@ const AHEAD_GROUPS: usize = 2;
 
 /// A filter on the key columns, by which row groups are left out.
 #[derive(Debug)]
-pub(super) struct Prune {
+pub(crate) struct Prune {
     /// The filter, on the columns of `schema`.
-    pub(super) filter: Arc<dyn PhysicalExpr>,
+    pub(crate) filter: Arc<dyn PhysicalExpr>,
     /// The columns of the source.
-    pub(super) schema: SchemaRef,
+    pub(crate) schema: SchemaRef,
     /// The key columns that files have; what directories say is not in their footers.
-    pub(super) keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
 }
 
 /// The files that one partition of a scan reads, one after the other.
 #[derive(Debug)]
-pub(super) struct RemoteFiles {
+pub(crate) struct RemoteFiles {
     /// The files, in order.
-    pub(super) parts: Arc<[Part]>,
+    pub(crate) parts: Arc<[FileSlice]>,
     /// The columns to read; the last is the ordinal.
-    pub(super) schema: SchemaRef,
+    pub(crate) schema: SchemaRef,
     /// Which row groups are wanted.
-    pub(super) prune: Option<Arc<Prune>>,
+    pub(crate) prune: Option<Arc<Prune>>,
 }
 
 /// What all files of a partition have in common.
 struct Reading {
-    parts: Arc<[Part]>,
+    parts: Arc<[FileSlice]>,
     schema: SchemaRef,
     prune: Option<Arc<Prune>>,
     rows: usize,
@@ -186,7 +186,7 @@ impl Reading {
 }
 
 impl Unit {
-    fn part(&self) -> &Part {
+    fn part(&self) -> &FileSlice {
         &self.reading.parts[self.part]
     }
 
@@ -269,7 +269,7 @@ impl Prune {
     }
 }
 
-fn object(part: &Part) -> Result<&Object> {
+fn object(part: &FileSlice) -> Result<&Object> {
     let none = || Error::internal("a local file among those of a server");
     part.info.file.object.as_ref().ok_or_else(none)
 }

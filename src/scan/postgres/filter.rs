@@ -3,12 +3,12 @@
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
-use crate::catalog::schema::Keys;
+use crate::scan::schema::Keys;
 use crate::store::quoted;
 
 /// A condition on the keys in the server's SQL; None if it speaks of anything else. A filter on another
 /// column must see the row that won among duplicates.
-pub(super) fn sql(filter: &Expr, keys: &Keys) -> Option<String> {
+pub(crate) fn sql(filter: &Expr, keys: &Keys) -> Option<String> {
     Some(match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
             format!("({} AND {})", sql(left, keys)?, sql(right, keys)?)

@@ -21,7 +21,7 @@ pub fn splits(counts: &BTreeMap<String, u64>, parts: usize) -> Vec<String> {
 }
 
 /// Adds splits behind the last entity until there are `parts` ranges.
-pub(super) fn fill(splits: &mut Vec<String>, last: &str, parts: usize) {
+pub(crate) fn fill(splits: &mut Vec<String>, last: &str, parts: usize) {
     let mut beyond = last.to_string();
     while splits.len() + 1 < parts {
         beyond.push(char::MAX);

@@ -12,14 +12,13 @@ use datafusion::common::ScalarValue;
 use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
-use super::order::Proof;
 use super::schema::Keys;
 use crate::error::{Error, Result, behind};
 use crate::store::{FileKind, FileRef, Opened, file_name};
 
 /// A file with what it says about itself.
 #[derive(Clone, Debug)]
-pub(super) struct FileInfo {
+pub(crate) struct FileInfo {
     /// The file.
     pub file: FileRef,
     /// Its own columns, without hive partitions.
@@ -31,11 +30,20 @@ pub(super) struct FileInfo {
     /// Least and greatest time, where the file proves it.
     pub times: Option<(ScalarValue, ScalarValue)>,
     /// What a look at all its keys showed, once somebody looked; None is out of order.
-    pub(super) proof: OnceLock<Option<Proof>>,
+    pub(crate) proof: Arc<OnceLock<Option<SortProof>>>,
+}
+
+/// Where the entities of a sorted file begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SortProof {
+    /// Row and entity.
+    pub(super) starts: Vec<(u64, String)>,
+    /// Rows of the file.
+    pub(super) rows: u64,
 }
 
 /// Text that stands for NULL in CSV files.
-pub(super) const CSV_NULL: &str = r"^(|NA|N/A|n/a|null|NULL|None|NaT|#N/A)$";
+pub(crate) const CSV_NULL: &str = r"^(|NA|N/A|n/a|null|NULL|None|NaT|#N/A)$";
 
 /// Bytes of a file up to which it is read as a whole for its footer.
 const AT_ONCE: u64 = 64 << 10;
@@ -51,7 +59,7 @@ const CSV_HEAD: usize = 10_000;
 ///
 /// # Errors
 /// A file that cannot be read or is corrupt; it is named.
-pub(super) fn read_all(
+pub(crate) fn read_all(
     files: Vec<FileRef>,
     kind: FileKind,
     keys: &Keys,
@@ -98,7 +106,7 @@ fn read(
 }
 
 /// The error for a file that cannot be decoded.
-pub(super) fn corrupt(path: &Path, why: impl std::fmt::Display) -> Error {
+pub(crate) fn corrupt(path: &Path, why: impl std::fmt::Display) -> Error {
     let why = why.to_string();
     let why = why.lines().next().unwrap_or_default();
     let why = ["Parquet argument error: ", "Parquet error: ", "External: ", "EOF: "]
@@ -110,12 +118,12 @@ pub(super) fn corrupt(path: &Path, why: impl std::fmt::Display) -> Error {
 }
 
 /// The error for a file that cannot be read or decoded.
-pub(super) fn unreadable(path: &Path, error: &(dyn std::error::Error + 'static)) -> Error {
+pub(crate) fn unreadable(path: &Path, error: &(dyn std::error::Error + 'static)) -> Error {
     behind(error).cloned().unwrap_or_else(|| corrupt(path, error))
 }
 
 /// Threads that look into files: those that wait for a server cost nothing.
-pub(super) fn readers<'a>(files: impl IntoIterator<Item = &'a FileRef>, threads: usize) -> usize {
+pub(crate) fn readers<'a>(files: impl IntoIterator<Item = &'a FileRef>, threads: usize) -> usize {
     let remote = files.into_iter().any(|file| file.object.is_some());
     if remote { threads.max(WAITING) } else { threads.max(1) }
 }
@@ -150,7 +158,7 @@ fn parquet(file: &FileRef, keys: &Keys) -> Result<FileInfo> {
         times: range(&keys.time),
         schema: Arc::new(Schema::new(meta.schema().fields().clone())),
         file: file.clone(),
-        proof: OnceLock::new(),
+        proof: Arc::default(),
     })
 }
 
@@ -187,7 +195,7 @@ fn csv(file: &FileRef) -> Result<FileInfo> {
         rows: None,
         entities: None,
         times: None,
-        proof: OnceLock::new(),
+        proof: Arc::default(),
     })
 }
 

@@ -9,23 +9,23 @@ use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::common::ScalarValue;
 
 use super::footer::{FileInfo, unreadable};
-use super::order::Slice;
+use super::sortedness::RowSlice;
 use crate::error::{Error, Result};
 
 /// A file with what a partition reads of it, and its hive values by column name.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(crate) struct FileSlice {
     /// The file.
-    pub(super) info: Arc<FileInfo>,
+    pub(crate) info: Arc<FileInfo>,
     /// Its place in the order of the source, and the rows.
-    pub(super) slice: Slice,
+    pub(crate) slice: RowSlice,
     /// Hive partition values by column name.
-    pub(super) values: Vec<(String, ScalarValue)>,
+    pub(crate) values: Vec<(String, ScalarValue)>,
 }
 
-impl Part {
+impl FileSlice {
     /// The rows of a batch in the columns of `schema`, the last of which is the file's ordinal.
-    pub(super) fn adapt(&self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    pub(crate) fn adapt(&self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         let last = schema.fields().len() - 1;
         let columns = schema.fields().iter().enumerate().map(|(i, field)| {
             if i == last {
@@ -51,7 +51,7 @@ impl Part {
     }
 
     /// The error for a file that cannot be decoded.
-    pub(super) fn broken(&self, why: impl std::error::Error + 'static) -> Error {
+    pub(crate) fn broken(&self, why: impl std::error::Error + 'static) -> Error {
         unreadable(&self.info.file.path, &why)
     }
 }

@@ -40,7 +40,7 @@ pub struct Keys {
 ///
 /// # Errors
 /// A column whose types cannot be reconciled, or a measure that is no number.
-pub(super) fn merge<'a>(
+pub(crate) fn merge<'a>(
     files: impl IntoIterator<Item = (&'a str, &'a SchemaRef)>,
     keys: &Keys,
 ) -> Result<SchemaRef> {
@@ -86,7 +86,7 @@ pub(super) fn merge<'a>(
 }
 
 /// The type that a column of a source has, given the type in a file.
-pub(super) fn canonical(name: &str, ty: &DataType, keys: &Keys, file: &str) -> Result<DataType> {
+pub(crate) fn canonical(name: &str, ty: &DataType, keys: &Keys, file: &str) -> Result<DataType> {
     let ty = match ty {
         DataType::Dictionary(_, value) => value.as_ref(),
         other => other,
@@ -149,7 +149,7 @@ fn finer(a: TimeUnit, b: TimeUnit) -> TimeUnit {
 }
 
 /// The type of a hive partition column, from all its values.
-pub(super) fn partition_type<'a>(
+pub(crate) fn partition_type<'a>(
     name: &str,
     keys: &Keys,
     values: impl Iterator<Item = Option<&'a str>> + Clone,

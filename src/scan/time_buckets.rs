@@ -14,24 +14,24 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::files::SMALL;
-use super::order::{Candidate, Slice};
-use super::pages;
+use super::page_reader as pages;
+use super::parquet_local::SMALL;
 use super::schema::Keys;
-use super::splits::splits;
+use super::sortedness::{Candidate, RowSlice};
+use super::split_points::splits;
 
 /// Files that are looked into for the entities of a source.
 const LOOKED_INTO: usize = 8;
 
 /// Files put together into periods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Periods {
+pub(crate) struct Periods {
     /// What each reader reads.
-    pub(super) readers: Vec<Vec<Slice>>,
+    pub(crate) readers: Vec<Vec<RowSlice>>,
     /// The readers of each period.
-    pub(super) periods: Vec<Range<usize>>,
+    pub(crate) periods: Vec<Range<usize>>,
     /// The first entity of each range of entities but the first.
-    pub(super) splits: Vec<String>,
+    pub(crate) splits: Vec<String>,
 }
 
 /// Rows that a look takes of a file.
@@ -43,7 +43,7 @@ const TOGETHER: u64 = 16;
 /// Puts files into periods of about `rows` rows, more where there are many entities, but no more than
 /// `most`, read by `readers` side by side and sorted in `parts` ranges of entities; None if the times of
 /// the files are not known, or overlap so far that a period would be much larger.
-pub(super) fn periods(
+pub(crate) fn periods(
     files: Vec<Candidate>,
     keys: &Keys,
     parts: usize,
@@ -78,7 +78,7 @@ pub(super) fn periods(
 impl Periods {
     fn close(&mut self, period: &mut Vec<Candidate>, readers: usize) {
         let first = self.readers.len();
-        let slice = |file: &Candidate| Slice { ordinal: file.ordinal, rows: None };
+        let slice = |file: &Candidate| RowSlice { ordinal: file.ordinal, rows: None };
         let share = period.len().div_ceil(readers).max(1);
         self.readers.extend(period.chunks(share).map(|files| files.iter().map(slice).collect()));
         self.readers.resize(first + readers, Vec::new());

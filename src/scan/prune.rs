@@ -11,11 +11,11 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 
 /// Least and greatest values of one column, file by file; None where a file proves nothing.
-pub(super) type Ranges = Vec<Option<(ScalarValue, ScalarValue)>>;
+pub(crate) type ColumnRanges = Vec<Option<(ScalarValue, ScalarValue)>>;
 
 /// Whether least and greatest values of one type are that in another, too: of numbers as text they are
 /// not.
-pub(super) fn comparable(own: &DataType, other: &DataType) -> bool {
+pub(crate) fn comparable(own: &DataType, other: &DataType) -> bool {
     let text = |ty: &DataType| match ty {
         DataType::Dictionary(_, values) => values.is_string(),
         ty => ty.is_string(),
@@ -24,16 +24,16 @@ pub(super) fn comparable(own: &DataType, other: &DataType) -> bool {
 }
 
 /// What the files prove of the columns that filters may prune by.
-pub(super) struct FileStatistics {
+pub(crate) struct FileStatistics {
     /// Column name and its ranges, one per file.
-    pub columns: Vec<(String, Ranges)>,
+    pub columns: Vec<(String, ColumnRanges)>,
     /// How many files there are.
     pub files: usize,
 }
 
 impl FileStatistics {
     /// For each file, whether it can hold rows that satisfy `filter`. Without proof it can.
-    pub(super) fn keep(&self, filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Vec<bool> {
+    pub(crate) fn keep(&self, filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Vec<bool> {
         PruningPredicateBuilder::new()
             .with_file_schema(Arc::clone(schema))
             .try_build(Arc::clone(filter))

@@ -21,22 +21,22 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
-use super::pages;
-use super::part::Part;
+use super::file_slice::FileSlice;
+use super::page_reader as pages;
 use crate::error::Result;
 use crate::store::Opened;
 
 /// Files up to this size are read whole, and files of this size on average by this reader also if
 /// there is a filter.
-pub(super) const SMALL: u64 = 1 << 20;
+pub(crate) const SMALL: u64 = 1 << 20;
 
 /// The files that one partition of a scan reads, one after the other.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(crate) struct Files {
     /// The files, in order.
-    pub(super) parts: Arc<[Part]>,
+    pub(crate) parts: Arc<[FileSlice]>,
     /// The columns to read; the last is the ordinal.
-    pub(super) schema: SchemaRef,
+    pub(crate) schema: SchemaRef,
 }
 
 impl PartitionStream for Files {
@@ -64,7 +64,7 @@ impl PartitionStream for Files {
 /// Batches of about `rows` rows, of as many files as that takes.
 struct Batches {
     schema: SchemaRef,
-    parts: Arc<[Part]>,
+    parts: Arc<[FileSlice]>,
     next: usize,
     rows: usize,
     /// The file that is being read: its place among the parts, and its reader.
@@ -130,7 +130,7 @@ impl Batches {
         Ok(true)
     }
 
-    fn reader(&self, part: &Part) -> Result<ParquetRecordBatchReader> {
+    fn reader(&self, part: &FileSlice) -> Result<ParquetRecordBatchReader> {
         let file = Opened::local(&part.info.file.path, SMALL).map_err(|e| part.broken(e))?;
         let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
             .map_err(|error| part.broken(error))?;

@@ -21,13 +21,20 @@ use tokio::sync::Mutex;
 use tokio_postgres::binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream};
 use tokio_postgres::types::{FromSql, Type};
 
-use super::Described;
-use crate::catalog::schema::Keys;
 use crate::error::{Error, Result};
+use crate::scan::schema::Keys;
 use crate::store::{Fault, PgLocation, connection, quoted};
 
+/// One column as the server describes it.
+pub(crate) struct Described {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its type.
+    pub(crate) ty: Type,
+}
+
 /// A moment of a database that several connections look at.
-pub(super) struct Snapshot {
+pub(crate) struct Snapshot {
     pool: Pool,
     location: PgLocation,
     /// The name that the server gave it, while this connection holds it.
@@ -46,7 +53,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 impl Snapshot {
     /// Now.
-    pub(super) async fn take(pool: &Pool, location: &PgLocation) -> Result<Self, Fault> {
+    pub(crate) async fn take(pool: &Pool, location: &PgLocation) -> Result<Self, Fault> {
         let holder = connection(pool, location).await?;
         let fault = |error| location.fault("taking a snapshot", &error);
         holder.batch_execute(BEGIN).await.map_err(fault)?;
@@ -56,7 +63,7 @@ impl Snapshot {
     }
 
     /// The columns of what stands behind FROM.
-    pub(super) async fn describe(&self, relation: &str) -> Result<Vec<Described>, Fault> {
+    pub(crate) async fn describe(&self, relation: &str) -> Result<Vec<Described>, Fault> {
         let holder = self.holder.lock().await;
         let sql = format!("SELECT * FROM {relation} LIMIT 0");
         let statement = holder.prepare(&sql).await;
@@ -70,7 +77,7 @@ impl Snapshot {
     }
 
     /// The one row that a source's `revision` gives, as text.
-    pub(super) async fn revision(&self, query: &str) -> Result<String, Fault> {
+    pub(crate) async fn revision(&self, query: &str) -> Result<String, Fault> {
         let holder = self.holder.lock().await;
         // Its last line may end with a comment.
         let query = query.trim().trim_end_matches(';');
@@ -89,7 +96,7 @@ impl Snapshot {
     }
 
     /// The symbols, sorted byte by byte, and the type of their column.
-    pub(super) async fn symbols(
+    pub(crate) async fn symbols(
         &self,
         relation: &str,
         keys: &Keys,
@@ -140,7 +147,7 @@ impl Snapshot {
     }
 
     /// What orders rows of one key: nothing where the server lets none be twice, else their place.
-    pub(super) async fn tie(&self, relation: &str, keys: &Keys) -> Result<&'static str, Fault> {
+    pub(crate) async fn tie(&self, relation: &str, keys: &Keys) -> Result<&'static str, Fault> {
         if relation.starts_with('(') {
             return Ok("");
         }
@@ -173,14 +180,14 @@ impl Snapshot {
 
 /// One partition of a scan.
 #[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) statement: String,
+pub(crate) struct Reader {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) statement: String,
     /// The types that the server gives.
-    pub(super) types: Vec<Type>,
+    pub(crate) types: Vec<Type>,
     /// The columns, and the ordinal behind them.
-    pub(super) schema: SchemaRef,
-    pub(super) ordinal: u32,
+    pub(crate) schema: SchemaRef,
+    pub(crate) ordinal: u32,
 }
 
 impl PartitionStream for Reader {

@@ -26,7 +26,7 @@ use crate::store::Opened;
 
 /// Reads some columns of some row groups, at most `rows` at a time; text in the form that `schema` has it in.
 /// The selection counts the rows of these groups.
-pub(super) fn read(
+pub(crate) fn read(
     file: Opened,
     meta: &ArrowReaderMetadata,
     schema: &SchemaRef,
@@ -50,7 +50,7 @@ pub(super) fn read(
 }
 
 /// The columns of these names, with all that lies in them; a dot is a part of a name.
-pub(super) fn columns<'a>(
+pub(crate) fn columns<'a>(
     schema: &SchemaDescriptor,
     names: impl IntoIterator<Item = &'a str>,
 ) -> ProjectionMask {

@@ -1,0 +1,340 @@
+//! The table provider of a source: partitioned parquet or CSV, cleaned, one row per key.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::ready;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::physical_expr::PhysicalExpr;
+use futures::future::BoxFuture;
+
+use super::footer_cache::FooterCache;
+use super::state::{by_content, by_stamp};
+use super::{InputState, Source, keys_exist};
+use crate::config::{Inputs, SourceConfig};
+use crate::error::{Error, Result};
+use crate::scan::{FileInfo, FileStatistics, Keys, comparable, merge, partition_type, read_all};
+use crate::store::{
+    Access, FileKind, FileRef, Input, Listing, Location, below, file_name, latest, list,
+    list_objects, list_web,
+};
+
+/// Runs what waits for a disk or a server beside what computes.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let panicked = |error| Error::internal(format!("opening a source panicked: {error}"));
+    tokio::task::spawn_blocking(work).await.map_err(panicked)?
+}
+
+/// A file that is left out with the reason.
+pub type LeftOut = (String, String);
+
+/// Files as a source: their list, its columns, and how its rows are cleaned.
+pub struct FileTable {
+    pub(super) name: String,
+    pub(super) config: SourceConfig,
+    location: Location,
+    pub(super) keys: Keys,
+    pub(super) kind: FileKind,
+    pub(super) files: Arc<[Arc<FileInfo>]>,
+    /// The hive values of each file, in the order of `partitions`.
+    pub(super) values: Vec<Vec<ScalarValue>>,
+    pub(super) partitions: Vec<FieldRef>,
+    /// File columns, then partitions.
+    pub(super) schema: SchemaRef,
+    left_out: Vec<LeftOut>,
+    /// The run that committed them, of a target.
+    commit: Option<String>,
+    opening: Duration,
+}
+
+impl FileTable {
+    /// Lists the files of a source and reads what they say about themselves, but what `footers` knows.
+    /// `skip` names files to leave out; with `keep_going`, files that cannot be read are left out too.
+    ///
+    /// # Errors
+    /// Nothing there, a corrupt file, or files whose columns cannot be reconciled.
+    pub async fn open(
+        name: &str,
+        config: &SourceConfig,
+        access: &Access,
+        footers: &FooterCache,
+        threads: usize,
+        (skip, keep_going): (&BTreeSet<String>, bool),
+    ) -> Result<Self> {
+        let started = Instant::now();
+        if config.revision.is_some() {
+            return Err(Error::usage(format!("{name}: revision is for tables of a server")).hint(
+                "take it out: of files their state is known; `inputs: content` reads their bytes",
+            ));
+        }
+        let location = Location::parse(&config.location)?;
+        let mut left_out = Vec::new();
+        let (listing, record) = match location.clone() {
+            Location::Local(path) => {
+                blocking(move || {
+                    let record = latest(&path)?;
+                    Ok((list(&path)?, record))
+                })
+                .await?
+            }
+            Location::Objects(url) => list_objects(access, &url).await?,
+            Location::Web(urls) => {
+                let (listing, without) = list_web(access, &urls, keep_going).await?;
+                left_out.extend(without);
+                (listing, None)
+            }
+        };
+        let (keys, commit) = match record {
+            Some(record) => (Keys { entity: record.entity, time: record.time }, Some(record.run)),
+            None => (Keys { entity: config.entity.clone(), time: config.time.clone() }, None),
+        };
+        let Listing { kind, mut files, .. } = listing;
+        files.retain(|file| !skip.contains(&file_name(&file.path)));
+        let mut known: Vec<_> = files.iter().map(|file| footers.get(file, &keys)).collect();
+        let new = files.into_iter().zip(&known).filter(|(_, known)| known.is_none());
+        let (new, of_keys): (Vec<_>, _) = (new.map(|(file, _)| file).collect(), keys.clone());
+        let read = blocking(move || Ok(read_all(new, kind, &of_keys, threads)));
+        let mut read = read.await?.into_iter();
+        let mut infos = Vec::new();
+        for known in &mut known {
+            let info = match known.take() {
+                Some(info) => {
+                    infos.push(info);
+                    continue;
+                }
+                None => read.next().ok_or_else(|| Error::internal("a footer went missing"))?,
+            };
+            match info {
+                Ok(info) => {
+                    let info = Arc::new(info);
+                    footers.put(&info, &keys);
+                    infos.push(info);
+                }
+                Err(error) if keep_going && error.bad_file().is_some() => {
+                    let file = error.bad_file().unwrap_or_default().to_string();
+                    left_out.push((file, error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let partitions = partition_fields(&infos, &keys)?;
+        let values =
+            infos.iter().map(|i| partition_values(&i.file, &partitions)).collect::<Result<_>>()?;
+        let schema = source_schema(&infos, &partitions, &keys)?;
+        if schema.fields().is_empty() {
+            return Err(Error::data(format!("{location} has no columns"))
+                .hint("its files are empty; check what wrote them"));
+        }
+        keys_exist(&schema, config, name)?;
+        for (info, file) in infos.iter().map(|i| (&i.schema, file_name(&i.file.path))) {
+            let mut seen = BTreeSet::new();
+            if let Some(twice) = info.fields().iter().find(|f| !seen.insert(f.name())) {
+                return Err(Error::data(format!("column {} is twice in {file}", twice.name()))
+                    .hint("name the columns apart and write the file again")
+                    .in_file(file));
+            }
+        }
+        Ok(Self {
+            name: name.to_string(),
+            config: config.clone(),
+            location,
+            keys,
+            kind,
+            files: infos.into(),
+            values,
+            partitions,
+            schema,
+            left_out,
+            commit,
+            opening: started.elapsed(),
+        })
+    }
+
+    pub(super) fn key_indices(&self) -> Option<(usize, usize)> {
+        let index = |name: &str| self.schema.index_of(name).ok();
+        Some((index(&self.keys.entity)?, index(&self.keys.time)?))
+    }
+
+    /// The columns that filters are pushed on: keys and partitions. A filter on another column
+    /// must see the row that won among duplicates, so it stays above.
+    pub(super) fn prunable(&self, column: &str) -> bool {
+        let key = column == self.keys.entity || column == self.keys.time;
+        key || self.partitions.iter().any(|f| f.name() == column)
+    }
+
+    fn statistics(&self) -> FileStatistics {
+        let key = |name: &str, pick: fn(&FileInfo) -> &Option<(ScalarValue, ScalarValue)>| {
+            let ty = self.schema.field_with_name(name).ok().map(|f| f.data_type().clone());
+            let cast = |v: &ScalarValue| {
+                let ty = ty.as_ref().filter(|ty| comparable(&v.data_type(), ty))?;
+                v.cast_to(ty).ok()
+            };
+            let range = |f: &Arc<FileInfo>| {
+                let (least, greatest) = pick(f).as_ref()?;
+                Some((cast(least)?, cast(greatest)?))
+            };
+            (name.to_string(), self.files.iter().map(range).collect())
+        };
+        let mut columns =
+            vec![key(&self.keys.entity, |f| &f.entities), key(&self.keys.time, |f| &f.times)];
+        for (i, field) in self.partitions.iter().enumerate() {
+            columns.retain(|(name, _)| name != field.name());
+            let ranges =
+                self.values.iter().map(|v| (!v[i].is_null()).then(|| (v[i].clone(), v[i].clone())));
+            columns.push((field.name().clone(), ranges.collect()));
+        }
+        FileStatistics { columns, files: self.files.len() }
+    }
+
+    pub(super) fn kept_files(&self, filter: Option<&Arc<dyn PhysicalExpr>>) -> Vec<u32> {
+        let keep = match filter {
+            Some(filter) => self.statistics().keep(filter, &self.schema),
+            None => vec![true; self.files.len()],
+        };
+        (0u32..).zip(keep).filter(|(_, keep)| *keep).map(|(ordinal, _)| ordinal).collect()
+    }
+}
+
+impl fmt::Debug for FileTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileTable").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Source for FileTable {
+    fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    fn config(&self) -> &SourceConfig {
+        &self.config
+    }
+
+    /// A run that commits takes the files of a target away.
+    fn may_change(&self) -> bool {
+        self.commit.is_some()
+    }
+
+    fn paths(&self) -> Vec<&Path> {
+        self.files.iter().map(|f| f.file.path.as_path()).collect()
+    }
+
+    fn lists(&self, folder: &Path) -> bool {
+        let Location::Local(root) = &self.location else { return false };
+        root.is_dir() && root.canonicalize().is_ok_and(|root| below(&root, folder))
+    }
+
+    fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    fn input(&self) -> Input {
+        let seconds = |time: SystemTime| {
+            time.duration_since(SystemTime::UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default()
+        };
+        Input {
+            location: self.location.to_string(),
+            files: self.files.len() as u64,
+            bytes: self.files.iter().map(|f| f.file.size).sum(),
+            modified: self.files.iter().map(|f| seconds(f.file.modified)).max().unwrap_or(0),
+            opening: self.opening.as_secs_f64(),
+            state: None, // It may take reading all of them: whoever wants it asks.
+        }
+    }
+
+    fn state(&self) -> BoxFuture<'_, Result<Vec<InputState>>> {
+        let (files, run) = (Arc::clone(&self.files), self.commit.as_deref());
+        match self.config.inputs {
+            Inputs::State => Box::pin(ready(Ok(by_stamp(&files, run)))),
+            Inputs::Content => Box::pin(blocking(move || by_content(&files))),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let files = self.files.len();
+        let word = if files == 1 { "file" } else { "files" };
+        let mut text = format!("{}, {files} {word}", self.kind.word());
+        if !self.partitions.is_empty() {
+            let by: Vec<&str> = self.partitions.iter().map(|f| f.name().as_str()).collect();
+            text += &format!(" by {}", by.join(", "));
+        }
+        format!("{text}, {}", self.location)
+    }
+
+    fn rows(&self) -> Option<u64> {
+        self.files.iter().map(|f| f.rows).sum()
+    }
+}
+
+fn partition_fields(files: &[Arc<FileInfo>], keys: &Keys) -> Result<Vec<FieldRef>> {
+    let names = |file: &FileRef| file.partitions.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>();
+    let Some(first) = files.first() else { return Ok(Vec::new()) };
+    let expected = names(&first.file);
+    for info in files {
+        if names(&info.file) != expected {
+            return Err(Error::data(format!(
+                "{} is partitioned by [{}], {} by [{}]",
+                file_name(&first.file.path),
+                expected.join(", "),
+                file_name(&info.file.path),
+                names(&info.file).join(", ")
+            ))
+            .hint("name the files of one layout with a glob"));
+        }
+    }
+    Ok(expected
+        .iter()
+        .enumerate()
+        .map(|(i, name)| {
+            let values = files.iter().map(move |f| f.file.partitions[i].1.as_deref());
+            let ty = partition_type(name, keys, values);
+            Arc::new(Field::new(name, ty, true))
+        })
+        .collect())
+}
+
+fn partition_values(file: &FileRef, fields: &[FieldRef]) -> Result<Vec<ScalarValue>> {
+    file.partitions
+        .iter()
+        .zip(fields)
+        .map(|((key, value), field)| {
+            let text = ScalarValue::Utf8View(value.clone());
+            text.cast_to(field.data_type()).map_err(|_| {
+                Error::data(format!(
+                    "the directory {key}={} of {} is no {}",
+                    value.as_deref().unwrap_or("NULL"),
+                    file_name(&file.path),
+                    field.data_type()
+                ))
+                .in_file(file_name(&file.path))
+            })
+        })
+        .collect()
+}
+
+/// File columns that are no partitions, then partitions; keys are never NULL after cleaning.
+fn source_schema(
+    files: &[Arc<FileInfo>],
+    partitions: &[FieldRef],
+    keys: &Keys,
+) -> Result<SchemaRef> {
+    let names: Vec<String> = files.iter().map(|f| file_name(&f.file.path)).collect();
+    let merged =
+        merge(names.iter().map(String::as_str).zip(files.iter().map(|f| &f.schema)), keys)?;
+    let mut fields: Vec<FieldRef> = merged.fields().iter().cloned().collect();
+    fields.retain(|f| !partitions.iter().any(|p| p.name() == f.name()));
+    fields.extend(partitions.iter().cloned());
+    let keyed = [&keys.entity, &keys.time].map(|key| fields.iter().position(|f| f.name() == key));
+    if let [Some(entity), Some(time)] = keyed {
+        for key in [entity, time] {
+            fields[key] = Arc::new(fields[key].as_ref().clone().with_nullable(false));
+        }
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}

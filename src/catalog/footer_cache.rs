@@ -1,0 +1,73 @@
+//! What footers and proofs of order said, kept for as long as the engine lives.
+//!
+//! A file is known by its path or URL, its length, and what its system says of its last change, so
+//! that a file that was written again is looked at again. A file of which the system says nothing is
+//! never kept.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::scan::{FileInfo, Keys};
+use crate::store::{FileRef, file_name};
+
+/// Files that are kept; of more the oldest are forgotten. One takes about a kilobyte, and of a file
+/// whose order was proven a line for each symbol.
+const FILES: usize = 65_536;
+
+/// The footers that an engine has read. Its sessions share it.
+#[derive(Debug, Default)]
+pub struct FooterCache(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    files: BTreeMap<Key, Arc<FileInfo>>,
+    /// Oldest first.
+    order: VecDeque<Key>,
+}
+
+/// A file in one state, as read for one pair of key columns.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    path: String,
+    bytes: u64,
+    stamp: String,
+    entity: String,
+    time: String,
+}
+
+impl Key {
+    fn of(file: &FileRef, keys: &Keys) -> Option<Self> {
+        Some(Self {
+            path: file_name(&file.path),
+            bytes: file.size,
+            stamp: file.stamp.clone()?,
+            entity: keys.entity.clone(),
+            time: keys.time.clone(),
+        })
+    }
+}
+
+impl FooterCache {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a file, with the file as it was listed now.
+    pub(super) fn get(&self, file: &FileRef, keys: &Keys) -> Option<Arc<FileInfo>> {
+        let found = self.kept().files.get(&Key::of(file, keys)?).cloned()?;
+        Some(Arc::new(FileInfo { file: file.clone(), ..found.as_ref().clone() }))
+    }
+
+    /// Keeps what was read of a file.
+    pub(super) fn put(&self, info: &Arc<FileInfo>, keys: &Keys) {
+        let Some(key) = Key::of(&info.file, keys) else { return };
+        let mut kept = self.kept();
+        if kept.files.insert(key.clone(), Arc::clone(info)).is_none() {
+            kept.order.push_back(key);
+        }
+        while kept.order.len() > FILES {
+            let Some(oldest) = kept.order.pop_front() else { break };
+            kept.files.remove(&oldest);
+        }
+    }
+}
