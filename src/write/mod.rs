@@ -212,6 +212,7 @@ impl Partition {
             self.manifest.rows += batch.num_rows() as u64;
             self.sink.write(&batch).await?;
         }
+        drop(stream);
         let flushing = self.sink.finish().await?;
         drop(turn); // The next partition is computed while the files of this one reach the disk.
         let written = flushing.await?;

@@ -130,10 +130,28 @@ struct PartitionWriter {
     last: Option<ArrayRef>,
     /// How many files were begun.
     begun: usize,
-    /// Files that are where they belong.
+    closed: ClosedFiles,
+}
+
+/// Files that are closed.
+#[derive(Default)]
+struct ClosedFiles {
+    /// Those that are where they belong.
     files: Vec<WrittenFile>,
-    /// Closed files on their way to where they belong, while the next ones are written.
+    /// Those on their way, while the next ones are written.
     flushing: JoinSet<Result<WrittenFile>>,
+}
+
+impl ClosedFiles {
+    /// Waits until no more files than that are on their way.
+    async fn flushed(&mut self, most: usize) -> Result<()> {
+        while self.flushing.len() > most {
+            let Some(flushed) = self.flushing.join_next().await else { break };
+            let panicked = |error| Error::internal(format!("a flush panicked: {error}"));
+            self.files.push(flushed.map_err(panicked)??);
+        }
+        Ok(())
+    }
 }
 
 /// Closed files that may be on their way at a time.
@@ -149,8 +167,7 @@ impl PartitionWriter {
             kept: None,
             last: None,
             begun: 0,
-            files: Vec::new(),
-            flushing: JoinSet::new(),
+            closed: ClosedFiles::default(),
         }
     }
 
@@ -159,17 +176,7 @@ impl PartitionWriter {
         if let Some(Open { out: Out::Upload(upload), .. }) = &mut self.open {
             upload.settle().await?;
         }
-        self.flushed(CLOSED).await
-    }
-
-    /// Waits until no more files than that are on their way.
-    async fn flushed(&mut self, most: usize) -> Result<()> {
-        while self.flushing.len() > most {
-            let Some(flushed) = self.flushing.join_next().await else { break };
-            let panicked = |error| Error::internal(format!("a flush panicked: {error}"));
-            self.files.push(flushed.map_err(panicked)??);
-        }
-        Ok(())
+        self.closed.flushed(CLOSED).await
     }
 
     /// Takes rows; files that end on the way are closed.
@@ -248,14 +255,14 @@ impl PartitionWriter {
         self.kept = Some(kept);
         match out {
             Out::File(file) => {
-                self.flushing.spawn_blocking(move || {
+                self.closed.flushing.spawn_blocking(move || {
                     let flushed = file.sync_all().and_then(|()| file.metadata());
                     let flushed = flushed.map_err(|error| destination.unwritable(&path, &error));
                     flushed.map(|meta| WrittenFile { path, rows, bytes: meta.len(), upload: None })
                 });
             }
             Out::Upload(upload) => {
-                self.flushing.spawn(upload.finish(rows));
+                self.closed.flushing.spawn(upload.finish(rows));
             }
         }
         failpoint::point("file-closed");
@@ -289,9 +296,11 @@ impl PartitionSink for PartitionWriter {
 
     async fn finish(mut self: Box<Self>) -> Result<Flushing> {
         self.close()?;
+        // What the files were written with goes now: the next partition begins.
+        let Self { mut closed, .. } = *self;
         Ok(Box::pin(async move {
-            self.flushed(0).await?;
-            Ok(Written { files: std::mem::take(&mut self.files), staged: None })
+            closed.flushed(0).await?;
+            Ok(Written { files: closed.files, staged: None })
         }))
     }
 }
