@@ -6,6 +6,7 @@
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result};
+use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, LogicalPlan, Subquery, WindowFunctionDefinition};
 
 use crate::identity::digest_of;
@@ -24,6 +25,8 @@ struct Digests<'a> {
     schema: &'a DFSchema,
     columns: Vec<String>,
     rows: String,
+    /// In which order the rows stand: what cuts them off, such as a LIMIT, depends on it.
+    order: String,
 }
 
 impl<'a> Digests<'a> {
@@ -32,17 +35,21 @@ impl<'a> Digests<'a> {
         match plan {
             LogicalPlan::TableScan(node) => {
                 let table = node.table_name.to_string();
+                // Of a function that gives a table its arguments tell which.
+                let provider = source_as_provider(&node.source);
+                let table =
+                    provider.map_or(table.clone(), |provider| format!("{table} {provider:?}"));
                 let filters = format!("{:?} {:?}", node.filters, node.fetch);
                 let column = |field: &str, ty: String| digest_of(&["column", &table, field, &ty]);
                 let fields = schema.fields().iter();
                 let columns = fields.map(|f| column(f.name(), f.data_type().to_string()));
                 let rows = digest_of(&["scan", &table, &filters]);
-                Ok(Self { schema, columns: columns.collect(), rows })
+                Ok(Self { schema, columns: columns.collect(), rows, order: String::new() })
             }
             LogicalPlan::Projection(node) => {
                 let below = Self::of(&node.input)?;
                 let columns = node.expr.iter().map(|expr| below.expr(expr));
-                Ok(Self { schema, columns: columns.collect::<Result<_>>()?, rows: below.rows })
+                Ok(Self { schema, columns: columns.collect::<Result<_>>()?, ..below })
             }
             LogicalPlan::Window(node) => {
                 let mut below = Self::of(&node.input)?;
@@ -56,11 +63,17 @@ impl<'a> Digests<'a> {
             LogicalPlan::Filter(node) => {
                 let below = Self::of(&node.input)?;
                 let rows = digest_of(&["filter", &below.rows, &below.expr(&node.predicate)?]);
-                Ok(Self { schema, columns: below.columns, rows })
+                Ok(Self { schema, rows, ..below })
             }
             LogicalPlan::SubqueryAlias(node) => Ok(Self { schema, ..Self::of(&node.input)? }),
             LogicalPlan::Sort(node) if node.fetch.is_none() => {
-                Ok(Self { schema, ..Self::of(&node.input)? })
+                let below = Self::of(&node.input)?;
+                let mut order = Vec::new();
+                for sort in &node.expr {
+                    let (asc, nulls_first) = (sort.asc, sort.nulls_first);
+                    order.push(format!("{} {asc} {nulls_first}", below.expr(&sort.expr)?));
+                }
+                Ok(Self { schema, order: order.join(", "), ..below })
             }
             other => Self::whole(other, schema),
         }
@@ -72,7 +85,7 @@ impl<'a> Digests<'a> {
         for input in plan.inputs() {
             let below = Digests::of(input)?;
             parts.extend(below.columns);
-            parts.push(below.rows);
+            parts.extend([below.rows, below.order]);
         }
         let mut exprs = Vec::new();
         plan.apply_expressions(|expr| {
@@ -84,7 +97,7 @@ impl<'a> Digests<'a> {
         let rows = digest_of(&parts);
         let column = |index: usize| digest_of(&["column of", &rows, &index.to_string()]);
         let columns = (0..schema.fields().len()).map(column).collect();
-        Ok(Self { schema, columns, rows })
+        Ok(Self { schema, columns, rows, order: String::new() })
     }
 
     /// The digest of an expression over the columns.
@@ -144,7 +157,7 @@ fn note(expr: &Expr, beside: &mut Vec<String>) -> Result<()> {
     if let Some(query) = subquery {
         let below = Digests::of(&query.subquery)?;
         beside.extend(below.columns);
-        beside.push(below.rows);
+        beside.extend([below.rows, below.order]);
     }
     Ok(())
 }

@@ -42,10 +42,9 @@ impl Reach {
         self.counted == other.counted && self.same_rows(other)
     }
 
-    /// Takes this step behind those of a way. A step aside from the own row leads to no earlier one.
+    /// Takes this step behind those of a way.
     fn follow(self, way: &mut Vec<Reach>) {
         match way.last_mut() {
-            None if self.rows == 0 => {}
             Some(last) if last.same_rows(&self) => {
                 last.rows = last.rows.saturating_add(self.rows);
                 if self.counted == Counted::Valid {
@@ -92,7 +91,8 @@ impl History {
     pub fn steps(&self) -> Vec<Reach> {
         let mut steps: Vec<Reach> = Vec::new();
         let History::Rows(ways) = self else { return steps };
-        for way in ways {
+        // Steps aside from the own row alone lead to no earlier one.
+        for way in ways.iter().filter(|way| way.iter().any(|step| step.rows > 0)) {
             let mut from = 0;
             for step in way {
                 let mut rest = steps.iter_mut().enumerate().skip(from);

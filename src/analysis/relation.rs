@@ -95,6 +95,7 @@ impl<'a> Relation<'a> {
 
     fn union(node: &'a Union, schema: &'a DFSchema, time: &'a str) -> Result<Self> {
         let mut merged = Self::new(schema, time);
+        let mut branches = Vec::new();
         for (i, input) in node.inputs.iter().enumerate() {
             let below = Self::of(input, time)?;
             let needs = merged.needs.into_iter().zip(&below.needs);
@@ -108,9 +109,21 @@ impl<'a> Relation<'a> {
                     }
                 }
             }
-            merged.filters.extend(below.filters);
+            branches.push(below.filters);
             merged.tables.extend(below.tables);
         }
+        branches.dedup();
+        merged.filters = match branches.as_slice() {
+            [same] => same.clone(),
+            // A row counts that one of the branches lets through.
+            _ => {
+                let all = |filters: &Vec<String>| match filters.is_empty() {
+                    true => "all rows".to_string(),
+                    false => filters.join(" AND "),
+                };
+                vec![branches.iter().map(all).collect::<Vec<_>>().join(" UNION ALL ")]
+            }
+        };
         Ok(merged)
     }
 

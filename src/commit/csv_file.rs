@@ -1,5 +1,16 @@
 //! One CSV file, written aside and renamed over the old one; its record stands beside it.
+//!
+//! 1. The run takes the lock beside the file, and ends what killed runs began.
+//! 2. Rows are written into a file beside it.
+//! 3. The record is written beside it, under a name that says of which file it is.
+//! 4. The file gets the name of the target in one step: this is the commit.
+//! 5. What was the file is removed, and the record gets its own name.
+//!
+//! A crash before 4 leaves the old file with its record, and the new ones beside; after it the new file,
+//! whose record is found by the number of the file until the next run gives it its name.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -35,8 +46,9 @@ impl CsvFileTarget {
         let path = self.path.clone();
         let lock = FileLock::take(&path)?;
         clean(&path)?;
+        settle(&path).map_err(|error| unwritable(&path, &error))?;
         check_owner(&path)?;
-        let held = record(&path)?.filter(|_| path.exists());
+        let held = record(&path)?;
         Ok(OpenCsvFile { path, lock, held, stage: None })
     }
 }
@@ -60,8 +72,12 @@ impl Commit for CsvFileTarget {
     }
 
     async fn is_there(&self, record: &Record) -> Result<bool> {
-        let bytes = std::fs::metadata(&self.path).ok().map(|meta| meta.len());
-        Ok(record.files.iter().all(|file| Some(file.bytes) == bytes))
+        let (path, files) = (self.path.clone(), record.files.clone());
+        blocking(move || {
+            let bytes = std::fs::metadata(&path).ok().map(|meta| meta.len());
+            Ok(files.iter().all(|file| Some(file.bytes) == bytes))
+        })
+        .await
     }
 
     async fn vacuum(&self) -> Result<Vec<String>> {
@@ -85,15 +101,56 @@ fn record_path(target: &Path) -> PathBuf {
     target.with_file_name(format!(".{name}.windrow.json"))
 }
 
-/// The record of the run that wrote a file.
+/// The record of a run that has not given its file the name of the target yet, or just did: it is named
+/// by the number that the file system has for that file, and is the record of the target from the moment
+/// on at which the file is.
+fn pending_path(target: &Path, file: &Metadata) -> PathBuf {
+    record_path(target).with_extension(format!("json.{}", file.ino()))
+}
+
+/// The record of the run that wrote the file; None where there is no file, or no run wrote it.
 fn record(target: &Path) -> Result<Option<Record>> {
-    let path = record_path(target);
-    if path.exists() { Record::read(&path).map(Some) } else { Ok(None) }
+    let Ok(file) = std::fs::metadata(target) else { return Ok(None) };
+    for path in [pending_path(target, &file), record_path(target)] {
+        if path.exists() {
+            return Record::read(&path).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Ends what runs that died began: the record of the file gets its name, others go.
+fn settle(target: &Path) -> std::io::Result<()> {
+    let file = std::fs::metadata(target).ok();
+    let own = file.map(|file| pending_path(target, &file));
+    let own = own.as_deref().and_then(Path::file_name);
+    let record = record_path(target);
+    for path in pending(target)? {
+        match path.file_name() == own {
+            true => std::fs::rename(&path, &record)?,
+            false => std::fs::remove_file(&path)?,
+        }
+    }
+    Ok(())
+}
+
+/// The records beside a target that are named by a file.
+fn pending(target: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let record = record_path(target);
+    let prefix = record.file_name().map(|n| n.to_string_lossy().into_owned() + ".");
+    let prefix = prefix.unwrap_or_default();
+    let entries = std::fs::read_dir(super::stage::parent(target))?.flatten();
+    let named = entries.filter(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let number = name.strip_prefix(&prefix).unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    Ok(named.map(|entry| entry.path()).collect())
 }
 
 /// Refuses a file that no run wrote.
 fn check_owner(target: &Path) -> Result<()> {
-    if !target.exists() || record_path(target).exists() {
+    if !target.exists() || record(target)?.is_some() {
         return Ok(());
     }
     Err(Error::target(format!("{} was not written by windrow", target.display()))
@@ -151,18 +208,28 @@ impl OpenTarget for OpenCsvFile {
         let missing = || Error::internal("a CSV file is published that was not staged");
         let stage = self.stage.take().ok_or_else(missing)?;
         let target = self.path.clone();
-        let record = blocking(move || {
-            // The record goes first: it claims a superset of rows until the file follows.
-            let path = record_path(&target);
-            let aside = path.with_extension("json.new");
-            std::fs::write(&aside, record.to_json()?)
-                .and_then(|()| std::fs::rename(&aside, &path))
-                .map_err(|error| unwritable(&target, &error))?;
+        let (stage, record, pending) = blocking(move || {
+            let unwritable = |error| unwritable(&target, &error);
+            let file = std::fs::metadata(stage.path()).map_err(unwritable)?;
+            let pending = pending_path(&target, &file);
+            std::fs::write(&pending, record.to_json()?)
+                .and_then(|()| std::fs::File::open(&pending)?.sync_all())
+                .map_err(unwritable)?;
             failpoint::point("record-written");
-            Ok(record)
+            Ok((stage, record, pending))
         })
         .await?;
-        stage.commit(stop).await?;
+        let committed = stage.commit(stop).await;
+        let target = self.path.clone();
+        blocking(move || {
+            // If this fails, or nobody comes as far, the next run does it.
+            let _ = match &committed {
+                Ok(()) => std::fs::rename(&pending, record_path(&target)),
+                Err(_) => std::fs::remove_file(&pending),
+            };
+            committed
+        })
+        .await?;
         self.held = Some(record.clone());
         Ok(record)
     }

@@ -151,7 +151,7 @@ impl OpenTarget for OpenDirectory {
             std::fs::create_dir_all(stage.path()).map_err(unwritable)?;
             failpoint::point("stage-made");
             if let Some(kept) = &kept {
-                link(kept, &target, stage.path()).map_err(unwritable)?;
+                link(kept, &target, stage.path())?;
                 failpoint::point("files-linked");
             }
             Ok(stage)
@@ -241,13 +241,20 @@ fn foreign(
 }
 
 /// Takes the files of the target into the stage: they stay what they are.
-fn link(kept: &Kept, target: &Path, stage: &Path) -> std::io::Result<()> {
+fn link(kept: &Kept, target: &Path, stage: &Path) -> Result<()> {
     for file in &kept.files {
-        let to = stage.join(&file.path);
-        if let Some(folder) = to.parent() {
-            std::fs::create_dir_all(folder)?;
+        let (from, to) = (target.join(&file.path), stage.join(&file.path));
+        if !from.exists() {
+            return Err(Error::target(format!(
+                "{} is gone, which the target held",
+                from.display()
+            ))
+            .hint("run the whole set, without --merge or --append; the target is as it was"));
         }
-        std::fs::hard_link(target.join(&file.path), to)?;
+        if let Some(folder) = to.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+        }
+        std::fs::hard_link(&from, &to).map_err(|error| unwritable(&to, &error))?;
     }
     Ok(())
 }

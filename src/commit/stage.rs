@@ -72,7 +72,8 @@ pub(super) fn run_name() -> String {
     format!("{}-{}", moment.format("%Y%m%dT%H%M%S%6f"), std::process::id())
 }
 
-fn parent(path: &Path) -> &Path {
+/// The directory that a path is in.
+pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

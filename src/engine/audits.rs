@@ -16,7 +16,7 @@ use crate::write::{Check, Rule};
 pub(super) struct WholeAudit {
     pub(super) text: String,
     columns: Vec<String>,
-    place: crate::error::Place,
+    pub(super) place: crate::error::Place,
 }
 
 impl PlannedRun<'_> {

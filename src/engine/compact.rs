@@ -27,7 +27,7 @@ use crate::identity::digest_of;
 use crate::scan::splits;
 use crate::sql::blame;
 use crate::stop::Stop;
-use crate::store::{Location, Record};
+use crate::store::{Location, Record, RecordFile};
 use crate::write::{Attempt, Notes, Output, Progress, WriteJob};
 
 /// The set that a record of a compacted source names.
@@ -353,7 +353,17 @@ impl Compaction<'_> {
             inputs: BTreeMap::from([(self.name.clone(), self.source.input())]),
             ..Record::default()
         };
+        let compression = self.engine.config().compression.to_string();
+        // Files in folders, or compressed in another way, are not what the definition says any more.
+        let same = |held: &Record| {
+            let flat = |file: &RecordFile| !file.path.contains('/');
+            held.compression == compression && held.files.iter().all(flat)
+        };
         let of = |held: Record| Record {
+            fingerprint: match same(&held) {
+                true => held.fingerprint.clone(),
+                false => digest_of(&[SET, &held.fingerprint, &compression]),
+            },
             files: Vec::new(),
             notices: Vec::new(),
             watermarks: BTreeMap::new(),
@@ -361,7 +371,7 @@ impl Compaction<'_> {
         };
         Record {
             windrow: env!("CARGO_PKG_VERSION").to_string(),
-            compression: self.engine.config().compression.to_string(),
+            compression: compression.clone(),
             columns: columns.clone(),
             ..held.map_or_else(fresh, of)
         }

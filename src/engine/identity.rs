@@ -60,10 +60,17 @@ impl Engine {
         let sources = serde_json::to_string(&self.source_definitions(planned));
         let beside = [format!("{:?}", versions()), sources.unwrap_or_default()];
         let narrows = self.config().float32;
+        // A value stands at an entity and a time.
+        let header = &planned.set.header;
+        let of = |name: &String| {
+            let at = planned.outputs.iter().position(|output| output.name == *name);
+            at.and_then(|at| digests.get(at)).cloned().unwrap_or_default()
+        };
+        let keys = [of(&header.entity), of(&header.time)];
         let identity = |(digest, output): (&String, &OutputColumn)| {
             let narrow = narrows && output.data_type == DataType::Float64;
             let ty = if narrow { &DataType::Float32 } else { &output.data_type };
-            digest_of(&[digest, &beside[0], &beside[1], &ty.to_string()])
+            digest_of(&[digest, &keys[0], &keys[1], &beside[0], &beside[1], &ty.to_string()])
         };
         Ok(digests.iter().zip(&planned.outputs).map(identity).collect())
     }

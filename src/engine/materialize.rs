@@ -94,9 +94,6 @@ impl Materialization {
             ));
         }
         record.audits.extend(manifest.judge(&self.job.checks)?);
-        for manifest in rewritten {
-            manifest.judge(&self.job.checks)?;
-        }
         record.notices.extend(manifest.empty_columns(&self.about_null));
         record.rows = manifest.rows;
         if record.rows == 0 && !self.appends() {

@@ -40,9 +40,6 @@ impl PlannedRun<'_> {
         record: &Record,
         job: &WriteJob,
     ) -> Result<Merge> {
-        if self.contents != Contents::Parquet {
-            return Ok(Merge { mode: Mode::Scope(Kept::default()), rewrite: None });
-        }
         let target = &self.options.target;
         if held.fingerprint != record.fingerprint {
             return Err(Error::target(format!(
@@ -50,6 +47,10 @@ impl PlannedRun<'_> {
                 held.fingerprint, record.fingerprint
             ))
             .hint("run the set once without --merge, --symbols, --from and --until"));
+        }
+        if self.contents != Contents::Parquet {
+            // A table keeps its other rows by itself, and a file says that it cannot.
+            return Ok(Merge { mode: Mode::Scope(Kept::default()), rewrite: None });
         }
         let location = SourceConfig::new(target.location());
         let (threads, none) = (self.engine.config().parallel_workers, BTreeSet::new());
@@ -146,7 +147,7 @@ impl Stay<'_> {
             context: Arc::clone(&self.job.context),
             output: Arc::new(Output { side_by_side, ..output.as_ref().clone() }),
             attempt: Attempt { run, unit: unit + 1, number },
-            checks: self.job.checks.clone(),
+            checks: Vec::new(), // The same definition checked them when they came.
             after: None,
             explain: Arc::new(wrong),
             progress: Arc::clone(&self.job.progress),

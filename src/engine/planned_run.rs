@@ -87,6 +87,14 @@ impl PlannedRun<'_> {
         };
         let (mut mode, mut rewrite) = (Mode::Whole, None);
         if let Some(held) = held.filter(|_| self.options.merge) {
+            if let Some(audit) = whole.first() {
+                return Err(Error::usage(format!(
+                    "--merge: the audit {} looks at all rows of the target, and a merge computes some of them",
+                    audit.text
+                ))
+                .hint("run the whole set, without --merge, --symbols, --from and --until")
+                .at(audit.place.clone()));
+            }
             let merge = stop.or(self.merge(&held, &record, &job)).await?;
             (mode, rewrite) = (merge.mode, merge.rewrite);
         }

@@ -67,6 +67,12 @@ impl Engine {
     async fn run_within(&mut self, set: FeatureSet, options: &RunOptions) -> Result<Outcome> {
         let started = Instant::now();
         let options = &RunOptions { target: options.target.clone().resolved()?, ..options.clone() };
+        if options.merge && options.keep_going {
+            return Err(Error::usage(
+                "--merge replaces all rows of its scope, and --keep-going would leave some of them out",
+            )
+            .hint("leave one of the two out"));
+        }
         if options.merge && options.scope.is_all() {
             return Err(Error::usage("--merge replaces the rows of a scope, and none is given")
                 .hint("give --symbols, --from or --until, or leave --merge out"));

@@ -315,8 +315,16 @@ fn a_column_has_an_identity_of_its_own() {
     let order = base
         .replace("ORDER BY ts", "ORDER BY ts DESC")
         .replace("SELECT", "/*\nlabels: [a, b]\n*/\nSELECT");
+    let limit = format!("SELECT * FROM ({}) ORDER BY ts, symbol LIMIT 5", base);
+    let limits = [
+        limit.clone(),
+        limit.replace("ORDER BY ts, symbol LIMIT", "ORDER BY ts DESC, symbol LIMIT"),
+    ];
+    let tables =
+        [3, 4].map(|n| base.replace("FROM bars", &format!("FROM bars, generate_series(1, {n})")));
+    let key = base.replace("SELECT symbol", "SELECT symbol || 'z' AS symbol");
     let mut seen = std::collections::BTreeSet::from([a.clone()]);
-    for sql in [where_, subquery, other, order] {
+    for sql in [where_, subquery, other, order, key].into_iter().chain(limits).chain(tables) {
         let found = of_columns(folder, &sql);
         assert!(seen.insert(found[0].clone()), "{sql}");
         assert_ne!(found[1], b, "{sql}");

@@ -253,3 +253,65 @@ fn a_full_disk_leaves_the_target_as_it_was() {
         }
     }
 }
+
+/// The name of the last run that a target tells of; None if it tells of none.
+fn last_run(folder: &Path, target: &str) -> Option<String> {
+    let told = super::support::run(folder, &["runs", target, "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).ok()?;
+    Some(told["runs"].as_array()?.last()?["run"].as_str()?.to_string())
+}
+
+#[test]
+fn a_record_is_that_of_the_rows_wherever_a_run_dies() {
+    for target in ["out", "out.csv"] {
+        for point in POINTS {
+            if target == "out.csv" && matches!(point, "stage-made" | "file-closed") {
+                continue;
+            }
+            let folder = prepare();
+            let folder = folder.path();
+            run(folder, 1, target);
+            let before = last_run(folder, target);
+            let mut killed = windrow(folder);
+            killed.args(args(2, target)).env("WINDROW_FAULT", point).stderr(Stdio::null());
+            assert_eq!(killed.status().unwrap().code(), None, "{target} {point}");
+            let committed = read(folder, target) == Some(2);
+            let after = last_run(folder, target);
+            assert!(after.is_some(), "{target} {point}");
+            assert_eq!(after != before, committed, "{target} {point}");
+            // Also once somebody has put things in order.
+            ok(folder, &["vacuum", target]);
+            assert_eq!(last_run(folder, target), after, "{target} {point}");
+            run(folder, 3, target);
+            assert!(![before, after].contains(&last_run(folder, target)), "{target} {point}");
+        }
+    }
+}
+
+#[test]
+fn a_csv_file_whose_commit_is_interrupted_keeps_its_record() {
+    let folder = prepare();
+    let folder = folder.path();
+    run(folder, 1, "out.csv");
+    let before = last_run(folder, "out.csv");
+    let mut child = windrow(folder)
+        .args(args(2, "out.csv"))
+        .env("WINDROW_FAULT", "wait:before-exchange")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pending = || {
+        let names = std::fs::read_dir(folder).unwrap().flatten();
+        names.filter(|name| name.file_name().to_string_lossy().contains(".windrow.json.")).count()
+    };
+    while pending() == 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(read(folder, "out.csv"), Some(1));
+    assert_eq!(last_run(folder, "out.csv"), before);
+    run(folder, 3, "out.csv");
+    assert_eq!((read(folder, "out.csv"), pending()), (Some(3), 0));
+}

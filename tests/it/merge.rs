@@ -139,3 +139,69 @@ fn what_would_mix_is_refused() {
     assert_eq!(bits(folder, "out", "s").len(), 6 * 50);
     ok(folder, &["runs", "out"]);
 }
+
+#[test]
+fn a_merge_after_compact_and_beside_others_of_its_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    bars(folder, 1);
+    let one = ["--symbols", "S001", "--merge"];
+    // Compacted in place, the files are no longer in the folders that the set asks for.
+    std::fs::write(folder.join("s.sql"), set("partition_by: [symbol]", 3)).unwrap();
+    assert_eq!(run_to(folder, "out", &[]).0, 0);
+    ok(folder, &["compact", "out", "out"]);
+    let (code, told) = run_to(folder, "out", &one);
+    assert_eq!(code, 1);
+    assert!(told.contains("computed by another definition"), "{told}");
+    assert_eq!(bits(folder, "out", "s").len(), 6 * 50);
+    // What flat files were is what they are.
+    std::fs::write(folder.join("s.sql"), set("", 3)).unwrap();
+    assert_eq!(run_to(folder, "flat", &[]).0, 0);
+    ok(folder, &["compact", "flat", "flat"]);
+    let (code, told) = run_to(folder, "flat", &one);
+    assert_eq!(code, 0, "{told}");
+    // Rows that fail would be removed with the scope.
+    let (code, told) = run_to(folder, "flat", &[&one[..], &["--keep-going"]].concat());
+    assert_eq!(code, 2);
+    assert!(told.contains("--keep-going would leave some of them out"), "{told}");
+    // An audit over all rows cannot be told from some of them.
+    let audited = "/*\naudits:\n  - unique: [ts, s]\n*/\nSELECT symbol, ts, close AS s FROM bars";
+    std::fs::write(folder.join("s.sql"), audited).unwrap();
+    let (code, told) = run_to(folder, "audited", &[]);
+    assert_eq!(code, 0, "{told}");
+    let (code, told) = run_to(folder, "audited", &one);
+    assert_eq!(code, 2);
+    assert!(told.contains("s.sql:3:5: --merge: the audit unique: [ts, s] looks at all"), "{told}");
+    // A file that somebody removed is named.
+    std::fs::write(folder.join("s.sql"), set("partition_by: [symbol]", 3)).unwrap();
+    assert_eq!(run_to(folder, "out", &[]).0, 0);
+    std::fs::remove_dir_all(folder.join("out/symbol=S003")).unwrap();
+    let (code, told) = run_to(folder, "out", &one);
+    assert_eq!(code, 1);
+    assert!(told.contains("out/symbol=S003/part-") && told.contains("is gone"), "{told}");
+}
+
+#[test]
+fn rows_that_stay_are_not_audited_again_and_values_stay_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    bars(folder, 1);
+    // Rounded to 32 bits it fails the audit that it passed.
+    let sql =
+        "/*\naudits: [s < 1.0]\n*/\nSELECT symbol, ts, 0.99999999999 + 0 * close AS s FROM bars";
+    std::fs::write(folder.join("s.sql"), sql).unwrap();
+    assert_eq!(run_to(folder, "out", &["--float32"]).0, 0);
+    let merge = ["--symbols", "S001", "--from", "2019-05-01", "--merge", "--float32"];
+    let (code, told) = run_to(folder, "out", &merge);
+    assert_eq!(code, 0, "{told}");
+    // A symbol that looks like a missing one.
+    let odd = "/*\npartition_by: [symbol]\n*/\nSELECT CASE symbol WHEN 'S002' THEN \
+               '__HIVE_DEFAULT_PARTITION__' ELSE symbol END AS symbol, ts, close AS s FROM bars";
+    std::fs::write(folder.join("s.sql"), odd).unwrap();
+    assert_eq!(run_to(folder, "odd", &[]).0, 0);
+    let all = bits(folder, "odd", "s");
+    assert!(all.keys().any(|(symbol, _)| symbol == "__HIVE_DEFAULT_PARTITION__"));
+    let merge = ["--symbols", "__HIVE_DEFAULT_PARTITION__", "--merge"];
+    assert_eq!(run_to(folder, "odd", &merge).0, 0);
+    assert_eq!(bits(folder, "odd", "s"), all);
+}

@@ -109,7 +109,7 @@ async fn history_is_of_the_rows_that_count() {
 #[tokio::test(flavor = "multi_thread")]
 async fn history_counts_rows_that_are_left() {
     let inner = format!("SELECT symbol, ts, volume, sma(close, 5) OVER w AS a FROM bars {W}");
-    let cases: [(String, Option<usize>, &[&str]); 10] = [
+    let cases: [(String, Option<usize>, &[&str]); 12] = [
         (
             format!("SELECT symbol, ts, sma(close, 3) OVER w AS x FROM bars WHERE volume > 0 {W}"),
             Some(2),
@@ -138,6 +138,22 @@ async fn history_counts_rows_that_are_left() {
             Some(2),
             &["2 valid symbol where volume > 0"],
         ),
+        (
+            format!(
+                "SELECT symbol, ts, lag(avg(close) OVER (PARTITION BY ts), 4) OVER w AS x FROM bars {W}"
+            ),
+            Some(4),
+            &["0 every ts", "4 every symbol"],
+        ),
+        // A row counts that one of the branches lets through.
+        (
+            format!(
+                "SELECT symbol, ts, lag(close, 2) OVER w AS x FROM \
+                 (SELECT * FROM bars WHERE close > 100 UNION ALL SELECT * FROM bars) {W}"
+            ),
+            Some(2),
+            &["2 every symbol where close > 100 UNION ALL all rows"],
+        ),
         // Other symbols of a moment may have other moments before it.
         (
             format!(
@@ -153,7 +169,7 @@ async fn history_counts_rows_that_are_left() {
                  (SELECT symbol, ts, avg(close) AS c FROM bars GROUP BY symbol, ts) {W}"
             ),
             Some(2),
-            &["2 valid symbol where GROUP BY symbol, ts"],
+            &["0 every symbol, ts", "2 valid symbol where GROUP BY symbol, ts"],
         ),
         (
             format!(

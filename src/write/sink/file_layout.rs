@@ -277,6 +277,9 @@ pub fn is_ours(below: &str) -> bool {
     day.is_some() && [3, 5].contains(&rest.len()) && rest.iter().all(|part| numbers(part))
 }
 
+/// What a folder is called where the value is NULL.
+const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
 /// `key=value/key=value` of one row, with hive's escaping.
 pub(super) fn folder(
     batch: &RecordBatch,
@@ -288,10 +291,14 @@ pub(super) fn folder(
     for column in columns {
         let values = batch.column(*column);
         let text = if values.is_null(row) {
-            "__HIVE_DEFAULT_PARTITION__".to_string()
+            NULL.to_string()
         } else {
             let options = FormatOptions::default();
-            escape(&ArrayFormatter::try_new(values, &options)?.value(row).to_string())
+            let text = ArrayFormatter::try_new(values, &options)?.value(row).to_string();
+            match text == NULL {
+                true => text.replacen('_', "%5F", 1), // A value that looks like none.
+                false => escape(&text),
+            }
         };
         parts.push(format!("{}={text}", schema.field(*column).name()));
     }
