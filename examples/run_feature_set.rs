@@ -40,6 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         target: Target::parse(&target)?,
         scope: Scope { from: Some("2024-02-01".to_string()), ..Scope::default() },
         params,
+        replace: false,
         merge: false,
         keep_going: false,
         progress: Arc::new(Progress::default()),

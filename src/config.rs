@@ -261,13 +261,14 @@ impl Config {
         Ok(config)
     }
 
-    /// The location of a target for one set, whose name stands for `{set}` in that of a named target.
+    /// The location of a target for one set, whose name stands for `{set}` in it.
     ///
     /// # Errors
     /// A named target with `{set}` in its location, where no set is known.
     pub fn target_of(&self, name: &str, set: Option<&str>) -> Result<String> {
         match (self.targets.get(name), set) {
-            (None, _) => Ok(name.to_owned()),
+            (None, Some(set)) => Ok(name.replace("{set}", set)),
+            (None, None) => Ok(name.to_owned()),
             (Some(location), Some(set)) => Ok(location.replace("{set}", set)),
             (Some(location), None) if location.contains("{set}") => {
                 Err(Error::usage(format!("the target {name} is one for each set: {location}"))

@@ -13,6 +13,7 @@ mod memory;
 mod merge;
 mod overlay;
 mod plan;
+mod plan_checks;
 mod planned_run;
 mod query;
 mod ranges;

@@ -157,6 +157,12 @@ impl Error {
         self.0.place.as_ref()
     }
 
+    /// The same error, with words in front of what it says.
+    pub fn within(mut self, what: &str) -> Self {
+        self.0.message = format!("{what}: {}", self.0.message);
+        self
+    }
+
     /// The message without place and way out.
     pub fn message(&self) -> &str {
         &self.0.message

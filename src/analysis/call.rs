@@ -47,6 +47,13 @@ pub enum Call {
         /// The function.
         function: String,
     },
+    /// A column that a run wrote as a label.
+    StoredLabel {
+        /// The target, by the name that it is read by.
+        table: String,
+        /// The column.
+        column: String,
+    },
     /// An aggregate that mixes times.
     GroupWithoutTime,
     /// A join that may put a row of a later time beside an earlier one.
@@ -70,6 +77,7 @@ impl Display for Call {
             Call::Shift { function, rows: None } | Call::Rank { function } => f.write_str(function),
             Call::Frame { function, frame } => write!(f, "{function} {frame}"),
             Call::WholeGroup { function } => write!(f, "{function} over the whole group"),
+            Call::StoredLabel { table, column } => write!(f, "the label {column} of {table}"),
             Call::GroupWithoutTime => f.write_str("GROUP BY without the time column"),
             Call::LaterJoin { time } => write!(f, "a join that reaches rows of a later {time}"),
             Call::OuterSubquery => f.write_str("a subquery on the row outside"),

@@ -18,11 +18,21 @@ pub use column_digest::column_digests;
 pub use history::{Counted, History, Reach};
 pub use need::{Ahead, Need};
 
-/// The needs of the columns of a plan, in their order. `time` is the name of the time column: a
-/// window partitioned by it is cross-sectional and sees one moment only.
+/// What a plan reads, as far as names tell.
+#[derive(Clone, Copy)]
+pub struct PlanNames<'a> {
+    /// The output that names the entity.
+    pub entity: &'a str,
+    /// The time column: a window partitioned by it is cross-sectional and sees one moment only.
+    pub time: &'a str,
+    /// Whether a column of a table was written as a label, which tells of later rows.
+    pub is_label: &'a dyn Fn(&str, &str) -> bool,
+}
+
+/// The needs of the columns of a plan, in their order.
 ///
 /// # Errors
 /// A call of an indicator with impossible parameters.
-pub fn needs(plan: &LogicalPlan, time: &str) -> Result<Vec<Need>> {
-    relation::Relation::of(plan, time).map(|relation| relation.needs)
+pub fn needs(plan: &LogicalPlan, names: PlanNames<'_>) -> Result<Vec<Need>> {
+    relation::Relation::of(plan, names).map(relation::Relation::into_needs)
 }

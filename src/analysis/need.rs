@@ -25,6 +25,10 @@ pub struct Need {
     pub history: History,
     /// What it uses of the future.
     pub ahead: Ahead,
+    /// Whether it may depend on rows of other entities.
+    pub crosses: bool,
+    /// The keys of all groups of rows that it depends on.
+    pub(super) groups: Vec<Vec<String>>,
     /// What it is made of: indicators, windows, and whatever else reaches other rows.
     pub calls: Vec<Call>,
 }
@@ -35,6 +39,8 @@ impl Need {
         warmup: 0,
         history: History::OWN_ROW,
         ahead: Ahead::None,
+        crosses: false,
+        groups: Vec::new(),
         calls: Vec::new(),
     };
 
@@ -54,6 +60,7 @@ impl Need {
             (Ahead::None, other) => other,
             (own, Ahead::None) => own,
         };
+        self.reach(&other.groups);
         for call in &other.calls {
             if !self.calls.contains(call) {
                 self.calls.push(call.clone());
@@ -73,8 +80,18 @@ impl Need {
             (Ahead::None, other) => other,
             (own, Ahead::None) => own,
         };
+        self.reach(&window.groups);
         self.calls.extend(window.calls);
         self
+    }
+
+    /// Adds groups of rows that it depends on.
+    pub(super) fn reach(&mut self, groups: &[Vec<String>]) {
+        for group in groups {
+            if !self.groups.contains(group) {
+                self.groups.push(group.clone());
+            }
+        }
     }
 }
 

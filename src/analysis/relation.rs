@@ -10,11 +10,13 @@ use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, Subquery, Uni
 use super::joins::{Beside, beside};
 use super::need::merge;
 use super::text::text;
-use super::{Ahead, Call, Counted, History, Need, Reach};
+use super::{Ahead, Call, Counted, History, Need, PlanNames, Reach};
 
 /// What a node gives.
 pub(super) struct Relation<'a> {
     schema: &'a DFSchema,
+    /// What is read.
+    names: PlanNames<'a>,
     /// The time column.
     pub(super) time: &'a str,
     /// The needs of its columns.
@@ -32,16 +34,16 @@ impl<'a> Relation<'a> {
     ///
     /// # Errors
     /// A call of an indicator with impossible parameters.
-    pub(super) fn of(plan: &'a LogicalPlan, time: &'a str) -> Result<Self> {
+    pub(super) fn of(plan: &'a LogicalPlan, names: PlanNames<'a>) -> Result<Self> {
         let schema: &DFSchema = plan.schema();
         match plan {
             LogicalPlan::Projection(node) => {
-                let below = Self::of(&node.input, time)?;
+                let below = Self::of(&node.input, names)?;
                 let (needs, texts) = (below.all(&node.expr)?, below.texts(&node.expr));
                 Ok(Self { schema, needs, texts, ..below })
             }
             LogicalPlan::Window(node) => {
-                let mut below = Self::of(&node.input, time)?;
+                let mut below = Self::of(&node.input, names)?;
                 let windows = &node.window_expr;
                 let (needs, texts) = (below.all(windows)?, below.texts(windows));
                 below.needs.extend(needs);
@@ -49,7 +51,7 @@ impl<'a> Relation<'a> {
                 Ok(Self { schema, ..below })
             }
             LogicalPlan::Filter(node) => {
-                let mut below = Self::of(&node.input, time)?;
+                let mut below = Self::of(&node.input, names)?;
                 // Which rows are there depends on the condition too.
                 let condition = below.need(&node.predicate)?;
                 let needs = below.needs.iter().map(|need| need.clone().beside(&condition));
@@ -60,22 +62,34 @@ impl<'a> Relation<'a> {
                 below.filters.extend(conditions);
                 Ok(Self { schema, needs, ..below })
             }
-            LogicalPlan::SubqueryAlias(node) => Ok(Self { schema, ..Self::of(&node.input, time)? }),
-            LogicalPlan::Sort(node) => Ok(Self { schema, ..Self::of(&node.input, time)? }),
-            LogicalPlan::Repartition(node) => Ok(Self { schema, ..Self::of(&node.input, time)? }),
-            LogicalPlan::TableScan(node) => {
-                let tables = vec![node.table_name.to_string()];
-                Ok(Self { tables, ..Self::new(schema, time) })
+            LogicalPlan::SubqueryAlias(node) => {
+                Ok(Self { schema, ..Self::of(&node.input, names)? })
             }
-            LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => Ok(Self::new(schema, time)),
-            LogicalPlan::Union(node) => Self::union(node, schema, time),
-            LogicalPlan::Join(node) => Self::join(node, schema, time),
-            LogicalPlan::Aggregate(node) => Self::aggregate(node, schema, time),
+            LogicalPlan::Sort(node) => Ok(Self { schema, ..Self::of(&node.input, names)? }),
+            LogicalPlan::Repartition(node) => Ok(Self { schema, ..Self::of(&node.input, names)? }),
+            LogicalPlan::TableScan(node) => {
+                let mut scan = Self::new(schema, names);
+                let table = node.table_name.table();
+                for (need, field) in scan.needs.iter_mut().zip(schema.fields()) {
+                    if (names.is_label)(table, field.name()) {
+                        let (table, column) = (table.to_string(), field.name().clone());
+                        (need.history, need.ahead) = (History::All, Ahead::All);
+                        need.calls.push(Call::StoredLabel { table, column });
+                    }
+                }
+                scan.tables = vec![node.table_name.to_string()];
+                Ok(scan)
+            }
+            LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => Ok(Self::new(schema, names)),
+            LogicalPlan::Union(node) => Self::union(node, schema, names),
+            LogicalPlan::Join(node) => Self::join(node, schema, names),
+            LogicalPlan::Aggregate(node) => Self::aggregate(node, schema, names),
             other => {
-                let mut found = Self::new(schema, time);
-                let mut all = Need { history: History::All, ..Need::NONE };
+                let mut found = Self::new(schema, names);
+                let groups = vec![Vec::new()];
+                let mut all = Need { history: History::All, groups, ..Need::NONE };
                 for input in other.inputs() {
-                    let below = Self::of(input, time)?;
+                    let below = Self::of(input, names)?;
                     all = all.beside(&merge(&below.needs));
                     found.filters.extend(below.filters);
                     found.tables.extend(below.tables);
@@ -87,17 +101,25 @@ impl<'a> Relation<'a> {
     }
 
     /// Columns that need nothing, under their own names.
-    fn new(schema: &'a DFSchema, time: &'a str) -> Self {
+    fn new(schema: &'a DFSchema, names: PlanNames<'a>) -> Self {
         let texts: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let needs = vec![Need::NONE; texts.len()];
-        Self { schema, time, needs, texts, filters: Vec::new(), tables: Vec::new() }
+        Self {
+            schema,
+            names,
+            time: names.time,
+            needs,
+            texts,
+            filters: Vec::new(),
+            tables: Vec::new(),
+        }
     }
 
-    fn union(node: &'a Union, schema: &'a DFSchema, time: &'a str) -> Result<Self> {
-        let mut merged = Self::new(schema, time);
+    fn union(node: &'a Union, schema: &'a DFSchema, names: PlanNames<'a>) -> Result<Self> {
+        let mut merged = Self::new(schema, names);
         let mut branches = Vec::new();
         for (i, input) in node.inputs.iter().enumerate() {
-            let below = Self::of(input, time)?;
+            let below = Self::of(input, names)?;
             let needs = merged.needs.into_iter().zip(&below.needs);
             merged.needs = needs.map(|(known, need)| known.beside(need)).collect();
             if i == 0 {
@@ -127,9 +149,10 @@ impl<'a> Relation<'a> {
         Ok(merged)
     }
 
-    fn join(node: &'a Join, schema: &'a DFSchema, time: &'a str) -> Result<Self> {
-        let mut left = Self::of(&node.left, time)?;
-        let mut right = Self::of(&node.right, time)?;
+    fn join(node: &'a Join, schema: &'a DFSchema, names: PlanNames<'a>) -> Result<Self> {
+        let time = names.time;
+        let mut left = Self::of(&node.left, names)?;
+        let mut right = Self::of(&node.right, names)?;
         match beside(node, time) {
             Beside::Same => {}
             // The row may be any number of rows before.
@@ -140,6 +163,11 @@ impl<'a> Relation<'a> {
                     need.calls.push(Call::LaterJoin { time: time.to_string() });
                 }
             }
+        }
+        // Rows of one side depend on those of the other that stand beside them.
+        let keys: Vec<String> = node.on.iter().map(|(key, _)| left.text(key)).collect();
+        for need in left.needs.iter_mut().chain(&mut right.needs) {
+            need.reach(std::slice::from_ref(&keys));
         }
         let name = right.name();
         // A key of the right side is another than that of the left side.
@@ -166,22 +194,24 @@ impl<'a> Relation<'a> {
         left.texts.extend(right.texts);
         left.tables.extend(right.tables);
         let (mut needs, mut texts) = (left.needs, left.texts);
-        let own = Self::new(schema, time);
+        let own = Self::new(schema, names);
         if needs.len() != own.needs.len() {
             needs = vec![merge(&needs); own.needs.len()];
             texts = own.texts;
         }
-        Ok(Self { schema, time, needs, texts, filters, tables: left.tables })
+        Ok(Self { schema, names, time, needs, texts, filters, tables: left.tables })
     }
 
-    fn aggregate(node: &'a Aggregate, schema: &'a DFSchema, time: &'a str) -> Result<Self> {
-        let below = Self::of(&node.input, time)?;
+    fn aggregate(node: &'a Aggregate, schema: &'a DFSchema, names: PlanNames<'a>) -> Result<Self> {
+        let time = names.time;
+        let below = Self::of(&node.input, names)?;
         let per_moment = node.group_expr.iter().any(|expr| is_column(expr, time));
+        let groups = vec![below.texts(&node.group_expr)];
         let whole = if per_moment {
-            Need { history: below.step(0, Counted::Every, &node.group_expr), ..Need::NONE }
+            Need { history: below.step(0, Counted::Every, &node.group_expr), groups, ..Need::NONE }
         } else {
             let (history, ahead) = (History::All, Ahead::All);
-            Need { history, ahead, calls: vec![Call::GroupWithoutTime], ..Need::NONE }
+            Need { history, ahead, groups, calls: vec![Call::GroupWithoutTime], ..Need::NONE }
         };
         let grouped = |need: Need| {
             if per_moment { need.under(whole.clone()) } else { need.beside(&whole) }
@@ -192,12 +222,23 @@ impl<'a> Relation<'a> {
         let mut filters = below.filters.clone();
         filters.push(format!("GROUP BY {}", texts.join(", ")));
         texts.extend(below.texts(&node.aggr_expr));
-        let own = Self::new(schema, time);
+        let own = Self::new(schema, names);
         if needs.len() != own.needs.len() {
             needs = vec![grouped(merge(&needs)); own.needs.len()];
             texts = own.texts;
         }
-        Ok(Self { schema, time, needs, texts, filters, tables: below.tables })
+        Ok(Self { schema, names, time, needs, texts, filters, tables: below.tables })
+    }
+
+    /// The needs of the columns, with whether they depend on rows of other entities.
+    pub(super) fn into_needs(mut self) -> Vec<Need> {
+        let named = self.schema.fields().iter().position(|f| f.name() == self.names.entity);
+        let entity = named.and_then(|at| self.texts.get(at));
+        for need in &mut self.needs {
+            need.crosses =
+                need.groups.iter().any(|keys| entity.is_none_or(|entity| !keys.contains(entity)));
+        }
+        self.needs
     }
 
     /// What the rows are called where they are joined.
@@ -223,7 +264,7 @@ impl<'a> Relation<'a> {
         })
     }
 
-    fn texts(&self, exprs: &[Expr]) -> Vec<String> {
+    pub(super) fn texts(&self, exprs: &[Expr]) -> Vec<String> {
         exprs.iter().map(|expr| self.text(expr)).collect()
     }
 
@@ -254,9 +295,9 @@ impl<'a> Relation<'a> {
                     all = std::mem::replace(&mut all, Need::NONE).beside(&need);
                     return Ok(TreeNodeRecursion::Jump);
                 }
-                Expr::ScalarSubquery(query) => subquery_need(query, self.time)?,
-                Expr::Exists(exists) => subquery_need(&exists.subquery, self.time)?,
-                Expr::InSubquery(within) => subquery_need(&within.subquery, self.time)?,
+                Expr::ScalarSubquery(query) => subquery_need(query, self.names)?,
+                Expr::Exists(exists) => subquery_need(&exists.subquery, self.names)?,
+                Expr::InSubquery(within) => subquery_need(&within.subquery, self.names)?,
                 _ => return Ok(TreeNodeRecursion::Continue),
             };
             all = std::mem::replace(&mut all, Need::NONE).beside(&need);
@@ -267,8 +308,9 @@ impl<'a> Relation<'a> {
 }
 
 /// What a subquery needs: one that looks at the row outside may look at any row from there.
-fn subquery_need(query: &Subquery, time: &str) -> Result<Need> {
-    let mut need = merge(&super::needs(&query.subquery, time)?);
+fn subquery_need(query: &Subquery, names: PlanNames<'_>) -> Result<Need> {
+    let mut need = merge(&Relation::of(&query.subquery, names)?.needs);
+    need.reach(&[Vec::new()]);
     if !query.outer_ref_columns.is_empty() {
         (need.history, need.ahead) = (History::All, Ahead::All);
         need.calls.push(Call::OuterSubquery);

@@ -33,6 +33,7 @@ impl Relation<'_> {
         } else if !self.in_time(params) {
             (need.history, need.ahead) = (History::All, Ahead::All);
         }
+        need.groups = vec![self.texts(&params.partition_by)];
         Ok(need)
     }
 
@@ -72,7 +73,7 @@ impl Relation<'_> {
             }
             Kind::CrossSection => Call::CrossSection { name: spec.name },
         };
-        Need { lookback, warmup, history, ahead: Ahead::None, calls: vec![call] }
+        Need { lookback, warmup, history, calls: vec![call], ..Need::NONE }
     }
 
     /// `lag`, `lead`, ranks and their kin.
@@ -106,7 +107,7 @@ impl Relation<'_> {
         } else if (shift > 0) == (name == "lag") {
             let counted = if skips { Counted::Valid } else { Counted::Every };
             let history = self.back(rows, counted, params);
-            Need { lookback: rows, warmup: rows, history, ahead: Ahead::None, calls }
+            Need { lookback: rows, warmup: rows, history, calls, ..Need::NONE }
         } else {
             let ahead = if skips { Ahead::All } else { Ahead::Rows(rows) };
             Need { ahead, calls, ..Need::NONE }

@@ -230,6 +230,10 @@ impl Source for FileTable {
         root.is_dir() && root.canonicalize().is_ok_and(|root| below(&root, folder))
     }
 
+    fn is_label(&self, column: &str) -> bool {
+        self.files.iter().any(|info| info.labels.iter().any(|label| label == column))
+    }
+
     fn keys(&self) -> &Keys {
         &self.keys
     }

@@ -72,6 +72,11 @@ pub trait Source: TableProvider {
         false
     }
 
+    /// Whether a run wrote a column as a label.
+    fn is_label(&self, _column: &str) -> bool {
+        false
+    }
+
     /// Rows, where they are known.
     fn rows(&self) -> Option<u64> {
         None

@@ -65,6 +65,7 @@ pub(super) async fn run(args: DemoArgs, config: Config, stop: Stop) -> Result<u8
             target,
             scope: Scope::default(),
             params: Default::default(),
+            replace: false,
             merge: false,
             keep_going: false,
             progress: Arc::clone(&progress),

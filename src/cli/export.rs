@@ -29,7 +29,7 @@ pub(super) struct ExportArgs {
     sets: Vec<String>,
     #[command(flatten)]
     pub(super) session: SessionArgs,
-    /// The target of windrow.yaml for every set, with {set} in its location for the set's name
+    /// A target of windrow.yaml, or a location, for every set: {set} in it stands for the set's name
     #[arg(long, value_name = "TARGET")]
     to: Option<String>,
     /// Do only what is not committed yet
@@ -86,7 +86,9 @@ fn exports(args: &ExportArgs, config: &Config) -> Result<Vec<Export>> {
         let set = engine.find_set(&name)?;
         let own = config.targets.get(&set.name).filter(|_| args.to.is_none());
         let common = args.to.as_deref().unwrap_or(COMMON);
-        let location = match (own, config.targets.get(common)) {
+        let given = args.to.as_ref().filter(|to| !config.targets.contains_key(*to));
+        let given = given.filter(|to| to.contains(['/', '{']) || to.ends_with(".csv"));
+        let location = match (own, config.targets.get(common).or(given)) {
             (Some(own), _) => own.clone(),
             (None, Some(common)) if common.contains("{set}") => common.replace("{set}", &set.name),
             (None, Some(_)) if args.to.is_some() || config.targets.len() == 1 => {

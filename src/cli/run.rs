@@ -27,8 +27,8 @@ pub(super) struct RunArgs {
     /// postgres://user@host/db?table=T, or a target of windrow.yaml
     #[arg(long, value_name = "TARGET")]
     pub(super) to: String,
-    /// Only these symbols, comma separated
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    /// Only these symbols, comma separated; given several times, each is one symbol with its commas
+    #[arg(long, value_name = "A,B")]
     symbols: Option<Vec<String>>,
     /// Only rows from this time on, inclusive: 2024-01-31 or 2024-01-31T09:30:00
     #[arg(long, value_name = "T")]
@@ -39,6 +39,9 @@ pub(super) struct RunArgs {
     /// A parameter of the feature set; several are allowed
     #[arg(long = "set", value_name = "K=V")]
     params: Vec<String>,
+    /// Take the place of another set that the target holds
+    #[arg(long)]
+    replace: bool,
     /// Replace just the rows of --symbols, --from and --until, and keep all others of the target
     #[arg(long)]
     merge: bool,
@@ -72,11 +75,7 @@ impl RunArgs {
 
 pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8> {
     let params = parse_params(&args.params)?;
-    let scope = Scope {
-        symbols: args.symbols.map(|s| s.iter().map(|s| s.trim().to_string()).collect()),
-        from: args.from,
-        until: args.until,
-    };
+    let scope = Scope { symbols: args.symbols.map(symbols), from: args.from, until: args.until };
     let mut engine = Engine::new(config)?;
     engine.keep_going(args.keep_going);
     let set = engine.find_set(&args.set)?;
@@ -84,8 +83,9 @@ pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8>
     let progress = Arc::new(Progress::default());
     let keep_going = args.keep_going;
     let counter = Arc::clone(&progress);
-    let merge = args.merge;
-    let options = RunOptions { target, scope, params, merge, keep_going, progress: counter, stop };
+    let (replace, merge) = (args.replace, args.merge);
+    let options =
+        RunOptions { target, scope, params, replace, merge, keep_going, progress: counter, stop };
     let name = set.name.clone();
     let work = async {
         options.stop.or(args.session.sources.open(&mut engine)).await?;
@@ -99,6 +99,14 @@ pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8>
     let outcome = args.progress.shown(&name, &progress, work).await?;
     report(&outcome, args.json)?;
     Ok(u8::from(!outcome.record.left_out.is_empty()))
+}
+
+/// `--symbols A,B`, or each symbol by a flag of its own, with its commas.
+fn symbols(given: Vec<String>) -> Vec<String> {
+    match given.as_slice() {
+        [list] => list.split(',').map(|symbol| symbol.trim().to_string()).collect(),
+        _ => given,
+    }
 }
 
 /// `--set k=v`, as often as given.

@@ -111,7 +111,8 @@ impl Target {
             .hint("write to a directory of its own"));
         }
         // Messages keep the name that was given where it means the same.
-        let same = std::path::absolute(path).is_ok_and(|absolute| absolute == real);
+        let same = path.file_name().is_some()
+            && std::path::absolute(path).is_ok_and(|absolute| absolute == real);
         Ok(match self {
             Self::Directory(_) if !same => Self::Directory(real),
             Self::CsvFile(_) if !same => Self::CsvFile(real),
@@ -125,6 +126,23 @@ impl Target {
             Self::Directory(path) | Self::CsvFile(path) => path.to_string_lossy().into_owned(),
             Self::Table(table) => table.text.clone(),
             Self::Bucket(url) => url.to_string(),
+        }
+    }
+
+    /// Refuses the working directory, and those that it is in: a commit puts another directory in their
+    /// place, and whoever works there would stand in one that is gone.
+    ///
+    /// # Errors
+    /// It is one of them.
+    pub fn check_elsewhere(&self) -> Result<()> {
+        let real = self.path().and_then(|path| path.canonicalize().ok());
+        let here = std::env::current_dir().and_then(|here| here.canonicalize());
+        match real.zip(here.ok()).filter(|(real, here)| here.starts_with(real)) {
+            None => Ok(()),
+            Some(_) => Err(Error::target(format!(
+                "{self} is the working directory, or holds it: a commit puts another one in its place"
+            ))
+            .hint("name a directory in it, or run from elsewhere")),
         }
     }
 

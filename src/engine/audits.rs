@@ -7,6 +7,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::planned_run::PlannedRun;
 use super::scope::exact;
+use super::{Engine, Planned};
 use crate::error::{Error, Result};
 use crate::feature_set::Audit;
 use crate::sql::blame;
@@ -19,11 +20,14 @@ pub(super) struct WholeAudit {
     pub(super) place: crate::error::Place,
 }
 
-impl PlannedRun<'_> {
+impl Engine {
     /// The audits that are checked row by row while writing, and those that need a look at all
     /// rows first.
-    pub(super) fn checks(&self, neighbours: bool) -> Result<(Vec<Check>, Vec<WholeAudit>)> {
-        let planned = self.planned;
+    pub(super) fn audits(
+        &self,
+        planned: &Planned,
+        neighbours: bool,
+    ) -> Result<(Vec<Check>, Vec<WholeAudit>)> {
         let header = &planned.set.header;
         let schema = planned.plan.schema();
         let (mut checks, mut whole) = (Vec::new(), Vec::new());
@@ -39,7 +43,7 @@ impl PlannedRun<'_> {
             let told = audit.text();
             match audit {
                 Audit::Condition { text, place } => {
-                    let state = self.engine.context().state();
+                    let state = self.context().state();
                     let condition = state
                         .create_logical_expr(text, schema)
                         .and_then(|expr| state.create_physical_expr(expr, schema));
@@ -82,7 +86,9 @@ impl PlannedRun<'_> {
         }
         Ok((checks, whole))
     }
+}
 
+impl PlannedRun<'_> {
     /// Uniqueness of columns that the rows are not sorted by: counted by a query of its own.
     pub(super) async fn check_unique(
         &self,

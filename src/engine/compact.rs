@@ -58,6 +58,7 @@ impl Engine {
     pub async fn compact(&mut self, options: &CompactOptions) -> Result<Outcome> {
         let started = Instant::now();
         let target = options.target.clone().resolved()?;
+        target.check_elsewhere()?;
         let at = target.commit(&self.access);
         if target.contents() != Contents::Parquet {
             return Err(Error::usage(format!("{target} is {}", target.contents()))
@@ -269,6 +270,7 @@ impl Compaction<'_> {
             place,
             publish: Publish { mode, scope: Bounds::default() },
             record,
+            removed: BTreeMap::new(),
             asked: Vec::new(),
             about_null: Vec::new(),
             exactly,

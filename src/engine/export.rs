@@ -145,6 +145,7 @@ impl ExportOptions {
             target: export.target.clone(),
             scope: Scope::default(),
             params: BTreeMap::new(),
+            replace: false,
             merge: false,
             keep_going: false,
             progress: Arc::clone(&self.progress),

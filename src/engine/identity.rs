@@ -57,8 +57,10 @@ impl Engine {
     /// Never on a set that was planned.
     pub fn column_identities(&self, planned: &Planned) -> Result<Vec<String>> {
         let digests = column_digests(&planned.plan).map_err(|error| blame(&error, "", &[]))?;
-        let sources = serde_json::to_string(&self.source_definitions(planned));
-        let beside = [format!("{:?}", versions()), sources.unwrap_or_default()];
+        // Which columns of a source, and their types, are in the digests.
+        let sources = self.source_definitions(planned).into_iter();
+        let policies: Vec<_> = sources.map(|(name, source)| (name, source.policy)).collect();
+        let beside = [format!("{:?}", versions()), format!("{policies:?}")];
         let narrows = self.config().float32;
         // A value stands at an entity and a time.
         let header = &planned.set.header;

@@ -38,6 +38,8 @@ pub struct Job {
     pub scope: Scope,
     /// Where to, without secrets.
     pub target: String,
+    /// Take the place of another set that the target holds.
+    pub replace: bool,
     /// Replace just the rows of the scope.
     pub merge: bool,
     /// Leave out symbols and files that cannot be computed, instead of failing whole.
@@ -97,6 +99,7 @@ impl Engine {
             params: options.params.clone(),
             scope: options.scope.clone(),
             target: without_secrets(&anywhere(&options.target.location())),
+            replace: options.replace,
             merge: options.merge,
             keep_going: options.keep_going,
             sources: self.sources().iter().map(source).collect(),
@@ -167,6 +170,7 @@ impl Job {
             target: Target::parse(&with_secrets("the target", &self.target, &known)?)?,
             scope: self.scope.clone(),
             params: self.params.clone(),
+            replace: self.replace,
             merge: self.merge,
             keep_going: self.keep_going,
             progress,

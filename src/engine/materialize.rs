@@ -22,6 +22,8 @@ pub(super) struct Materialization {
     pub(super) publish: Publish,
     /// What is known of the run before its rows.
     pub(super) record: Record,
+    /// Rows per symbol that the target held.
+    pub(super) removed: BTreeMap<String, u64>,
     /// The symbols that were asked for; each should have rows.
     pub(super) asked: Vec<String>,
     /// For each column, what to say if it is NULL on every row.
@@ -131,7 +133,14 @@ impl Materialization {
         record.run.clone_from(&manifest.run);
         record.retries += self.access.retries();
         let missing = self.asked.iter().filter(|symbol| !record.watermarks.contains_key(*symbol));
-        let missing: Vec<_> = missing.map(|s| format!("there is no row of {s}")).collect();
+        let removed = |symbol: &String| self.removed.get(symbol);
+        let missing = missing.map(|symbol| match removed(symbol) {
+            Some(rows) => {
+                format!("there is no row of {symbol}: the {rows} that the target held go")
+            }
+            None => format!("there is no row of {symbol}"),
+        });
+        let missing: Vec<_> = missing.collect();
         record.notices.extend(missing);
         record.notices.extend((self.notices)());
         record.committed = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);

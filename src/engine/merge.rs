@@ -48,6 +48,7 @@ impl PlannedRun<'_> {
             ))
             .hint("run the set once without --merge, --symbols, --from and --until"));
         }
+        self.check_apart_from_others()?;
         if self.contents != Contents::Parquet {
             // A table keeps its other rows by itself, and a file says that it cannot.
             return Ok(Merge { mode: Mode::Scope(Kept::default()), rewrite: None });
@@ -83,6 +84,23 @@ impl PlannedRun<'_> {
             watermarks.extend(stay.marks_beside(&met).await?);
         }
         Ok(Merge { mode: Mode::Scope(Kept { files: kept, watermarks }), rewrite })
+    }
+}
+
+impl PlannedRun<'_> {
+    /// Refuses to replace the rows of some symbols where those of others are computed from them too.
+    fn check_apart_from_others(&self) -> Result<()> {
+        if self.options.scope.symbols.is_none() {
+            return Ok(());
+        }
+        match self.planned.outputs.iter().find(|output| output.need.crosses) {
+            None => Ok(()),
+            Some(output) => Err(Error::query(format!(
+                "--merge --symbols: {} of other symbols may depend on the rows of these, and would stay as it was",
+                output.name
+            ))
+            .hint("merge a range of time, with --from and --until, or run the whole set")),
+        }
     }
 }
 

@@ -15,9 +15,10 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, WindowFunc
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::overlay::{Views, with_views};
+use super::plan_checks::check_plan;
 use super::query::locate;
 use super::{Engine, ReadSet, Reader, shared};
-use crate::analysis::{Ahead, Need, needs};
+use crate::analysis::{Ahead, Need, PlanNames, needs};
 use crate::error::{Error, Place, Result, did_you_mean};
 use crate::feature_set::{FeatureSet, Header, Rendered};
 use crate::sql::{Sql, blame, parse};
@@ -148,7 +149,13 @@ impl Engine {
         }
         let mut reading = vec![set.name.clone()];
         match self.plan_body(set, params, &mut reading).await {
-            Ok(planned) => found.extend(check_look_ahead(&planned).err()),
+            Ok(planned) => {
+                // What a run would refuse when it makes its plan.
+                let physical = self.physical_plan(&planned).await;
+                let neighbours = planned.set.header.partition_by.is_empty();
+                found.extend(check_look_ahead(&planned).err().or(physical.err()));
+                found.extend(self.audits(&planned, neighbours).err());
+            }
             Err(error) => found.insert(0, error),
         }
         found
@@ -201,7 +208,11 @@ impl Engine {
                 .into_iter()
                 .map(|(name, place)| (name, rendered.place_of(place.line, place.column)))
                 .collect();
-            let outputs = outputs(&plan, &set.header)?;
+            let opened = self.sources();
+            let is_label = |table: &str, column: &str| {
+                opened.get(table).is_some_and(|source| source.is_label(column))
+            };
+            let outputs = outputs(&plan, &set.header, &is_label)?;
             check_header(&set, &plan, &outputs)?;
             Ok(Planned { set, rendered, plan, outputs, statements, reads, places })
         })
@@ -216,6 +227,7 @@ impl Engine {
         let text = &rendered.sql;
         let mut sql = parse(text)?;
         let places = check_names(&sql)?;
+        self.check_dropped(&sql)?;
         self.open_read(&sql).await?;
         let reader = if set.shipped { Reader::Shipped } else { Reader::File(Path::new(&set.path)) };
         let ReadSets { views, statements: read, reads } =
@@ -228,6 +240,7 @@ impl Engine {
         let plan = async {
             let state = with_views(self.context().state(), views)?;
             let plan = state.statement_to_plan(sql.into_statement()).await?;
+            check_plan(&plan).map_err(|error| DataFusionError::External(Box::new(error)))?;
             let plan =
                 state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
             flatten(plan)
@@ -353,8 +366,13 @@ fn flatten(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
     LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
-fn outputs(plan: &LogicalPlan, header: &Header) -> Result<Vec<OutputColumn>> {
-    let needs = needs(plan, &header.time).map_err(|error| blame(&error, "", &[]))?;
+fn outputs(
+    plan: &LogicalPlan,
+    header: &Header,
+    is_label: &dyn Fn(&str, &str) -> bool,
+) -> Result<Vec<OutputColumn>> {
+    let names = PlanNames { entity: &header.entity, time: &header.time, is_label };
+    let needs = needs(plan, names).map_err(|error| blame(&error, "", &[]))?;
     let column = |(field, need): (&Arc<datafusion::arrow::datatypes::Field>, Need)| {
         let name = field.name().clone();
         // A label may name a struct output before it is flattened.

@@ -18,7 +18,7 @@ use crate::commit::{Bounds, Contents, Mode, Publish};
 use crate::error::{Error, Result};
 use crate::exec::{by_periods, ordered, reports};
 use crate::sql::blame;
-use crate::store::{RECORD_FORMAT, Record};
+use crate::store::{LABEL, RECORD_FORMAT, ROLE, Record};
 use crate::write::{Attempt, Output, WriteJob};
 
 /// A set that is planned for a run, without the symbols that were left out.
@@ -41,6 +41,7 @@ impl PlannedRun<'_> {
         (held, left_out): (Option<Record>, Vec<(String, String)>),
     ) -> Result<Materialization> {
         let planned = self.planned;
+        self.check_same_set(held.as_ref())?;
         let header = &planned.set.header;
         let index = |name: &str| planned.outputs.iter().position(|o| o.name == name);
         let internal = || Error::internal("a key column went missing");
@@ -48,7 +49,7 @@ impl PlannedRun<'_> {
         let time = index(&header.time).ok_or_else(internal)?;
         let partition_by: Vec<usize> =
             header.partition_by.iter().filter_map(|c| index(c)).collect();
-        let (checks, whole) = self.checks(partition_by.is_empty())?;
+        let (checks, whole) = self.engine.audits(planned, partition_by.is_empty())?;
         let logical = self.scoped()?;
         let stop = &self.options.stop;
         stop.or(self.check_unique(&logical, &whole)).await?;
@@ -86,6 +87,8 @@ impl PlannedRun<'_> {
             stop: stop.clone(),
         };
         let (mut mode, mut rewrite) = (Mode::Whole, None);
+        let held_rows = held.iter().flat_map(|held| &held.watermarks);
+        let removed = held_rows.map(|(symbol, range)| (symbol.clone(), range.rows)).collect();
         if let Some(held) = held.filter(|_| self.options.merge) {
             if let Some(audit) = whole.first() {
                 return Err(Error::usage(format!(
@@ -104,6 +107,7 @@ impl PlannedRun<'_> {
             place: self.options.target.to_string(),
             publish: Publish { mode, scope: self.bounds()? },
             record,
+            removed,
             asked: self.options.scope.symbols.clone().unwrap_or_default(),
             about_null: planned.outputs.iter().map(about_null).collect(),
             exactly: None,
@@ -111,6 +115,19 @@ impl PlannedRun<'_> {
             access: Arc::clone(&self.engine.access),
             started,
         })
+    }
+
+    /// Refuses a target that holds the rows of another set.
+    fn check_same_set(&self, held: Option<&Record>) -> Result<()> {
+        let set = &self.planned.set.name;
+        match held.filter(|held| held.set != *set && !self.options.replace) {
+            None => Ok(()),
+            Some(held) => Err(Error::target(format!(
+                "{} holds the set {}, not {set}",
+                self.options.target, held.set
+            ))
+            .hint("write to another target; `run --replace` takes its place")),
+        }
     }
 
     /// The plan restricted to the scope. The condition sits on top: rows kept have the values of
@@ -220,7 +237,7 @@ impl PlannedRun<'_> {
                 pairs.push(("description".to_string(), text.clone()));
             }
             if output.label {
-                pairs.push(("windrow.role".to_string(), "label".to_string()));
+                pairs.push((ROLE.to_string(), LABEL.to_string()));
             }
             (output.name.clone(), pairs)
         };

@@ -5,17 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use futures::TryStreamExt;
 
 use super::overlay::with_views;
+use super::plan_checks::check_plan;
 use super::{Engine, Reader, shared};
 use crate::error::{Error, Result};
 use crate::exec::reports;
 use crate::feature_set::Rendered;
-use crate::sql::{blame, parse};
+use crate::sql::{Sql, blame, parse};
 
 /// A statement that is ready to run.
 pub struct Query {
@@ -99,8 +101,15 @@ impl Engine {
         Ok(Query { plan, context: self.context().task_ctx(), text })
     }
 
+    /// Refuses what the planner would drop without a word.
+    pub(super) fn check_dropped(&self, sql: &Sql) -> Result<()> {
+        let state = self.context().state();
+        sql.check_dropped(&|name| state.scalar_functions().contains_key(name))
+    }
+
     async fn plan_query(&self, text: &str, path: Option<&Path>) -> Result<Arc<dyn ExecutionPlan>> {
         let mut sql = parse(text)?;
+        self.check_dropped(&sql)?;
         self.open_read(&sql).await?;
         let reader = path.map_or(Reader::Nobody, Reader::File);
         let views = self.read_sets(&sql, reader, &mut Vec::new()).await?.views;
@@ -109,6 +118,7 @@ impl Engine {
         let planned = async {
             let state = with_views(self.context().state(), views)?;
             let plan = state.statement_to_plan(sql.into_statement()).await?;
+            check_plan(&plan).map_err(|error| DataFusionError::External(Box::new(error)))?;
             let frame = self.context().execute_logical_plan(plan).await?;
             let (state, plan) = frame.into_parts();
             shared::physical_plan(&state, &plan).await

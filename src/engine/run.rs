@@ -30,6 +30,8 @@ pub struct RunOptions {
     pub scope: Scope,
     /// Parameters, as `--set` gives them.
     pub params: BTreeMap<String, String>,
+    /// Take the place of another set that the target holds.
+    pub replace: bool,
     /// Replace just the rows of the scope, and keep all others that the target holds.
     pub merge: bool,
     /// Leave out symbols and files that cannot be computed, instead of failing whole.
@@ -77,6 +79,7 @@ impl Engine {
             return Err(Error::usage("--merge replaces the rows of a scope, and none is given")
                 .hint("give --symbols, --from or --until, or leave --merge out"));
         }
+        options.target.check_elsewhere()?;
         let target = options.target.commit(&self.access);
         // What cannot be opened is told when the set is planned, with its place.
         let opened = async { Ok(self.open_sources_of(&set).await.is_ok()) };

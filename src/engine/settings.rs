@@ -35,6 +35,9 @@ fn relied_on(settings: SessionConfig) -> SessionConfig {
     let options = settings.options_mut();
     options.sql_parser.collect_spans = true;
     options.optimizer.repartition_file_scans = false; // Rows are numbered file by file.
+    options.execution.parquet.coerce_int96 = Some("us".to_string()); // As the readers of our own.
+    // What a literal or a function says with a zone is an instant, not a wall clock.
+    options.execution.time_zone = Some("UTC".to_string());
     // In 55.2 it fails on a struct that stands in one SELECT under two names.
     options.optimizer.enable_leaf_expression_pushdown = false;
     if options.extensions.get::<WindrowOptions>().is_none() {

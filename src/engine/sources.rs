@@ -65,7 +65,13 @@ impl Engine {
         for name in names {
             let opened = self.sources().contains_key(&name);
             if let Some(config) = self.known.get(&name).filter(|_| !opened) {
-                self.open_source(&name, config.clone()).await?;
+                let opened = self.open_source(&name, config.clone()).await;
+                opened.map_err(|error| {
+                    match error.message().starts_with(&format!("{name}: ")) {
+                        true => error,
+                        false => error.within(&format!("source {name}")),
+                    }
+                })?;
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{JoinType, NullEquality, Result};
 use datafusion::execution::TaskContext;
@@ -13,8 +14,9 @@ use datafusion::physical_expr::{
 };
 use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::joins::utils::JoinFilter;
-use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, Distribution, ExecutionPlan,
     ExecutionPlanProperties, InputDistributionRequirements, PlanProperties,
@@ -24,6 +26,31 @@ use datafusion::physical_plan::{
 /// A key on the left side and on the right.
 type Pair = (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>);
 type Keys = Vec<Pair>;
+
+/// Rows up to which the side of a cross join is the one that is held.
+const FEW: usize = 1024;
+
+/// A cross join that holds its small side. DataFusion holds the left one and gives a batch for each of its
+/// rows and each batch of the other side: of many rows beside one these are batches of one row.
+pub(super) fn small_first(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(join) = node.downcast_ref::<CrossJoinExec>() else { return Ok(None) };
+    let [left, right] = [few_rows(join.left())?, few_rows(join.right())?];
+    match (left, right) {
+        (None, Some(_)) => join.swap_inputs().map(Some),
+        (Some(left), Some(right)) if right < left => join.swap_inputs().map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The rows of a plan, if they are known to be few.
+fn few_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
+    let rows =
+        StatisticsContext::default().compute(plan.as_ref(), &StatisticsArgs::new())?.num_rows;
+    Ok(match rows {
+        Precision::Exact(rows) if rows <= FEW => Some(rows),
+        _ => None,
+    })
+}
 
 /// A merge join in place of a join whose inputs have the order for it.
 pub(super) fn merged(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {

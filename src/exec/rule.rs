@@ -18,7 +18,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, InputOrderMode};
 
-use super::joins::merged;
+use super::joins::{merged, small_first};
 use super::shared::inputs;
 use super::window::{StreamWindowExec, served};
 use super::{DedupExec, OrderedExec, ascending};
@@ -48,6 +48,9 @@ impl PhysicalOptimizerRule for StreamWindows {
                 Some(settled) => (settled, true),
                 None => (node, false),
             };
+            if let Some(swapped) = small_first(&node)? {
+                return Ok(Transformed::yes(swapped));
+            }
             if let Some(merged) = merged(&node)? {
                 return Ok(Transformed::yes(merged));
             }

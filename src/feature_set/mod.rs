@@ -8,6 +8,7 @@ mod header;
 mod marks;
 mod scan;
 mod shipped;
+mod swallowed;
 mod template;
 
 use std::collections::BTreeMap;

@@ -10,6 +10,7 @@ use minijinja::{Environment, ErrorKind, Template, UndefinedBehavior, Value};
 
 use super::marks::{Marked, Reach, Span, source_of};
 use super::scan::{Scan, scan};
+use super::swallowed::swallowed;
 use super::{FeatureSet, place_in};
 use crate::error::{Error, Place, Result, did_you_mean, nearest};
 
@@ -75,6 +76,11 @@ pub(super) fn render(
             .hint("check the conditions around the SELECT"));
     }
     let spans = job.spans(&found, &context, &sql);
+    if let Some(offset) = swallowed(&sql, &spans, text) {
+        return Err(Error::query("text ends up on the other side of a comment or a string")
+            .at(job.place(offset))
+            .hint("a tag before it eats the end of a line, or writes a quote or --: take out its dash, or what it writes"));
+    }
     Ok(Rendered { sql, file: set.path.clone(), source: source.to_owned(), body, spans })
 }
 

@@ -309,7 +309,11 @@ impl Session {
             let hint = did_you_mean(name, "tables", tables.iter().map(String::as_str));
             return Err(Error::query(format!("unknown table {name}")).hint(hint));
         }
-        let columns = self.engine.columns(name).await?;
+        let asked = self.engine.columns(name);
+        let columns = match &mut self.interrupt {
+            Some(interrupt) => interrupt.or_cancel(asked).await?,
+            None => asked.await?,
+        };
         let rows: Vec<Vec<String>> = columns
             .iter()
             .map(|(column, kind, nullable)| {

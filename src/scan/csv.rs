@@ -1,15 +1,17 @@
 //! Reads CSV files into the columns of a source.
 //!
 //! DataFusion's CSV scan takes columns by position and knows one spelling of NULL; market data
-//! comes with headers in any order and with `NA`, `null` and `NaN`, so the files are read by name.
+//! comes with headers in any order and with `NA`, `null` and `NaN`, so the files are read by name, and
+//! as text: in a column of numbers or times these words are NULL, in a column of text they are text.
 
 use std::io::BufReader;
 use std::sync::Arc;
 use std::task::Poll;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::csv::ReaderBuilder;
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DataFusionError, Result as PlanResult, internal_err};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::SendableRecordBatchStream;
@@ -18,9 +20,10 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use futures::{Stream, stream};
 use tokio::sync::mpsc;
 
+use super::csv_text;
 use super::file_slice::FileSlice;
-use super::footer::{CSV_NULL, corrupt, unreadable};
-use crate::error::Result;
+use super::footer::unreadable;
+use crate::error::{Error, Result};
 
 /// The files that one partition of a scan reads, one after the other.
 #[derive(Debug)]
@@ -92,29 +95,66 @@ type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 fn read(file: &FileSlice, schema: &SchemaRef, rows: usize) -> Result<Batches> {
     let path = file.info.file.path.clone();
     let own = &file.info.schema;
-    // The file's columns with the types that the source gives them, so that text is parsed once.
-    let typed: Vec<Field> = own
-        .fields()
-        .iter()
-        .map(|f| match schema.field_with_name(f.name()) {
-            Ok(wanted) => Field::new(f.name(), wanted.data_type().clone(), true),
-            Err(_) => f.as_ref().clone().with_nullable(true),
-        })
-        .collect();
+    // Everything is read as text, so that each column has its own words for NULL.
+    let text: Vec<Field> =
+        own.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect();
     let wanted: Vec<usize> =
-        (0..typed.len()).filter(|i| schema.field_with_name(typed[*i].name()).is_ok()).collect();
-    let null = regex::Regex::new(CSV_NULL).map_err(|error| corrupt(&path, error))?;
+        (0..text.len()).filter(|i| schema.field_with_name(text[*i].name()).is_ok()).collect();
     let handle = file.info.file.open(0).map_err(|error| unreadable(&path, &error))?;
-    let reader = ReaderBuilder::new(Arc::new(Schema::new(typed)))
+    let reader = ReaderBuilder::new(Arc::new(Schema::new(text)))
         .with_header(true)
-        .with_null_regex(null)
         .with_batch_size(rows)
         .with_projection(wanted)
         .build(BufReader::with_capacity(64 << 10, handle.rest(0)))
         .map_err(|error| unreadable(&path, &error))?;
     let (schema, file) = (Arc::clone(schema), file.clone());
+    let mut before = 0;
     Ok(Box::new(reader.map(move |batch| {
-        let batch = batch.map_err(|error| unreadable(&path, &error))?;
-        file.adapt(&batch, &schema)
+        let batch = batch.map_err(|error| csv_text::fault(&file.info.file, &error))?;
+        let typed = typed(&file, &batch, &schema, before)?;
+        before += batch.num_rows();
+        file.adapt(&typed, &schema)
     })))
+}
+
+/// A batch of text with the types that the source gives its columns; `before` are the rows of the file
+/// before it.
+fn typed(
+    file: &FileSlice,
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+    before: usize,
+) -> Result<RecordBatch> {
+    let own = batch.schema();
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    for (field, column) in own.fields().iter().zip(batch.columns()) {
+        let ty = schema.field_with_name(field.name()).map(Field::data_type);
+        let ty = ty.unwrap_or(&DataType::Utf8);
+        let text = column.as_string::<i32>();
+        let column = parse(text, ty).map_err(|row| {
+            let (name, value) = (field.name(), text.value(row));
+            let line = csv_text::line_of(&file.info.file, before + row);
+            csv_text::wrong_value(&file.info.file, line, name, value, ty)
+        })?;
+        columns.push((field.name(), column));
+    }
+    RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, column)| (name, column, true)),
+    )
+    .map_err(|error| Error::internal(error.to_string()))
+}
+
+/// Text as values of a type; the row of the first that is none.
+fn parse(text: &StringArray, ty: &DataType) -> std::result::Result<ArrayRef, usize> {
+    let plain = if ty.is_string() { text.clone() } else { without_null_words(text) };
+    let parsed = cast(&plain, ty).map_err(|_| 0_usize)?;
+    match (0..plain.len()).find(|row| plain.is_valid(*row) && parsed.is_null(*row)) {
+        Some(row) => Err(row),
+        None => Ok(parsed),
+    }
+}
+
+/// Text in which the words for NULL are NULL.
+fn without_null_words(text: &StringArray) -> StringArray {
+    text.iter().map(|value| value.filter(|value| !csv_text::is_null(value))).collect()
 }

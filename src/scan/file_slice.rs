@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{Field, SchemaRef};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
 
 use super::footer::{FileInfo, unreadable};
 use super::sortedness::RowSlice;
 use crate::error::{Error, Result};
+use crate::store::file_name;
 
 /// A file with what a partition reads of it, and its hive values by column name.
 #[derive(Clone, Debug)]
@@ -45,9 +47,29 @@ impl FileSlice {
         }
         match batch.column_by_name(field.name()) {
             Some(values) if values.data_type() == field.data_type() => Ok(Arc::clone(values)),
-            Some(values) => cast(values, field.data_type()).map_err(|error| self.broken(error)),
+            Some(values) => self.converted(values, field),
             None => Ok(new_null_array(field.data_type(), rows)),
         }
+    }
+
+    /// Values in the type that the source gives their column: all of them, or an error.
+    fn converted(&self, values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
+        let converted = cast(values, field.data_type()).map_err(|error| self.broken(error))?;
+        if converted.null_count() == values.null_count() {
+            return Ok(converted);
+        }
+        let lost = |row: &usize| values.is_valid(*row) && converted.is_null(*row);
+        let row = (0..values.len()).find(lost).unwrap_or_default();
+        let value = ArrayFormatter::try_new(values, &FormatOptions::default())
+            .map(|text| text.value(row).to_string())
+            .unwrap_or_default();
+        let (file, name) = (file_name(&self.info.file.path), field.name());
+        Err(Error::data(format!(
+            "{name} is {value} in {file}, which {} does not hold, the type that the files of the source have together",
+            field.data_type()
+        ))
+        .hint("store the column in one type in all files, or name the files that agree with a glob")
+        .in_file(file))
     }
 
     /// The error for a file that cannot be decoded.

@@ -1,20 +1,20 @@
 //! What the files of a source say about themselves before their rows are read.
 
-use std::io::BufReader;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::compute::kernels::cast::cast;
-use datafusion::arrow::csv::reader::Format;
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
+use super::csv_text;
+use super::page_reader::stored_fields;
 use super::schema::Keys;
 use crate::error::{Error, Result, behind};
-use crate::store::{FileKind, FileRef, Opened, file_name};
+use crate::store::{FileKind, FileRef, LABEL, Opened, ROLE, file_name};
 
 /// A file with what it says about itself.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct FileInfo {
     pub file: FileRef,
     /// Its own columns, without hive partitions.
     pub schema: SchemaRef,
+    /// Columns that a run wrote as labels.
+    pub labels: Vec<String>,
     /// Rows, where the format says so.
     pub rows: Option<u64>,
     /// Least and greatest entity, where the file proves it.
@@ -42,17 +44,11 @@ pub(crate) struct SortProof {
     pub(super) rows: u64,
 }
 
-/// Text that stands for NULL in CSV files.
-pub(crate) const CSV_NULL: &str = r"^(|NA|N/A|n/a|null|NULL|None|NaT|#N/A)$";
-
 /// Bytes of a file up to which it is read as a whole for its footer.
 const AT_ONCE: u64 = 64 << 10;
 
 /// Threads that look into files on servers.
 const WAITING: usize = 64;
-
-/// Rows that types of CSV columns are guessed from.
-const CSV_HEAD: usize = 10_000;
 
 /// Reads what every file says about itself, on `threads` threads. The outer error is the first
 /// file's, in path order; with `keep_going` bad files are returned instead.
@@ -95,7 +91,7 @@ fn read(
 ) -> Result<FileInfo> {
     let mut info = match kind {
         FileKind::Parquet => parquet(file, keys)?,
-        FileKind::Csv => csv(file)?,
+        FileKind::Csv => csv(file, keys)?,
     };
     match last {
         // Thousands of files share one schema: keep one copy.
@@ -156,10 +152,18 @@ fn parquet(file: &FileRef, keys: &Keys) -> Result<FileInfo> {
         rows: u64::try_from(rows).ok(),
         entities: range(&keys.entity),
         times: range(&keys.time),
-        schema: Arc::new(Schema::new(meta.schema().fields().clone())),
+        schema: Arc::new(Schema::new(stored_fields(&meta))),
+        labels: labels(&meta),
         file: file.clone(),
         proof: Arc::default(),
     })
+}
+
+/// The columns that a file says of that they are labels.
+fn labels(meta: &ArrowReaderMetadata) -> Vec<String> {
+    let role = |field: &&FieldRef| field.metadata().get(ROLE).is_some_and(|role| role == LABEL);
+    let labels = meta.schema().fields().iter().filter(role);
+    labels.map(|field| field.name().clone()).collect()
 }
 
 /// The least or greatest value of row group statistics; None if one is missing.
@@ -182,23 +186,14 @@ fn extreme(values: &ArrayRef, least: bool) -> Option<ScalarValue> {
     Some(best)
 }
 
-fn csv(file: &FileRef) -> Result<FileInfo> {
-    let path = &file.path;
-    let null = regex(path)?;
-    let format = Format::default().with_header(true).with_null_regex(null);
-    let text = BufReader::new(open(file, 0)?.rest(0));
-    let (schema, _) =
-        format.infer_schema(text, Some(CSV_HEAD)).map_err(|error| unreadable(path, &error))?;
+fn csv(file: &FileRef, keys: &Keys) -> Result<FileInfo> {
     Ok(FileInfo {
         file: file.clone(),
-        schema: Arc::new(schema),
+        schema: Arc::new(csv_text::schema(file, keys)?),
+        labels: Vec::new(),
         rows: None,
         entities: None,
         times: None,
         proof: Arc::default(),
     })
-}
-
-fn regex(path: &Path) -> Result<regex::Regex> {
-    regex::Regex::new(CSV_NULL).map_err(|error| corrupt(path, error))
 }

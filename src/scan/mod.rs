@@ -2,6 +2,7 @@
 //! sorted. This room knows places and bytes; it knows no source by name.
 
 mod csv;
+mod csv_text;
 mod file_slice;
 mod footer;
 mod page_reader;

@@ -9,12 +9,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use datafusion::arrow::datatypes::{DataType, Field, Fields, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Fields, SchemaRef, TimeUnit};
 use datafusion::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, RowGroups, RowSelection,
 };
 use datafusion::parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
-use datafusion::parquet::basic::Compression;
+use datafusion::parquet::basic::{Compression, Type as PhysicalType};
 use datafusion::parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use datafusion::parquet::errors::{ParquetError, Result};
 use datafusion::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
@@ -41,12 +41,30 @@ pub(crate) fn read(
         }
         _ => Arc::clone(field),
     };
-    let fields: Fields = meta.schema().fields().iter().map(wanted).collect();
+    let fields: Fields = stored_fields(meta).iter().map(wanted).collect();
     let levels = parquet_to_arrow_field_levels(meta.parquet_schema(), mask, Some(&fields))?;
     let pages = Pages { file, meta: Arc::clone(meta.metadata()), groups };
     // A reader makes room for a whole batch.
     let rows = rows.min(pages.num_rows()).max(1);
     ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, selection)
+}
+
+/// The columns of a file. Times as Spark and Impala store them (INT96) are microseconds: as
+/// nanoseconds, which the parquet crate makes of them, years before 1678 and after 2262 would be others.
+pub(crate) fn stored_fields(meta: &ArrowReaderMetadata) -> Fields {
+    let stored = meta.parquet_schema().root_schema().get_fields();
+    let fields = meta.schema().fields().iter().map(|field| {
+        let of_file = stored.iter().find(|stored| stored.name() == field.name());
+        let primitive = of_file.filter(|stored| stored.is_primitive());
+        match primitive.map(|stored| stored.get_physical_type()) {
+            Some(PhysicalType::INT96) => {
+                let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+                Arc::new(field.as_ref().clone().with_data_type(micros))
+            }
+            _ => Arc::clone(field),
+        }
+    });
+    fields.collect()
 }
 
 /// The columns of these names, with all that lies in them; a dot is a part of a name.

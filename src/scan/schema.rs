@@ -13,6 +13,11 @@ use crate::error::{Error, Result};
 const MEASURES: &[&str] =
     &["open", "high", "low", "close", "volume", "vwap", "adj_close", "factor"];
 
+/// Whether a column holds numbers by its name.
+pub(super) fn is_measure(name: &str) -> bool {
+    MEASURES.contains(&name)
+}
+
 /// The columns that an unbound `bars` has, for `check` and `explain` without data.
 pub fn standard() -> Vec<Field> {
     let mut fields = vec![
@@ -108,7 +113,7 @@ pub(crate) fn canonical(name: &str, ty: &DataType, keys: &Keys, file: &str) -> R
                 .hint("convert it, for example with to_timestamp, and store it again")),
         };
     }
-    if MEASURES.contains(&name) {
+    if is_measure(name) {
         return match ty {
             t if t.is_numeric() || *t == DataType::Null => Ok(DataType::Float64),
             _ => Err(wrong("a number").hint("convert it to a number and store it again")),
@@ -133,9 +138,18 @@ fn unify(a: &DataType, b: &DataType) -> Option<DataType> {
         (Date32, Timestamp(unit, zone)) | (Timestamp(unit, zone), Date32) => {
             Timestamp(*unit, zone.clone())
         }
-        (Timestamp(a, za), Timestamp(b, zb)) if za == zb => Timestamp(finer(*a, *b), za.clone()),
+        (Timestamp(a, za), Timestamp(b, zb)) if same_zone(za.as_deref(), zb.as_deref()) => {
+            Timestamp(finer(*a, *b), za.clone())
+        }
         _ => return None,
     })
+}
+
+/// Whether two names are of one clock.
+fn same_zone(a: Option<&str>, b: Option<&str>) -> bool {
+    const UTC: [&str; 8] = ["UTC", "+00:00", "Z", "Etc/UTC", "GMT", "+0000", "00:00", "Zulu"];
+    let utc = |zone: Option<&str>| zone.is_some_and(|zone| UTC.contains(&zone));
+    a == b || (utc(a) && utc(b))
 }
 
 fn finer(a: TimeUnit, b: TimeUnit) -> TimeUnit {

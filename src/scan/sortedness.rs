@@ -285,6 +285,7 @@ mod tests {
                 partitions: vec![],
             },
             schema: Arc::new(datafusion::arrow::datatypes::Schema::empty()),
+            labels: Vec::new(),
             rows: Some(proof.rows),
             entities: Some((text(entities[0].0), text(entities[entities.len() - 1].0))),
             times: None,

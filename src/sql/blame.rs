@@ -139,6 +139,10 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
         };
         return with_place(error, spanned.or_else(|| find(text, &name, true)));
     }
+    if let Some(error) = foreign_words(message) {
+        let name = message.split('\'').nth(1).unwrap_or_default();
+        return with_place(error, spanned.or_else(|| find(text, name, true)));
+    }
     let sentence = first_line(message);
     // Indicators say their name first; DataFusion quotes the function.
     let function = sentence
@@ -150,6 +154,57 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
         });
     let at = spanned.or_else(|| function.and_then(|name| find(text, name, true)));
     with_place(Error::query(sentence), at)
+}
+
+/// Sentences for what DataFusion says in words of its own about what it cannot do.
+fn foreign_words(message: &str) -> Option<Error> {
+    let function = || message.split('\'').nth(1).unwrap_or("the function").to_string();
+    if message.contains("failed to match any signature") {
+        let name = function();
+        let error =
+            Error::query(format!("{name} does not take so many arguments, or not of these types"));
+        return Some(match name.as_str() {
+            "avg" | "mean" => error.hint("it takes one value; sma(x, n) is the mean over a period"),
+            "sum" | "min" | "max" | "count" | "stddev" | "var" | "median" => error.hint(
+                "it takes one value; over the last n rows write OVER (PARTITION BY symbol ORDER BY ts ROWS n-1 PRECEDING)",
+            ),
+            _ => error.hint("cast the arguments to types that it takes, or leave some out"),
+        });
+    }
+    if message.contains("Physical plan does not support logical expression") {
+        return Some(
+            Error::query("a subquery stands where it cannot be computed for each row")
+                .hint("join what it reads, or write it as a condition of WHERE"),
+        );
+    }
+    if let Some(rest) = message
+        .strip_prefix("Unsupported ast node ")
+        .or_else(|| message.strip_prefix("Unsupported JOIN operator "))
+    {
+        let word: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
+        let error = Error::query(format!("{} is not supported", word.to_uppercase()));
+        return Some(match word.as_str() {
+            "AsOf" => error.hint("join on the keys and the last time before: ROW_NUMBER() over the matches, or a window over a UNION ALL of both"),
+            "Pivot" => error.hint("write max(CASE WHEN symbol = 'A' THEN close END) for each column, and GROUP BY ts"),
+            _ => error.hint("write it in another way"),
+        });
+    }
+    // What shows the structs of the parser tells nobody anything.
+    if message.contains(" { ") && (message.contains("quote_style") || message.contains(": None")) {
+        let what: String = message.chars().take_while(|c| *c != '{' && *c != '(').collect();
+        let what = lower_first(what.trim().trim_end_matches(':'));
+        return Some(
+            Error::query(format!("the statement has a form that is not supported ({what})"))
+                .hint("write it in another way"),
+        );
+    }
+    if message.contains("retract_batch") {
+        return Some(
+            Error::query("an aggregate of the statement cannot go along a frame that moves")
+                .hint("let the frame begin with the group (UNBOUNDED PRECEDING), or write it with sum, min or max"),
+        );
+    }
+    None
 }
 
 fn with_place(error: Error, place: Option<Place>) -> Error {

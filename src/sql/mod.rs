@@ -5,6 +5,7 @@
 
 mod blame;
 mod calls;
+mod dropped;
 mod lint;
 mod nested;
 mod walk;
@@ -12,9 +13,10 @@ mod windows;
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
+use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, SelectItem, SetExpr, Spanned, Statement, TableFactor, Visitor, VisitorMut,
+    Expr, Ident, ObjectName, Query, SelectItem, SetExpr, Spanned, Statement, TableFactor, VisitMut,
+    Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
@@ -85,6 +87,12 @@ impl Sql {
     /// # Errors
     /// A call whose arguments are wrong, an unknown window, or nesting that cannot be hoisted.
     pub fn rewrite(&mut self) -> Result<()> {
+        if let Parsed::CopyTo(copy) = &mut self.statement {
+            return match &mut copy.source {
+                CopyToSource::Query(query) => rewritten(query.as_mut()),
+                CopyToSource::Relation(_) => Ok(()),
+            };
+        }
         let statement = match &mut self.statement {
             Parsed::Statement(statement) => statement.as_mut(),
             Parsed::Explain(explain) => match explain.statement.as_mut() {
@@ -93,23 +101,7 @@ impl Sql {
             },
             _ => return Ok(()),
         };
-        struct Rewrite;
-        impl VisitorMut for Rewrite {
-            type Break = Error;
-            fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-                let rewritten = windows::resolve(query)
-                    .and_then(|()| calls::complete(query))
-                    .and_then(|()| nested::hoist(query));
-                match rewritten {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(error) => ControlFlow::Break(error),
-                }
-            }
-        }
-        match walk::rewrite(statement, &mut Rewrite) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(error) => Err(error),
-        }
+        rewritten(statement)
     }
 
     /// The tables that the statement reads, without the names that its WITH clauses define.
@@ -118,6 +110,16 @@ impl Sql {
         struct Tables {
             read: Vec<(String, Place)>,
             defined: Vec<String>,
+        }
+        impl Tables {
+            fn relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
+                if let [part] = name.0.as_slice()
+                    && let Some(ident) = part.as_ident()
+                {
+                    self.read.push((fold(ident), place(ident.span.start)));
+                }
+                ControlFlow::Continue(())
+            }
         }
         impl Visitor for Tables {
             type Break = ();
@@ -128,32 +130,39 @@ impl Sql {
             }
             fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
                 // With arguments it is a table function.
-                if let TableFactor::Table { name, args: None, .. } = factor
-                    && let [part] = name.0.as_slice()
-                    && let Some(ident) = part.as_ident()
-                {
-                    self.read.push((fold(ident), place(ident.span.start)));
+                match factor {
+                    TableFactor::Table { name, args: None, .. } => self.relation(name),
+                    _ => ControlFlow::Continue(()),
                 }
-                ControlFlow::Continue(())
             }
         }
         let mut tables = Tables::default();
-        let statement = match &self.statement {
-            Parsed::Statement(statement) => Some(statement),
-            Parsed::Explain(explain) => match explain.statement.as_ref() {
-                Parsed::Statement(statement) => Some(statement),
-                _ => None,
-            },
-            _ => None,
-        };
-        if let Some(statement) = statement {
-            let _ = walk::read(statement.as_ref(), &mut tables);
+        if let Some(statement) = self.statement() {
+            let _ = walk::read(statement, &mut tables);
+        }
+        if let Parsed::CopyTo(copy) = &self.statement {
+            let _ = match &copy.source {
+                CopyToSource::Query(query) => walk::read(query.as_ref(), &mut tables),
+                CopyToSource::Relation(name) => tables.relation(name),
+            };
         }
         let Tables { mut read, defined } = tables;
         read.retain(|(name, _)| !defined.contains(name));
         let mut seen = std::collections::BTreeSet::new();
         read.retain(|(name, _)| seen.insert(name.clone()));
         read
+    }
+
+    /// The statement of sqlparser in it, also behind EXPLAIN.
+    fn statement(&self) -> Option<&Statement> {
+        match &self.statement {
+            Parsed::Statement(statement) => Some(statement.as_ref()),
+            Parsed::Explain(explain) => match explain.statement.as_ref() {
+                Parsed::Statement(statement) => Some(statement.as_ref()),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// The output columns of a query as written.
@@ -174,6 +183,27 @@ impl Sql {
             }
         };
         select.projection.iter().map(output).collect()
+    }
+}
+
+/// Resolves named windows, completes calls of indicators, and hoists nested ones.
+fn rewritten(part: &mut impl VisitMut) -> Result<()> {
+    struct Rewrite;
+    impl VisitorMut for Rewrite {
+        type Break = Error;
+        fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+            let rewritten = windows::resolve(query)
+                .and_then(|()| calls::complete(query))
+                .and_then(|()| nested::hoist(query));
+            match rewritten {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            }
+        }
+    }
+    match walk::rewrite(part, &mut Rewrite) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
     }
 }
 

@@ -10,7 +10,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path as Key;
 
 use super::access::Access;
-use super::location::{FileKind, FileRef, Listing, hidden, partitions};
+use super::location::{FileKind, FileRef, Listing, hidden, one_target, partitions};
 use super::objects::{Object, Objects};
 use super::record::{RECORD_DIR, Record, RemoteRecords};
 use super::url::ObjectUrl;
@@ -83,6 +83,12 @@ async fn committed(
         {
             below.entry(root.iter().cloned().collect()).or_default().push(meta.clone());
         }
+    }
+    if !is_glob {
+        let bucket = objects.name();
+        let within = below.keys().filter(|root| *root != prefix);
+        let names = within.map(|root| format!("{bucket}/{root}")).collect();
+        one_target(&format!("{bucket}/{prefix}"), names)?;
     }
     targets.extend(below);
     let mut own = None;

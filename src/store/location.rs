@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use super::objects::Object;
+use super::record::RECORD_DIR;
 use super::url::ObjectUrl;
 use crate::error::{Error, Result};
 
@@ -162,8 +163,10 @@ pub struct Listing {
 pub fn list(path: &Path) -> Result<Listing> {
     let text = path.to_string_lossy();
     let (root, files) = if path.is_dir() {
-        let mut files = Vec::new();
-        walk(path, path, &mut files)?;
+        let (mut files, mut targets) = (Vec::new(), Vec::new());
+        walk(path, path, &mut files, &mut targets)?;
+        let targets: Vec<String> = targets.iter().map(|target| file_name(target)).collect();
+        one_target(&text, targets)?;
         (path.to_path_buf(), files)
     } else if path.is_file() {
         if FileKind::of(path).is_none() {
@@ -217,7 +220,27 @@ pub fn file_name(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn walk(root: &Path, dir: &Path, files: &mut Vec<FileRef>) -> Result<()> {
+/// Refuses a place with several targets in it: their rows are of different sets.
+pub(super) fn one_target(place: &str, mut targets: Vec<String>) -> Result<()> {
+    if targets.len() < 2 {
+        return Ok(());
+    }
+    targets.sort();
+    const TOLD: usize = 5;
+    let count = targets.len();
+    let more = if count > TOLD { format!(" and {} more", count - TOLD) } else { String::new() };
+    targets.truncate(TOLD);
+    Err(Error::data(format!("{place} holds {count} targets: {}{more}", targets.join(", ")))
+        .hint("name one of them, or a glob if their rows belong together"))
+}
+
+/// The files below a directory, and the targets below it that runs wrote.
+fn walk(
+    root: &Path,
+    dir: &Path,
+    files: &mut Vec<FileRef>,
+    targets: &mut Vec<PathBuf>,
+) -> Result<()> {
     let unreadable = |error: std::io::Error| {
         Error::data(format!("cannot list {}: {error}", dir.display()))
             .hint("check that the directory exists and may be read")
@@ -225,12 +248,15 @@ fn walk(root: &Path, dir: &Path, files: &mut Vec<FileRef>) -> Result<()> {
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let path = entry.path();
+        if dir != root && entry.file_name() == RECORD_DIR {
+            targets.push(dir.to_path_buf());
+        }
         if hidden(&path) {
             continue;
         }
         let kind = entry.file_type().map_err(unreadable)?;
         if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
-            walk(root, &path, files)?;
+            walk(root, &path, files, targets)?;
         } else if FileKind::of(&path).is_some() {
             files.push(file_ref(root, &path)?);
         }
@@ -254,7 +280,7 @@ fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
         let path =
             path.map_err(|error| Error::data(format!("cannot list {pattern}: {}", error.error())))?;
         if path.is_dir() {
-            walk(&path, &path, &mut files)?;
+            walk(&path, &path, &mut files, &mut Vec::new())?;
         } else if !hidden(&path) && FileKind::of(&path).is_some() {
             files.push(file_ref(Path::new(""), &path)?);
         }

@@ -73,6 +73,11 @@ impl Objects {
         Self { name, store, multipart, retry, handle, room }
     }
 
+    /// `s3://bucket`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Requests that were tried again.
     pub fn retries(&self) -> u64 {
         self.retry.count()

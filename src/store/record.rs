@@ -16,6 +16,11 @@ use crate::error::{Error, Result};
 /// The directory of records inside a parquet target; readers skip names that begin with `_`.
 pub const RECORD_DIR: &str = "_windrow";
 
+/// The key in the metadata of a column that says what it is for.
+pub const ROLE: &str = "windrow.role";
+/// What it says of a label: the column uses rows later than its own.
+pub const LABEL: &str = "label";
+
 /// What records are since 2: with the state of their inputs, and a fingerprint of the whole definition.
 /// Those before say nothing of either, and have no number.
 pub const RECORD_FORMAT: u32 = 2;

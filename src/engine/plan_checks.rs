@@ -1,0 +1,174 @@
+//! What DataFusion would plan and compute as something else than the statement says: each is an error
+//! before types are adapted to each other.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, WindowFrameBound, WindowFrameUnits,
+};
+
+use crate::error::{Error, Place, Result};
+use crate::sql::blame;
+
+/// Refuses such a plan.
+///
+/// # Errors
+/// The first fault, with its place where one is known.
+pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    let mut found = None;
+    let walked = plan.apply_with_subqueries(|node| {
+        let schemas = node.inputs().into_iter().map(|input| input.schema().as_ref().clone());
+        let schema = schemas.reduce(|mut all, one| {
+            all.merge(&one);
+            all
+        });
+        let schema = schema.unwrap_or_else(DFSchema::empty);
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                found = found.take().or(check_expr(part, &schema)?);
+                Ok(match found {
+                    Some(_) => TreeNodeRecursion::Stop,
+                    None => TreeNodeRecursion::Continue,
+                })
+            })
+        })
+    });
+    walked.map_err(|error| blame(&error, "", &[]))?;
+    found.map_or(Ok(()), Err)
+}
+
+fn check_expr(expr: &Expr, schema: &DFSchema) -> PlanResult<Option<Error>> {
+    Ok(match expr {
+        Expr::WindowFunction(window) => check_frame(window, schema),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
+            check_pair(left, right, schema)
+        }
+        Expr::Between(between) => check_pair(&between.expr, &between.low, schema)
+            .or_else(|| check_pair(&between.expr, &between.high, schema)),
+        Expr::InList(list) => {
+            list.list.iter().find_map(|item| check_pair(&list.expr, item, schema))
+        }
+        _ => None,
+    })
+}
+
+fn compares(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+/// A day or a moment beside a number.
+fn check_pair(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
+    let ty = |expr: &Expr| expr.get_type(schema).ok();
+    let (left_type, right_type) = (ty(left)?, ty(right)?);
+    let (time, number) = match (is_time(&left_type), is_time(&right_type)) {
+        (true, false) if right_type.is_numeric() => (left, right),
+        (false, true) if left_type.is_numeric() => (right, left),
+        _ => return None,
+    };
+    let error = Error::query(format!("{} is a time, and {} a number", shown(time), shown(number)))
+        .hint(
+            "write a date in quotes, such as '2024-01-31'; to_timestamp(n) makes a time of seconds",
+        );
+    Some(with_place(error, time))
+}
+
+fn is_time(ty: &DataType) -> bool {
+    matches!(ty, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..))
+}
+
+/// A frame that reaches backwards from its end, or whose distance has no unit.
+fn check_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
+    let frame = &window.params.window_frame;
+    let name = window.fun.name();
+    let wrong = |why: &str, way_out: &str| {
+        let error = Error::query(format!("the frame of {name} {why}")).hint(way_out);
+        let order = window.params.order_by.first();
+        Some(match order {
+            Some(sort) => with_place(error, &sort.expr),
+            None => error,
+        })
+    };
+    for bound in [&frame.start_bound, &frame.end_bound] {
+        let (WindowFrameBound::Preceding(value) | WindowFrameBound::Following(value)) = bound
+        else {
+            continue;
+        };
+        if value.is_null() {
+            continue; // UNBOUNDED
+        }
+        if is_negative(value) {
+            return wrong(
+                &format!("has a negative distance, {value}"),
+                "write PRECEDING for FOLLOWING, or the other way round",
+            );
+        }
+        let over = window.params.order_by.first().and_then(|sort| sort.expr.get_type(schema).ok());
+        // Before types are adapted, distances are text.
+        let plain = match value {
+            ScalarValue::Utf8(Some(text)) => text.trim().parse::<f64>().is_ok(),
+            other => other.data_type().is_numeric(),
+        };
+        if frame.units == WindowFrameUnits::Range && plain && over.is_some_and(|ty| is_time(&ty)) {
+            return wrong(
+                &format!("is {value} of no unit over times"),
+                "write RANGE BETWEEN INTERVAL '7 days' PRECEDING AND CURRENT ROW, or ROWS",
+            );
+        }
+    }
+    None
+}
+
+fn is_negative(value: &ScalarValue) -> bool {
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(interval)) => {
+            interval.months < 0 || interval.days < 0 || interval.nanoseconds < 0
+        }
+        ScalarValue::IntervalDayTime(Some(interval)) => {
+            interval.days < 0 || interval.milliseconds < 0
+        }
+        ScalarValue::IntervalYearMonth(Some(months)) => *months < 0,
+        // Before types are adapted, numbers are text here.
+        ScalarValue::Utf8(Some(text)) => text.trim_start().starts_with('-'),
+        number if number.data_type().is_numeric() => {
+            let zero = ScalarValue::new_zero(&number.data_type()).ok();
+            zero.and_then(|zero| number.partial_cmp(&zero)).is_some_and(std::cmp::Ordering::is_lt)
+        }
+        _ => false,
+    }
+}
+
+/// An expression as a person writes it, cut to a length that fits a sentence.
+fn shown(expr: &Expr) -> String {
+    let text = match expr {
+        Expr::Column(column) => column.name.clone(),
+        Expr::Literal(value, _) => value.to_string(),
+        other => other.to_string(),
+    };
+    text.chars().take(60).collect()
+}
+
+/// The place of the first column in an expression.
+fn with_place(error: Error, expr: &Expr) -> Error {
+    let mut place = None;
+    let _ = expr.apply(|part| {
+        if let Expr::Column(column) = part
+            && let Some(span) = column.spans.first()
+            && span.start.line > 0
+        {
+            place = Some(Place {
+                file: String::new(),
+                line: usize::try_from(span.start.line).unwrap_or(1),
+                column: usize::try_from(span.start.column).unwrap_or(1),
+            });
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    match place {
+        Some(place) => error.at(place),
+        None => error,
+    }
+}
