@@ -79,12 +79,12 @@ impl Engine {
             return Err(Error::usage("--merge replaces the rows of a scope, and none is given")
                 .hint("give --symbols, --from or --until, or leave --merge out"));
         }
-        options.target.check_elsewhere()?;
         let target = options.target.commit(&self.access);
         // What cannot be opened is told when the set is planned, with its place.
         let opened = async { Ok(self.open_sources_of(&set).await.is_ok()) };
         options.stop.or(opened).await?;
         self.check_apart(target.as_ref())?;
+        options.target.check_elsewhere()?;
         let mut open = self.open_target(target.as_ref(), &options.stop).await?;
         tracing::Span::current().record("run", open.run());
         tracing::info!("begins");

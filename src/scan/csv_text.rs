@@ -160,6 +160,10 @@ pub(super) fn line_of(file: &FileRef, row: usize) -> Option<u64> {
 /// What is wrong with a file that could not be read as records; `error` is what the reader said.
 pub(super) fn fault(file: &FileRef, error: &(dyn std::error::Error + 'static)) -> Error {
     let Ok(mut reader) = records(file) else { return unreadable(&file.path, error) };
+    // The reader places a fault where it stood before it read: below the header only if that was read.
+    if let Err(wrong) = reader.headers() {
+        return named(file, &wrong);
+    }
     match reader.records().find_map(std::result::Result::err) {
         Some(wrong) => named(file, &wrong),
         None => unreadable(&file.path, error),

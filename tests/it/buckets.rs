@@ -94,7 +94,8 @@ fn a_run_into_a_bucket_is_what_it_is_in_a_directory() {
     // An audit that fails leaves nothing.
     let set = SET.replace("params", "audits: [rsi_14 < 60]\nparams");
     std::fs::write(folder.join("audited.sql"), set).unwrap();
-    let (_, told) = fails(folder, &["run", "audited.sql", "--source", "bars=bars", "--to", TARGET]);
+    let audited = ["run", "audited.sql", "--source", "bars=bars", "--to", TARGET, "--replace"];
+    let (_, told) = fails(folder, &audited);
     assert!(told.contains("audit failed"), "{told}");
     assert_eq!((state(folder), counts(&store), store.uploads()), (Some(7), [3, 2, 0], 0));
 }

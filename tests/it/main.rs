@@ -16,6 +16,7 @@ mod opening;
 mod plans;
 mod postgres;
 mod progress;
+mod refused;
 mod repl;
 mod report;
 mod rooms;

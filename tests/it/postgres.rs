@@ -806,7 +806,7 @@ fn what_cannot_end_well_does_not_begin() {
     let (url, source) = (base.url("prices"), format!("bars={}", base.url("public.prices")));
     let (_, told) = fails(folder, &["run", "set.sql", "--source", &source, "--to", &url]);
     assert_eq!(told, format!("error: {url} is the source bars; write to another table\n"));
-    let (_, told) = fails(folder, &args(&format!("{url}&layout=long"), &[]));
+    let (_, told) = fails(folder, &args(&format!("{url}&layout=long"), &["--replace"]));
     assert!(
         told.contains("exists and has the wide layout; write to it with layout=wide"),
         "{told}"

@@ -26,7 +26,7 @@ fn prepare() -> tempfile::TempDir {
     folder
 }
 
-const SLOW: [&str; 6] = ["run", "slow.sql", "--source", "bars=bars", "--to", "out"];
+const SLOW: [&str; 7] = ["run", "slow.sql", "--source", "bars=bars", "--to", "out", "--replace"];
 const QUICK: [&str; 6] = ["run", "quick.sql", "--source", "bars=bars", "--to", "out"];
 
 #[test]
@@ -188,7 +188,8 @@ fn interrupted_during_the_commit() {
                 &format!("f={target}"),
             ],
         );
-        let child = start(folder, &words("other.sql"), "wait:before-exchange");
+        let other = [&words("other.sql")[..], &["--replace"]].concat();
+        let child = start(folder, &other, "wait:before-exchange");
         // The record is the last thing that is written before.
         let record = || {
             let made = if target == "out" { "out/.." } else { "." };

@@ -1,0 +1,160 @@
+//! What would be computed as something else than it says, and is refused with a way out.
+
+use std::path::Path;
+
+use super::support::{Bars, fails, ok, rows, run};
+
+fn prepare() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    Bars::new(3, 20).write(&folder.path().join("bars.parquet"));
+    folder
+}
+
+const BARS: [&str; 2] = ["--source", "bars=bars.parquet"];
+
+/// What is said of a statement, by `sql` and as a set by `check`; both must refuse it.
+fn told(folder: &Path, sql: &str) -> String {
+    let (code, told) = fails(folder, &[&["sql", sql][..], &BARS].concat());
+    assert_eq!(code, 1, "{sql}");
+    std::fs::write(folder.join("x.sql"), sql).unwrap();
+    let checked = run(folder, &[&["check", "x.sql"][..], &BARS].concat());
+    assert_eq!(checked.status.code(), Some(1), "{sql}");
+    told
+}
+
+#[test]
+fn clauses_that_would_change_nothing() {
+    let folder = prepare();
+    let cases = [
+        (
+            "SELECT symbol, ts FROM bars PREWHERE close > 13",
+            "PREWHERE is not supported; write WHERE",
+        ),
+        ("SELECT symbol, ts FROM bars TABLESAMPLE (10 ROWS)", "TABLESAMPLE is not supported"),
+        ("SELECT symbol, ts FROM bars FOR UPDATE", "FOR UPDATE"),
+        (
+            "SELECT symbol, ts, count(*) AS n FROM bars GROUP BY symbol, ts WITH ROLLUP",
+            "write GROUP BY ROLLUP (...)",
+        ),
+        ("SELECT symbol, ts, abs(close) FILTER (WHERE close > 1) AS x FROM bars", "FILTER behind"),
+        ("SELECT symbol, ts, abs(DISTINCT close) AS x FROM bars", "DISTINCT or ALL here"),
+        ("WITH a AS MATERIALIZED (SELECT * FROM bars) SELECT symbol, ts FROM a", "MATERIALIZED"),
+        ("SELECT symbol, ts FROM bars SETTINGS max_threads = 1", "SETTINGS"),
+        ("SELECT symbol, ts FROM bars WHERE ts + INTERVAL '7' > ts", "INTERVAL without a unit"),
+        ("SELECT symbol, ts FROM bars WHERE ts > TIMESTAMP '2019-05-01T00:00:00Z'", "TIMESTAMPTZ"),
+    ];
+    for (sql, expected) in cases {
+        let told = told(folder.path(), sql);
+        assert!(told.contains(expected), "{sql}: {told}");
+    }
+}
+
+#[test]
+fn frames_and_times_that_would_mean_something_else() {
+    let folder = prepare();
+    let frame = |frame: &str| {
+        format!(
+            "SELECT symbol, ts, sum(close) OVER (PARTITION BY symbol ORDER BY ts {frame}) AS x FROM bars"
+        )
+    };
+    let cases = [
+        (frame("ROWS BETWEEN -1 PRECEDING AND CURRENT ROW"), "non negative"),
+        (
+            frame("RANGE BETWEEN INTERVAL '-2 days' PRECEDING AND INTERVAL '-1 days' FOLLOWING"),
+            "negative distance",
+        ),
+        (frame("RANGE BETWEEN 7 PRECEDING AND CURRENT ROW"), "of no unit over times"),
+        ("SELECT symbol, ts FROM bars WHERE ts >= 20240102".into(), "is a time, and 20240102 a number"),
+        ("SELECT symbol, ts FROM bars WHERE ts BETWEEN 1 AND 20240102".into(), "is a time"),
+        ("SELECT symbol, ts FROM bars WHERE ts IN (20240102)".into(), "is a time"),
+        ("SELECT symbol, ts, avg(close, 2) OVER (PARTITION BY symbol ORDER BY ts) AS x FROM bars".into(), "avg does not take so many arguments"),
+    ];
+    for (sql, expected) in cases {
+        let told = told(folder.path(), &sql);
+        assert!(told.contains(expected), "{sql}: {told}");
+    }
+    // What is sound goes on.
+    let days = frame("RANGE BETWEEN INTERVAL '2 days' PRECEDING AND CURRENT ROW");
+    ok(folder.path(), &[&["sql", &days][..], &BARS].concat());
+}
+
+#[test]
+fn another_set_and_several_targets() {
+    let folder = prepare();
+    let folder = folder.path();
+    for set in ["one", "two"] {
+        let sql = format!("SELECT symbol, ts, close AS {set} FROM bars");
+        std::fs::write(folder.join(format!("{set}.sql")), sql).unwrap();
+    }
+    let words =
+        |set: &'static str, to: &'static str| [&["run", set, "--to", to][..], &BARS].concat();
+    ok(folder, &words("one.sql", "t"));
+    let (_, told) = fails(folder, &words("two.sql", "t"));
+    assert!(told.contains("t holds the set one, not two"), "{told}");
+    ok(folder, &[&words("two.sql", "t")[..], &["--replace"]].concat());
+    // A name with a comma is one symbol if it has a flag of its own.
+    ok(folder, &words("one.sql", "f/{set}"));
+    ok(folder, &words("two.sql", "f/{set}"));
+    let (_, told) = fails(folder, &["sql", "SELECT * FROM f", "--source", "f=f"]);
+    assert!(told.contains("f holds 2 targets: f/one, f/two"), "{told}");
+    ok(
+        folder,
+        &["export", "one.sql", "two.sql", "--to", "g/{set}", "--source", "bars=bars.parquet"],
+    );
+    assert!(folder.join("g/two/_windrow").exists());
+    let (_, told) = fails(folder, &words("one.sql", "."));
+    assert!(told.contains("working directory") || told.contains("holds the source"), "{told}");
+}
+
+#[test]
+fn a_label_stays_one_through_a_target() {
+    let folder = prepare();
+    let folder = folder.path();
+    let label = "/*\nlabels: [ahead]\n*/\nSELECT symbol, ts, lead(close, 2) OVER (PARTITION BY symbol ORDER BY ts) AS ahead FROM bars";
+    std::fs::write(folder.join("label.sql"), label).unwrap();
+    ok(folder, &[&["run", "label.sql", "--to", "labels"][..], &BARS].concat());
+    let leak = "SELECT symbol, ts, ahead / 2 AS alpha FROM x";
+    std::fs::write(folder.join("leak.sql"), leak).unwrap();
+    let (_, told) = fails(folder, &["run", "leak.sql", "--source", "x=labels", "--to", "o"]);
+    assert!(
+        told.contains("output alpha looks ahead") && told.contains("the label ahead of x"),
+        "{told}"
+    );
+}
+
+#[test]
+fn csv_files_are_text_until_a_column_is_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    write(
+        "a.csv",
+        "symbol,ts,close,note\nNA,2024-01-02,1.5,NA\nTRUE,2024-01-02,NA,x\n007,2024-01-02,2,\n1E5,2024-01-02,3,y\n",
+    );
+    let found = rows(folder, "SELECT symbol, close, note FROM b ORDER BY symbol", &["b=a.csv"]);
+    assert_eq!(found, ["007,2.0,", "1E5,3.0,y", "NA,1.5,NA", "TRUE,,x"]);
+    let cases = [
+        ("semicolons.csv", "symbol;ts;close\nA;2024-01-02;1\n", "separated by semicolons"),
+        ("tabs.csv", "symbol\tts\tclose\nA\t2024-01-02\t1\n", "separated by tabs"),
+        ("remark.csv", "# made by hand\nsymbol,ts,close\n", "its first line is a remark"),
+        ("bare.csv", "A,2024-01-02,1\nA,2024-01-03,2\n", "it has no header"),
+        ("short.csv", "symbol,ts,close\nA,2024-01-02,1\nA,2024-01-03\n", "line 3 has 2 fields"),
+        (
+            "word.csv",
+            "symbol,ts,close\nA,2024-01-02,1\nA,2024-01-03,\"o\nne\"\n",
+            "line 3: close is",
+        ),
+        ("day.csv", "symbol,ts,close\nA,2024-01-02,1\nA,soon,2\n", "line 3: ts is \"soon\""),
+    ];
+    for (name, text, expected) in cases {
+        write(name, text);
+        let (_, told) =
+            fails(folder, &["sql", "SELECT * FROM b", "--source", &format!("b={name}")]);
+        assert!(told.contains(expected) && told.contains(name), "{name}: {told}");
+        assert!(!told.contains("corrupt"), "{told}");
+    }
+    std::fs::write(folder.join("latin.csv"), b"symbol,ts,close,n\nA,2024-01-02,1,caf\xe9\n")
+        .unwrap();
+    let (_, told) = fails(folder, &["sql", "SELECT * FROM b", "--source", "b=latin.csv"]);
+    assert!(told.contains("line 2") && told.contains("not UTF-8"), "{told}");
+}
