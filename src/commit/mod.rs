@@ -1,5 +1,5 @@
 //! Manifests -> one committed state. A target is a directory, a prefix of an object store, a table
-//! or a CSV file; each kind implements [`Commit`], and [`OpenTarget`] while one run has it to itself.
+//! or a CSV file; each kind implements `Commit`, and `OpenTarget` while one run has it to itself.
 //! This room publishes exactly what manifests name and knows no batches; it knows neither feature
 //! sets nor how rows got to where they were written aside.
 

@@ -1,6 +1,6 @@
-//! Batches -> manifests. The rows of a plan go through one trait, [`PartitionSink`], into files,
+//! Batches -> manifests. The rows of a plan go through one trait, `PartitionSink`, into files,
 //! uploads or a staging table, all of them aside. Audits, watermarks and cancellation have one
-//! place here, whatever the rows go into. What was written is told by a [`Manifest`], which the
+//! place here, whatever the rows go into. What was written is told by a `Manifest`, which the
 //! room `commit` publishes; this room knows neither feature sets nor how a target is committed.
 
 mod append_filter;
