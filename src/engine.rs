@@ -2,6 +2,7 @@
 //! nothing here prints, parses a command line or reads a key press.
 
 mod audits;
+mod columns;
 mod compact;
 pub mod executor;
 mod export;

@@ -24,6 +24,8 @@ pub mod exec;
 mod failpoint;
 /// The `.sql` file: header, template, parameters; pure text.
 pub mod feature_set;
+/// What DataFusion computes otherwise than SQL says, put right.
+pub mod guards;
 /// What the machine and the system say of this process.
 pub mod host;
 /// Digests of what is computed and of what, equal only where the bits are.

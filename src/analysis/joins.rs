@@ -1,9 +1,9 @@
 //! Which rows of a right side a join brings beside a row: of the same time, earlier, or later.
 
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, Join, Operator};
 
-use super::relation::is_column;
+use super::relation::Relation;
 
 /// When rows of the right side are, next to the row of the left side that they stand beside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,15 +18,15 @@ pub(super) enum Beside {
 
 /// When rows of the right side are. Where both sides have the time column, only a condition can tie
 /// the right one to the left one.
-pub(super) fn beside(join: &Join, time: &str) -> Beside {
-    let timed = |side: &LogicalPlan| side.schema().fields().iter().any(|f| f.name() == time);
-    if !timed(&join.left) || !timed(&join.right) {
+pub(super) fn beside(join: &Join, left: &Relation<'_>, right: &Relation<'_>) -> Beside {
+    if !left.has_time() || !right.has_time() {
         return Beside::Same;
     }
-    let sides = Sides { join, time };
-    let same_by_pair = join.on.iter().any(|(left, right)| {
-        let plain = is_column(left, time) && is_column(right, time);
-        plain && left != right
+    let sides = Sides { left, right };
+    // A cast may cut times to days.
+    let same_by_pair = join.on.iter().any(|(ours, theirs)| {
+        let plain = left.is_time(ours) && right.is_time(theirs);
+        plain && ours != theirs
     });
     let conditions: Vec<&Expr> = join.filter.iter().flat_map(split_conjunction).collect();
     if same_by_pair || conditions.iter().any(|condition| sides.same(condition)) {
@@ -39,8 +39,8 @@ pub(super) fn beside(join: &Join, time: &str) -> Beside {
 }
 
 struct Sides<'a> {
-    join: &'a Join,
-    time: &'a str,
+    left: &'a Relation<'a>,
+    right: &'a Relation<'a>,
 }
 
 impl Sides<'_> {
@@ -50,7 +50,7 @@ impl Sides<'_> {
             return false;
         };
         // A cast may cut times to days.
-        let plain = is_column(left, self.time) && is_column(right, self.time);
+        let plain = [left, right].into_iter().all(|side| matches!(side.as_ref(), Expr::Column(_)));
         plain && (self.before(left, right) || self.before(right, left))
     }
 
@@ -70,7 +70,7 @@ impl Sides<'_> {
 
     /// Whether `earlier` is the right side's time and `later` bounds it by the left side's.
     fn before(&self, earlier: &Expr, later: &Expr) -> bool {
-        self.is_time_of(&self.join.right, earlier) && self.bounds(later)
+        is_time_of(self.right, earlier) && self.bounds(later)
     }
 
     /// The left side's time, or something before it.
@@ -78,15 +78,15 @@ impl Sides<'_> {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, .. }) => self.bounds(left),
             Expr::Cast(cast) => self.bounds(&cast.expr),
-            other => self.is_time_of(&self.join.left, other),
+            other => is_time_of(self.left, other),
         }
     }
+}
 
-    fn is_time_of(&self, side: &LogicalPlan, expr: &Expr) -> bool {
-        match expr {
-            Expr::Column(column) => column.name == self.time && side.schema().has_column(column),
-            Expr::Cast(cast) => self.is_time_of(side, &cast.expr),
-            _ => false,
-        }
+fn is_time_of(side: &Relation<'_>, expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(column) => side.has_column(column) && side.is_time(expr),
+        Expr::Cast(cast) => is_time_of(side, &cast.expr),
+        _ => false,
     }
 }

@@ -25,6 +25,8 @@ pub struct PlanNames<'a> {
     pub entity: &'a str,
     /// The time column: a window partitioned by it is cross-sectional and sees one moment only.
     pub time: &'a str,
+    /// The entity and the time column of a table that has them.
+    pub keys: &'a dyn Fn(&str) -> Option<(String, String)>,
     /// Whether a column of a table was written as a label, which tells of later rows.
     pub is_label: &'a dyn Fn(&str, &str) -> bool,
 }

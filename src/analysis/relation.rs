@@ -5,7 +5,9 @@
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType, Result};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, Subquery, Union};
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Expr, Join, LogicalPlan, Operator, Subquery, Union,
+};
 
 use super::joins::{Beside, beside};
 use super::need::merge;
@@ -53,10 +55,15 @@ impl<'a> Relation<'a> {
             LogicalPlan::Filter(node) => {
                 let mut below = Self::of(&node.input, names)?;
                 // Which rows are there depends on the condition too.
-                let condition = below.need(&node.predicate)?;
+                let conditions = split_conjunction(&node.predicate);
+                let conditions = conditions.into_iter().filter(|part| !is_always_true(part));
+                let conditions: Vec<&Expr> = conditions.collect();
+                let mut condition = Need::NONE;
+                for part in &conditions {
+                    condition = condition.beside(&below.need(part)?);
+                }
                 let needs = below.needs.iter().map(|need| need.clone().beside(&condition));
                 let needs = needs.collect();
-                let conditions = split_conjunction(&node.predicate);
                 let conditions: Vec<String> =
                     conditions.into_iter().map(|part| below.text(part)).collect();
                 below.filters.extend(conditions);
@@ -78,6 +85,9 @@ impl<'a> Relation<'a> {
                     }
                 }
                 scan.tables = vec![node.table_name.to_string()];
+                if let Some((entity, time)) = (names.keys)(table) {
+                    scan.call_keys(&[(&entity, names.entity), (&time, names.time)]);
+                }
                 Ok(scan)
             }
             LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => Ok(Self::new(schema, names)),
@@ -153,7 +163,7 @@ impl<'a> Relation<'a> {
         let time = names.time;
         let mut left = Self::of(&node.left, names)?;
         let mut right = Self::of(&node.right, names)?;
-        match beside(node, time) {
+        match beside(node, &left, &right) {
             Beside::Same => {}
             // The row may be any number of rows before.
             Beside::Earlier => right.needs.iter_mut().for_each(|need| need.history = History::All),
@@ -205,7 +215,7 @@ impl<'a> Relation<'a> {
     fn aggregate(node: &'a Aggregate, schema: &'a DFSchema, names: PlanNames<'a>) -> Result<Self> {
         let time = names.time;
         let below = Self::of(&node.input, names)?;
-        let per_moment = node.group_expr.iter().any(|expr| is_column(expr, time));
+        let per_moment = node.group_expr.iter().any(|expr| below.is_time(expr));
         let groups = vec![below.texts(&node.group_expr)];
         let whole = if per_moment {
             Need { history: below.step(0, Counted::Every, &node.group_expr), groups, ..Need::NONE }
@@ -254,6 +264,37 @@ impl<'a> Relation<'a> {
         keys.dedup();
         let (filters, tables) = (self.filters.clone(), self.tables.clone());
         History::step(Reach { rows, counted, keys, filters, tables })
+    }
+
+    /// Calls the keys of a source what the outputs call them, whatever their names are there.
+    fn call_keys(&mut self, keys: &[(&String, &str)]) {
+        let at = |name: &str| self.schema.fields().iter().position(|f| f.name() == name);
+        let places: Vec<_> = keys.iter().map(|(name, called)| (at(name), *called)).collect();
+        for (place, called) in places {
+            for (i, text) in self.texts.iter_mut().enumerate() {
+                if Some(i) == place {
+                    *text = called.to_string();
+                } else if place.is_some() && text == called {
+                    *text = format!("{}.{text}", self.tables.join(", "));
+                }
+            }
+        }
+    }
+
+    /// Whether an expression is the time column: one of this name, or what was that in the source.
+    pub(super) fn is_time(&self, expr: &Expr) -> bool {
+        let Expr::Column(column) = expr else { return false };
+        column.name == self.time || self.text(expr) == self.time
+    }
+
+    pub(super) fn has_column(&self, column: &Column) -> bool {
+        self.schema.has_column(column)
+    }
+
+    /// Whether a column is the time.
+    pub(super) fn has_time(&self) -> bool {
+        let named = self.schema.fields().iter().any(|field| field.name() == self.time);
+        named || self.texts.iter().any(|text| text == self.time)
     }
 
     fn text(&self, expr: &Expr) -> String {
@@ -318,6 +359,12 @@ fn subquery_need(query: &Subquery, names: PlanNames<'_>) -> Result<Need> {
     Ok(need)
 }
 
-pub(super) fn is_column(expr: &Expr, name: &str) -> bool {
-    matches!(expr, Expr::Column(column) if column.name == name)
+/// Whether a condition is `x IS NULL OR x IS NOT NULL`.
+fn is_always_true(condition: &Expr) -> bool {
+    match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            matches!((left.as_ref(), right.as_ref()), (Expr::IsNull(a), Expr::IsNotNull(b)) if a == b)
+        }
+        _ => false,
+    }
 }

@@ -9,7 +9,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 use windrow_udfs::{Bound, Kind, Memory, bound_call};
 
-use super::relation::{Relation, is_column};
+use super::relation::Relation;
 use super::{Ahead, Call, Counted, History, Need};
 
 impl Relation<'_> {
@@ -26,7 +26,7 @@ impl Relation<'_> {
             },
             WindowFunctionDefinition::AggregateUDF(udf) => self.frame_need(udf.name(), params),
         };
-        if params.partition_by.iter().any(|expr| is_column(expr, self.time)) {
+        if params.partition_by.iter().any(|expr| self.is_time(expr)) {
             // One moment: nothing before, nothing after.
             let history = self.step(0, Counted::Every, &params.partition_by);
             need = Need { calls: need.calls, history, ..Need::NONE };
@@ -41,15 +41,33 @@ impl Relation<'_> {
     /// before it must not put a later row first: keys of the group, and the time cut to days or months.
     fn in_time(&self, params: &WindowFunctionParams) -> bool {
         for sort in &params.order_by {
-            if is_column(&sort.expr, self.time) {
+            if self.is_time(&sort.expr) {
                 return sort.asc;
             }
-            let coarser = sort.asc && is_coarser(&sort.expr, self.time);
+            let coarser = sort.asc && self.is_coarser(&sort.expr);
             if !coarser && !params.partition_by.contains(&sort.expr) {
                 return false;
             }
         }
         false
+    }
+
+    /// Whether an expression is the time column cut to days, months or other stretches: equal for rows
+    /// that follow each other, and never less for a later one.
+    fn is_coarser(&self, expr: &Expr) -> bool {
+        let of_time = |expr: &Expr| self.is_time(expr) || self.is_coarser(expr);
+        match expr {
+            Expr::Cast(cast) => {
+                use DataType::{Date32, Date64, Timestamp};
+                matches!(cast.field.data_type(), Date32 | Date64 | Timestamp(..)) && of_time(&cast.expr)
+            }
+            Expr::ScalarFunction(call) if ["date_trunc", "date_bin"].contains(&call.func.name()) => {
+                let (fixed, moving): (Vec<&Expr>, Vec<&Expr>) =
+                    call.args.iter().partition(|arg| arg.column_refs().is_empty());
+                !fixed.is_empty() && !moving.is_empty() && moving.into_iter().all(of_time)
+            }
+            _ => false,
+        }
     }
 
     /// The history of a window that reads this many rows before its own.
@@ -143,24 +161,6 @@ impl Relation<'_> {
             Call::Frame { function, frame: Box::new(frame.clone()) }
         });
         need
-    }
-}
-
-/// Whether an expression is the time column cut to days, months or other stretches: equal for rows
-/// that follow each other, and never less for a later one.
-fn is_coarser(expr: &Expr, time: &str) -> bool {
-    let of_time = |expr: &Expr| is_column(expr, time) || is_coarser(expr, time);
-    match expr {
-        Expr::Cast(cast) => {
-            use DataType::{Date32, Date64, Timestamp};
-            matches!(cast.field.data_type(), Date32 | Date64 | Timestamp(..)) && of_time(&cast.expr)
-        }
-        Expr::ScalarFunction(call) if ["date_trunc", "date_bin"].contains(&call.func.name()) => {
-            let (fixed, moving): (Vec<&Expr>, Vec<&Expr>) =
-                call.args.iter().partition(|arg| arg.column_refs().is_empty());
-            !fixed.is_empty() && !moving.is_empty() && moving.into_iter().all(of_time)
-        }
-        _ => false,
     }
 }
 

@@ -166,14 +166,18 @@ impl ExportOptions {
 impl Engine {
     /// Which of some sets a set reads by name. What cannot be read says so when it runs.
     fn reads(&self, set: &FeatureSet, all: &[Export]) -> BTreeSet<usize> {
-        let rendered = set.render(&BTreeMap::new(), &self.has_column());
-        let Ok(sql) = rendered.and_then(|rendered| parse(&rendered.sql)) else {
-            return BTreeSet::new();
-        };
-        let reader = if set.shipped { Reader::Shipped } else { Reader::File(Path::new(&set.path)) };
+        // Whatever the sources have.
+        let mut names = BTreeSet::new();
+        for has in [true, false] {
+            let rendered = set.render(&BTreeMap::new(), &move |_| has);
+            if let Ok(sql) = rendered.and_then(|rendered| parse(&rendered.sql)) {
+                names.extend(sql.tables().into_iter().map(|(name, _)| name));
+            }
+        }
+        let reader = set.reader();
         let real = |set: &FeatureSet| Path::new(&set.path).canonicalize().ok();
         let mut found = BTreeSet::new();
-        for (name, _) in sql.tables() {
+        for name in names {
             if self.known.contains_key(&name) || self.sources().contains_key(&name) {
                 continue;
             }

@@ -17,16 +17,21 @@ use datafusion::execution::SessionState;
 /// Feature sets by the name that a statement reads them by.
 pub(super) type Views = BTreeMap<String, Arc<dyn TableProvider>>;
 
-/// The state of a session in which `views` stand beside its tables, whose names win.
-pub(super) fn with_views(mut state: SessionState, views: Views) -> Result<SessionState> {
-    if views.is_empty() {
+/// The state of a session in which `views` stand beside its tables, whose names win, and `renamed` in
+/// place of tables.
+pub(super) fn with_views(
+    mut state: SessionState,
+    views: Views,
+    renamed: Views,
+) -> Result<SessionState> {
+    if views.is_empty() && renamed.is_empty() {
         return Ok(state);
     }
     let names = &state.config_options().catalog;
     let catalog = state.catalog_list().catalog(&names.default_catalog);
     let below = catalog.and_then(|catalog| catalog.schema(&names.default_schema));
     let below = below.ok_or_else(|| internal_datafusion_err!("the session has no schema"))?;
-    replace_schema(&mut state, Arc::new(Overlay { views, below }))?;
+    replace_schema(&mut state, Arc::new(Overlay { views, renamed, below }))?;
     Ok(state)
 }
 
@@ -55,6 +60,7 @@ fn replace_schema(state: &mut SessionState, schema: Arc<dyn SchemaProvider>) -> 
 #[derive(Debug)]
 struct Overlay {
     views: Views,
+    renamed: Views,
     below: Arc<dyn SchemaProvider>,
 }
 
@@ -67,6 +73,9 @@ impl SchemaProvider for Overlay {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some(table) = self.renamed.get(name) {
+            return Ok(Some(Arc::clone(table)));
+        }
         match self.below.table(name).await? {
             Some(table) => Ok(Some(table)),
             None => Ok(self.views.get(name).cloned()),

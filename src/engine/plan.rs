@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -140,14 +139,15 @@ impl Engine {
         params: &BTreeMap<String, String>,
     ) -> Vec<Error> {
         let mut found = Vec::new();
-        if let Ok(rendered) = set.render(params, &self.has_column())
+        let mut reading = vec![set.name.clone()];
+        let columns = self.columns_of(&set, params, &mut reading).await.unwrap_or_default();
+        if let Ok(rendered) = set.render(params, &|column| columns.contains(column))
             && let Ok(mut sql) = parse(&rendered.sql)
             && sql.rewrite().is_ok()
         {
             let lint = sql.lint(&set.header.entity, &set.header.time);
             found.extend(lint.into_iter().map(|error| locate(error, &rendered)));
         }
-        let mut reading = vec![set.name.clone()];
         match self.plan_body(set, params, &mut reading).await {
             Ok(planned) => {
                 // What a run would refuse when it makes its plan.
@@ -170,37 +170,16 @@ impl Engine {
         plan.map_err(|error| locate(blame(&error, &planned.rendered.sql, &[]), &planned.rendered))
     }
 
-    /// Whether a source has a column: `has('factor')` asks `bars` where there is one, else any.
-    pub(super) fn has_column(&self) -> impl Fn(&str) -> bool + Send + Sync + use<> {
-        let context = self.context().clone();
-        let names = |provider: &Arc<dyn datafusion::catalog::TableProvider>| -> Vec<String> {
-            provider.schema().fields().iter().map(|f| f.name().clone()).collect()
-        };
-        let bars = futures::executor::block_on(async {
-            context.table_provider(datafusion::common::TableReference::bare("bars")).await
-        });
-        let columns: BTreeSet<String> = match bars {
-            Ok(bars) => names(&bars).into_iter().collect(),
-            Err(_) => self
-                .sources()
-                .values()
-                .flat_map(|s| {
-                    names(&(Arc::clone(s) as Arc<dyn datafusion::catalog::TableProvider>))
-                })
-                .collect(),
-        };
-        move |column| columns.contains(column)
-    }
-
-    fn plan_body<'a>(
+    pub(super) fn plan_body<'a>(
         &'a self,
         set: FeatureSet,
         params: &'a BTreeMap<String, String>,
         reading: &'a mut Vec<String>,
     ) -> Pin<Box<dyn Future<Output = Result<Planned>> + Send + 'a>> {
         Box::pin(async move {
-            self.open_asked(&set).await?;
-            let rendered = set.render(params, &self.has_column())?;
+            let columns = self.columns_of(&set, params, reading).await?;
+            let rendered = set.render(params, &|column| columns.contains(column))?;
+            check_requires(&set, &columns)?;
             let planned = self.plan_rendered(&set, &rendered, reading).await;
             let Parts { plan, statements, reads, places } =
                 planned.map_err(|error| locate(error, &rendered))?;
@@ -212,7 +191,14 @@ impl Engine {
             let is_label = |table: &str, column: &str| {
                 opened.get(table).is_some_and(|source| source.is_label(column))
             };
-            let outputs = outputs(&plan, &set.header, &is_label)?;
+            let keys = |table: &str| {
+                let keys = opened.get(table)?.keys();
+                Some((keys.entity.clone(), keys.time.clone()))
+            };
+            let header = &set.header;
+            let (entity, time) = (&header.entity, &header.time);
+            let names = PlanNames { entity, time, keys: &keys, is_label: &is_label };
+            let outputs = outputs(&plan, header, names)?;
             check_header(&set, &plan, &outputs)?;
             Ok(Planned { set, rendered, plan, outputs, statements, reads, places })
         })
@@ -229,16 +215,15 @@ impl Engine {
         let places = check_names(&sql)?;
         self.check_dropped(&sql)?;
         self.open_read(&sql).await?;
-        let reader = if set.shipped { Reader::Shipped } else { Reader::File(Path::new(&set.path)) };
         let ReadSets { views, statements: read, reads } =
-            self.read_sets(&sql, reader, reading).await?;
-        check_requires(set, &self.has_column())?;
+            self.read_sets(&sql, set.reader(), reading).await?;
+        let renamed = self.renamed_sources(&sql, &set.header)?;
         sql.rewrite()?;
         let own = (set.name.clone(), sql.text());
         let statements = std::iter::once(own).chain(read).collect();
         let names: Vec<String> = self.tables().into_iter().chain(views.keys().cloned()).collect();
         let plan = async {
-            let state = with_views(self.context().state(), views)?;
+            let state = with_views(self.context().state(), views, renamed)?;
             let plan = state.statement_to_plan(sql.into_statement()).await?;
             check_plan(&plan).map_err(|error| DataFusionError::External(Box::new(error)))?;
             let plan =
@@ -319,9 +304,9 @@ fn check_names(sql: &Sql) -> Result<Vec<(String, Place)>> {
     Ok(seen)
 }
 
-fn check_requires(set: &FeatureSet, has: &dyn Fn(&str) -> bool) -> Result<()> {
+fn check_requires(set: &FeatureSet, columns: &BTreeSet<String>) -> Result<()> {
     for column in &set.header.requires {
-        if !has(column) {
+        if !columns.contains(column) {
             let error = Error::query(format!("{} requires the column {column}", set.name))
                 .hint("the source does not have it: add it there, or use another set");
             return Err(at(error, set.header.place_of_entry("requires", column)));
@@ -369,9 +354,8 @@ fn flatten(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
 fn outputs(
     plan: &LogicalPlan,
     header: &Header,
-    is_label: &dyn Fn(&str, &str) -> bool,
+    names: PlanNames<'_>,
 ) -> Result<Vec<OutputColumn>> {
-    let names = PlanNames { entity: &header.entity, time: &header.time, is_label };
     let needs = needs(plan, names).map_err(|error| blame(&error, "", &[]))?;
     let column = |(field, need): (&Arc<datafusion::arrow::datatypes::Field>, Need)| {
         let name = field.name().clone();

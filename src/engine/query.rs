@@ -11,7 +11,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use futures::TryStreamExt;
 
-use super::overlay::with_views;
+use super::overlay::{Views, with_views};
 use super::plan_checks::check_plan;
 use super::{Engine, Reader, shared};
 use crate::error::{Error, Result};
@@ -89,8 +89,8 @@ impl Engine {
         // What is set holds for a whole session: each file takes what it knows.
         let known = set.iter().filter(|(name, _)| file.header.params.contains_key(*name));
         let known = known.map(|(name, value)| (name.clone(), value.clone())).collect();
-        self.open_asked(&file).await?;
-        let rendered = file.render(&known, &self.has_column())?;
+        let columns = self.columns_of(&file, &known, &mut vec![file.name.clone()]).await?;
+        let rendered = file.render(&known, &|column| columns.contains(column))?;
         self.query_text(rendered, Some(path)).await
     }
 
@@ -116,7 +116,7 @@ impl Engine {
         sql.rewrite()?;
         let names: Vec<String> = self.tables().into_iter().chain(views.keys().cloned()).collect();
         let planned = async {
-            let state = with_views(self.context().state(), views)?;
+            let state = with_views(self.context().state(), views, Views::new())?;
             let plan = state.statement_to_plan(sql.into_statement()).await?;
             check_plan(&plan).map_err(|error| DataFusionError::External(Box::new(error)))?;
             let frame = self.context().execute_logical_plan(plan).await?;

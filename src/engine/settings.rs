@@ -1,7 +1,7 @@
 //! What a session is made of: functions, rules, and the settings that plans rely on.
 
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use super::memory::{self, SharedPool};
 use crate::config::Config;
 use crate::error::Result;
 use crate::exec::{WindrowOptions, physical_rules};
+use crate::guards;
 use crate::sql::blame;
 
 /// Spilled files that a sort merges at a time under a limit. Without a bound a merge takes as many as
@@ -23,9 +24,16 @@ const FAN_IN: usize = 16;
 /// Never with DataFusion's own registry.
 pub fn configure(mut builder: SessionStateBuilder) -> Result<SessionState> {
     let settings = builder.config().take().unwrap_or_default();
-    let builder = builder.with_config(relied_on(settings)).with_default_features();
+    let settings = guards::settings(relied_on(settings));
+    let builder = guards::guard(builder.with_config(settings).with_default_features());
     let mut state = builder.with_physical_optimizer_rules(physical_rules()).build();
-    windrow_udfs::register_all(&mut state).map_err(|error| blame(&error, "", &[]))?;
+    let registered = windrow_udfs::register_all(&mut state).and_then(|()| {
+        for function in guards::functions()? {
+            state.register_udaf(function)?;
+        }
+        Ok(())
+    });
+    registered.map_err(|error| blame(&error, "", &[]))?;
     Ok(state)
 }
 

@@ -61,7 +61,7 @@ impl Engine {
     }
 
     /// Opens those of some names that are known sources and not open yet.
-    async fn open_named(&self, names: impl IntoIterator<Item = String>) -> Result<()> {
+    pub(super) async fn open_named(&self, names: impl IntoIterator<Item = String>) -> Result<()> {
         for name in names {
             let opened = self.sources().contains_key(&name);
             if let Some(config) = self.known.get(&name).filter(|_| !opened) {
@@ -82,26 +82,14 @@ impl Engine {
         self.open_named(sql.tables().into_iter().map(|(name, _)| name)).await
     }
 
-    /// Opens the sources whose columns a set asks for before it is rendered: `bars`, or all where there
-    /// is none.
-    pub(super) async fn open_asked(&self, set: &FeatureSet) -> Result<()> {
-        let header = &set.header;
-        if header.requires.is_empty() && header.optional.is_empty() {
-            return Ok(());
-        }
-        if self.tables().iter().any(|name| name == "bars") {
-            return self.open_named(["bars".to_string()]).await;
-        }
-        self.open_named(self.known.keys().cloned()).await
-    }
-
     /// Opens the sources that a set reads itself, before anybody asks for its plan.
     ///
     /// # Errors
     /// A source that cannot be opened, or a set that cannot be rendered or parsed.
     pub async fn open_sources_of(&self, set: &FeatureSet) -> Result<()> {
-        self.open_asked(set).await?;
-        let rendered = set.render(&BTreeMap::new(), &self.has_column())?;
+        let (params, mut reading) = (BTreeMap::new(), vec![set.name.clone()]);
+        let columns = self.columns_of(set, &params, &mut reading).await?;
+        let rendered = set.render(&params, &|column| columns.contains(column))?;
         self.open_read(&parse(&rendered.sql)?).await
     }
 

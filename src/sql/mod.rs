@@ -8,6 +8,7 @@ mod calls;
 mod dropped;
 mod lint;
 mod nested;
+mod qualify;
 mod walk;
 mod windows;
 
@@ -18,7 +19,9 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectName, Query, SelectItem, SetExpr, Spanned, Statement, TableFactor, VisitMut,
     Visitor, VisitorMut,
 };
-use datafusion::sql::sqlparser::tokenizer::{Location, Span};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
 
 use crate::error::{Error, Place, Result};
 
@@ -151,6 +154,25 @@ impl Sql {
         let mut seen = std::collections::BTreeSet::new();
         read.retain(|(name, _)| seen.insert(name.clone()));
         read
+    }
+
+    /// Whether a word stands in the statement otherwise than behind AS.
+    pub fn mentions(&self, word: &str) -> bool {
+        let text = self.text();
+        let Ok(tokens) = Tokenizer::new(&GenericDialect {}, &text).tokenize() else { return true };
+        let mut behind_as = false;
+        tokens.into_iter().any(|token| match token {
+            Token::Whitespace(_) => false,
+            Token::Word(found) => {
+                let after = std::mem::replace(&mut behind_as, found.keyword == Keyword::AS);
+                let ident = Ident { value: found.value, quote_style: found.quote_style, span: Span::empty() };
+                !after && fold(&ident) == word
+            }
+            _ => {
+                behind_as = false;
+                false
+            }
+        })
     }
 
     /// The statement of sqlparser in it, also behind EXPLAIN.

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::{at, fold, walk};
+use super::{at, fold, qualify, walk};
 use crate::error::{Error, Result, did_you_mean};
 
 /// Resolves the windows of the SELECTs of one query, not of the queries within it.
@@ -121,6 +121,7 @@ fn resolve_select(select: &mut Select) -> Result<Named> {
     if let Some(qualify) = &mut select.qualify {
         substitute(qualify, &named)?;
     }
+    qualify::with_window(select);
     Ok(named)
 }
 

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveBuilder};
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
-use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
 use datafusion::functions_aggregate::average::Avg;
 use datafusion::functions_aggregate::correlation::Correlation;
 use datafusion::functions_aggregate::count::Count;
 use datafusion::functions_aggregate::covariance::{CovariancePopulation, CovarianceSample};
 use datafusion::functions_aggregate::min_max::{Max, Min};
 use datafusion::functions_aggregate::stddev::{Stddev, StddevPop};
-use datafusion::functions_aggregate::sum::Sum;
 use datafusion::functions_aggregate::variance::{VariancePopulation, VarianceSample};
 use datafusion::logical_expr::{AggregateUDF, WindowFrame, WindowFrameBound, WindowFrameUnits};
 use windrow_udfs::kernel::Fold;
@@ -21,6 +20,7 @@ use windrow_udfs::kernel::Fold;
 use super::function::{Running, Slice, Start};
 use super::results::Results;
 use super::summary::{Extreme, Joined, Spread, Summary, Total};
+use crate::guards::ExactSum;
 
 /// The rows of a frame, counted from its own row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub(super) fn aggregate(fun: &AggregateUDF, types: &[DataType], bounds: Bounds) 
 fn of_rows(fun: &AggregateUDF, types: &[DataType], bounds: Bounds) -> Option<Start> {
     let fun: &dyn std::any::Any = fun.inner().as_ref();
     if fun.is::<Count>() && types.len() == 1 {
-        let rows = |total: &Total<i64>| Some(total.rows);
+        let rows = |total: &Total<i128>| Some(total.rows);
         return Some(Arc::new(move || Ok(Box::new(Counts(Frame::new(bounds, rows))))));
     }
     match types {
@@ -114,9 +114,9 @@ fn start<S: Summary, O: ArrowPrimitiveType>(
 
 fn of_ints(fun: &dyn std::any::Any, bounds: Bounds) -> Option<Start> {
     match () {
-        () if fun.is::<Sum>() => {
-            start::<Total<i64>, Int64Type>(bounds, |t| (t.rows > 0).then_some(t.sum))
-        }
+        () if fun.is::<ExactSum>() => start::<Total<i128>, Int64Type>(bounds, |t| {
+            (t.rows > 0).then(|| i64::try_from(t.sum).unwrap_or_default())
+        }),
         () if fun.is::<Min>() => start::<Extreme<i64, false>, Int64Type>(bounds, |e| e.value),
         () if fun.is::<Max>() => start::<Extreme<i64, true>, Int64Type>(bounds, |e| e.value),
         () => None,
@@ -127,7 +127,7 @@ fn of_floats(fun: &dyn std::any::Any, bounds: Bounds) -> Option<Start> {
     let spread = |result| start::<Spread, Float64Type>(bounds, result);
     let total = |result| start::<Total<f64>, Float64Type>(bounds, result);
     match () {
-        () if fun.is::<Sum>() => total(|t| (t.rows > 0).then_some(t.sum)),
+        () if fun.is::<ExactSum>() => total(|t| (t.rows > 0).then_some(t.sum)),
         () if fun.is::<Avg>() => total(|t| (t.rows > 0).then(|| t.sum / t.rows as f64)),
         () if fun.is::<Min>() => start::<Extreme<f64, false>, Float64Type>(bounds, |e| e.value),
         () if fun.is::<Max>() => start::<Extreme<f64, true>, Float64Type>(bounds, |e| e.value),
@@ -229,21 +229,36 @@ impl<S: Summary, O: ArrowPrimitiveType> Frame<S, O> {
         Self { window, result, early, skip: ahead, ahead }
     }
 
-    fn run(&mut self, rows: impl ExactSizeIterator<Item = Option<Row<S>>>, results: &mut Results) {
+    fn run(
+        &mut self,
+        rows: impl ExactSizeIterator<Item = Option<Row<S>>>,
+        results: &mut Results,
+    ) -> Result<()> {
         let Self { window, result, early, skip, .. } = self;
         let mut array = PrimitiveBuilder::<O>::with_capacity(rows.len());
+        let mut fits = true;
         if early.is_empty() {
             window.run(rows, |window| match *skip {
-                0 => array.append_option(result(&window)),
+                0 => {
+                    fits &= window.fits();
+                    array.append_option(result(&window));
+                }
                 _ => *skip -= 1,
             });
         } else {
             window.run(rows, |window| {
+                fits &= window.fits();
                 early.push_back(result(&window));
                 array.append_option(early.pop_front().flatten());
             });
         }
+        if !fits {
+            return exec_err!(
+                "a sum over a window does not fit BIGINT (64 bits); sum CAST(... AS DOUBLE) or CAST(... AS DECIMAL(38, 0))"
+            );
+        }
         results.push(Arc::new(array.finish()));
+        Ok(())
     }
 }
 
@@ -268,15 +283,13 @@ impl<S: Summary, O: ArrowPrimitiveType> Running for Frame<S, O> {
             None => self.run(values.map(|(x, y)| Some([*x, *y])), results),
             Some(nulls) => {
                 let rows = values.enumerate();
-                self.run(rows.map(|(i, (x, y))| nulls.is_valid(i).then_some([*x, *y])), results);
+                self.run(rows.map(|(i, (x, y))| nulls.is_valid(i).then_some([*x, *y])), results)
             }
         }
-        Ok(())
     }
 
     fn finish(&mut self, results: &mut Results) -> Result<()> {
-        self.run((0..self.ahead).map(|_| None), results);
-        Ok(())
+        self.run((0..self.ahead).map(|_| None), results)
     }
 
     fn size(&self) -> usize {
@@ -289,7 +302,7 @@ impl<S: Summary, O: ArrowPrimitiveType> Running for Frame<S, O> {
 }
 
 /// Counts the rows in which an argument of any type has a value.
-struct Counts(Frame<Total<i64>, Int64Type>);
+struct Counts(Frame<Total<i128>, Int64Type>);
 
 impl Running for Counts {
     fn append(&mut self, slice: &Slice, results: &mut Results) -> Result<()> {
@@ -298,10 +311,9 @@ impl Running for Counts {
             None => self.0.run(rows.clone().map(|_| Some([0, 0])), results),
             Some(nulls) => {
                 let valid = |row: usize| nulls.is_valid(row).then_some([0, 0]);
-                self.0.run(rows.clone().map(valid), results);
+                self.0.run(rows.clone().map(valid), results)
             }
         }
-        Ok(())
     }
 
     fn finish(&mut self, results: &mut Results) -> Result<()> {

@@ -127,13 +127,22 @@ pub(in crate::exec) fn served(expr: &Arc<dyn WindowExpr>, input: &Schema) -> Opt
     if let Some(running) = running {
         return Some(found(running));
     }
-    // One group at a time, unless all rows are one group and DataFusion needs fewer of them.
-    if expr.partition_by().is_empty() && expr.uses_bounded_memory() {
+    // One group at a time, unless all rows are one group and DataFusion needs fewer of them. What it
+    // needs for a `lead` that counts values only it gets wrong.
+    if expr.partition_by().is_empty() && expr.uses_bounded_memory() && !is_shift(expr) {
         return None;
     }
     let own = Arc::clone(expr);
     let start: Start = Arc::new(move || Ok(Box::new(Whole::new(Arc::clone(&own)))));
     Some(found((start, Waits::Whole)))
+}
+
+fn is_shift(expr: &Arc<dyn WindowExpr>) -> bool {
+    let standard = expr.as_any().downcast_ref::<StandardWindowExpr>();
+    standard.is_some_and(|standard| {
+        let function = standard.get_standard_func_expr();
+        function.as_any().downcast_ref::<WindowUDFExpr>().is_some_and(shift::is_shift)
+    })
 }
 
 fn of_standard(expr: &StandardWindowExpr) -> Option<(Start, Waits)> {

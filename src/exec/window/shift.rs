@@ -20,8 +20,9 @@ pub(super) fn shift(
     function: &Arc<dyn StandardWindowFunctionExpr>,
     udwf: &WindowUDFExpr,
 ) -> Option<(Start, Waits)> {
-    let any: &dyn std::any::Any = udwf.fun().inner().as_ref();
-    any.downcast_ref::<WindowShift>()?;
+    if !is_shift(udwf) {
+        return None;
+    }
     // What rows the function reads for a row far from both ends tells the distance; one that
     // leaves out NULL reads to an end.
     let (row, all) = (FAR * 4, FAR * 8);
@@ -41,6 +42,12 @@ pub(super) fn shift(
         })
     });
     Some((start, waits))
+}
+
+/// Whether a function is `lag` or `lead`.
+pub(super) fn is_shift(udwf: &WindowUDFExpr) -> bool {
+    let any: &dyn std::any::Any = udwf.fun().inner().as_ref();
+    any.is::<WindowShift>()
 }
 
 /// The values of `last`, then those of the slice.

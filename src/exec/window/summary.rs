@@ -20,6 +20,12 @@ pub(super) trait Summary: Block {
 
     /// Adds a row behind the others, with the arithmetic of DataFusion's accumulators.
     fn add(&mut self, row: [<Self::In as ArrowPrimitiveType>::Native; 2]);
+
+    /// Whether its result has a value in the type of the results.
+    #[inline]
+    fn fits(&self) -> bool {
+        true
+    }
 }
 
 /// Rows and their sum.
@@ -53,27 +59,32 @@ impl Summary for Total<f64> {
     }
 }
 
-impl Block for Total<i64> {
+impl Block for Total<i128> {
     const NONE: Self = Self { rows: 0, sum: 0 };
 
     #[inline]
     fn join(older: Self, newer: Self, _: &Joint) -> Self {
-        Self { rows: older.rows + newer.rows, sum: older.sum.wrapping_add(newer.sum) }
+        Self { rows: older.rows + newer.rows, sum: older.sum + newer.sum }
     }
 }
 
-impl Summary for Total<i64> {
+impl Summary for Total<i128> {
     type In = Int64Type;
 
     #[inline]
     fn of([value, _]: [i64; 2]) -> Self {
-        Self { rows: 1, sum: value }
+        Self { rows: 1, sum: value.into() }
     }
 
     #[inline]
     fn add(&mut self, [value, _]: [i64; 2]) {
         self.rows += 1;
-        self.sum = self.sum.wrapping_add(value);
+        self.sum += i128::from(value);
+    }
+
+    #[inline]
+    fn fits(&self) -> bool {
+        i64::try_from(self.sum).is_ok()
     }
 }
 

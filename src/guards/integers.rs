@@ -1,0 +1,227 @@
+//! Arithmetic of integers that fails where the result does not fit its type, instead of wrapping around.
+
+use std::fmt::{self, Display};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum, Scalar};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::compute::kernels::numeric;
+use datafusion::arrow::datatypes::{ArrowPrimitiveType, DataType, Int64Type};
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::util::display::array_value_to_string;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result, ScalarValue, exec_err, internal_err};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+
+/// Puts [`Checked`] in the place of `+`, `-`, `*` and unary minus of integers.
+#[derive(Debug)]
+pub(super) struct CheckIntegers;
+
+impl OptimizerRule for CheckIntegers {
+    fn name(&self) -> &str {
+        "check_integers"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        // The filters of a scan speak of its columns.
+        let schema = match &plan {
+            LogicalPlan::TableScan(scan) => scan.projected_schema.as_ref().clone(),
+            other => merge_schema(&other.inputs()),
+        };
+        let names = NamePreserver::new(&plan);
+        let checked = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let checked = expr.transform_up(|part| checked(part, &schema))?;
+            Ok(checked.update_data(|expr| name.restore(expr)))
+        })?;
+        checked.map_data(|plan| plan.recompute_schema())
+    }
+}
+
+fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let text = expr.to_string();
+    let (of, args) = match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if Arithmetic::of(op).is_some() => {
+            let (ours, theirs) = (left.get_type(schema), right.get_type(schema));
+            let same = matches!((&ours, &theirs), (Ok(a), Ok(b)) if a == b && a.is_integer());
+            match Arithmetic::of(op).filter(|_| same) {
+                Some(of) => (of, vec![*left, *right]),
+                None => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
+            }
+        }
+        Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|ty| ty.is_signed_integer()) => {
+            (Arithmetic::Negate, vec![*inner])
+        }
+        other => return Ok(Transformed::no(other)),
+    };
+    Ok(Transformed::yes(ScalarUDF::new_from_impl(Checked::new(of, text)).call(args)))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Negate,
+}
+
+impl Arithmetic {
+    fn of(op: Operator) -> Option<Self> {
+        match op {
+            Operator::Plus => Some(Self::Add),
+            Operator::Minus => Some(Self::Subtract),
+            Operator::Multiply => Some(Self::Multiply),
+            _ => None,
+        }
+    }
+
+    fn sign(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Subtract | Self::Negate => "-",
+            Self::Multiply => "*",
+        }
+    }
+
+    fn apply(self, args: &[Box<dyn Datum>]) -> std::result::Result<ArrayRef, ArrowError> {
+        match (self, args) {
+            (Self::Add, [a, b]) => numeric::add(a.as_ref(), b.as_ref()),
+            (Self::Subtract, [a, b]) => numeric::sub(a.as_ref(), b.as_ref()),
+            (Self::Multiply, [a, b]) => numeric::mul(a.as_ref(), b.as_ref()),
+            (Self::Negate, [a]) => numeric::neg(a.get().0),
+            _ => Err(ArrowError::InvalidArgumentError("arithmetic of other arguments".into())),
+        }
+    }
+}
+
+/// Arithmetic of integers, checked.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Checked {
+    of: Arithmetic,
+    /// As it was written, for its name and for errors.
+    text: String,
+    name: String,
+    signature: Signature,
+}
+
+impl Checked {
+    fn new(of: Arithmetic, text: String) -> Self {
+        let name = format!("checked_{of:?}").to_lowercase();
+        let args = if of == Arithmetic::Negate { 1 } else { 2 };
+        Self { of, text, name, signature: Signature::any(args, Volatility::Immutable) }
+    }
+
+    /// The first row whose result does not fit, in words.
+    fn overflow(&self, args: &[ColumnarValue], rows: usize) -> Result<ColumnarValue> {
+        let arrays: Vec<ArrayRef> =
+            args.iter().map(|arg| arg.to_array(rows)).collect::<Result<_>>()?;
+        for row in 0..rows {
+            let one: Vec<ArrayRef> = arrays.iter().map(|array| array.slice(row, 1)).collect();
+            let datums: Vec<Box<dyn Datum>> =
+                one.iter().map(|array| Box::new(Arc::clone(array)) as Box<dyn Datum>).collect();
+            if self.of.apply(&datums).is_err() {
+                let values: Vec<String> = one
+                    .iter()
+                    .map(|array| array_value_to_string(array, 0))
+                    .collect::<std::result::Result<_, _>>()?;
+                let sign = self.of.sign();
+                let shown = match values.as_slice() {
+                    [only] => format!("-({only})"),
+                    values => values.join(&format!(" {sign} ")),
+                };
+                let ty = one.first().map_or(DataType::Null, |array| array.data_type().clone());
+                return exec_err!(
+                    "{} does not fit {}: {shown}; cast an operand to a wider type, such as CAST(... AS DOUBLE)",
+                    self.text,
+                    words(&ty)
+                );
+            }
+        }
+        internal_err!("{} failed for no row", self.text)
+    }
+}
+
+/// A type of integers as SQL calls it.
+pub(super) fn words(ty: &DataType) -> &'static str {
+    match ty {
+        DataType::Int8 => "TINYINT (8 bits)",
+        DataType::Int16 => "SMALLINT (16 bits)",
+        DataType::Int32 => "INT (32 bits)",
+        DataType::Int64 => "BIGINT (64 bits)",
+        DataType::UInt8 => "TINYINT UNSIGNED (8 bits)",
+        DataType::UInt16 => "SMALLINT UNSIGNED (16 bits)",
+        DataType::UInt32 => "INT UNSIGNED (32 bits)",
+        DataType::UInt64 => "BIGINT UNSIGNED (64 bits)",
+        _ => "its type",
+    }
+}
+
+impl ScalarUDFImpl for Checked {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn display_name(&self, args: &[Expr]) -> Result<String> {
+        self.schema_name(args)
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        let sign = self.of.sign();
+        Ok(match args {
+            [only] => format!("(- {})", only.schema_name()),
+            args => {
+                let args: Vec<String> = args.iter().map(|a| a.schema_name().to_string()).collect();
+                args.join(&format!(" {sign} "))
+            }
+        })
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, args: &[DataType]) -> Result<DataType> {
+        match args.first() {
+            Some(ty) => Ok(ty.clone()),
+            None => internal_err!("arithmetic of nothing"),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let datums: Vec<Box<dyn Datum>> = args.args.iter().map(datum).collect::<Result<_>>()?;
+        match self.of.apply(&datums) {
+            Ok(array) if args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_))) => {
+                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?))
+            }
+            Ok(array) => Ok(ColumnarValue::Array(array)),
+            Err(ArrowError::ArithmeticOverflow(_)) => self.overflow(&args.args, args.number_rows),
+            Err(other) => Err(other.into()),
+        }
+    }
+}
+
+fn datum(value: &ColumnarValue) -> Result<Box<dyn Datum>> {
+    Ok(match value {
+        ColumnarValue::Array(array) => Box::new(Arc::clone(array)),
+        ColumnarValue::Scalar(scalar) => Box::new(scalar.to_scalar()?),
+    })
+}

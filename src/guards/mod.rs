@@ -1,0 +1,50 @@
+//! What DataFusion 55.2 computes otherwise than SQL says, put right in one place each. [`guard`] is the one
+//! door; whatever runs a plan of windrow's (a session, a cluster) goes through it.
+//!
+//! | guard | what DataFusion does | upstream |
+//! |---|---|---|
+//! | `integers` | `+`, `-`, `*` and unary minus of integers wrap around | apache/datafusion#17539 |
+//! | `exact_sum` | sums of integers wrap around | apache/datafusion#3520 |
+//! | `percentile` | the weight between two values is cut to six decimals; the median of integers is one | apache/datafusion#25266 |
+//! | limits (a setting) | a LIMIT goes below windows that read rows behind it | apache/datafusion#25471, #18028 |
+
+mod exact_sum;
+mod integers;
+mod percentile;
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::AggregateUDF;
+use datafusion::optimizer::Optimizer;
+use datafusion::prelude::SessionConfig;
+
+pub use exact_sum::ExactSum;
+
+/// The settings of a session with those that keep DataFusion's rules from changing values.
+pub fn settings(mut settings: SessionConfig) -> SessionConfig {
+    let options = settings.options_mut();
+    options.optimizer.enable_window_limits = false;
+    settings
+}
+
+/// Adds the guards to a session.
+pub fn guard(builder: SessionStateBuilder) -> SessionStateBuilder {
+    let mut rules = Optimizer::new().rules;
+    // First, so that constants are computed with checks too.
+    rules.insert(0, Arc::new(integers::CheckIntegers));
+    builder.with_optimizer_rules(rules)
+}
+
+/// Functions that take the place of DataFusion's of the same name.
+///
+/// # Errors
+/// If a signature cannot be built.
+pub fn functions() -> Result<Vec<Arc<AggregateUDF>>> {
+    Ok(vec![
+        Arc::new(AggregateUDF::new_from_impl(ExactSum::new())),
+        Arc::new(AggregateUDF::new_from_impl(percentile::Percentile::continuous()?)),
+        Arc::new(AggregateUDF::new_from_impl(percentile::Percentile::median()?)),
+    ])
+}
