@@ -59,9 +59,12 @@ impl Relation<'_> {
         match expr {
             Expr::Cast(cast) => {
                 use DataType::{Date32, Date64, Timestamp};
-                matches!(cast.field.data_type(), Date32 | Date64 | Timestamp(..)) && of_time(&cast.expr)
+                matches!(cast.field.data_type(), Date32 | Date64 | Timestamp(..))
+                    && of_time(&cast.expr)
             }
-            Expr::ScalarFunction(call) if ["date_trunc", "date_bin"].contains(&call.func.name()) => {
+            Expr::ScalarFunction(call)
+                if ["date_trunc", "date_bin"].contains(&call.func.name()) =>
+            {
                 let (fixed, moving): (Vec<&Expr>, Vec<&Expr>) =
                     call.args.iter().partition(|arg| arg.column_refs().is_empty());
                 !fixed.is_empty() && !moving.is_empty() && moving.into_iter().all(of_time)

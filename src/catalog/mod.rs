@@ -101,11 +101,14 @@ fn only(
     Ok(Arc::new(ProjectionExec::try_new(columns.collect::<PlanResult<Vec<_>>>()?, plan)?))
 }
 
+/// What a source says that has no such key: it is a plain table.
+const NO_KEY: &str = "none";
+
 /// Refuses keys that were chosen and that no column has.
 fn keys_exist(schema: &Schema, config: &SourceConfig, name: &str) -> Result<()> {
     let keys = [("entity", &config.entity, "symbol"), ("time", &config.time, "ts")];
     for (key, column, default) in keys {
-        if column != default && schema.field_with_name(column).is_err() {
+        if column != default && column != NO_KEY && schema.field_with_name(column).is_err() {
             let known = schema.fields().iter().map(|f| f.name().as_str());
             return Err(Error::data(format!("{name}: {key} is {column}, which is no column"))
                 .hint(did_you_mean(column, "columns", known)));

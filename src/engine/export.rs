@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::planned_run::PlannedRun;
-use super::{Engine, Outcome, Reader, RunOptions, Scope};
+use super::{Engine, Outcome, RunOptions, Scope};
 use crate::commit::Target;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};

@@ -351,11 +351,7 @@ fn flatten(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
     LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
-fn outputs(
-    plan: &LogicalPlan,
-    header: &Header,
-    names: PlanNames<'_>,
-) -> Result<Vec<OutputColumn>> {
+fn outputs(plan: &LogicalPlan, header: &Header, names: PlanNames<'_>) -> Result<Vec<OutputColumn>> {
     let needs = needs(plan, names).map_err(|error| blame(&error, "", &[]))?;
     let column = |(field, need): (&Arc<datafusion::arrow::datatypes::Field>, Need)| {
         let name = field.name().clone();

@@ -1,13 +1,11 @@
 //! Arithmetic of integers that fails where the result does not fit its type, instead of wrapping around.
 
-use std::fmt::{self, Display};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum, Scalar};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::array::{Array, ArrayRef, Datum};
 use datafusion::arrow::compute::kernels::numeric;
-use datafusion::arrow::datatypes::{ArrowPrimitiveType, DataType, Int64Type};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -65,7 +63,9 @@ fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let same = matches!((&ours, &theirs), (Ok(a), Ok(b)) if a == b && a.is_integer());
             match Arithmetic::of(op).filter(|_| same) {
                 Some(of) => (of, vec![*left, *right]),
-                None => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
+                None => {
+                    return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
+                }
             }
         }
         Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|ty| ty.is_signed_integer()) => {

@@ -6,9 +6,11 @@
 //! | `integers` | `+`, `-`, `*` and unary minus of integers wrap around | apache/datafusion#17539 |
 //! | `exact_sum` | sums of integers wrap around | apache/datafusion#3520 |
 //! | `percentile` | the weight between two values is cut to six decimals; the median of integers is one | apache/datafusion#25266 |
+//! | `filtered` | FILTER of an aggregate over a window is hidden in its operator | |
 //! | limits (a setting) | a LIMIT goes below windows that read rows behind it | apache/datafusion#25471, #18028 |
 
 mod exact_sum;
+mod filtered;
 mod integers;
 mod percentile;
 
@@ -34,6 +36,7 @@ pub fn guard(builder: SessionStateBuilder) -> SessionStateBuilder {
     let mut rules = Optimizer::new().rules;
     // First, so that constants are computed with checks too.
     rules.insert(0, Arc::new(integers::CheckIntegers));
+    rules.insert(1, Arc::new(filtered::FilterToCase));
     builder.with_optimizer_rules(rules)
 }
 

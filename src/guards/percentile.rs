@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, Float64Array, ListArray};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
-use datafusion::common::utils::take_function_args;
 use datafusion::common::types::{NativeType, logical_float64};
+use datafusion::common::utils::take_function_args;
 use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
@@ -53,7 +53,11 @@ impl Percentile {
         let [_, percentile] = take_function_args(self.name, args.exprs)?;
         let share = match percentile.downcast_ref::<Literal>().map(Literal::value) {
             Some(ScalarValue::Float64(Some(share))) => *share,
-            _ => return plan_err!("the percentile of percentile_cont is no number; write 0.5 or the like"),
+            _ => {
+                return plan_err!(
+                    "the percentile of percentile_cont is no number; write 0.5 or the like"
+                );
+            }
         };
         if !(0.0..=1.0).contains(&share) {
             return plan_err!("the percentile of percentile_cont is {share}, expected 0 to 1");

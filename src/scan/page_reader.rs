@@ -8,12 +8,16 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use datafusion::arrow::datatypes::{DataType, Field, Fields, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use datafusion::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ParquetRecordBatchReader, RowGroups, RowSelection,
 };
-use datafusion::parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
+use datafusion::parquet::arrow::{
+    ARROW_SCHEMA_META_KEY, ProjectionMask, parquet_to_arrow_field_levels,
+};
 use datafusion::parquet::basic::{Compression, Type as PhysicalType};
 use datafusion::parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use datafusion::parquet::errors::{ParquetError, Result};
@@ -51,7 +55,10 @@ pub(crate) fn read(
 
 /// The columns of a file. Times as Spark and Impala store them (INT96) are microseconds: as
 /// nanoseconds, which the parquet crate makes of them, years before 1678 and after 2262 would be others.
+/// Times that were written in another unit than parquet has (seconds) keep the zone that the writer names,
+/// which the parquet crate takes for the same unit only.
 pub(crate) fn stored_fields(meta: &ArrowReaderMetadata) -> Fields {
+    let written = written_schema(meta);
     let stored = meta.parquet_schema().root_schema().get_fields();
     let fields = meta.schema().fields().iter().map(|field| {
         let of_file = stored.iter().find(|stored| stored.name() == field.name());
@@ -61,10 +68,36 @@ pub(crate) fn stored_fields(meta: &ArrowReaderMetadata) -> Fields {
                 let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
                 Arc::new(field.as_ref().clone().with_data_type(micros))
             }
-            _ => Arc::clone(field),
+            _ => {
+                let written = written.as_ref().and_then(|s| s.field_with_name(field.name()).ok());
+                match (field.data_type(), written.map(Field::data_type)) {
+                    (
+                        DataType::Timestamp(unit, Some(_)),
+                        Some(DataType::Timestamp(other, Some(zone))),
+                    ) if unit != other => {
+                        let zoned = DataType::Timestamp(*unit, Some(Arc::clone(zone)));
+                        Arc::new(field.as_ref().clone().with_data_type(zoned))
+                    }
+                    _ => Arc::clone(field),
+                }
+            }
         }
     });
     fields.collect()
+}
+
+/// The schema that the writer of a file had, if it was one of Arrow's.
+fn written_schema(meta: &ArrowReaderMetadata) -> Option<Schema> {
+    let pairs = meta.metadata().file_metadata().key_value_metadata()?;
+    let encoded = pairs.iter().find(|pair| pair.key == ARROW_SCHEMA_META_KEY)?;
+    let bytes = BASE64_STANDARD.decode(encoded.value.as_ref()?).ok()?;
+    // A message of Arrow's begins with a mark and its length.
+    let message = match bytes.strip_prefix(&[255; 4]) {
+        Some(rest) => rest.get(4..)?,
+        None => &bytes,
+    };
+    let message = arrow_ipc::root_as_message(message).ok()?;
+    message.header_as_schema().map(arrow_ipc::convert::fb_to_schema)
 }
 
 /// The columns of these names, with all that lies in them; a dot is a part of a name.

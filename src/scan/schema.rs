@@ -109,8 +109,14 @@ pub(crate) fn canonical(name: &str, ty: &DataType, keys: &Keys, file: &str) -> R
         return match ty {
             DataType::Date32 | DataType::Timestamp(..) | DataType::Null => Ok(ty.clone()),
             DataType::Date64 => Ok(DataType::Timestamp(TimeUnit::Millisecond, None)),
-            _ => Err(wrong("a date or a timestamp")
-                .hint("convert it, for example with to_timestamp, and store it again")),
+            t if t.is_numeric() => Err(wrong("a date or a timestamp").hint(
+                "if it counts seconds, write `time: none` under the source in windrow.yaml, so that it is a plain \
+                 table, and select to_timestamp_seconds(...) AS ts from it in a set",
+            )),
+            _ => Err(wrong("a date or a timestamp").hint(
+                "write `time: none` under the source in windrow.yaml, so that it is a plain table, and convert \
+                 it in a set, for example with to_timestamp(...) AS ts",
+            )),
         };
     }
     if is_measure(name) {

@@ -165,7 +165,11 @@ impl Sql {
             Token::Whitespace(_) => false,
             Token::Word(found) => {
                 let after = std::mem::replace(&mut behind_as, found.keyword == Keyword::AS);
-                let ident = Ident { value: found.value, quote_style: found.quote_style, span: Span::empty() };
+                let ident = Ident {
+                    value: found.value,
+                    quote_style: found.quote_style,
+                    span: Span::empty(),
+                };
                 !after && fold(&ident) == word
             }
             _ => {

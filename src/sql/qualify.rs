@@ -3,9 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Query, Select, SelectItem, Visitor,
-};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, Select, SelectItem, Visitor};
 
 use super::{fold, walk};
 
@@ -16,9 +14,7 @@ pub(super) fn with_window(select: &mut Select) {
         return;
     }
     let named = |item: &SelectItem| match item {
-        SelectItem::ExprWithAlias { expr, alias } => {
-            first_window(expr, &[]).map(|_| fold(alias))
-        }
+        SelectItem::ExprWithAlias { expr, alias } => first_window(expr, &[]).map(|_| fold(alias)),
         _ => None,
     };
     let aliases: Vec<String> = select.projection.iter().filter_map(named).collect();

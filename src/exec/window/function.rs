@@ -14,6 +14,7 @@ use datafusion::physical_expr::window::{
 use datafusion::physical_plan::windows::WindowUDFExpr;
 use windrow_udfs::{Bound, Kernel, bound_evaluator};
 
+use super::anew;
 use super::frame::{Bounds, aggregate};
 use super::place;
 use super::results::Results;
@@ -127,9 +128,13 @@ pub(in crate::exec) fn served(expr: &Arc<dyn WindowExpr>, input: &Schema) -> Opt
     if let Some(running) = running {
         return Some(found(running));
     }
+    if anew::aggregate(expr).is_some() && is_filtered(expr) {
+        return None; // Their FILTER cannot be seen; `guards` leaves none but of those that must have it.
+    }
     // One group at a time, unless all rows are one group and DataFusion needs fewer of them. What it
     // needs for a `lead` that counts values only it gets wrong.
-    if expr.partition_by().is_empty() && expr.uses_bounded_memory() && !is_shift(expr) {
+    let bounded = expr.partition_by().is_empty() && expr.uses_bounded_memory();
+    if bounded && !is_shift(expr) && anew::aggregate(expr).is_none() {
         return None;
     }
     let own = Arc::clone(expr);

@@ -7,6 +7,7 @@
 //!
 //! [`Function`] says how a window expression is computed; one file per kind computes it.
 
+mod anew;
 mod frame;
 mod function;
 mod groups;

@@ -7,6 +7,7 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::common::Result;
 use datafusion::physical_expr::window::WindowExpr;
 
+use super::anew;
 use super::function::{Running, Slice};
 use super::results::Results;
 
@@ -37,7 +38,7 @@ impl Running for Whole {
                 Arc::new(concat_batches(&first.schema(), rows.iter().map(AsRef::as_ref))?)
             }
         };
-        results.push(self.expr.evaluate(&group)?);
+        results.push(anew::evaluate(&self.expr, &group)?);
         Ok(())
     }
 
