@@ -77,7 +77,7 @@ impl AggregateUDFImpl for ExactSum {
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
         let start = |args: AccumulatorArgs| self.inner.create_groups_accumulator(args);
-        with_wide(args, start, |inner, narrow| Box::new(WideGroups { inner, narrow }))
+        with_wide(args, start, |inner, name, narrow| Box::new(WideGroups { inner, name, narrow }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -109,24 +109,24 @@ impl AggregateUDFImpl for ExactSum {
     }
 }
 
-fn boxed(inner: Box<dyn Accumulator>, narrow: DataType) -> Box<dyn Accumulator> {
-    Box::new(Wide { inner, narrow })
+fn boxed(inner: Box<dyn Accumulator>, name: String, narrow: DataType) -> Box<dyn Accumulator> {
+    Box::new(Wide { inner, name, narrow })
 }
 
 /// Starts an accumulator, of the wider type if this one is narrow, which `wrap` then takes in.
 fn with_wide<A: ?Sized>(
     args: AccumulatorArgs,
     start: impl FnOnce(AccumulatorArgs) -> Result<Box<A>>,
-    wrap: impl FnOnce(Box<A>, DataType) -> Box<A>,
+    wrap: impl FnOnce(Box<A>, String, DataType) -> Box<A>,
 ) -> Result<Box<A>> {
     let narrow = args.return_field.data_type().clone();
     if !is_narrow(&narrow) {
         return start(args);
     }
     let fields: Vec<FieldRef> = args.expr_fields.iter().map(wide).collect();
-    let return_field = wide(&args.return_field);
+    let (return_field, name) = (wide(&args.return_field), args.name.to_string());
     let inner = start(AccumulatorArgs { return_field, expr_fields: &fields, ..args })?;
-    Ok(wrap(inner, narrow))
+    Ok(wrap(inner, name, narrow))
 }
 
 /// Arguments in the wider type.
@@ -134,9 +134,11 @@ fn widened(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
     Ok(values.iter().map(|array| cast(array, &WIDE)).collect::<std::result::Result<_, _>>()?)
 }
 
-fn does_not_fit<T>(sum: i128, narrow: &DataType) -> Result<T> {
+fn does_not_fit<T>(name: &str, sum: i128, narrow: &DataType) -> Result<T> {
+    // DISTINCT makes names of its own.
+    let name = if name.contains("(alias") { "a sum" } else { name };
     exec_err!(
-        "a sum does not fit {}: {sum}; sum CAST(... AS DOUBLE) or CAST(... AS DECIMAL(38, 0))",
+        "{name} does not fit {}: {sum}; sum CAST(... AS DOUBLE) or CAST(... AS DECIMAL(38, 0))",
         words(narrow)
     )
 }
@@ -145,6 +147,7 @@ fn does_not_fit<T>(sum: i128, narrow: &DataType) -> Result<T> {
 #[derive(Debug)]
 struct Wide {
     inner: Box<dyn Accumulator>,
+    name: String,
     narrow: DataType,
 }
 
@@ -159,12 +162,12 @@ impl Accumulator for Wide {
             ScalarValue::Decimal128(Some(sum), ..) if self.narrow == DataType::Int64 => {
                 match i64::try_from(sum) {
                     Ok(sum) => Ok(ScalarValue::Int64(Some(sum))),
-                    Err(_) => does_not_fit(sum, &self.narrow),
+                    Err(_) => does_not_fit(&self.name, sum, &self.narrow),
                 }
             }
             ScalarValue::Decimal128(Some(sum), ..) => match u64::try_from(sum) {
                 Ok(sum) => Ok(ScalarValue::UInt64(Some(sum))),
-                Err(_) => does_not_fit(sum, &self.narrow),
+                Err(_) => does_not_fit(&self.name, sum, &self.narrow),
             },
             other => internal_err!("a sum of {} is {}", WIDE, other.data_type()),
         }
@@ -194,6 +197,7 @@ impl Accumulator for Wide {
 /// The sums of many groups.
 struct WideGroups {
     inner: Box<dyn GroupsAccumulator>,
+    name: String,
     narrow: DataType,
 }
 
@@ -207,7 +211,7 @@ impl WideGroups {
             None => Ok(None),
             Some(sum) => match T::Native::try_from(sum) {
                 Ok(sum) => Ok(Some(sum)),
-                Err(_) => does_not_fit(sum, &self.narrow),
+                Err(_) => does_not_fit(&self.name, sum, &self.narrow),
             },
         };
         let mut narrowed = PrimitiveBuilder::<T>::with_capacity(sums.len());

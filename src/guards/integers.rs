@@ -48,7 +48,7 @@ impl OptimizerRule for CheckIntegers {
         let names = NamePreserver::new(&plan);
         let checked = plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let checked = expr.transform_up(|part| checked(part, &schema))?;
+            let checked = expr.transform_down(|part| checked(part, &schema))?;
             Ok(checked.update_data(|expr| name.restore(expr)))
         })?;
         checked.map_data(|plan| plan.recompute_schema())
@@ -56,7 +56,7 @@ impl OptimizerRule for CheckIntegers {
 }
 
 fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let text = expr.to_string();
+    let text = expr.human_display().to_string();
     let (of, args) = match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if Arithmetic::of(op).is_some() => {
             let (ours, theirs) = (left.get_type(schema), right.get_type(schema));

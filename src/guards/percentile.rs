@@ -152,7 +152,9 @@ fn between(values: &[f64], share: f64) -> Option<f64> {
     let weight = at - at.floor();
     Some(match low == high || weight == 0.0 {
         true => *low,
-        false => low + (high - low) * weight,
+        // From the nearer end, as numpy does.
+        false if weight < 0.5 => low + (high - low) * weight,
+        false => high - (high - low) * (1.0 - weight),
     })
 }
 
