@@ -51,7 +51,7 @@ impl Materialization {
             let after = after.map_err(|error| Error::target(error.to_string()))?;
             self.job.after = Some(Arc::new(after));
         }
-        let keys = format!("{entity} and {}", time.name());
+        let keys = [entity.clone(), time.name().clone()];
         let stop = self.job.stop.clone();
         let written = async {
             let staging = target.stage(&self.job.output, &self.publish, &self.job.attempt);
@@ -84,7 +84,7 @@ impl Materialization {
     }
 
     /// The record of the run, once its rows are written.
-    fn tell(&mut self, manifests: &[Manifest], keys: &str) -> Result<Record> {
+    fn tell(&mut self, manifests: &[Manifest], keys: &[String; 2]) -> Result<Record> {
         let [manifest, rewritten @ ..] = manifests else {
             return Err(Error::internal("a run without a manifest"));
         };
@@ -96,6 +96,8 @@ impl Materialization {
             ));
         }
         record.audits.extend(manifest.judge(&self.job.checks)?);
+        let [entity, time] = keys;
+        record.notices.extend(manifest.doubtful_keys(entity, time));
         record.notices.extend(manifest.empty_columns(&self.about_null));
         record.rows = manifest.rows;
         if record.rows == 0 && !self.appends() {
@@ -105,7 +107,7 @@ impl Materialization {
         }
         if let Some(rows) = self.exactly.filter(|rows| *rows != record.rows) {
             return Err(Error::data(format!(
-                "of {rows} rows that the target holds only {} would stay: others have the same {keys}",
+                "of {rows} rows that the target holds only {} would stay: others have the same {entity} and {time}",
                 record.rows
             ))
             .hint("write to another directory; the target is as it was"));

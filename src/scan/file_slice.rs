@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array,
+};
 use datafusion::arrow::compute::cast;
+use datafusion::arrow::compute::kernels::cmp::not_distinct;
 use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
@@ -43,6 +46,9 @@ impl FileSlice {
     fn column(&self, batch: &RecordBatch, field: &Field) -> Result<ArrayRef> {
         let rows = batch.num_rows();
         if let Some((_, value)) = self.values.iter().find(|(name, _)| name == field.name()) {
+            if let Some(stored) = batch.column_by_name(field.name()) {
+                self.check_same(field.name(), value, stored)?;
+            }
             return value.to_array_of_size(rows).map_err(|error| self.broken(error));
         }
         match batch.column_by_name(field.name()) {
@@ -50,6 +56,36 @@ impl FileSlice {
             Some(values) => self.converted(values, field),
             None => Ok(new_null_array(field.data_type(), rows)),
         }
+    }
+
+    /// Refuses a column that the file has too, with other values than its directory says.
+    fn check_same(&self, name: &str, value: &ScalarValue, stored: &ArrayRef) -> Result<()> {
+        // Text such as 01 may be a number in the file, and the other way round.
+        let same_as = |value: &ScalarValue, stored: &ArrayRef| -> Option<BooleanArray> {
+            let stored = cast(stored, &value.data_type()).ok()?;
+            not_distinct(&stored, &value.to_scalar().ok()?).ok()
+        };
+        let by_value = same_as(value, stored);
+        if by_value.as_ref().is_some_and(|same| same.true_count() == same.len()) {
+            return Ok(());
+        }
+        let of_file = value.cast_to(stored.data_type()).ok();
+        let by_file = of_file.and_then(|value| same_as(&value, stored));
+        let same = |row: usize| {
+            let says = |same: &Option<BooleanArray>| same.as_ref().is_some_and(|s| s.value(row));
+            says(&by_value) || says(&by_file)
+        };
+        let Some(row) = (0..stored.len()).find(|row| !same(*row)) else { return Ok(()) };
+        let options = FormatOptions::default().with_null("NULL");
+        let found =
+            ArrayFormatter::try_new(stored, &options).map(|text| text.value(row).to_string());
+        let file = file_name(&self.info.file.path);
+        Err(Error::data(format!(
+            "{name} is {} in {file}, whose directory says {value}",
+            found.unwrap_or_default()
+        ))
+        .hint("move the file into the directory of its values, or take the column out of the file")
+        .in_file(file))
     }
 
     /// Values in the type that the source gives their column: all of them, or an error.

@@ -6,7 +6,7 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, make_comparator,
 };
 use datafusion::arrow::compute::kernels::cmp::not_distinct;
-use datafusion::arrow::compute::{SortOptions, and, is_null};
+use datafusion::arrow::compute::{SortOptions, and, is_null, or};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::Result as PlanResult;
 use datafusion::physical_expr::PhysicalExpr;
@@ -30,7 +30,7 @@ pub struct Check {
 pub enum Rule {
     /// The condition is not FALSE on any row; NULL passes.
     Condition(Arc<dyn PhysicalExpr>),
-    /// No two rows have the same entity and time: neighbours, as the rows are sorted.
+    /// Every row has an entity and a time, and no two have the same: neighbours, as the rows are sorted.
     UniqueKey,
     /// None of the columns is NULL.
     NotNull(Vec<usize>),
@@ -41,6 +41,8 @@ pub(super) struct Auditor {
     checks: Vec<Check>,
     found: Vec<AuditCount>,
     keys: [usize; 2],
+    repeated: AuditCount,
+    keyless: AuditCount,
     last: Option<[ArrayRef; 2]>,
     /// Columns that held a value.
     filled: Vec<bool>,
@@ -50,7 +52,8 @@ impl Auditor {
     /// `keys` are the entity and the time column.
     pub(super) fn new(checks: Vec<Check>, keys: [usize; 2]) -> Self {
         let found = vec![AuditCount::default(); checks.len()];
-        Self { checks, found, keys, last: None, filled: Vec::new() }
+        let (repeated, keyless) = (AuditCount::default(), AuditCount::default());
+        Self { checks, found, keys, repeated, keyless, last: None, filled: Vec::new() }
     }
 
     /// Checks a batch.
@@ -62,18 +65,21 @@ impl Auditor {
         for (filled, column) in self.filled.iter_mut().zip(batch.columns()) {
             *filled = *filled || column.null_count() < column.len();
         }
+        let keys = self.keys;
+        let count = |found: &mut AuditCount, failing: &BooleanArray| {
+            let first = failing.values().set_indices().next().unwrap_or(0);
+            found.add(failing.true_count(), || name_row(batch, keys, first))
+        };
+        let repeated = repeats(batch, keys, self.last.as_ref())?;
+        count(&mut self.repeated, &repeated)?;
+        let keyless = nulls(batch, &keys)?;
+        count(&mut self.keyless, &keyless)?;
         for (check, found) in self.checks.iter().zip(&mut self.found) {
-            let failing = match &check.rule {
-                Rule::Condition(condition) => fails(condition, batch)?,
-                Rule::UniqueKey => repeats(batch, self.keys, self.last.as_ref())?,
-                Rule::NotNull(columns) => nulls(batch, columns)?,
-            };
-            let rows = failing.true_count();
-            if rows > 0 && found.first.is_none() {
-                let row = failing.values().set_indices().next().unwrap_or(0);
-                found.first = Some(name_row(batch, self.keys, row)?);
+            match &check.rule {
+                Rule::Condition(condition) => count(found, &fails(condition, batch)?)?,
+                Rule::UniqueKey => count(found, &or(&repeated, &keyless)?)?,
+                Rule::NotNull(columns) => count(found, &nulls(batch, columns)?)?,
             }
-            found.rows += rows as u64;
         }
         let end = batch.num_rows() - 1;
         self.last = Some(self.keys.map(|key| batch.column(key).slice(end, 1)));
@@ -83,6 +89,7 @@ impl Auditor {
     /// Puts what was found into a manifest.
     pub(super) fn tell(self, manifest: &mut Manifest) {
         (manifest.audits, manifest.filled) = (self.found, self.filled);
+        (manifest.repeated, manifest.keyless) = (self.repeated, self.keyless);
     }
 }
 
@@ -104,7 +111,12 @@ fn repeats(
         let column = batch.column(key);
         not_distinct(&column.slice(0, rows - 1), &column.slice(1, rows - 1))
     };
-    let inner = and(&same(keys[0])?, &same(keys[1])?)?;
+    // Texts are compared only where times are equal at all, which they are between few rows.
+    let times = same(keys[1])?;
+    let inner = match times.true_count() {
+        0 => times,
+        _ => and(&same(keys[0])?, &times)?,
+    };
     let mut across = last.is_some();
     if let Some(last) = last {
         for (last, key) in last.iter().zip(keys) {
@@ -117,8 +129,10 @@ fn repeats(
 
 fn nulls(batch: &RecordBatch, columns: &[usize]) -> PlanResult<BooleanArray> {
     let mut any = BooleanArray::from(vec![false; batch.num_rows()]);
-    for column in columns {
-        any = datafusion::arrow::compute::or(&any, &is_null(batch.column(*column))?)?;
+    for column in columns.iter().map(|column| batch.column(*column)) {
+        if column.null_count() > 0 {
+            any = or(&any, &is_null(column)?)?;
+        }
     }
     Ok(any)
 }

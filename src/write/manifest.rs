@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use datafusion::common::Result as PlanResult;
 use serde::{Deserialize, Serialize};
 
 use super::audit::Check;
@@ -31,6 +32,10 @@ pub struct Manifest {
     pub watermarks: BTreeMap<String, SymbolRange>,
     /// What each audit found, in the order of the job's checks.
     pub audits: Vec<AuditCount>,
+    /// Rows with the keys of the row before.
+    pub repeated: AuditCount,
+    /// Rows without an entity or without a time.
+    pub keyless: AuditCount,
     /// For each column whether it held a value; empty if there was no row.
     pub filled: Vec<bool>,
 }
@@ -77,6 +82,26 @@ pub struct AuditCount {
     pub first: Option<String>,
 }
 
+impl AuditCount {
+    /// Counts more rows; `first` names the first of them if there are any.
+    pub(super) fn add(
+        &mut self,
+        rows: usize,
+        first: impl FnOnce() -> PlanResult<String>,
+    ) -> PlanResult<()> {
+        if rows > 0 && self.first.is_none() {
+            self.first = Some(first()?);
+        }
+        self.rows += rows as u64;
+        Ok(())
+    }
+
+    fn join(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.first = [self.first.take(), other.first].into_iter().flatten().min();
+    }
+}
+
 impl Manifest {
     /// A manifest of nothing.
     pub fn empty(attempt: &Attempt, audits: usize) -> Self {
@@ -104,9 +129,10 @@ impl Manifest {
         marks.join(other.watermarks);
         self.watermarks = marks.into_ranges();
         for (own, other) in self.audits.iter_mut().zip(other.audits) {
-            own.rows += other.rows;
-            own.first = [own.first.take(), other.first].into_iter().flatten().min();
+            own.join(other);
         }
+        self.repeated.join(other.repeated);
+        self.keyless.join(other.keyless);
         self.filled.resize(self.filled.len().max(other.filled.len()), false);
         for (own, other) in self.filled.iter_mut().zip(other.filled) {
             *own |= other;
@@ -122,8 +148,8 @@ impl Manifest {
         for (check, found) in checks.iter().zip(&self.audits) {
             if found.rows > 0 {
                 return Err(Error::data(format!(
-                    "audit failed on {} rows: {}, first at {}",
-                    found.rows,
+                    "audit failed on {}: {}, first at {}",
+                    rows(found.rows),
                     check.text,
                     found.first.as_deref().unwrap_or("?")
                 ))
@@ -135,11 +161,36 @@ impl Manifest {
         Ok(told)
     }
 
+    /// Sentences on rows that no reader can tell apart by their keys, which are called `entity` and `time`.
+    pub fn doubtful_keys(&self, entity: &str, time: &str) -> Vec<String> {
+        let first = |count: &AuditCount| count.first.clone().unwrap_or_default();
+        let mut told = Vec::new();
+        if self.repeated.rows > 0 {
+            told.push(format!(
+                "{} with the {entity} and {time} of another row, first at {}; `audits: [unique: [{entity}, {time}]]` refuses them",
+                rows(self.repeated.rows),
+                first(&self.repeated)
+            ));
+        }
+        if self.keyless.rows > 0 {
+            told.push(format!(
+                "{} without {entity} or {time}, first at {}; `audits: [not_null: [{entity}, {time}]]` refuses them",
+                rows(self.keyless.rows),
+                first(&self.keyless)
+            ));
+        }
+        told
+    }
+
     /// A sentence on each column that is NULL on every row; `about` has one for each column.
     pub fn empty_columns(&self, about: &[String]) -> Vec<String> {
         let filled = |i: usize| self.filled.get(i).copied().unwrap_or(false);
         (0..about.len()).filter(|i| !filled(*i)).map(|i| about[i].clone()).collect()
     }
+}
+
+fn rows(count: u64) -> String {
+    if count == 1 { "1 row".to_string() } else { format!("{count} rows") }
 }
 
 #[cfg(test)]
