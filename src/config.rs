@@ -147,11 +147,13 @@ pub enum Duplicates {
     /// Keep the last by file path and row number.
     #[default]
     Last,
+    /// Keep all rows as they are: the source is a plain table.
+    All,
 }
 
 impl Duplicates {
-    const NAMES: [(&'static str, Self); 3] =
-        [("error", Self::Error), ("first", Self::First), ("last", Self::Last)];
+    const NAMES: [(&'static str, Self); 4] =
+        [("error", Self::Error), ("first", Self::First), ("last", Self::Last), ("all", Self::All)];
 }
 
 /// What text in the file may refer to.

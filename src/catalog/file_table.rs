@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use super::footer_cache::FooterCache;
 use super::state::{by_content, by_stamp};
 use super::{InputState, Source, keys_exist};
-use crate::config::{Inputs, SourceConfig};
+use crate::config::{Duplicates, Inputs, SourceConfig};
 use crate::error::{Error, Result};
 use crate::scan::{FileInfo, FileStatistics, Keys, comparable, merge, partition_type, read_all};
 use crate::store::{
@@ -127,6 +127,10 @@ impl FileTable {
         let values =
             infos.iter().map(|i| partition_values(&i.file, &partitions)).collect::<Result<_>>()?;
         let schema = source_schema(&infos, &partitions, &keys)?;
+        let schema = match config.duplicates {
+            Duplicates::All => nullable(&schema),
+            _ => schema,
+        };
         if schema.fields().is_empty() {
             return Err(Error::data(format!("{location} has no columns"))
                 .hint("its files are empty; check what wrote them"));
@@ -157,6 +161,9 @@ impl FileTable {
     }
 
     pub(super) fn key_indices(&self) -> Option<(usize, usize)> {
+        if self.config.duplicates == Duplicates::All {
+            return None;
+        }
         let index = |name: &str| self.schema.index_of(name).ok();
         Some((index(&self.keys.entity)?, index(&self.keys.time)?))
     }
@@ -320,6 +327,12 @@ fn partition_values(file: &FileRef, fields: &[FieldRef]) -> Result<Vec<ScalarVal
             })
         })
         .collect()
+}
+
+/// A schema whose columns may all be NULL.
+fn nullable(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// File columns that are no partitions, then partitions; keys are never NULL after cleaning.

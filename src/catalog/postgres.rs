@@ -100,7 +100,8 @@ impl PostgresTable {
             let snapshot = Snapshot::take(&pool, &location).await?;
             let columns = columns_of(&snapshot.describe(&relation).await?, &keys, &shown)?;
             let schema = &columns.0;
-            let keyed = [&keys.entity, &keys.time].iter().all(|key| schema.index_of(key).is_ok());
+            let keyed = config.duplicates != Duplicates::All
+                && [&keys.entity, &keys.time].iter().all(|key| schema.index_of(key).is_ok());
             let (mut ranges, mut tie) = (None, "");
             if keyed {
                 let (symbols, ty) = snapshot.symbols(&relation, &keys).await?;

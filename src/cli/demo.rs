@@ -10,13 +10,13 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use futures::TryStreamExt;
 
-use super::out::{grouped, print};
+use super::out::print;
 use super::progress::ProgressArgs;
 use super::{run, sample};
 use crate::commit::Target;
 use crate::config::Config;
 use crate::engine::{Engine, RunOptions, Scope};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, grouped};
 use crate::feature_set::shipped_names;
 use crate::render::{Axis, Chart, Format, Limit, Printer, Series, Terminal, wrapped};
 use crate::stop::Stop;

@@ -19,19 +19,6 @@ pub(super) fn print_json(report: &impl Serialize) -> Result<()> {
     print(&(text + "\n"))
 }
 
-/// `1234567` as `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// Bytes in words.
 pub(super) fn bytes(number: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"];

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use super::out::grouped;
-use crate::error::Result;
+use crate::error::{Result, grouped};
 use crate::report::Event;
 use crate::write::Progress;
 

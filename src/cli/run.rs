@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::out::{bytes, grouped, print_json};
+use super::out::{bytes, print_json};
 use super::progress::ProgressArgs;
 use super::session::{CompressionArgs, SessionArgs, only_parquet};
 use crate::commit::Target;
 use crate::config::Config;
 use crate::engine::{Engine, Outcome, RunOptions, Scope};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted, grouped};
 use crate::report::RunReport;
 use crate::stop::Stop;
 use crate::write::Progress;
@@ -164,11 +164,11 @@ pub(super) fn line(outcome: &Outcome) -> String {
     let record = &outcome.record;
     let rate = record.rows as f64 / record.seconds.max(1e-9);
     format!(
-        "{}: {} rows, {} columns, {} symbols in {:.2} s ({} rows/s) -> {} ({})",
+        "{}: {}, {}, {} in {:.2} s ({} rows/s) -> {} ({})",
         record.set,
-        grouped(record.rows),
-        record.columns.len(),
-        grouped(record.watermarks.len() as u64),
+        counted(record.rows, "row"),
+        counted(record.columns.len() as u64, "column"),
+        counted(record.watermarks.len() as u64, "symbol"),
         record.seconds,
         grouped(rate as u64),
         outcome.target,

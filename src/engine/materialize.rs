@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::commit::{OpenTarget, Publish};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::host;
 use crate::store::{Access, Record, RecordFile};
 use crate::write::{self, AppendFilter, Manifest, Output, Watermarks, WriteJob};
@@ -91,8 +91,9 @@ impl Materialization {
         let mut record = std::mem::take(&mut self.record);
         if manifest.skipped > 0 {
             record.notices.push(format!(
-                "{} rows left out because {} holds their symbol up to their time or later",
-                manifest.skipped, self.place
+                "{} left out because {} holds their symbol up to their time or later",
+                counted(manifest.skipped, "row"),
+                self.place
             ));
         }
         record.audits.extend(manifest.judge(&self.job.checks)?);

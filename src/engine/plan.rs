@@ -261,6 +261,9 @@ impl Engine {
             let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
             let found = if plain { self.look_for_set(&name, reader)? } else { None };
             let Some(set) = found else {
+                if self.open_uncleaned(&name).await? {
+                    continue;
+                }
                 let mut known = tables.clone();
                 known.extend(crate::feature_set::shipped_names().iter().map(|n| n.to_string()));
                 let near = crate::error::nearest(&name, known.iter().map(String::as_str));

@@ -11,12 +11,15 @@ use datafusion::datasource::empty::EmptyTable;
 
 use super::Engine;
 use crate::catalog::{FileTable, PostgresTable, Source};
-use crate::config::SourceConfig;
+use crate::config::{Duplicates, SourceConfig};
 use crate::error::{Error, Result, did_you_mean};
 use crate::feature_set::FeatureSet;
 use crate::scan::standard;
 use crate::sql::{Sql, blame, parse};
 use crate::store::PgLocation;
+
+/// What the name of a source gets where its rows are read as they are stored.
+const UNCLEANED: &str = "_raw";
 
 impl Engine {
     /// Opens a source by name. A `location` that is the name of a configured source means that one.
@@ -75,6 +78,17 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Opens `bars_raw`: all rows of the source `bars` before cleaning, with those that have no keys or
+    /// the keys of others. False if there is no such source.
+    pub(super) async fn open_uncleaned(&self, name: &str) -> Result<bool> {
+        let Some(base) = name.strip_suffix(UNCLEANED) else { return Ok(false) };
+        self.open_named([base.to_string()]).await?;
+        let Some(source) = self.sources().get(base).cloned() else { return Ok(false) };
+        let config = SourceConfig { duplicates: Duplicates::All, ..source.config().clone() };
+        self.open_source(name, config).await?;
+        Ok(true)
     }
 
     /// Opens the sources that a statement reads by name.

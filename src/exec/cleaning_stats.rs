@@ -9,6 +9,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{Count, Label, Metric, MetricValue};
 
 use super::shared::inputs;
+use crate::error::counted;
 
 /// How many conflicting rows are told in words.
 const TOLD: usize = 3;
@@ -129,20 +130,21 @@ pub fn reports(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
 
 fn sentences(source: &str, cleaned: &Cleaned) -> Vec<String> {
     let told = [
-        (NAN, "NaN values read as NULL".to_string()),
-        (NULL_KEYS, "rows without symbol or ts left out".to_string()),
-        (DUPLICATES, "duplicate rows counted once".to_string()),
+        (NAN, "NaN value", "read as NULL".to_string()),
+        (NULL_KEYS, "row", format!("without symbol or ts left out; {source}_raw has all rows")),
+        (DUPLICATES, "duplicate row", "counted once".to_string()),
         (
             CONFLICTS,
+            "row",
             format!(
-                "rows left out because another row has the same key with other values: {}",
+                "left out because another row has the same key with other values: {}; {source}_raw has all rows",
                 cleaned.first.join(", ")
             ),
         ),
     ];
-    let told = told.into_iter().filter_map(|(name, text)| {
+    let told = told.into_iter().filter_map(|(name, noun, text)| {
         let count = cleaned.counts.get(name)?;
-        Some(format!("{source}: {count} {text}"))
+        Some(format!("{source}: {} {text}", counted(*count as u64, noun)))
     });
     told.collect()
 }

@@ -104,6 +104,7 @@ impl DisplayAs for DedupExec {
             Duplicates::Error => "error",
             Duplicates::First => "first",
             Duplicates::Last => "last",
+            Duplicates::All => "all",
         };
         write!(f, "DedupExec: key=[{entity}, {time}], keep={keep}")
     }

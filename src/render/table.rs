@@ -3,7 +3,7 @@
 use super::cell;
 use super::layout::{Slot, fit, slots, width_of};
 use super::{Limit, from_io};
-use crate::error::Result;
+use crate::error::{Result, counted, grouped};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use std::collections::VecDeque;
@@ -143,7 +143,7 @@ impl Table {
     fn footer(&self, rows: usize, columns: usize) -> String {
         let mut text = format!("({}", count(self.rows, "row"));
         if rows < self.rows {
-            text.push_str(&format!(", {} shown", grouped(rows)));
+            text.push_str(&format!(", {} shown", grouped(rows as u64)));
         }
         let all = self.schema.fields().len();
         if columns < all {
@@ -207,17 +207,5 @@ fn centre(text: &str, width: usize) -> String {
 
 /// `1 row`, `1,234 rows`.
 pub(super) fn count(number: usize, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
-}
-
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    counted(number as u64, noun)
 }

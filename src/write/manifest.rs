@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::Check;
 use super::{Attempt, Watermarks};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::store::SymbolRange;
 
 /// What one attempt at one unit wrote aside. A commit publishes exactly what the manifests that it
@@ -149,7 +149,7 @@ impl Manifest {
             if found.rows > 0 {
                 return Err(Error::data(format!(
                     "audit failed on {}: {}, first at {}",
-                    rows(found.rows),
+                    counted(found.rows, "row"),
                     check.text,
                     found.first.as_deref().unwrap_or("?")
                 ))
@@ -168,14 +168,14 @@ impl Manifest {
         if self.repeated.rows > 0 {
             told.push(format!(
                 "{} with the {entity} and {time} of another row, first at {}; `audits: [unique: [{entity}, {time}]]` refuses them",
-                rows(self.repeated.rows),
+                counted(self.repeated.rows, "row"),
                 first(&self.repeated)
             ));
         }
         if self.keyless.rows > 0 {
             told.push(format!(
                 "{} without {entity} or {time}, first at {}; `audits: [not_null: [{entity}, {time}]]` refuses them",
-                rows(self.keyless.rows),
+                counted(self.keyless.rows, "row"),
                 first(&self.keyless)
             ));
         }
@@ -187,10 +187,6 @@ impl Manifest {
         let filled = |i: usize| self.filled.get(i).copied().unwrap_or(false);
         (0..about.len()).filter(|i| !filled(*i)).map(|i| about[i].clone()).collect()
     }
-}
-
-fn rows(count: u64) -> String {
-    if count == 1 { "1 row".to_string() } else { format!("{count} rows") }
 }
 
 #[cfg(test)]
