@@ -453,7 +453,7 @@ fn duplicates(what: &str, node: &Node) -> Result<Duplicates> {
         .iter()
         .find(|(name, _)| *name == text)
         .map(|(_, value)| *value)
-        .ok_or_else(|| node.error(wrong(what, &text, "error, first or last")))
+        .ok_or_else(|| node.error(wrong(what, &text, "error, first, last or all")))
 }
 
 fn inputs(what: &str, node: &Node) -> Result<Inputs> {

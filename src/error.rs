@@ -287,6 +287,13 @@ mod tests {
     }
 
     #[test]
+    fn numbers_for_people() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(counted(1, "row"), "1 row");
+        assert_eq!(counted(1_234_567, "row"), "1,234,567 rows");
+    }
+
+    #[test]
     fn nearest_names() {
         let names = ["batch_size", "parallel_workers", "timeout_seconds"];
         assert_eq!(nearest("batchsize", names), Some("batch_size"));

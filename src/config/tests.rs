@@ -183,8 +183,8 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     ("sources: {a: {locaton: x}}", "1:15: unknown key locaton of source a; did you mean location?"),
     (
-        "sources: {a: {location: x, duplicates: all}}",
-        "1:40: duplicates of source a is all, expected error, first or last",
+        "sources: {a: {location: x, duplicates: any}}",
+        "1:40: duplicates of source a is any, expected error, first, last or all",
     ),
     (
         "sources: {a: {location: x, bar_time: open}}",

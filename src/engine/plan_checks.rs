@@ -6,7 +6,8 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, WindowFrameBound, WindowFrameUnits,
+    BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, TryCast, WindowFrameBound,
+    WindowFrameUnits,
 };
 
 use crate::error::{Error, Place, Result};
@@ -41,9 +42,19 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
 
 fn check_expr(expr: &Expr, schema: &DFSchema) -> PlanResult<Option<Error>> {
     Ok(match expr {
-        Expr::WindowFunction(window) => check_frame(window, schema),
+        Expr::WindowFunction(window) => {
+            check_frame(window, schema).or_else(|| check_default(window, schema))
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
             check_pair(left, right, schema)
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_of_bits(*op) => {
+            [left, right].into_iter().find_map(|side| check_bits(side, *op, schema))
+        }
+        Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field })
+            if is_time(field.data_type()) =>
+        {
+            check_made_time(expr, schema)
         }
         Expr::Between(between) => check_pair(&between.expr, &between.low, schema)
             .or_else(|| check_pair(&between.expr, &between.high, schema)),
@@ -57,6 +68,52 @@ fn check_expr(expr: &Expr, schema: &DFSchema) -> PlanResult<Option<Error>> {
 fn compares(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+fn is_of_bits(op: Operator) -> bool {
+    use Operator::{BitwiseAnd, BitwiseOr, BitwiseShiftLeft, BitwiseShiftRight, BitwiseXor};
+    matches!(op, BitwiseAnd | BitwiseOr | BitwiseXor | BitwiseShiftLeft | BitwiseShiftRight)
+}
+
+/// Bits of a number with a fraction, which would be cut off.
+fn check_bits(side: &Expr, op: Operator, schema: &DFSchema) -> Option<Error> {
+    let ty = side.get_type(schema).ok()?;
+    let fraction = ty.is_floating() || ty.is_decimal();
+    let error = || {
+        let error = Error::query(format!("{op} is of whole numbers, and {} is none", shown(side)));
+        with_place(error.hint("CAST(x AS BIGINT) makes one"), side)
+    };
+    fraction.then(error)
+}
+
+/// A number that becomes a time: of seconds, of nanoseconds, of days?
+fn check_made_time(expr: &Expr, schema: &DFSchema) -> Option<Error> {
+    let number = expr.get_type(schema).ok()?.is_numeric();
+    let error = || {
+        let error = Error::query(format!("{} is a number, and a time of no unit", shown(expr)));
+        with_place(
+            error.hint("write to_timestamp_seconds(x), to_timestamp_millis(x), to_timestamp_micros(x) or to_timestamp_nanos(x)"),
+            expr,
+        )
+    };
+    number.then(error)
+}
+
+/// A default of lag or lead that is another value in the type of the column.
+fn check_default(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
+    let (name, args) = (window.fun.name(), &window.params.args);
+    let ([value, _, Expr::Literal(default, _)], "lag" | "lead") = (args.as_slice(), name) else {
+        return None;
+    };
+    let ty = value.get_type(schema).ok()?;
+    let same = default.cast_to(&ty).and_then(|cast| cast.cast_to(&default.data_type()));
+    let fits = default.is_null() || same.is_ok_and(|same| same == *default);
+    let error = || {
+        let (value, default) = (shown(value), shown_value(default));
+        Error::query(format!("the default {default} of {name} does not fit the type of {value}"))
+            .hint(format!("write {name}(CAST({value} AS DOUBLE), ...), or another default"))
+    };
+    (!fits).then(|| with_place(error(), value))
 }
 
 /// A day or a moment beside a number.
@@ -106,6 +163,13 @@ fn check_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
             );
         }
         let over = window.params.order_by.first().and_then(|sort| sort.expr.get_type(schema).ok());
+        let near = |ty: &DataType| ty.is_numeric() || is_time(ty);
+        if frame.units == WindowFrameUnits::Range && over.as_ref().is_some_and(|ty| !near(ty)) {
+            return wrong(
+                "has a distance over values that have none",
+                "order by a number or a time, or write ROWS",
+            );
+        }
         // Before types are adapted, distances are text.
         let plain = match value {
             ScalarValue::Utf8(Some(text)) => text.trim().parse::<f64>().is_ok(),
@@ -140,11 +204,19 @@ fn is_negative(value: &ScalarValue) -> bool {
     }
 }
 
+/// A value as a person writes it.
+fn shown_value(value: &ScalarValue) -> String {
+    match value {
+        ScalarValue::Utf8(Some(text)) => format!("'{text}'"),
+        other => other.to_string(),
+    }
+}
+
 /// An expression as a person writes it, cut to a length that fits a sentence.
 fn shown(expr: &Expr) -> String {
     let text = match expr {
         Expr::Column(column) => column.name.clone(),
-        Expr::Literal(value, _) => value.to_string(),
+        Expr::Literal(value, _) => shown_value(value),
         other => other.to_string(),
     };
     text.chars().take(60).collect()

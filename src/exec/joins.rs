@@ -205,7 +205,8 @@ impl ExecutionPlan for RangeJoinExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        self.join.maintains_input_order()
+        // It does, but a sort for what stands above must not move below the order that the merge needs.
+        vec![false; 2]
     }
 
     fn apply_expressions(

@@ -1,11 +1,13 @@
-//! Arithmetic of integers that fails where the result does not fit its type, instead of wrapping around.
+//! Arithmetic and shifts of integers that fail where the result does not fit its type, instead of wrapping
+//! around.
 
 use std::hash::Hash;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, Datum};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum};
 use datafusion::arrow::compute::kernels::numeric;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::compute::{CastOptions, cast, cast_with_options, try_binary};
+use datafusion::arrow::datatypes::{DataType, Decimal128Type};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -18,7 +20,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// Puts [`Checked`] in the place of `+`, `-`, `*` and unary minus of integers.
+/// Puts [`Checked`] in the place of `+`, `-`, `*`, `<<`, `>>` and unary minus of integers.
 #[derive(Debug)]
 pub(super) struct CheckIntegers;
 
@@ -82,6 +84,8 @@ enum Arithmetic {
     Subtract,
     Multiply,
     Negate,
+    ShiftLeft,
+    ShiftRight,
 }
 
 impl Arithmetic {
@@ -90,6 +94,8 @@ impl Arithmetic {
             Operator::Plus => Some(Self::Add),
             Operator::Minus => Some(Self::Subtract),
             Operator::Multiply => Some(Self::Multiply),
+            Operator::BitwiseShiftLeft => Some(Self::ShiftLeft),
+            Operator::BitwiseShiftRight => Some(Self::ShiftRight),
             _ => None,
         }
     }
@@ -99,6 +105,8 @@ impl Arithmetic {
             Self::Add => "+",
             Self::Subtract | Self::Negate => "-",
             Self::Multiply => "*",
+            Self::ShiftLeft => "<<",
+            Self::ShiftRight => ">>",
         }
     }
 
@@ -108,10 +116,41 @@ impl Arithmetic {
             (Self::Subtract, [a, b]) => numeric::sub(a.as_ref(), b.as_ref()),
             (Self::Multiply, [a, b]) => numeric::mul(a.as_ref(), b.as_ref()),
             (Self::Negate, [a]) => numeric::neg(a.get().0),
+            (Self::ShiftLeft, [a, b]) => shift(a.as_ref(), b.as_ref(), |value, by| value << by),
+            (Self::ShiftRight, [a, b]) => shift(a.as_ref(), b.as_ref(), |value, by| value >> by),
             _ => Err(ArrowError::InvalidArgumentError("arithmetic of other arguments".into())),
         }
     }
 }
+
+/// Shifts integers by 0 to 63 bits; an overflow is one of arithmetic.
+fn shift(
+    values: &dyn Datum,
+    by: &dyn Datum,
+    of: impl Fn(i128, i128) -> i128,
+) -> std::result::Result<ArrayRef, ArrowError> {
+    let ((values, one), (by, other)) = (values.get(), by.get());
+    let ty = values.data_type();
+    let overflow = || ArrowError::ArithmeticOverflow("a shift does not fit".into());
+    let rows = if one && !other { by.len() } else { values.len() };
+    let wide = |array: &dyn Array| {
+        let indices: datafusion::arrow::array::UInt64Array =
+            (0..rows as u64).map(|row| if array.len() == 1 { 0 } else { row }).collect();
+        cast(&datafusion::arrow::compute::take(array, &indices, None)?, &WIDE)
+    };
+    let (values, by) = (wide(values)?, wide(by)?);
+    let (values, by) =
+        (values.as_primitive::<Decimal128Type>(), by.as_primitive::<Decimal128Type>());
+    let shifted = try_binary::<_, _, _, Decimal128Type>(values, by, |value, by| match by {
+        0..64 => Ok(of(value, by)),
+        _ => Err(overflow()),
+    })?;
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(&shifted.with_data_type(WIDE), ty, &options).map_err(|_| overflow())
+}
+
+/// Every integer, and every one shifted by 63 bits.
+const WIDE: DataType = DataType::Decimal128(38, 0);
 
 /// Arithmetic of integers, checked.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -6,12 +6,14 @@
 //! | `integers` | `+`, `-`, `*` and unary minus of integers wrap around | apache/datafusion#17539 |
 //! | `exact_sum` | sums of integers wrap around | apache/datafusion#3520 |
 //! | `percentile` | the weight between two values is cut to six decimals; the median of integers is one | apache/datafusion#25266 |
+//! | `moments` | variances, covariances and regressions lose digits with the distance from zero; `corr` of groups takes a small difference of large sums | |
 //! | `filtered` | FILTER of an aggregate over a window is hidden in its operator | |
 //! | limits (a setting) | a LIMIT goes below windows that read rows behind it | apache/datafusion#25471, #18028 |
 
 mod exact_sum;
 mod filtered;
 mod integers;
+mod moments;
 mod percentile;
 
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use datafusion::optimizer::Optimizer;
 use datafusion::prelude::SessionConfig;
 
 pub use exact_sum::ExactSum;
+pub use moments::{Figures, Moment, Moments};
 
 /// The settings of a session with those that keep DataFusion's rules from changing values.
 pub fn settings(mut settings: SessionConfig) -> SessionConfig {
@@ -45,9 +48,11 @@ pub fn guard(builder: SessionStateBuilder) -> SessionStateBuilder {
 /// # Errors
 /// If a signature cannot be built.
 pub fn functions() -> Result<Vec<Arc<AggregateUDF>>> {
-    Ok(vec![
+    let moments = moments::all().into_iter().map(AggregateUDF::new_from_impl).map(Arc::new);
+    let others = [
         Arc::new(AggregateUDF::new_from_impl(ExactSum::new())),
         Arc::new(AggregateUDF::new_from_impl(percentile::Percentile::continuous()?)),
         Arc::new(AggregateUDF::new_from_impl(percentile::Percentile::median()?)),
-    ])
+    ];
+    Ok(moments.chain(others).collect())
 }

@@ -244,9 +244,9 @@ fn from_arrow(error: arrow::error::ArrowError) -> Error {
         other if other.to_string().contains("os error") => {
             Error::target(format!("cannot write the output: {other}"))
         }
-        ArrowError::JsonError(message) | ArrowError::CsvError(message) => {
-            Error::query(format!("the result has no text form: {message}"))
-                .hint("cast the column to varchar")
+        ArrowError::JsonError(_) | ArrowError::CsvError(_) => {
+            Error::query("a column of the result has no form in this format")
+                .hint("cast it to TEXT, or take --format table")
         }
         other => Error::internal(format!("cannot write the result: {other}")),
     }

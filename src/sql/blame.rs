@@ -4,7 +4,7 @@ use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use super::place;
+use super::{place, words};
 use crate::error::{Error, Place, did_you_mean, nearest};
 
 /// One sentence on an error of planning or running `text`. `tables` are the names that FROM knows.
@@ -56,6 +56,24 @@ fn schema_error(schema: &SchemaError, located: impl Fn(&str, bool) -> Option<Pla
             let name = field.name().to_string();
             let valid = valid_fields.iter().map(|c| c.name()).filter(|n| !n.starts_with("__"));
             let valid: Vec<&str> = valid.collect();
+            let from = field.relation.as_ref().map(|table| table.table());
+            let known = |table: &str| {
+                valid_fields.iter().filter_map(|c| c.relation.as_ref()).any(|r| r.table() == table)
+            };
+            if let Some(table) = from.filter(|table| !known(table)) {
+                let mut tables: Vec<&str> = valid_fields
+                    .iter()
+                    .filter_map(|c| c.relation.as_ref())
+                    .map(|r| r.table())
+                    .collect();
+                tables.dedup();
+                let error = Error::query(format!("there is no table {table} here"))
+                    .hint(did_you_mean(table, "tables", tables));
+                return match located(table, false) {
+                    Some(place) => error.at(place),
+                    None => error,
+                };
+            }
             let hint = match valid.iter().find(|v| v.eq_ignore_ascii_case(&name) && **v != name) {
                 Some(v) => format!("write \"{v}\" in double quotes: it is not lower case"),
                 None => did_you_mean(&name, "columns", valid),
@@ -132,7 +150,7 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
     if let Some(name) = quoted("Failed to coerce arguments to satisfy a call to '") {
         let given = message.split(&format!("argument types '{name}")).nth(1);
         let given = given.and_then(|rest| rest.split('\'').next()).unwrap_or_default();
-        let error = Error::query(format!("{name} cannot take {given}"));
+        let error = Error::query(format!("{name} cannot take {}", words::plain(given)));
         let error = match windrow_udfs::find(&name) {
             Some(entry) => error.hint(format!("write {}, with numbers", entry.spec.signature())),
             None => error.hint("cast the arguments to types that it takes"),
@@ -143,6 +161,10 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
         let name = message.split('\'').nth(1).unwrap_or_default();
         return with_place(error, spanned.or_else(|| find(text, name, true)));
     }
+    let error = match words::known(message).or_else(|| structs(message)) {
+        Some(error) => error,
+        None => Error::query(first_line(&words::plain(message))),
+    };
     let sentence = first_line(message);
     // Indicators say their name first; DataFusion quotes the function.
     let function = sentence
@@ -153,7 +175,7 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
             sentence.split_once("' function").and_then(|(head, _)| head.rsplit('\'').next())
         });
     let at = spanned.or_else(|| function.and_then(|name| find(text, name, true)));
-    with_place(Error::query(sentence), at)
+    with_place(error, at)
 }
 
 /// Sentences for what DataFusion says in words of its own about what it cannot do.
@@ -189,15 +211,6 @@ fn foreign_words(message: &str) -> Option<Error> {
             _ => error.hint("write it in another way"),
         });
     }
-    // What shows the structs of the parser tells nobody anything.
-    if message.contains(" { ") && (message.contains("quote_style") || message.contains(": None")) {
-        let what: String = message.chars().take_while(|c| *c != '{' && *c != '(').collect();
-        let what = lower_first(what.trim().trim_end_matches(':'));
-        return Some(
-            Error::query(format!("the statement has a form that is not supported ({what})"))
-                .hint("write it in another way"),
-        );
-    }
     if message.contains("retract_batch") {
         return Some(
             Error::query("an aggregate of the statement cannot go along a frame that moves")
@@ -205,6 +218,17 @@ fn foreign_words(message: &str) -> Option<Error> {
         );
     }
     None
+}
+
+/// What shows the structs of the parser tells nobody anything.
+fn structs(message: &str) -> Option<Error> {
+    let shows = message.contains("quote_style") || message.contains(": None");
+    let what: String = message.chars().take_while(|c| *c != '{' && *c != '(').collect();
+    let what = lower_first(what.trim().trim_end_matches(':'));
+    (shows && message.contains(" { ")).then(|| {
+        Error::query(format!("the statement has a form that is not supported ({what})"))
+            .hint("write it in another way")
+    })
 }
 
 fn with_place(error: Error, place: Option<Place>) -> Error {

@@ -6,8 +6,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Cte, DataType, Expr, Function, FunctionArguments, GroupByExpr, Interval, Join, Query, Select,
-    Spanned, TableFactor, TimezoneInfo, Value, Visitor,
+    Cte, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, GroupByExpr, Interval, Join, JoinConstraint, JoinOperator, LimitClause,
+    NullTreatment, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectItem, Spanned,
+    TableAlias, TableFactor, TimezoneInfo, Value, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -56,6 +58,121 @@ fn unit(interval: &Interval, span: Span) -> ControlFlow<Dropped> {
     found(bare, "INTERVAL without a unit", "write INTERVAL '7 days', for example", span)
 }
 
+/// Words of other engines that stand behind a table, and that the parser takes for another name of it.
+const NO_NAMES: &[&str] = &[
+    "ALL",
+    "ANY",
+    "ANTI",
+    "ASOF",
+    "FINAL",
+    "FORCE",
+    "GLOBAL",
+    "IGNORE",
+    "LATEST",
+    "LT",
+    "NOLOCK",
+    "PASTE",
+    "POSITIONAL",
+    "READPAST",
+    "SAMPLE",
+    "SEMI",
+    "SPLICE",
+    "STRAIGHT_JOIN",
+];
+
+/// Refuses another name of a table that is rather a word of another engine, and what stands behind a name.
+fn table_alias(alias: Option<&TableAlias>, span: Span) -> ControlFlow<Dropped> {
+    let Some(TableAlias { explicit, name, columns: _, at }) = alias else {
+        return ControlFlow::Continue(());
+    };
+    let span = if name.span == Span::empty() { span } else { name.span };
+    let plain = !explicit && name.quote_style.is_none();
+    if let Some(word) = NO_NAMES.iter().find(|w| plain && name.value.eq_ignore_ascii_case(w)) {
+        let way_out = "write AS in front of it if it is meant as another name, or leave it out";
+        return ControlFlow::Break((word, way_out, span));
+    }
+    found(at.is_some(), "AT behind a table", LEAVE_OUT, span)
+}
+
+/// Refuses a join of all rows with all that nobody asked for.
+fn join(join: &Join, span: Span) -> ControlFlow<Dropped> {
+    use JoinOperator::{Anti, Semi, StraightJoin};
+    use JoinOperator::{CrossApply, OuterApply};
+    use JoinOperator::{FullOuter, Inner, Left, LeftOuter, Right, RightOuter};
+    let Join { relation: _, global, join_operator } = join;
+    found(*global, "GLOBAL in front of JOIN", LEAVE_OUT, span)?;
+    match join_operator {
+        JoinOperator::Join(on)
+        | Inner(on)
+        | Left(on)
+        | LeftOuter(on)
+        | Right(on)
+        | RightOuter(on)
+        | FullOuter(on) => {
+            let way_out = "write ON or USING behind it, or CROSS JOIN for all pairs of rows";
+            found(matches!(on, JoinConstraint::None), "JOIN without a condition", way_out, span)
+        }
+        StraightJoin(_) => found(true, "STRAIGHT_JOIN", "write JOIN ... ON", span),
+        CrossApply | OuterApply => {
+            found(true, "APPLY", "write JOIN, or JOIN LATERAL (...) ON true", span)
+        }
+        Semi(_) | Anti(_) => {
+            found(true, "SEMI or ANTI without a side", "write LEFT SEMI JOIN or EXISTS", span)
+        }
+        _ => ControlFlow::Continue(()), // Planned in full, or refused by the planner.
+    }
+}
+
+/// Refuses `1_000`, which the parser takes for the number 1 with the name _000.
+fn number(item: &SelectItem) -> ControlFlow<Dropped> {
+    let SelectItem::ExprWithAlias { expr: Expr::Value(value), alias } = item else {
+        return ControlFlow::Continue(());
+    };
+    let number = matches!(value.value, Value::Number(..)) && alias.quote_style.is_none();
+    let within = number && alias.value.starts_with('_') && value.span.end == alias.span.start;
+    found(within, "_ within a number", "write the digits without it", value.span)
+}
+
+/// Refuses what the planner has no words for in the order and the limit of a query.
+fn order_and_limit(query: &Query, span: Span) -> ControlFlow<Dropped> {
+    if let Some(OrderBy { kind, interpolate }) = &query.order_by {
+        let fills = |by: &OrderByExpr| by.with_fill.is_some();
+        let fills = matches!(kind, OrderByKind::Expressions(all) if all.iter().any(fills));
+        let way_out = "join generate_series(...) for the times that are missing";
+        found(fills || interpolate.is_some(), "WITH FILL or INTERPOLATE", way_out, span)?;
+    }
+    if let Some(LimitClause::LimitOffset { limit: _, offset: _, limit_by }) = &query.limit_clause {
+        let way_out = "write QUALIFY row_number() OVER (PARTITION BY symbol ORDER BY ts) <= 5";
+        found(!limit_by.is_empty(), "LIMIT ... BY", way_out, span)?;
+    }
+    found(query.fetch.is_some(), "FETCH", "write LIMIT", span)
+}
+
+/// Refuses arguments and clauses of a function that would change nothing, or less than they say.
+fn call(
+    name: &str,
+    list: &FunctionArgumentList,
+    function: &Function,
+    span: Span,
+) -> ControlFlow<Dropped> {
+    const SKIPPING: &[&str] = &["first_value", "last_value", "nth_value", "lag", "lead"];
+    let ignores = matches!(function.null_treatment, Some(NullTreatment::IgnoreNulls));
+    let way_out = "leave it out: lag, lead, first_value, last_value and nth_value have it; aggregates and indicators skip NULL";
+    found(ignores && !SKIPPING.contains(&name), "IGNORE NULLS here", way_out, span)?;
+    let second = list.args.get(1).map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))) => Some(&value.value),
+        _ => None,
+    });
+    let null = matches!(second, Some(Some(Value::Null)));
+    let way_out = "write a number of rows";
+    found(null && matches!(name, "lag" | "lead"), "an offset of NULL", way_out, span)?;
+    let zero = matches!(second, Some(Some(Value::Number(n, _))) if n.parse() == Ok(0.0));
+    let way_out = "rows of a frame count from 1";
+    found(zero && name == "nth_value", "the row 0 of a frame", way_out, span)?;
+    let way_out = "write count(*) FILTER (WHERE a IS NOT NULL AND b IS NOT NULL)";
+    found(second.is_some() && name == "count", "count of more than one value", way_out, span)
+}
+
 /// Whether a time is written with its zone: behind the day stands Z, or a plus or minus.
 fn has_zone(text: &str) -> bool {
     let text = text.trim();
@@ -75,9 +192,9 @@ impl Visitor for Finder<'_> {
         let Query {
             with,
             body: _,
-            order_by: _,
-            limit_clause: _, // LIMIT BY is refused by the planner.
-            fetch: _,        // Refused by the planner.
+            order_by: _,     // Below.
+            limit_clause: _, // Below.
+            fetch: _,        // Below.
             locks,
             for_clause,
             settings,
@@ -94,7 +211,8 @@ impl Visitor for Finder<'_> {
         found(!locks.is_empty(), "FOR UPDATE or FOR SHARE", LEAVE_OUT, span)?;
         found(for_clause.is_some(), "FOR XML, FOR JSON or FOR BROWSE", LEAVE_OUT, span)?;
         found(settings.is_some(), "SETTINGS", "use flags and windrow.yaml", span)?;
-        found(format_clause.is_some(), "FORMAT", "use --format", span)
+        found(format_clause.is_some(), "FORMAT", "use --format", span)?;
+        order_and_limit(query, span)
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Dropped> {
@@ -104,20 +222,20 @@ impl Visitor for Finder<'_> {
             optimizer_hints: _, // Comments.
             distinct: _,
             select_modifiers,
-            top: _, // Refused by the planner.
+            top,
             top_before_distinct: _,
-            projection: _,
+            projection,
             exclude,
             into: _, // Planned as a new table, which is refused elsewhere.
             from,
-            lateral_views: _, // Refused by the planner.
+            lateral_views,
             prewhere,
             selection: _,
             connect_by,
             group_by,
-            cluster_by: _, // Refused by the planner.
+            cluster_by,
             distribute_by,
-            sort_by: _, // Refused by the planner.
+            sort_by,
             having: _,
             named_window: _,
             qualify: _,
@@ -125,9 +243,12 @@ impl Visitor for Finder<'_> {
             value_table_mode,
             flavor: _, // FROM before SELECT means the same.
         } = select;
-        for Join { relation: _, global, join_operator: _ } in from.iter().flat_map(|t| &t.joins) {
-            found(*global, "GLOBAL in front of JOIN", LEAVE_OUT, span)?;
-        }
+        from.iter().flat_map(|table| &table.joins).try_for_each(|one| join(one, span))?;
+        projection.iter().try_for_each(number)?;
+        found(top.is_some(), "TOP", "write LIMIT at the end", span)?;
+        found(!lateral_views.is_empty(), "LATERAL VIEW", "write unnest(...)", span)?;
+        let by = !cluster_by.is_empty() || !sort_by.is_empty();
+        found(by, "CLUSTER BY or SORT BY", "write ORDER BY", span)?;
         found(select_modifiers.is_some(), "a modifier behind SELECT", LEAVE_OUT, span)?;
         let way_out = "write EXCLUDE directly behind the *";
         found(exclude.is_some(), "EXCLUDE at the end of SELECT", way_out, span)?;
@@ -151,7 +272,7 @@ impl Visitor for Finder<'_> {
         match factor {
             TableFactor::Table {
                 name: _,
-                alias: _,
+                alias,
                 args: _,
                 with_hints,
                 version,
@@ -161,6 +282,7 @@ impl Visitor for Finder<'_> {
                 sample,
                 index_hints,
             } => {
+                table_alias(alias.as_ref(), span)?;
                 let way_out = "write AS in front of it if it is meant as another name";
                 let hints = !with_hints.is_empty() || !index_hints.is_empty();
                 found(hints, "a hint behind a table", way_out, span)?;
@@ -170,7 +292,8 @@ impl Visitor for Finder<'_> {
                 found(json_path.is_some(), "a path behind a table", LEAVE_OUT, span)?;
                 found(sample.is_some(), SAMPLE.0, SAMPLE.1, span)
             }
-            TableFactor::Derived { lateral: _, subquery: _, alias: _, sample } => {
+            TableFactor::Derived { lateral: _, subquery: _, alias, sample } => {
+                table_alias(alias.as_ref(), span)?;
                 found(sample.is_some(), SAMPLE.0, SAMPLE.1, span)
             }
             TableFactor::Function { with_ordinality, .. } => {
@@ -214,8 +337,12 @@ impl Visitor for Finder<'_> {
             [part] => part.as_ident().map(fold),
             _ => None,
         };
-        if !plain.is_some_and(|name| (self.is_scalar)(&name)) {
-            return ControlFlow::Continue(());
+        let Some(plain) = plain else { return ControlFlow::Continue(()) };
+        if !(self.is_scalar)(&plain) {
+            return match args {
+                FunctionArguments::List(list) => call(&plain, list, function, span),
+                _ => ControlFlow::Continue(()),
+            };
         }
         let way_out = "leave it out: the function has one value for each row";
         found(over.is_some(), "OVER behind a function of one row", way_out, span)?;

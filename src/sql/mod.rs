@@ -11,6 +11,7 @@ mod nested;
 mod qualify;
 mod walk;
 mod windows;
+mod words;
 
 use std::ops::ControlFlow;
 

@@ -141,10 +141,26 @@ fn find<'a>(name: &Ident, named: &'a Named) -> Result<&'a WindowSpec> {
 /// A window that may build on a named one: the name gives what it does not say itself.
 fn inherit(mut spec: WindowSpec, named: &Named) -> Result<WindowSpec> {
     let Some(base) = spec.window_name.take() else { return Ok(spec) };
-    let base = find(&base, named)?.clone();
-    if spec.partition_by.is_empty() {
-        spec.partition_by = base.partition_by;
+    let name = base;
+    let base = find(&name, named)?.clone();
+    let refused = |what: &str| {
+        Err(Error::query(format!("the window that builds on {} has {what}", fold(&name)))
+            .hint("write the whole window without the name")
+            .at(at(name.span)))
+    };
+    match () {
+        () if !spec.partition_by.is_empty() => return refused("a PARTITION BY of its own"),
+        () if !spec.order_by.is_empty() && !base.order_by.is_empty() => {
+            return refused("another ORDER BY than that one");
+        }
+        () if base.window_frame.is_some()
+            && !(spec.order_by.is_empty() && spec.window_frame.is_none()) =>
+        {
+            return refused("more to say than a frame that is there already");
+        }
+        () => {}
     }
+    spec.partition_by = base.partition_by;
     if spec.order_by.is_empty() {
         spec.order_by = base.order_by;
     }

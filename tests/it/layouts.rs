@@ -273,10 +273,10 @@ fn dirty_rows_have_one_outcome_each() {
     );
     assert_eq!(
         told,
-        "note: bars: 1 NaN values read as NULL\n\
-         note: bars: 2 rows without symbol or ts left out\n\
-         note: bars: 1 duplicate rows counted once\n\
-         note: bars: 1 rows left out because another row has the same key with other values: B 1970-01-02\n"
+        "note: bars: 1 NaN value read as NULL\n\
+         note: bars: 2 rows without symbol or ts left out; bars_raw has all rows\n\
+         note: bars: 1 duplicate row counted once\n\
+         note: bars: 1 row left out because another row has the same key with other values: B 1970-01-02; bars_raw has all rows\n"
     );
     // The configuration decides otherwise.
     let close = |policy: &str| {
@@ -334,7 +334,7 @@ fn duplicates_across_batches_and_partitions() {
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(text.lines().nth(1), Some("3000,9000.0"), "{batch} {threads}");
         let told = String::from_utf8(output.stderr).unwrap();
-        assert!(told.contains("6000 rows left out"), "{told}");
+        assert!(told.contains("6,000 rows left out"), "{told}");
         assert!(told.contains("S00000 1970-01-06, S00000 1970-01-06, S00001 1970-01-06"), "{told}");
     }
 }

@@ -29,5 +29,6 @@ mod slt;
 mod store;
 mod support;
 mod tree;
+mod unsupported;
 mod windows;
 mod writer;

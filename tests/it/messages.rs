@@ -64,7 +64,7 @@ fn wrong_sets() {
         ),
         (
             format!("SELECT symbol, ts, rsi(symbol) OVER w AS x FROM bars {w}"),
-            "s.sql:1:20: rsi cannot take (Utf8View, Float64); write rsi(close, timeperiod => 14)",
+            "s.sql:1:20: rsi cannot take (TEXT, DOUBLE); write rsi(close, timeperiod => 14)",
         ),
         ("SELECT symbol, ts, close FROM bars WHERE rsi(close) OVER (PARTITION BY symbol ORDER BY ts) > 70".into(), "s.sql:1:42: a window function cannot stand in WHERE; write QUALIFY in its place"),
         (format!("SELECT symbol, ts, sma(close, 3) OVER w AS x FROM bars {w}, w AS (ORDER BY ts)"), "s.sql:1:103: the window w is there twice"),

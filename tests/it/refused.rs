@@ -58,7 +58,7 @@ fn frames_and_times_that_would_mean_something_else() {
         )
     };
     let cases = [
-        (frame("ROWS BETWEEN -1 PRECEDING AND CURRENT ROW"), "non negative"),
+        (frame("ROWS BETWEEN -1 PRECEDING AND CURRENT ROW"), "must be a whole number, 0 or more"),
         (
             frame("RANGE BETWEEN INTERVAL '-2 days' PRECEDING AND INTERVAL '-1 days' FOLLOWING"),
             "negative distance",

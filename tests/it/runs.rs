@@ -241,11 +241,11 @@ fn audits_stop_the_commit() {
     for (line, expected) in [
         (
             "close > 1e9",
-            "s.sql:3:5: audit failed on 1000 rows: close > 1e9, first at S000 2019-04-14",
+            "s.sql:3:5: audit failed on 1,000 rows: close > 1e9, first at S000 2019-04-14",
         ),
         (
             "not_null: [none]",
-            "s.sql:3:5: audit failed on 1000 rows: not_null: [none], first at S000 2019-04-14",
+            "s.sql:3:5: audit failed on 1,000 rows: not_null: [none], first at S000 2019-04-14",
         ),
         ("unique: [seven]", "s.sql:3:5: audit failed: unique: [seven], repeated for example at 7"),
         ("close + 1", "s.sql:3:5: the audit close + 1 is no condition"),
@@ -264,7 +264,7 @@ fn audits_stop_the_commit() {
     set(folder, "s.sql", twice);
     let (_, told) = fails(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"]);
     assert!(
-        told.contains("audit failed on 1000 rows: unique: [symbol, ts], first at S000"),
+        told.contains("audit failed on 1,000 rows: unique: [symbol, ts], first at S000"),
         "{told}"
     );
 }

@@ -273,6 +273,12 @@ impl Spec {
         self
     }
 
+    /// Sets the version of what it computes.
+    pub const fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
     /// Sets what it gives for [`EXAMPLE_BARS`] with some parameters.
     pub const fn example(
         mut self,

@@ -518,6 +518,7 @@ struct Cci(AbsoluteDeviation);
 
 impl Indicator<3, 1> for Cci {
     const SPEC: Spec = spec("cci", "Commodity channel index")
+        .version(2)
         .doc(
             "The distance of the typical price (high + low + close) / 3 from its mean, in units \
              of 0.015 mean absolute deviations.",

@@ -332,6 +332,7 @@ struct Bbands {
 
 impl Indicator<1, 3> for Bbands {
     const SPEC: Spec = spec("bbands", "Bollinger bands")
+        .version(2)
         .doc(
             "A moving average, and bands nbdevup and nbdevdn population standard deviations \
              above and below it.",

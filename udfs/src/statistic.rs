@@ -25,6 +25,7 @@ struct Stddev {
 
 impl Indicator<1, 1> for Stddev {
     const SPEC: Spec = spec("stddev", "Standard deviation")
+        .version(2)
         .doc(
             "nbdev times the square root of the population variance, which divides by n. SQL's \
              own stddev(x), without a period, divides by n - 1.",
@@ -60,6 +61,7 @@ struct Var {
 
 impl Indicator<1, 1> for Var {
     const SPEC: Spec = spec("var", "Variance")
+        .version(2)
         .doc(
             "The population variance: sum((x - mean)^2) / n. nbdev has no effect, as in TA-Lib. \
              SQL's own var(x), without a period, divides by n - 1.",
@@ -97,6 +99,7 @@ struct LinearregSlope {
 
 impl Indicator<1, 1> for LinearregSlope {
     const SPEC: Spec = spec("linearreg_slope", "Slope of the regression line")
+        .version(2)
         .doc(
             "The change per row of the straight line through the last n values with the least \
              squared error.",
@@ -129,6 +132,7 @@ struct Correl(Fold<Comoments>);
 
 impl Indicator<2, 1> for Correl {
     const SPEC: Spec = spec("correl", "Pearson's correlation")
+        .version(2)
         .doc(
             "The correlation of any two series over the last n rows, from -1 to 1; 0 where one \
              of them is flat.",
@@ -169,6 +173,7 @@ struct Beta {
 
 impl Indicator<2, 1> for Beta {
     const SPEC: Spec = spec("beta", "Beta")
+        .version(2)
         .doc(
             "The slope of the second series' returns over the first one's (the market's): \
              covariance / variance of the first, over n returns x / previous x - 1.",

@@ -15,7 +15,9 @@ use datafusion::physical_expr::window::{SlidingAggregateWindowExpr, WindowExpr};
 pub(super) fn aggregate(expr: &Arc<dyn WindowExpr>) -> Option<&AggregateFunctionExpr> {
     let sliding = expr.as_any().downcast_ref::<SlidingAggregateWindowExpr>()?;
     let aggregate = sliding.get_aggregate_expr();
-    let retracts = aggregate.create_sliding_accumulator().is_ok();
+    // Of bits that are taken out again, none and 0 look the same.
+    let retracts =
+        aggregate.create_sliding_accumulator().is_ok() && aggregate.fun().name() != "bit_xor";
     // The extremes of floats are kept whole.
     let rounds = aggregate.field().data_type().is_floating()
         && !["min", "max", "median", "percentile_cont"].contains(&aggregate.fun().name());

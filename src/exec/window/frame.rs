@@ -8,19 +8,15 @@ use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
 use datafusion::functions_aggregate::average::Avg;
-use datafusion::functions_aggregate::correlation::Correlation;
 use datafusion::functions_aggregate::count::Count;
-use datafusion::functions_aggregate::covariance::{CovariancePopulation, CovarianceSample};
 use datafusion::functions_aggregate::min_max::{Max, Min};
-use datafusion::functions_aggregate::stddev::{Stddev, StddevPop};
-use datafusion::functions_aggregate::variance::{VariancePopulation, VarianceSample};
 use datafusion::logical_expr::{AggregateUDF, WindowFrame, WindowFrameBound, WindowFrameUnits};
 use windrow_udfs::kernel::Fold;
 
 use super::function::{Running, Slice, Start};
 use super::results::Results;
 use super::summary::{Extreme, Joined, Spread, Summary, Total};
-use crate::guards::ExactSum;
+use crate::guards::{ExactSum, Moments};
 
 /// The rows of a frame, counted from its own row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +90,7 @@ pub(super) fn aggregate(fun: &AggregateUDF, types: &[DataType], bounds: Bounds) 
 fn of_rows(fun: &AggregateUDF, types: &[DataType], bounds: Bounds) -> Option<Start> {
     let fun: &dyn std::any::Any = fun.inner().as_ref();
     if fun.is::<Count>() && types.len() == 1 {
-        let rows = |total: &Total<i128>| Some(total.rows);
+        let rows: fn(&Total<i128>) -> Option<i64> = |total| Some(total.rows);
         return Some(Arc::new(move || Ok(Box::new(Counts(Frame::new(bounds, rows))))));
     }
     match types {
@@ -107,9 +103,20 @@ fn of_rows(fun: &AggregateUDF, types: &[DataType], bounds: Bounds) -> Option<Sta
 
 fn start<S: Summary, O: ArrowPrimitiveType>(
     bounds: Bounds,
-    result: fn(&S) -> Option<O::Native>,
+    result: impl Give<S, O>,
 ) -> Option<Start> {
-    Some(Arc::new(move || Ok(Box::new(Frame::<S, O>::new(bounds, result)))))
+    Some(Arc::new(move || Ok(Box::new(Frame::<S, O, _>::new(bounds, result)))))
+}
+
+/// What is given for the rows of a frame.
+trait Give<S, O: ArrowPrimitiveType>:
+    Fn(&S) -> Option<O::Native> + Copy + Send + Sync + 'static
+{
+}
+
+impl<S, O: ArrowPrimitiveType, R> Give<S, O> for R where
+    R: Fn(&S) -> Option<O::Native> + Copy + Send + Sync + 'static
+{
 }
 
 fn of_ints(fun: &dyn std::any::Any, bounds: Bounds) -> Option<Start> {
@@ -124,53 +131,27 @@ fn of_ints(fun: &dyn std::any::Any, bounds: Bounds) -> Option<Start> {
 }
 
 fn of_floats(fun: &dyn std::any::Any, bounds: Bounds) -> Option<Start> {
-    let spread = |result| start::<Spread, Float64Type>(bounds, result);
-    let total = |result| start::<Total<f64>, Float64Type>(bounds, result);
+    if let Some(Moments { moment, .. }) = fun.downcast_ref() {
+        let moment = *moment;
+        let of = move |spread: &Spread| moment.of(&spread.figures());
+        return start::<Spread, Float64Type>(bounds, of);
+    }
     match () {
-        () if fun.is::<ExactSum>() => total(|t| (t.rows > 0).then_some(t.sum)),
-        () if fun.is::<Avg>() => total(|t| (t.rows > 0).then(|| t.sum / t.rows as f64)),
+        () if fun.is::<ExactSum>() => {
+            start::<Total<f64>, Float64Type>(bounds, |t| (t.rows > 0).then_some(t.sum))
+        }
+        () if fun.is::<Avg>() => start::<Total<f64>, Float64Type>(bounds, |t| {
+            (t.rows > 0).then(|| t.sum / t.rows as f64)
+        }),
         () if fun.is::<Min>() => start::<Extreme<f64, false>, Float64Type>(bounds, |e| e.value),
         () if fun.is::<Max>() => start::<Extreme<f64, true>, Float64Type>(bounds, |e| e.value),
-        () if fun.is::<Stddev>() => spread(|s| variance(s, 1.0).map(f64::sqrt)),
-        () if fun.is::<StddevPop>() => spread(|s| variance(s, 0.0).map(f64::sqrt)),
-        () if fun.is::<VarianceSample>() => spread(|s| variance(s, 1.0)),
-        () if fun.is::<VariancePopulation>() => spread(|s| variance(s, 0.0)),
         () => None,
     }
 }
 
 fn of_pairs(fun: &dyn std::any::Any, bounds: Bounds) -> Option<Start> {
-    let joined = |result| start::<Joined, Float64Type>(bounds, result);
-    match () {
-        () if fun.is::<CovarianceSample>() => joined(|j| covariance(j, 1.0)),
-        () if fun.is::<CovariancePopulation>() => joined(|j| covariance(j, 0.0)),
-        () if fun.is::<Correlation>() => joined(correlation),
-        () => None,
-    }
-}
-
-fn variance(spread: &Spread, less: f64) -> Option<f64> {
-    (spread.rows > less).then(|| finite(spread.of.squares / (spread.rows - less)))
-}
-
-fn covariance(joined: &Joined, less: f64) -> Option<f64> {
-    (joined.rows > less).then(|| finite(joined.products / (joined.rows - less)))
-}
-
-/// NaN for what an infinity in the frame leaves, wherever it stands in there.
-fn finite(value: f64) -> f64 {
-    if value.is_finite() { value } else { f64::NAN }
-}
-
-fn correlation(joined: &Joined) -> Option<f64> {
-    let Joined { rows, x, y, products } = joined;
-    match (x.mean.is_nan(), y.mean.is_nan()) {
-        (true, true) => return Some(f64::NAN),
-        (false, false) if *rows >= 2.0 => {}
-        _ => return None,
-    }
-    let spread = x.squares.sqrt() * y.squares.sqrt();
-    (x.squares != 0.0 && y.squares != 0.0).then(|| products / spread)
+    let moment = fun.downcast_ref::<Moments>()?.moment;
+    start::<Joined, Float64Type>(bounds, move |joined| moment.of(&joined.figures()))
 }
 
 /// What is known of the rows of a frame.
@@ -206,9 +187,9 @@ impl<S: Summary> Window<S> {
 type Row<S> = [<<S as Summary>::In as ArrowPrimitiveType>::Native; 2];
 
 /// One aggregate over the rows of one group.
-struct Frame<S: Summary, O: ArrowPrimitiveType> {
+struct Frame<S: Summary, O: ArrowPrimitiveType, R> {
     window: Window<S>,
-    result: fn(&S) -> Option<O::Native>,
+    result: R,
     /// Results of windows that end before the rows they belong to.
     early: VecDeque<Option<O::Native>>,
     /// Windows that belong to no row, since they end too early for the first.
@@ -217,8 +198,8 @@ struct Frame<S: Summary, O: ArrowPrimitiveType> {
     ahead: usize,
 }
 
-impl<S: Summary, O: ArrowPrimitiveType> Frame<S, O> {
-    fn new(bounds: Bounds, result: fn(&S) -> Option<O::Native>) -> Self {
+impl<S: Summary, O: ArrowPrimitiveType, R: Give<S, O>> Frame<S, O, R> {
+    fn new(bounds: Bounds, result: R) -> Self {
         let count = |rows: i64| usize::try_from(rows).unwrap_or(0);
         let window = match bounds.length {
             Some(length) => Window::Last(Fold::new(length)),
@@ -262,7 +243,7 @@ impl<S: Summary, O: ArrowPrimitiveType> Frame<S, O> {
     }
 }
 
-impl<S: Summary, O: ArrowPrimitiveType> Running for Frame<S, O> {
+impl<S: Summary, O: ArrowPrimitiveType, R: Give<S, O>> Running for Frame<S, O, R> {
     fn append(&mut self, slice: &Slice, results: &mut Results) -> Result<()> {
         let columns = slice
             .args
@@ -302,7 +283,7 @@ impl<S: Summary, O: ArrowPrimitiveType> Running for Frame<S, O> {
 }
 
 /// Counts the rows in which an argument of any type has a value.
-struct Counts(Frame<Total<i128>, Int64Type>);
+struct Counts(Frame<Total<i128>, Int64Type, fn(&Total<i128>) -> Option<i64>>);
 
 impl Running for Counts {
     fn append(&mut self, slice: &Slice, results: &mut Results) -> Result<()> {

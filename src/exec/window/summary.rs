@@ -8,7 +8,9 @@ use std::fmt::Debug;
 
 use datafusion::arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int64Type};
 use serde::{Deserialize, Serialize};
-use windrow_udfs::kernel::{Block, Joint, Moments};
+use windrow_udfs::kernel::{Block, Centre, Joint, Moments};
+
+use crate::guards::Figures;
 
 /// A summary with the number of its rows; [`Block::NONE`] is that of no rows.
 pub(super) trait Summary: Block {
@@ -176,7 +178,7 @@ fn lengths(older: f64, newer: f64, joint: &Joint) -> Joint {
 }
 
 impl Block for Spread {
-    const NONE: Self = Self { rows: 0.0, of: Moments { mean: 0.0, squares: 0.0 } };
+    const NONE: Self = Self { rows: 0.0, of: Moments { mean: Centre::of(0.0), squares: 0.0 } };
 
     #[inline]
     fn join(older: Self, newer: Self, joint: &Joint) -> Self {
@@ -192,6 +194,29 @@ impl Block for Spread {
     }
 }
 
+impl Spread {
+    /// What the moments of its values are made of.
+    #[inline]
+    pub(super) fn figures(&self) -> Figures {
+        let Self { rows, of } = *self;
+        Figures { rows, means: [of.mean.value(), 0.0], squares: [of.squares, 0.0], products: 0.0 }
+    }
+}
+
+impl Joined {
+    /// What the moments of its pairs are made of.
+    #[inline]
+    pub(super) fn figures(&self) -> Figures {
+        let Self { rows, x, y, products } = *self;
+        Figures {
+            rows,
+            means: [x, y].map(|side| side.mean.value()),
+            squares: [x, y].map(|side| side.squares),
+            products,
+        }
+    }
+}
+
 impl Summary for Spread {
     type In = Float64Type;
 
@@ -202,10 +227,14 @@ impl Summary for Spread {
 
     #[inline]
     fn add(&mut self, [value, _]: [f64; 2]) {
+        if self.rows == 0.0 {
+            *self = Self::of([value, 0.0]);
+            return;
+        }
         self.rows += 1.0;
-        let before = value - self.of.mean;
-        self.of.mean += before / self.rows;
-        self.of.squares += before * (value - self.of.mean);
+        let before = self.of.mean.way_to(value);
+        self.of.mean = self.of.mean.moved(before / self.rows);
+        self.of.squares += before * self.of.mean.way_to(value);
     }
 }
 
@@ -230,7 +259,7 @@ impl Block for Joined {
             return older;
         }
         let joint = lengths(older.rows, newer.rows, joint);
-        let step = (newer.x.mean - older.x.mean) * (newer.y.mean - older.y.mean);
+        let step = older.x.mean.step_to(newer.x.mean) * older.y.mean.step_to(newer.y.mean);
         Self {
             rows: older.rows + newer.rows,
             x: Moments::join(older.x, newer.x, &joint),
@@ -250,12 +279,18 @@ impl Summary for Joined {
 
     #[inline]
     fn add(&mut self, [x, y]: [f64; 2]) {
-        let mut spreads = [(self.x, x), (self.y, y)].map(|(of, _)| Spread { rows: self.rows, of });
-        let before = x - self.x.mean;
-        spreads[0].add([x, 0.0]);
-        spreads[1].add([y, 0.0]);
-        (self.x, self.y) = (spreads[0].of, spreads[1].of);
+        if self.rows == 0.0 {
+            *self = Self::of([x, y]);
+            return;
+        }
+        let before = self.x.mean.way_to(x);
+        let [x_with, y_with] = [(self.x, x), (self.y, y)].map(|(of, value)| {
+            let mut spread = Spread { rows: self.rows, of };
+            spread.add([value, 0.0]);
+            spread.of
+        });
+        (self.x, self.y) = (x_with, y_with);
         self.rows += 1.0;
-        self.products += before * (y - self.y.mean);
+        self.products += before * self.y.mean.way_to(y);
     }
 }

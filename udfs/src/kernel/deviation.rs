@@ -29,7 +29,7 @@ impl AbsoluteDeviation {
         self.at = if self.at + 1 == length { 0 } else { self.at + 1 };
         // This mean of equal values is that value exactly, so that a flat window deviates by
         // nothing.
-        let mean = self.mean.push(Moments::of(value)).mean;
+        let mean = self.mean.push(Moments::of(value)).mean.value();
         let (newer, older) = self.ring.split_at(self.at);
         let distances = older.iter().chain(newer).map(|other| (other - mean).abs());
         (mean, distances.sum::<f64>() / length as f64)
@@ -47,7 +47,7 @@ impl AbsoluteDeviation {
             return;
         }
         self.mean.run(values.iter().map(|value| Moments::of(*value)), |row, window| {
-            means[row] = window.mean;
+            means[row] = window.mean.value();
         });
         let (newer, older) = self.ring.split_at(self.at);
         let line: Vec<f64> = older.iter().chain(newer).chain(values).skip(1).copied().collect();

@@ -295,11 +295,53 @@ impl Block for Weighted {
     }
 }
 
+/// The mean of a block: its oldest value, and how far the mean is from that. Differences of prices that
+/// are close are exact, so that a mean is as exact as the rows differ, however far they are from zero.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Centre {
+    oldest: f64,
+    offset: f64,
+}
+
+impl Centre {
+    const NONE: Self = Centre { oldest: f64::NAN, offset: f64::NAN };
+
+    /// The mean of one value.
+    #[inline(always)]
+    pub const fn of(value: f64) -> Self {
+        Centre { oldest: value, offset: 0.0 }
+    }
+
+    /// The mean in one number.
+    #[inline(always)]
+    pub fn value(self) -> f64 {
+        self.oldest + self.offset
+    }
+
+    /// How far the mean of newer rows is from this one.
+    #[inline(always)]
+    pub fn step_to(self, newer: Self) -> f64 {
+        (newer.oldest - self.oldest) + (newer.offset - self.offset)
+    }
+
+    /// How far a value is from the mean.
+    #[inline(always)]
+    pub fn way_to(self, value: f64) -> f64 {
+        (value - self.oldest) - self.offset
+    }
+
+    /// The mean so much further on.
+    #[inline(always)]
+    pub fn moved(self, by: f64) -> Self {
+        Centre { offset: self.offset + by, ..self }
+    }
+}
+
 /// Mean and sum of squared distances from it: exact zeros for a flat window, and no cancellation.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Moments {
     /// The mean.
-    pub mean: f64,
+    pub mean: Centre,
     /// The sum of squared distances from the mean.
     pub squares: f64,
 }
@@ -307,18 +349,18 @@ pub struct Moments {
 impl Moments {
     /// The summary of one row.
     pub fn of(value: f64) -> Self {
-        Moments { mean: value, squares: 0.0 }
+        Moments { mean: Centre::of(value), squares: 0.0 }
     }
 }
 
 impl Block for Moments {
-    const NONE: Self = Moments { mean: f64::NAN, squares: f64::NAN };
+    const NONE: Self = Moments { mean: Centre::NONE, squares: f64::NAN };
 
     #[inline(always)]
     fn join(older: Self, newer: Self, joint: &Joint) -> Self {
-        let step = newer.mean - older.mean;
+        let step = older.mean.step_to(newer.mean);
         Moments {
-            mean: older.mean + step * joint.share,
+            mean: older.mean.moved(step * joint.share),
             squares: older.squares + newer.squares + step * step * joint.cross,
         }
     }
@@ -347,7 +389,7 @@ impl Block for Comoments {
 
     #[inline(always)]
     fn join(older: Self, newer: Self, joint: &Joint) -> Self {
-        let step = (newer.x.mean - older.x.mean) * (newer.y.mean - older.y.mean);
+        let step = older.x.mean.step_to(newer.x.mean) * older.y.mean.step_to(newer.y.mean);
         Comoments {
             x: Moments::join(older.x, newer.x, joint),
             y: Moments::join(older.y, newer.y, joint),
@@ -361,7 +403,7 @@ impl Block for Comoments {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Trend {
     /// The mean.
-    pub mean: f64,
+    pub mean: Centre,
     /// The sum of products with the centred row numbers.
     pub products: f64,
 }
@@ -369,20 +411,20 @@ pub struct Trend {
 impl Trend {
     /// The summary of one row.
     pub fn of(value: f64) -> Self {
-        Trend { mean: value, products: 0.0 }
+        Trend { mean: Centre::of(value), products: 0.0 }
     }
 }
 
 impl Block for Trend {
-    const NONE: Self = Trend { mean: f64::NAN, products: f64::NAN };
+    const NONE: Self = Trend { mean: Centre::NONE, products: f64::NAN };
 
     #[inline(always)]
     fn join(older: Self, newer: Self, joint: &Joint) -> Self {
-        let step = newer.mean - older.mean;
+        let step = older.mean.step_to(newer.mean);
         // The mean row numbers of the two blocks are half of all rows apart.
         let apart = (joint.older + joint.newer) / 2.0;
         Trend {
-            mean: older.mean + step * joint.share,
+            mean: older.mean.moved(step * joint.share),
             products: older.products + newer.products + step * apart * joint.cross,
         }
     }

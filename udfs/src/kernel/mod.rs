@@ -13,7 +13,8 @@ pub use average::{Average, Chain, Dema, Hma, Kama, MaType, Mean, T3, Tema, Trima
 pub use bar::{Directional, TrueRange, flow, typical};
 pub use deviation::AbsoluteDeviation;
 pub use fold::{
-    Block, Comoments, Fold, Highest, Joint, Lowest, Moments, Pair, Peak, Sum, Trend, Weighted,
+    Block, Centre, Comoments, Fold, Highest, Joint, Lowest, Moments, Pair, Peak, Sum, Trend,
+    Weighted,
 };
 pub use smooth::Smooth;
 
