@@ -129,9 +129,13 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
     }
     if let Some(rest) = message.strip_prefix("Projections require unique expression names but the")
     {
-        let name = rest.split('"').nth(1).unwrap_or_default();
-        let name = name.rsplit('.').next().unwrap_or(name);
-        let error = Error::query(format!("output column {name} is there twice"))
+        let name = rest.split("expression \"").nth(1).unwrap_or_default();
+        let name = name.split("\" at position").next().unwrap_or_default();
+        let name = match name.rsplit_once('.') {
+            Some((_, column)) if !name.contains(['(', ' ']) => column,
+            _ => name,
+        };
+        let error = Error::query(format!("output column {} is there twice", words::plain(name)))
             .hint("give each a name of its own with AS, and leave it out of *");
         return with_place(error, find(text, name, false));
     }

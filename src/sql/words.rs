@@ -134,6 +134,26 @@ const KINDS: &[Kind] = &[
         "the regular expression does not compile",
         "write \\( for a bracket itself",
     ),
+    (
+        r"^Overflow converting (\d.*?)(?: 00:00:00)? to Nanosecond",
+        "$1 does not fit nanoseconds, which hold 1677 to 2262",
+        "write TIMESTAMP(6), whose unit is microseconds",
+    ),
+    (
+        r"^The dates that can be represented as nanoseconds|converted value exceeds the representable i64 range$",
+        "a time does not fit nanoseconds, which hold 1677 to 2262",
+        "write TIMESTAMP(6), whose unit is microseconds",
+    ),
+    (
+        r"^(?:Date|TIMESTAMP|Timestamp) (?:arithmetic overflow|out of range)",
+        "a time is beyond what its type holds",
+        "correct the interval",
+    ),
+    (
+        r"^(?:Arithmetic overflow: )?Overflow happened on:? (.*)|^Signed integer overflow in (.*)",
+        "$1$2 does not fit its type",
+        "cast an operand to a wider type, such as CAST(... AS DOUBLE)",
+    ),
     // Functions.
     (
         r"^Function '(.*?)' requires (\w+), but received (\w+)",
