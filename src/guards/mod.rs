@@ -8,6 +8,7 @@
 //! | `percentile` | the weight between two values is cut to six decimals; the median of integers is one | apache/datafusion#25266 |
 //! | `moments` | variances, covariances and regressions lose digits with the distance from zero; `corr` of groups takes a small difference of large sums | |
 //! | `filtered` | FILTER of an aggregate over a window is hidden in its operator | |
+//! | unions (a setting) | `InterleaveExec` is rebuilt over parts that no longer fit together, and the plan fails | apache/datafusion#21826 |
 //! | limits (a setting) | a LIMIT goes below windows that read rows behind it | apache/datafusion#25471, #18028 |
 
 mod exact_sum;
@@ -31,6 +32,7 @@ pub use moments::{Figures, Moment, Moments};
 pub fn settings(mut settings: SessionConfig) -> SessionConfig {
     let options = settings.options_mut();
     options.optimizer.enable_window_limits = false;
+    options.optimizer.prefer_existing_union = true;
     settings
 }
 

@@ -9,6 +9,7 @@ mod identity;
 mod jobs;
 mod kill;
 mod layouts;
+mod meanings;
 mod merge;
 mod messages;
 mod needs;

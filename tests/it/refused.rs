@@ -42,6 +42,29 @@ fn clauses_that_would_change_nothing() {
         ("SELECT symbol, ts FROM bars SETTINGS max_threads = 1", "SETTINGS"),
         ("SELECT symbol, ts FROM bars WHERE ts + INTERVAL '7' > ts", "INTERVAL without a unit"),
         ("SELECT symbol, ts FROM bars WHERE ts > TIMESTAMP '2019-05-01T00:00:00Z'", "TIMESTAMPTZ"),
+        ("SELECT symbol, ts, 1_000 AS n FROM bars", "syntax error"),
+        ("SELECT symbol, ts, 1_000 FROM bars", "_ within a number"),
+        ("SELECT symbol, ts FROM bars FINAL", "FINAL is not supported"),
+        ("SELECT symbol, ts FROM bars NOLOCK", "write AS in front of it"),
+        ("SELECT bars.symbol, bars.ts FROM bars JOIN bars b", "JOIN without a condition"),
+        ("SELECT TOP 5 symbol, ts FROM bars", "TOP is not supported; write LIMIT"),
+        ("SELECT symbol, ts FROM bars LIMIT 1 BY symbol", "QUALIFY row_number()"),
+        (
+            "SELECT symbol, ts, sum(close) IGNORE NULLS OVER (PARTITION BY symbol ORDER BY ts) AS x FROM bars",
+            "IGNORE NULLS here",
+        ),
+        (
+            "SELECT symbol, ts, lag(close, NULL) OVER (PARTITION BY symbol ORDER BY ts) AS x FROM bars",
+            "an offset of NULL",
+        ),
+        (
+            "SELECT symbol, ts, count(close, open) OVER (ORDER BY ts) AS x FROM bars",
+            "count of more than one",
+        ),
+        (
+            "SELECT symbol, ts, sum(close) OVER (w ORDER BY ts) AS x FROM bars WINDOW w AS (ORDER BY symbol)",
+            "another ORDER BY than that one",
+        ),
     ];
     for (sql, expected) in cases {
         let told = told(folder.path(), sql);
@@ -65,6 +88,17 @@ fn frames_and_times_that_would_mean_something_else() {
         ),
         (frame("RANGE BETWEEN 7 PRECEDING AND CURRENT ROW"), "of no unit over times"),
         ("SELECT symbol, ts FROM bars WHERE ts >= 20240102".into(), "is a time, and 20240102 a number"),
+        (
+            "SELECT symbol, ts, sum(close) OVER (ORDER BY symbol RANGE 7 PRECEDING) AS x FROM bars".into(),
+            "a distance over values that have none",
+        ),
+        ("SELECT symbol, ts, close << 1 AS x FROM bars".into(), "of whole numbers, and close is none"),
+        ("SELECT symbol, ts, CAST(volume AS TIMESTAMP) AS x FROM bars".into(), "a time of no unit"),
+        ("SELECT symbol, ts, close AT TIME ZONE 'UTC' AS x FROM bars".into(), "a time of no unit"),
+        (
+            "SELECT symbol, ts, lag(CAST(close AS BIGINT), 1, 1.5) OVER (PARTITION BY symbol ORDER BY ts) AS x FROM bars".into(),
+            "the default 1.5 of lag does not fit",
+        ),
         ("SELECT symbol, ts FROM bars WHERE ts BETWEEN 1 AND 20240102".into(), "is a time"),
         ("SELECT symbol, ts FROM bars WHERE ts IN (20240102)".into(), "is a time"),
         ("SELECT symbol, ts, avg(close, 2) OVER (PARTITION BY symbol ORDER BY ts) AS x FROM bars".into(), "avg does not take so many arguments"),

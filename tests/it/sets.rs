@@ -47,10 +47,11 @@ fn every_set_runs_and_documents_its_outputs() {
     columns.push(("sector".into(), Arc::new(StringArray::from(sectors))));
     write_parquet(&folder.join("full/all.parquet"), &RecordBatch::try_from_iter(columns).unwrap());
     for name in names() {
-        for source in ["plain", "full"] {
+        for (source, threads) in [("plain", "1"), ("full", "3")] {
             let target = format!("{source}_{name}");
             let bars = format!("bars={source}");
-            let told = run_json(folder, &["run", &name, "--source", &bars, "--to", &target]);
+            let words = ["run", &name, "--source", &bars, "--to", &target, "--threads", threads];
+            let told = run_json(folder, &words);
             assert_eq!(told["rows"].as_u64(), Some(6 * 320), "{name} on {source}");
             let text = std::fs::read_to_string(format!("queries/{name}.sql")).unwrap();
             for column in told["columns"].as_array().unwrap() {

@@ -169,9 +169,9 @@ def verdict(both, ours, theirs, tolerance, counts):
 
 
 def report(title, jobs, both, every=False):
-    """Runs jobs (what, ours, theirs, tolerance) on two threads, `every` with 1, 2 and 3 threads; gives how many fail."""
+    """Runs jobs (what, ours, theirs, tolerance) side by side, `every` with 1, 2 and 3 threads; gives how many fail."""
     failed = 0
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(4) as pool:
         run = lambda job: verdict(both, *job[1][1:], [1, 2, 3] if every else [job[0] % 3 + 1])
         for (what, ours, theirs, _), wrong in zip(jobs, pool.map(run, enumerate(jobs))):
             if wrong:

@@ -1,0 +1,189 @@
+//! What names and keys mean where they are read, and what is told of rows that no key tells apart.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampSecondArray,
+};
+
+use super::support::{Bars, fails, ok, rows, run, run_json, write_parquet};
+
+fn table(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+    let columns = columns.into_iter().map(|(name, column)| (name, column, true));
+    write_parquet(path, &RecordBatch::try_from_iter_with_nullable(columns).unwrap());
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn has_asks_the_bars_that_the_set_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let bars = Bars::new(2, 30);
+    bars.write(&folder.join("plain.parquet"));
+    let factor = "SELECT symbol, ts, open, high, low, close, volume, 0.5 AS factor FROM raw";
+    write(&folder.join("bars.sql"), factor);
+    let set = "/*\noptional: [factor]\n*/\nSELECT symbol, ts, {% if has('factor') %}close * factor{% else %}close{% endif %} AS adj FROM bars";
+    write(&folder.join("adj.sql"), set);
+    let words = |command: &'static str| [command, "adj.sql", "--source", "raw=plain.parquet"];
+    ok(folder, &[&words("run")[..], &["--to", "out"]].concat());
+    let sum = |sql: &str| -> f64 {
+        rows(folder, sql, &["raw=plain.parquet", "o=out"])[0].parse().unwrap()
+    };
+    let (closes, adjusted) = (sum("SELECT sum(close) FROM raw"), sum("SELECT sum(adj) FROM o"));
+    assert!((adjusted / closes - 0.5).abs() < 1e-12, "{adjusted} {closes}");
+    ok(folder, &words("check"));
+    assert!(ok(folder, &words("explain")).contains("adj"));
+}
+
+#[test]
+fn keys_of_other_names_are_symbol_and_ts_within_a_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let all = Bars::new(3, 60).all();
+    let name = |name: &str| match name {
+        "symbol" => "ticker".to_string(),
+        "ts" => "date".to_string(),
+        other => other.to_string(),
+    };
+    let columns: Vec<(String, ArrayRef)> = all
+        .schema()
+        .fields()
+        .iter()
+        .zip(all.columns())
+        .map(|(field, column)| (name(field.name()), Arc::clone(column)))
+        .collect();
+    write_parquet(&folder.join("b.parquet"), &RecordBatch::try_from_iter(columns).unwrap());
+    let yaml = "sources:\n  bars: {location: b.parquet, entity: ticker, time: date}\n";
+    write(&folder.join("windrow.yaml"), yaml);
+    let told = run_json(folder, &["run", "momentum", "--to", "out"]);
+    assert_eq!(told["rows"].as_u64(), Some(180));
+    ok(folder, &["check", "momentum"]);
+    // Outside of a set the columns have the names that they have.
+    let found = rows(folder, "SELECT count(DISTINCT ticker), count(date) FROM bars", &[]);
+    assert_eq!(found, ["3,180"]);
+}
+
+#[test]
+fn seconds_keep_their_zone() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ts = TimestampSecondArray::from(vec![1_704_153_600, 1_720_000_800]);
+    table(
+        &folder.join("z.parquet"),
+        vec![
+            ("symbol", Arc::new(StringArray::from(vec!["A", "A"]))),
+            ("ts", Arc::new(ts.with_timezone("America/New_York"))),
+        ],
+    );
+    let found = rows(folder, "SELECT date_part('hour', ts) FROM z ORDER BY ts", &["z=z.parquet"]);
+    assert_eq!(found, ["19", "6"]);
+    let sql = "SELECT count(*) FROM z WHERE ts >= TIMESTAMPTZ '2024-07-03 10:00:00Z'";
+    assert_eq!(rows(folder, sql, &["z=z.parquet"]), ["1"]);
+}
+
+#[test]
+fn directories_that_contradict_their_files_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    Bars { symbols: vec!["B".into()], days: 3 }.write(&folder.join("hive/symbol=A/x.parquet"));
+    let (_, told) = fails(folder, &["sql", "SELECT * FROM b", "--source", "b=hive"]);
+    assert!(told.contains("symbol is B in hive/symbol=A/x.parquet"), "{told}");
+}
+
+/// Two rows of one key, one of which is left out, and one without a symbol.
+fn doubtful(folder: &Path) {
+    table(
+        &folder.join("b.parquet"),
+        vec![
+            ("symbol", Arc::new(StringArray::from(vec![Some("A"), Some("A"), Some("A"), None]))),
+            ("ts", Arc::new(Date32Array::from(vec![1, 2, 2, 3]))),
+            ("close", Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0, 4.0]))),
+        ],
+    );
+}
+
+#[test]
+fn rows_before_cleaning_can_be_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    doubtful(folder);
+    let source = ["bars=b.parquet"];
+    let count = |name: &str| rows(folder, &format!("SELECT count(*) FROM {name}"), &source);
+    assert_eq!((count("bars"), count("bars_raw")), (vec!["2".to_string()], vec!["4".to_string()]));
+    let told = run(folder, &["sql", "SELECT count(*) FROM bars", "--source", source[0]]).stderr;
+    assert!(String::from_utf8(told).unwrap().contains("bars_raw has all rows"));
+    write(
+        &folder.join("windrow.yaml"),
+        "sources:\n  bars: {location: b.parquet, duplicates: all}\n",
+    );
+    assert_eq!(rows(folder, "SELECT count(*) FROM bars", &[]), ["4"]);
+}
+
+#[test]
+fn rows_that_no_key_tells_apart_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    doubtful(folder);
+    let source = ["--source", "bars=b.parquet"];
+    let run_of = |sql: &str| {
+        write(&folder.join("s.sql"), sql);
+        run(folder, &[&["run", "s.sql", "--to", "out", "--replace"][..], &source].concat())
+    };
+    let twice = "SELECT symbol, ts, close FROM bars UNION ALL SELECT symbol, ts, close FROM bars";
+    let output = run_of(twice);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.contains("2 rows"), "{told}");
+    let record = std::fs::read_to_string(folder.join("out/_windrow/000001.json")).unwrap();
+    assert!(record.contains("2 rows with the symbol and ts of another row"), "{record}");
+    let output =
+        run_of("SELECT CASE WHEN close > 1 THEN symbol END AS symbol, ts, close FROM bars");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.contains("without symbol"), "{told}");
+    let audited = format!("/*\naudits:\n  - unique: [symbol, ts]\n*/\n{twice}");
+    let output = run_of(&audited);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_plain_table_has_no_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ts = Int64Array::from(vec![1_704_153_600, 1_704_153_600]);
+    table(
+        &folder.join("b.parquet"),
+        vec![("symbol", Arc::new(StringArray::from(vec!["A", "A"]))), ("ts", Arc::new(ts))],
+    );
+    let (_, told) = fails(folder, &["sql", "SELECT * FROM b", "--source", "b=b.parquet"]);
+    assert!(told.contains("time: none"), "{told}");
+    write(&folder.join("windrow.yaml"), "sources:\n  b: {location: b.parquet, time: none}\n");
+    let sql = "SELECT to_timestamp_seconds(ts) FROM b";
+    assert_eq!(rows(folder, sql, &[]), ["2024-01-02T00:00:00Z", "2024-01-02T00:00:00Z"]);
+}
+
+#[test]
+fn integers_do_not_wrap_in_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    table(
+        &folder.join("b.parquet"),
+        vec![
+            ("symbol", Arc::new(StringArray::from(vec!["A", "A"]))),
+            ("ts", Arc::new(Date32Array::from(vec![1, 2]))),
+            ("price", Arc::new(Int64Array::from(vec![187_150_000_000, 187_150_000_001]))),
+            ("size", Arc::new(Int64Array::from(vec![1, 100_000_000]))),
+        ],
+    );
+    let sum = "sum(price * (size / 4)) OVER (PARTITION BY symbol ORDER BY ts ROWS 3 PRECEDING) * 3";
+    for value in ["price * size", sum, "price << size"] {
+        let words = ["run", "s.sql", "--source", "bars=b.parquet", "--to", "out"];
+        write(&folder.join("s.sql"), &format!("SELECT symbol, ts, {value} AS v FROM bars"));
+        let (code, told) = fails(folder, &words);
+        assert_eq!(code, 1);
+        assert!(told.contains("does not fit BIGINT"), "{told}");
+        assert!(!folder.join("out").exists());
+    }
+}
