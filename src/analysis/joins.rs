@@ -1,5 +1,6 @@
 //! Which rows of a right side a join brings beside a row: of the same time, earlier, or later.
 
+use datafusion::common::Column;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, Operator};
 
@@ -12,8 +13,10 @@ pub(super) enum Beside {
     Same,
     /// At its time or before it, by any number of rows.
     Earlier,
-    /// At any time.
+    /// At any time, or at a later one.
     Later,
+    /// A condition ties the two times in a way that is not understood.
+    Unknown,
 }
 
 /// When rows of the right side are. Where both sides have the time column, only a condition can tie
@@ -33,6 +36,10 @@ pub(super) fn beside(join: &Join, left: &Relation<'_>, right: &Relation<'_>) -> 
         Beside::Same
     } else if conditions.iter().any(|condition| sides.tie(condition)) {
         Beside::Earlier
+    } else if conditions.iter().any(|condition| sides.speaks(condition) && !sides.later(condition))
+        || join.on.iter().any(|(ours, theirs)| mentions(left, ours) && mentions(right, theirs))
+    {
+        Beside::Unknown
     } else {
         Beside::Later
     }
@@ -73,6 +80,29 @@ impl Sides<'_> {
         is_time_of(self.right, earlier) && self.bounds(later)
     }
 
+    /// Whether a condition speaks of the times of both sides.
+    fn speaks(&self, condition: &Expr) -> bool {
+        mentions(self.left, condition) && mentions(self.right, condition)
+    }
+
+    /// Whether a condition lets the time of the right side be later than that of the left side.
+    fn later(&self, condition: &Expr) -> bool {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return false };
+        let ahead = |ours: &Expr, theirs: &Expr| {
+            let ours = match ours {
+                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, .. }) => left,
+                other => other,
+            };
+            is_time_of(self.left, ours) && is_time_of(self.right, theirs)
+        };
+        match op {
+            Operator::Eq => ahead(left, right) || ahead(right, left),
+            Operator::Lt | Operator::LtEq => ahead(left, right),
+            Operator::Gt | Operator::GtEq => ahead(right, left),
+            _ => false,
+        }
+    }
+
     /// The left side's time, or something before it.
     fn bounds(&self, expr: &Expr) -> bool {
         match expr {
@@ -81,6 +111,14 @@ impl Sides<'_> {
             other => is_time_of(self.left, other),
         }
     }
+}
+
+/// Whether an expression has the time column of a side in it.
+fn mentions(side: &Relation<'_>, expr: &Expr) -> bool {
+    let of = |column: &&Column| {
+        side.has_column(column) && side.is_time(&Expr::Column((*column).clone()))
+    };
+    expr.column_refs().iter().any(of)
 }
 
 fn is_time_of(side: &Relation<'_>, expr: &Expr) -> bool {

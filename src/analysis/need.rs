@@ -11,6 +11,21 @@ pub enum Ahead {
     Rows(usize),
     /// All rows of its group.
     All,
+    /// It may: this is not understood.
+    Unknown,
+}
+
+impl Ahead {
+    /// What is used by something that uses both, where rows add up by `sum`.
+    fn with(self, other: Ahead, sum: impl Fn(usize, usize) -> usize) -> Ahead {
+        match (self, other) {
+            (Ahead::Rows(a), Ahead::Rows(b)) => Ahead::Rows(sum(a, b)),
+            (Ahead::None, other) => other,
+            (own, Ahead::None) => own,
+            (Ahead::Unknown, Ahead::Unknown) => Ahead::Unknown,
+            _ => Ahead::All,
+        }
+    }
 }
 
 /// What one output needs.
@@ -54,12 +69,7 @@ impl Need {
         self.lookback = self.lookback.max(other.lookback);
         self.warmup = self.warmup.max(other.warmup);
         self.history = self.history.beside(&other.history);
-        self.ahead = match (self.ahead, other.ahead) {
-            (Ahead::All, _) | (_, Ahead::All) => Ahead::All,
-            (Ahead::Rows(a), Ahead::Rows(b)) => Ahead::Rows(a.max(b)),
-            (Ahead::None, other) => other,
-            (own, Ahead::None) => own,
-        };
+        self.ahead = self.ahead.with(other.ahead, usize::max);
         self.reach(&other.groups);
         for call in &other.calls {
             if !self.calls.contains(call) {
@@ -74,12 +84,7 @@ impl Need {
         self.lookback = self.lookback.saturating_add(window.lookback);
         self.warmup = self.warmup.saturating_add(window.warmup);
         self.history = self.history.under(window.history);
-        self.ahead = match (self.ahead, window.ahead) {
-            (Ahead::All, _) | (_, Ahead::All) => Ahead::All,
-            (Ahead::Rows(a), Ahead::Rows(b)) => Ahead::Rows(a.saturating_add(b)),
-            (Ahead::None, other) => other,
-            (own, Ahead::None) => own,
-        };
+        self.ahead = self.ahead.with(window.ahead, usize::saturating_add);
         self.reach(&window.groups);
         self.calls.extend(window.calls);
         self

@@ -167,9 +167,10 @@ impl<'a> Relation<'a> {
             Beside::Same => {}
             // The row may be any number of rows before.
             Beside::Earlier => right.needs.iter_mut().for_each(|need| need.history = History::All),
-            Beside::Later => {
+            how @ (Beside::Later | Beside::Unknown) => {
+                let ahead = if how == Beside::Later { Ahead::All } else { Ahead::Unknown };
                 for need in &mut right.needs {
-                    (need.history, need.ahead) = (History::All, Ahead::All);
+                    (need.history, need.ahead) = (History::All, ahead);
                     need.calls.push(Call::LaterJoin { time: time.to_string() });
                 }
             }
@@ -220,7 +221,7 @@ impl<'a> Relation<'a> {
         let whole = if per_moment {
             Need { history: below.step(0, Counted::Every, &node.group_expr), groups, ..Need::NONE }
         } else {
-            let (history, ahead) = (History::All, Ahead::All);
+            let (history, ahead) = (History::All, Ahead::Unknown);
             Need { history, ahead, groups, calls: vec![Call::GroupWithoutTime], ..Need::NONE }
         };
         let grouped = |need: Need| {
@@ -353,7 +354,7 @@ fn subquery_need(query: &Subquery, names: PlanNames<'_>) -> Result<Need> {
     let mut need = merge(&Relation::of(&query.subquery, names)?.needs);
     need.reach(&[Vec::new()]);
     if !query.outer_ref_columns.is_empty() {
-        (need.history, need.ahead) = (History::All, Ahead::All);
+        (need.history, need.ahead) = (History::All, Ahead::Unknown);
         need.calls.push(Call::OuterSubquery);
     }
     Ok(need)

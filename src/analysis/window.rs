@@ -12,6 +12,15 @@ use windrow_udfs::{Bound, Kind, Memory, bound_call};
 use super::relation::Relation;
 use super::{Ahead, Call, Counted, History, Need};
 
+/// How the rows of a window lie in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// The earliest first.
+    Forwards,
+    /// The latest first.
+    Backwards,
+}
+
 impl Relation<'_> {
     /// What a window function over these rows needs, whatever its arguments need.
     ///
@@ -19,37 +28,49 @@ impl Relation<'_> {
     /// A call of an indicator with impossible parameters.
     pub(super) fn window_need(&self, window: &WindowFunction) -> Result<Need> {
         let params = &window.params;
+        let order = self.order(params);
+        let backwards = order == Some(Order::Backwards);
+        let is_indicator = matches!(&window.fun, WindowFunctionDefinition::WindowUDF(udf)
+            if bound_call(udf, &params.args).is_some());
         let mut need = match &window.fun {
             WindowFunctionDefinition::WindowUDF(udf) => match bound_call(udf, &params.args) {
                 Some(bound) => self.indicator_need(&bound?, params),
-                None => self.builtin_need(udf.name(), params),
+                None => self.builtin_need(udf.name(), params, backwards),
             },
-            WindowFunctionDefinition::AggregateUDF(udf) => self.frame_need(udf.name(), params),
+            WindowFunctionDefinition::AggregateUDF(udf) => {
+                self.frame_need(udf.name(), params, backwards)
+            }
         };
         if params.partition_by.iter().any(|expr| self.is_time(expr)) {
             // One moment: nothing before, nothing after.
             let history = self.step(0, Counted::Every, &params.partition_by);
             need = Need { calls: need.calls, history, ..Need::NONE };
-        } else if !self.in_time(params) {
-            (need.history, need.ahead) = (History::All, Ahead::All);
+        } else if backwards && is_indicator {
+            need.ahead = Ahead::All;
+        } else if order.is_none() && need.ahead != Ahead::All {
+            (need.history, need.ahead) = (History::All, Ahead::Unknown);
         }
         need.groups = vec![self.texts(&params.partition_by)];
         Ok(need)
     }
 
-    /// Whether the rows of a window are in time: the time column orders them, forwards. What comes
-    /// before it must not put a later row first: keys of the group, and the time cut to days or months.
-    fn in_time(&self, params: &WindowFunctionParams) -> bool {
+    /// How the rows of a window are in time, if the time column orders them. What comes before it must not
+    /// put another row first: keys of the group, and the time cut to days or months, in the same direction.
+    fn order(&self, params: &WindowFunctionParams) -> Option<Order> {
+        let mut coarser = Vec::new();
         for sort in &params.order_by {
             if self.is_time(&sort.expr) {
-                return sort.asc;
+                let same = coarser.iter().all(|asc| *asc == sort.asc);
+                let order = if sort.asc { Order::Forwards } else { Order::Backwards };
+                return same.then_some(order);
             }
-            let coarser = sort.asc && self.is_coarser(&sort.expr);
-            if !coarser && !params.partition_by.contains(&sort.expr) {
-                return false;
+            if self.is_coarser(&sort.expr) {
+                coarser.push(sort.asc);
+            } else if !params.partition_by.contains(&sort.expr) {
+                return None;
             }
         }
-        false
+        None
     }
 
     /// Whether an expression is the time column cut to days, months or other stretches: equal for rows
@@ -88,24 +109,28 @@ impl Relation<'_> {
             Memory::Pointwise | Memory::Window => self.back(lookback, Counted::Valid, params),
             Memory::Recursive | Memory::Cumulative => History::All,
         };
-        let call = match spec.kind() {
+        let (call, ahead) = match spec.kind() {
             Kind::Indicator => {
-                Call::Indicator { name: spec.name, params: bound.params.clone(), memory }
+                let params = bound.params.clone();
+                (Call::Indicator { name: spec.name, params, memory }, Ahead::None)
             }
-            Kind::CrossSection => Call::CrossSection { name: spec.name },
+            // All rows of the group; of one moment, if the time is among its keys.
+            Kind::CrossSection => (Call::CrossSection { name: spec.name }, Ahead::All),
         };
-        Need { lookback, warmup, history, calls: vec![call], ..Need::NONE }
+        Need { lookback, warmup, history, ahead, calls: vec![call], ..Need::NONE }
     }
 
     /// `lag`, `lead`, ranks and their kin.
-    fn builtin_need(&self, name: &str, params: &WindowFunctionParams) -> Need {
+    fn builtin_need(&self, name: &str, params: &WindowFunctionParams, backwards: bool) -> Need {
         let function = name.to_string();
         match name {
-            "lag" | "lead" => self.shift_need(name, params),
+            "lag" | "lead" => self.shift_need(name, params, backwards),
             "row_number" | "rank" | "dense_rank" if !params.order_by.is_empty() => {
-                Need { history: History::All, calls: vec![Call::Rank { function }], ..Need::NONE }
+                let ahead = if backwards { Ahead::All } else { Ahead::None };
+                let calls = vec![Call::Rank { function }];
+                Need { history: History::All, ahead, calls, ..Need::NONE }
             }
-            "first_value" | "last_value" | "nth_value" => self.frame_need(name, params),
+            "first_value" | "last_value" | "nth_value" => self.frame_need(name, params, backwards),
             _ => {
                 let calls = vec![Call::WholeGroup { function }];
                 Need { history: History::All, ahead: Ahead::All, calls, ..Need::NONE }
@@ -115,17 +140,17 @@ impl Relation<'_> {
 
     /// `lag` and `lead`: one row at a distance. IGNORE NULLS counts rows with a value only, so that
     /// any number of rows may lie between.
-    fn shift_need(&self, name: &str, params: &WindowFunctionParams) -> Need {
+    fn shift_need(&self, name: &str, params: &WindowFunctionParams, backwards: bool) -> Need {
         let shift = params.args.get(1).map_or(Some(1), constant);
         let calls = vec![Call::Shift { function: name.to_string(), rows: shift }];
         let Some(shift) = shift else {
-            return Need { history: History::All, ahead: Ahead::All, calls, ..Need::NONE };
+            return Need { history: History::All, ahead: Ahead::Unknown, calls, ..Need::NONE };
         };
         let skips = params.null_treatment == Some(NullTreatment::IgnoreNulls);
         let rows = usize::try_from(shift.unsigned_abs()).unwrap_or(usize::MAX);
         if rows == 0 {
             Need { calls, ..Need::NONE }
-        } else if (shift > 0) == (name == "lag") {
+        } else if ((shift > 0) == (name == "lag")) != backwards {
             let counted = if skips { Counted::Valid } else { Counted::Every };
             let history = self.back(rows, counted, params);
             Need { lookback: rows, warmup: rows, history, calls, ..Need::NONE }
@@ -138,12 +163,15 @@ impl Relation<'_> {
     /// A function over a frame, which counts every row, those that a FILTER leaves out too. Only a
     /// frame of ROWS that begins at some row bounds the history: of RANGE and GROUPS any number of
     /// rows may be in it.
-    fn frame_need(&self, name: &str, params: &WindowFunctionParams) -> Need {
+    fn frame_need(&self, name: &str, params: &WindowFunctionParams, backwards: bool) -> Need {
         let frame = &params.window_frame;
+        let (start, end) = (bound_rows(&frame.start_bound), bound_rows(&frame.end_bound));
+        let turned = |bound: Option<i64>| bound.and_then(i64::checked_neg);
+        let (start, end) = if backwards { (turned(end), turned(start)) } else { (start, end) };
         let unordered = params.order_by.is_empty();
         let rows = frame.units == WindowFrameUnits::Rows;
         let mut need = Need::NONE;
-        match bound_rows(&frame.start_bound) {
+        match start {
             Some(start) if rows && !unordered => {
                 let back = usize::try_from(start.min(0).unsigned_abs()).unwrap_or(usize::MAX);
                 need.history = self.back(back, Counted::Every, params);
@@ -151,8 +179,13 @@ impl Relation<'_> {
             }
             _ => need.history = History::All,
         }
-        need.ahead = match bound_rows(&frame.end_bound) {
+        // The first row of a frame that begins before its own is not later, however it ends.
+        let begins_before = !matches!(frame.start_bound, WindowFrameBound::Following(_));
+        let skips = params.null_treatment == Some(NullTreatment::IgnoreNulls);
+        let first = name == "first_value" && begins_before && !skips && !backwards;
+        need.ahead = match end {
             _ if unordered => Ahead::All,
+            _ if first => Ahead::None,
             Some(end) if end <= 0 => Ahead::None,
             Some(end) if rows => Ahead::Rows(usize::try_from(end).unwrap_or(usize::MAX)),
             _ => Ahead::All,

@@ -18,7 +18,7 @@ use super::plan_checks::check_plan;
 use super::query::locate;
 use super::{Engine, ReadSet, Reader, shared};
 use crate::analysis::{Ahead, Need, PlanNames, needs};
-use crate::error::{Error, Place, Result, did_you_mean};
+use crate::error::{Error, Place, Result, counted, did_you_mean};
 use crate::feature_set::{FeatureSet, Header, Rendered};
 use crate::sql::{Sql, blame, parse};
 
@@ -419,18 +419,27 @@ fn check_header(set: &FeatureSet, plan: &LogicalPlan, outputs: &[OutputColumn]) 
 /// Values may use later rows only in declared labels.
 fn check_look_ahead(planned: &Planned) -> Result<()> {
     for output in planned.outputs.iter().filter(|o| !o.label) {
-        let how = match output.need.ahead {
-            Ahead::None => continue,
-            Ahead::Rows(rows) => format!("{rows} rows later than its own"),
-            Ahead::All => "rows later than its own".to_string(),
+        let (name, need) = (&output.name, &output.need);
+        let by = need.made_of().join(", ");
+        let uses = |how: String| {
+            Error::query(format!("output {name} looks ahead: it uses {how} ({by})"))
+                .hint(format!("declare it in the header, `labels: [{name}]`, or take it out"))
         };
-        let by = output.need.made_of().join(", ");
-        let place = planned.place(&output.name);
-        let error =
-            Error::query(format!("output {} looks ahead: it uses {how} ({by})", output.name)).hint(
-                format!("declare it in the header, `labels: [{}]`, or take it out", output.name),
-            );
-        return Err(at(error, place));
+        let error = match need.ahead {
+            Ahead::None => continue,
+            Ahead::Rows(rows) => {
+                uses(format!("{} later than its own", counted(rows as u64, "row")))
+            }
+            Ahead::All => uses("rows later than its own".to_string()),
+            Ahead::Unknown => Error::query(format!(
+                "output {name} may look ahead: nothing keeps it from rows later than its own ({by})"
+            ))
+            .hint(format!(
+                "group, join and order by {time}, and join only rows at or before it",
+                time = planned.set.header.time
+            )),
+        };
+        return Err(at(error, planned.place(name)));
     }
     Ok(())
 }

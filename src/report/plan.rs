@@ -112,7 +112,7 @@ impl From<Ahead> for Rows {
         match ahead {
             Ahead::None => Self::Count(0),
             Ahead::Rows(rows) => Self::Count(rows as u64),
-            Ahead::All => Self::All(All::All),
+            Ahead::All | Ahead::Unknown => Self::All(All::All),
         }
     }
 }

@@ -7,7 +7,7 @@ use windrow::analysis::{Ahead, Call, Counted, Need, Reach};
 use windrow::config::Config;
 use windrow_udfs::Memory;
 
-use super::support::ok;
+use super::support::{Bars, ok, run};
 
 const W: &str = "WINDOW w AS (PARTITION BY symbol ORDER BY ts)";
 
@@ -46,14 +46,13 @@ fn told(step: &Reach) -> String {
 /// Which rows before its own the value of an expression over one window depends on.
 #[tokio::test(flavor = "multi_thread")]
 async fn history_is_of_the_rows_that_count() {
-    let cases: [(&str, Option<usize>, &[&str]); 23] = [
+    let cases: [(&str, Option<usize>, &[&str]); 22] = [
         ("close * 2", Some(0), &[]),
         ("sma(close, 20) OVER w", Some(19), &["19 valid symbol"]),
         ("rsi(close, 14) OVER w", None, &[]),
         ("lag(close, 5) OVER w", Some(5), &["5 every symbol"]),
         ("lag(close) OVER w", Some(1), &["1 every symbol"]),
         ("lag(close, 0) OVER w", Some(0), &[]),
-        ("lag(close, NULL) OVER w", Some(0), &[]),
         ("lead(close, -2) OVER w", Some(2), &["2 every symbol"]),
         ("lag(close, 2 * 3 - 1) OVER w", Some(5), &["5 every symbol"]),
         ("lag(close, 2) IGNORE NULLS OVER w", Some(2), &["2 valid symbol"]),
@@ -208,15 +207,15 @@ async fn look_ahead_is_that_of_the_call() {
         ("lead(close, 2 + 3) OVER w", Ahead::Rows(5)),
         ("lag(close, 1 - 4) OVER w", Ahead::Rows(3)),
         ("lag(close, -(1 + 1)) OVER w", Ahead::Rows(2)),
-        ("lead(close, CAST(volume AS BIGINT)) OVER w", Ahead::All),
+        ("lead(close, CAST(volume AS BIGINT)) OVER w", Ahead::Unknown),
         // Any number of rows without a value may lie between.
         ("lead(close, 2) IGNORE NULLS OVER w", Ahead::All),
         ("avg(close) OVER (w ROWS BETWEEN 2 PRECEDING AND 3 FOLLOWING)", Ahead::Rows(3)),
         ("avg(close) FILTER (WHERE f > 0) OVER (w ROWS 2 PRECEDING)", Ahead::Rows(1)),
         ("cs_rank(close) OVER (PARTITION BY symbol)", Ahead::All),
         // Only an order that begins with time is one of time.
-        ("lag(close) OVER (PARTITION BY symbol)", Ahead::All),
-        ("sma(close, 3) OVER (PARTITION BY symbol ORDER BY volume, ts)", Ahead::All),
+        ("lag(close) OVER (PARTITION BY symbol)", Ahead::Unknown),
+        ("sma(close, 3) OVER (PARTITION BY symbol ORDER BY volume, ts)", Ahead::Unknown),
         ("sma(close, 3) OVER (PARTITION BY symbol ORDER BY symbol, ts)", Ahead::None),
         (
             "sma(close, 3) OVER (PARTITION BY symbol ORDER BY date_trunc('month', ts), ts)",
@@ -224,7 +223,7 @@ async fn look_ahead_is_that_of_the_call() {
         ),
         (
             "sma(close, 3) OVER (PARTITION BY symbol ORDER BY date_part('month', ts), ts)",
-            Ahead::All,
+            Ahead::Unknown,
         ),
     ];
     let folder = tempfile::tempdir().unwrap();
@@ -303,4 +302,41 @@ fn explain_says_which_rows_history_counts() {
     let (text, steps) = explain(format!("SELECT symbol, ts, rsi(close) OVER w AS x FROM bars {W}"));
     assert!(!text.contains("\nhistory"), "{text}");
     assert_eq!(steps, serde_json::json!([]));
+}
+
+#[test]
+fn look_ahead_is_that_of_the_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    Bars::new(3, 30).write(&folder.join("bars.parquet"));
+    let told = |value: &str| {
+        let sql = format!("SELECT symbol, ts, {value} AS x FROM bars");
+        std::fs::write(folder.join("s.sql"), sql).unwrap();
+        let output = run(folder, &["check", "s.sql", "--source", "bars=bars.parquet"]);
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let over =
+        |call: &str, order: &str| format!("{call} OVER (PARTITION BY symbol ORDER BY {order})");
+    for clean in [
+        over("lead(close, 5)", "ts DESC"),
+        over("max(close)", "ts DESC ROWS BETWEEN CURRENT ROW AND 3 FOLLOWING"),
+        over("first_value(close)", "ts ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"),
+    ] {
+        assert!(told(&clean).contains("0 findings"), "{clean}: {}", told(&clean));
+    }
+    for leak in [
+        over("lag(close, 5)", "ts DESC"),
+        over("max(close)", "ts DESC"),
+        over("row_number()", "ts DESC"),
+        over("rsi(close, 3)", "ts DESC"),
+        over("last_value(close)", "ts ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING"),
+    ] {
+        assert!(told(&leak).contains("`labels: [x]`"), "{leak}: {}", told(&leak));
+    }
+    // What is not understood is no label for that.
+    let outer = "(SELECT max(b.close) FROM bars b WHERE b.symbol = bars.symbol)";
+    for unknown in [over("lag(close)", "close"), outer.to_string()] {
+        let told = told(&unknown);
+        assert!(told.contains("may look ahead") && !told.contains("labels:"), "{unknown}: {told}");
+    }
 }

@@ -276,13 +276,13 @@ fn look_ahead_needs_a_label() {
     let cases = [
         ("lead(close, 5) OVER w", "it uses 5 rows later than its own (lead(5))"),
         ("lag(close, -2) OVER w", "it uses 2 rows later"),
-        ("avg(close) OVER (w ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING)", "it uses 1 rows later"),
+        ("avg(close) OVER (w ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING)", "it uses 1 row later"),
         (
             "close / avg(close) OVER (PARTITION BY symbol)",
             "it uses rows later than its own (avg over the whole group)",
         ),
         ("sma(close, 3) OVER (PARTITION BY symbol ORDER BY ts DESC)", "it uses rows later"),
-        ("ema(lead(close, 1) OVER w, 3) OVER w", "it uses 1 rows later"),
+        ("ema(lead(close, 1) OVER w, 3) OVER w", "it uses 1 row later"),
     ];
     for (expression, expected) in cases {
         set(folder, "s.sql", &format!("SELECT symbol, ts,\n  {expression} AS x FROM bars {W}"));
@@ -408,7 +408,7 @@ fn keep_going_names_what_it_leaves_out() {
     set(folder, "s.sql", failing);
     let words = ["run", "s.sql", "--source", "bars=bars", "--to", "out"];
     let (_, told) = fails(folder, &words);
-    assert!(told.contains("Cannot cast string 'S003'"), "{told}");
+    assert!(told.contains("'S003' is no INT"), "{told}");
     let output = run(folder, &[&words[..], &["--keep-going"]].concat());
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stderr).unwrap();
