@@ -244,10 +244,18 @@ pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Er
 /// The name among `candidates` that a misspelt `name` most likely meant.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
+    // `talib_rsi` and `rsi14` are rsi.
+    let part = |part: &str| part.trim_end_matches(|c: char| c.is_ascii_digit()).to_string();
+    let parts: Vec<String> = name.split('_').map(part).collect();
+    let distance = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let within = candidate.len() > 2 && parts.contains(&candidate);
+        if within { 1 } else { strsim::damerau_levenshtein(&name, &candidate) }
+    };
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&name, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().max(name.len()) / 4)
+        .map(|candidate| (distance(candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(name.len()) / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -298,5 +306,9 @@ mod tests {
         let names = ["batch_size", "parallel_workers", "timeout_seconds"];
         assert_eq!(nearest("batchsize", names), Some("batch_size"));
         assert_eq!(nearest("colour", names), None);
+        let names = ["stochrsi", "rsi", "trange", "sma"];
+        assert_eq!(nearest("talib_rsi", names), Some("rsi"));
+        assert_eq!(nearest("RSI14", names), Some("rsi"));
+        assert_eq!(nearest("pct_change", names), None);
     }
 }

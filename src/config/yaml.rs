@@ -131,8 +131,9 @@ const QUOTE: &str = "put text that contains `: `, ` #`, quotes or brackets in do
 const INDENT: &str = "indent with blanks, and all entries of one list or mapping alike";
 
 /// A part of the parser's words, our words for it, and the way out.
-const WORDS: [(&str, &str, &str); 7] = [
+const WORDS: [(&str, &str, &str); 8] = [
     ("mapping values are not allowed", "a second `: ` in one value, or a wrong indentation", QUOTE),
+    ("tabs disallowed", "a tab in front of a key", INDENT),
     ("did not find expected key", "wrong indentation", INDENT),
     ("in multiline quoted scalar", "a quoted value is not closed", "close the quotes"),
     ("multiple YAML documents", "a second document starts here", "remove the line `---`"),

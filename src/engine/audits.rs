@@ -1,16 +1,22 @@
 //! The audits of a header as checks: row by row while writing, or by a look at all rows before.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::physical_expr::PhysicalExpr;
 
+use super::plan_checks::check_condition;
 use super::planned_run::PlannedRun;
 use super::scope::exact;
 use super::{Engine, Planned};
 use crate::error::{Error, Result};
 use crate::feature_set::Audit;
-use crate::sql::blame;
+use crate::guards;
+use crate::sql::{blame, parse};
 use crate::write::{Check, Rule};
 
 /// An audit over all rows.
@@ -43,14 +49,9 @@ impl Engine {
             let told = audit.text();
             match audit {
                 Audit::Condition { text, place } => {
-                    let state = self.context().state();
-                    let condition = state
-                        .create_logical_expr(text, schema)
-                        .and_then(|expr| state.create_physical_expr(expr, schema));
-                    let condition = condition.map_err(|error| {
-                        let error = blame(&error, text, &[]);
-                        error.relocate(|_| place.clone()).at(place.clone())
-                    })?;
+                    let condition = self.condition(text, schema);
+                    let condition = condition
+                        .map_err(|error| error.relocate(|_| place.clone()).at(place.clone()))?;
                     let ty = condition.data_type(schema.as_arrow());
                     if !matches!(ty, Ok(DataType::Boolean)) {
                         return Err(Error::query(format!("the audit {text} is no condition"))
@@ -85,6 +86,32 @@ impl Engine {
             }
         }
         Ok((checks, whole))
+    }
+
+    /// A condition on one row of the outputs, checked and computed as in a statement.
+    fn condition(&self, text: &str, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+        let state = self.context().state();
+        let sql = parse(&format!("SELECT {text}"))?;
+        if let Some(name) = sql.window_call() {
+            return Err(Error::query(format!("the audit {text} calls a window function, {name}"))
+                .hint("make it an output of the set, and write the audit of that output"));
+        }
+        self.check_dropped(&sql)?;
+        let blamed = |error| blame(&error, text, &[]);
+        let expr = state.create_logical_expr(text, schema).map_err(blamed)?;
+        let more = expr.exists(|part| {
+            use Expr::{AggregateFunction, Exists, InSubquery, ScalarSubquery};
+            Ok(matches!(part, AggregateFunction(_) | Exists(_) | InSubquery(_) | ScalarSubquery(_)))
+        });
+        if more.map_err(blamed)? {
+            return Err(Error::query(format!("the audit {text} looks at more than one row")).hint(
+                "make what it needs an output of the set, and write the audit of that output",
+            ));
+        }
+        check_condition(&expr, schema)?;
+        guards::condition(expr, schema)
+            .and_then(|expr| state.create_physical_expr(expr, schema))
+            .map_err(blamed)
     }
 }
 

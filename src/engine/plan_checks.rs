@@ -40,6 +40,20 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
     found.map_or(Ok(()), Err)
 }
 
+/// Refuses such a condition on one row.
+///
+/// # Errors
+/// The first fault.
+pub(super) fn check_condition(expr: &Expr, schema: &DFSchema) -> Result<()> {
+    let mut found = None;
+    let walked = expr.apply(|part| {
+        found = found.take().or(check_expr(part, schema)?);
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.map_err(|error| blame(&error, "", &[]))?;
+    found.map_or(Ok(()), Err)
+}
+
 fn check_expr(expr: &Expr, schema: &DFSchema) -> PlanResult<Option<Error>> {
     Ok(match expr {
         Expr::WindowFunction(window) => {

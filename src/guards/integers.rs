@@ -57,6 +57,11 @@ impl OptimizerRule for CheckIntegers {
     }
 }
 
+/// The expression with its arithmetic checked.
+pub(super) fn checked_all(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(expr.transform_down(|part| checked(part, schema))?.data)
+}
+
 fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let text = expr.human_display().to_string();
     let (of, args) = match expr {

@@ -19,10 +19,11 @@ mod percentile;
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
+use datafusion::common::{DFSchema, Result};
 use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::AggregateUDF;
+use datafusion::logical_expr::{AggregateUDF, Expr};
 use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 use datafusion::prelude::SessionConfig;
 
 pub use exact_sum::ExactSum;
@@ -43,6 +44,15 @@ pub fn guard(builder: SessionStateBuilder) -> SessionStateBuilder {
     rules.insert(0, Arc::new(integers::CheckIntegers));
     rules.insert(1, Arc::new(filtered::FilterToCase));
     builder.with_optimizer_rules(rules)
+}
+
+/// A condition on one row, in the types that it is computed in, with the guards that rules put into plans.
+///
+/// # Errors
+/// Of types that do not go together.
+pub fn condition(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let expr = ExprSimplifier::new(SimplifyContext::default()).coerce(expr, schema)?;
+    integers::checked_all(expr, schema)
 }
 
 /// Functions that take the place of DataFusion's of the same name.

@@ -118,10 +118,13 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
         rest.split('\'').next().map(str::to_string)
     };
     if let Some(name) = quoted("Invalid function '") {
-        let near = nearest(&name, windrow_udfs::all().map(|e| e.spec.name)).map(str::to_string);
+        let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| name.eq_ignore_ascii_case(theirs));
+        let near = elsewhere.map(|(_, ours)| *ours);
+        let near = near.or_else(|| nearest(&name, windrow_udfs::all().map(|e| e.spec.name)));
         let theirs = message.split("Did you mean '").nth(1).and_then(|r| r.split('\'').next());
+        let theirs = theirs.and_then(|theirs| nearest(&name, [theirs]));
         let error = Error::query(format!("unknown function {name}"));
-        let error = match near.as_deref().or(theirs) {
+        let error = match near.or(theirs) {
             Some(near) => error.hint(format!("did you mean {near}?")),
             None => error.hint("`windrow functions` lists the indicators"),
         };
@@ -161,6 +164,12 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
         };
         return with_place(error, spanned.or_else(|| find(text, &name, true)));
     }
+    if let Some(name) =
+        message.split('\'').nth(1).filter(|_| message.contains("match any signature"))
+    {
+        let error = no_signature(name, message, &arguments(text, name).unwrap_or_default());
+        return with_place(error, spanned.or_else(|| find(text, name, true)));
+    }
     if let Some(error) = foreign_words(message) {
         let name = message.split('\'').nth(1).unwrap_or_default();
         return with_place(error, spanned.or_else(|| find(text, name, true)));
@@ -182,21 +191,75 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
     with_place(error, at)
 }
 
+/// Names of functions in pandas and elsewhere, and ours.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("pct_change", "roc"),
+    ("diff", "mom"),
+    ("shift", "lag"),
+    ("std", "stddev"),
+    ("moving_average", "sma"),
+    ("mavg", "sma"),
+    ("rolling_mean", "sma"),
+    ("ewm", "ema"),
+    ("bollinger", "bbands"),
+    ("bollinger_bands", "bbands"),
+    ("stochastic", "stoch"),
+    ("williams_r", "willr"),
+    ("percentile_disc", "percentile_cont"),
+];
+
+/// A call whose arguments are too many, or of other types; `args` are as they are written.
+fn no_signature(name: &str, message: &str, args: &[String]) -> Error {
+    if args.len() < 2 {
+        let given = message.split(&format!("argument types '{name}")).nth(1);
+        let given = given.and_then(|rest| rest.split('\'').next()).unwrap_or_default();
+        let error = Error::query(format!("{name} cannot take {}", words::plain(given)));
+        return error.hint("cast the argument to a type that it takes");
+    }
+    let error =
+        Error::query(format!("{name} does not take {} arguments of these types", args.len()));
+    let rows = args[1].parse::<u32>().ok().and_then(|rows| rows.checked_sub(1));
+    let value = &args[0];
+    let frame = rows.map(|rows| {
+        format!("{name}({value}) OVER (PARTITION BY symbol ORDER BY ts ROWS {rows} PRECEDING)")
+    });
+    match (name, frame) {
+        ("avg" | "mean", Some(frame)) => {
+            error.hint(format!("write sma({value}, {}) OVER ..., or {frame}", args[1]))
+        }
+        ("sum" | "min" | "max" | "count" | "stddev" | "var" | "median", Some(frame)) => {
+            error.hint(format!("write {frame}"))
+        }
+        _ => error.hint("cast the arguments to types that it takes, or leave some out"),
+    }
+}
+
+/// The arguments of the first call of a function, as they are written.
+fn arguments(text: &str, name: &str) -> Option<Vec<String>> {
+    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize().ok()?;
+    let is_name = |t: &Token| matches!(t, Token::Word(w) if w.value.eq_ignore_ascii_case(name));
+    let at = tokens.windows(2).position(|pair| is_name(&pair[0]) && pair[1] == Token::LParen)?;
+    let (mut depth, mut args) = (0, vec![String::new()]);
+    for token in &tokens[at + 2..] {
+        match token {
+            Token::RParen if depth == 0 => break,
+            Token::Comma if depth == 0 => {
+                args.push(String::new());
+                continue;
+            }
+            Token::LParen | Token::LBracket => depth += 1,
+            Token::RParen | Token::RBracket => depth -= 1,
+            _ => {}
+        }
+        if let Some(last) = args.last_mut() {
+            last.push_str(&token.to_string());
+        }
+    }
+    Some(args.into_iter().map(|arg| arg.trim().to_string()).filter(|arg| !arg.is_empty()).collect())
+}
+
 /// Sentences for what DataFusion says in words of its own about what it cannot do.
 fn foreign_words(message: &str) -> Option<Error> {
-    let function = || message.split('\'').nth(1).unwrap_or("the function").to_string();
-    if message.contains("failed to match any signature") {
-        let name = function();
-        let error =
-            Error::query(format!("{name} does not take so many arguments, or not of these types"));
-        return Some(match name.as_str() {
-            "avg" | "mean" => error.hint("it takes one value; sma(x, n) is the mean over a period"),
-            "sum" | "min" | "max" | "count" | "stddev" | "var" | "median" => error.hint(
-                "it takes one value; over the last n rows write OVER (PARTITION BY symbol ORDER BY ts ROWS n-1 PRECEDING)",
-            ),
-            _ => error.hint("cast the arguments to types that it takes, or leave some out"),
-        });
-    }
     if message.contains("Physical plan does not support logical expression") {
         return Some(
             Error::query("a subquery stands where it cannot be computed for each row")

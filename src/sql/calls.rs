@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, UnaryOperator,
-    Value, VisitorMut, WindowType,
+    Value, Visitor, VisitorMut, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use windrow_udfs::{Entry, Kind};
 
-use super::{at, fold, walk};
+use super::{Sql, at, fold, walk};
 use crate::error::{Error, Result, did_you_mean};
 
 /// Completes every call of an indicator in a query.
@@ -31,6 +31,36 @@ pub(super) fn complete(query: &mut Query) -> Result<()> {
     }
 }
 
+impl Sql {
+    /// The first window function that is called, with OVER or without.
+    pub fn window_call(&self) -> Option<String> {
+        struct Find;
+        impl Visitor for Find {
+            type Break = String;
+            fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
+                let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+                let [part] = function.name.0.as_slice() else { return ControlFlow::Continue(()) };
+                let name = part.as_ident().map(fold).unwrap_or_default();
+                let FunctionArguments::List(list) = &function.args else {
+                    return ControlFlow::Continue(());
+                };
+                let ours = windrow_udfs::find(&name).is_some_and(|entry| {
+                    !shared_with_sql(entry) || list.args.len() > entry.spec.inputs.len()
+                });
+                if ours || function.over.is_some() {
+                    ControlFlow::Break(name)
+                } else {
+                    ControlFlow::Continue(())
+                }
+            }
+        }
+        match walk::read(self.statement()?, &mut Find) {
+            ControlFlow::Break(name) => Some(name),
+            ControlFlow::Continue(()) => None,
+        }
+    }
+}
+
 fn complete_call(function: &mut Function) -> Result<()> {
     let [part] = function.name.0.as_slice() else { return Ok(()) };
     let Some(name) = part.as_ident().cloned() else { return Ok(()) };
@@ -40,10 +70,11 @@ fn complete_call(function: &mut Function) -> Result<()> {
     if shared_with_sql(entry) && list.args.len() <= inputs {
         return Ok(()); // `max(close)` is SQL's own.
     }
+    let written: Vec<String> = list.args.iter().map(ToString::to_string).collect();
     let Some(WindowType::WindowSpec(window)) = &function.over else {
         let error =
             Error::query(format!("{} is a window function and has no OVER", entry.spec.name));
-        return Err(error.hint(format!("write {}", example(entry))).at(at(name.span)));
+        return Err(error.hint(format!("write {}", example(entry, &written))).at(at(name.span)));
     };
     let ordered = !window.order_by.is_empty();
     let wrong = match entry.spec.kind() {
@@ -56,7 +87,7 @@ fn complete_call(function: &mut Function) -> Result<()> {
     };
     if let Some(wrong) = wrong {
         return Err(Error::query(format!("{}: {wrong}", entry.spec.name))
-            .hint(format!("write {}", example(entry)))
+            .hint(format!("write {}", example(entry, &written)))
             .at(at(name.span)));
     }
     let args = std::mem::take(&mut list.args);
@@ -69,10 +100,15 @@ pub(super) fn shared_with_sql(entry: &Entry) -> bool {
     matches!(entry.spec.name, "max" | "min" | "sum" | "stddev" | "var")
 }
 
-fn example(entry: &Entry) -> String {
+/// A call as it should be, with the arguments as they are written if there are any.
+fn example(entry: &Entry, written: &[String]) -> String {
     let inputs = entry.spec.inputs.join(", ");
     let params: Vec<String> = entry.spec.params.iter().map(|p| p.default.to_string()).collect();
-    let args = if params.is_empty() { inputs } else { format!("{inputs}, {}", params.join(", ")) };
+    let args = match written {
+        [] if params.is_empty() => inputs,
+        [] => format!("{inputs}, {}", params.join(", ")),
+        written => written.join(", "),
+    };
     match entry.spec.kind() {
         Kind::Indicator => {
             format!("{}({args}) OVER (PARTITION BY symbol ORDER BY ts)", entry.spec.name)

@@ -169,6 +169,13 @@ fn call(
     let zero = matches!(second, Some(Some(Value::Number(n, _))) if n.parse() == Ok(0.0));
     let way_out = "rows of a frame count from 1";
     found(zero && name == "nth_value", "the row 0 of a frame", way_out, span)?;
+    let most = match name {
+        "first_value" | "last_value" => 1,
+        "nth_value" => 2,
+        _ => usize::MAX,
+    };
+    let way_out = "leave it out; nth_value(x, n) is the row n of a frame";
+    found(list.args.len() > most, "one argument more than the function has", way_out, span)?;
     let way_out = "write count(*) FILTER (WHERE a IS NOT NULL AND b IS NOT NULL)";
     found(second.is_some() && name == "count", "count of more than one value", way_out, span)
 }

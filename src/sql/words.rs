@@ -162,7 +162,7 @@ const KINDS: &[Kind] = &[
     ),
     (
         r"^Function '(.*?)' (?:expects|requires) (.*?) arguments?,? but received (.*?)$",
-        "$1 takes $2 arguments, and not $3",
+        "$1 takes another number of arguments: $2, and not $3",
         "",
     ),
     (

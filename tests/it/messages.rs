@@ -28,11 +28,11 @@ fn wrong_sets() {
         ),
         (
             format!("SELECT symbol, ts,\n  rsi(close, 0) {over} AS x FROM bars"),
-            "s.sql:2:3: rsi: timeperiod is 0, expected 2 to 100000",
+            "s.sql:2:3: rsi: timeperiod is 0, expected a whole number from 2 to 100000",
         ),
         (
             format!("SELECT symbol, ts, rsi(close, 1e6) {over} AS x FROM bars"),
-            "s.sql:1:20: rsi: timeperiod is 1000000, expected 2 to 100000",
+            "s.sql:1:20: rsi: timeperiod is 1000000, expected a whole number from 2 to 100000",
         ),
         (
             "SELECT symbol, ts, rsi(close) OVER (PARTITION BY symbol) AS x FROM bars".into(),
@@ -293,7 +293,7 @@ fn checks_find_what_runs_accept() {
         ),
         (
             "SELECT symbol, ts, lead(close) OVER (PARTITION BY symbol ORDER BY ts) AS x FROM bars",
-            "s.sql:1:20: output x may look ahead",
+            "s.sql:1:20: output x looks ahead",
         ),
     ];
     for (text, expected) in cases {

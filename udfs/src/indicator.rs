@@ -139,7 +139,7 @@ impl Param {
                 format!("which is not built yet; expected one of {}", MaType::list())
             }
             ParamKind::MaType => format!("expected one of {}", MaType::list()),
-            ParamKind::Bars => format!("expected {range}"),
+            ParamKind::Bars => format!("expected a whole number from {range}"),
             ParamKind::Real => format!("expected {range}"),
         }
     }

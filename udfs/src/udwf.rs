@@ -78,7 +78,7 @@ impl Entry {
     ///
     /// # Errors
     /// If the list is not complete or a number is out of its range:
-    /// `rsi: timeperiod is 0, expected 2 to 100000`.
+    /// `rsi: timeperiod is 0, expected a whole number from 2 to 100000`.
     pub fn bind(&'static self, params: &[f64]) -> Result<Bound> {
         let Spec { name, params: known, .. } = self.spec;
         if params.len() != known.len() {

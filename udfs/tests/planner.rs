@@ -167,12 +167,21 @@ async fn null_rows_are_skipped() {
 #[tokio::test]
 async fn errors_say_what_to_write() {
     for (call, says) in [
-        ("rsi(close, 0) OVER w", "rsi: timeperiod is 0, expected 2 to 100000"),
-        ("rsi(close, 14.5) OVER w", "rsi: timeperiod is 14.5, expected 2 to 100000"),
-        ("rsi(close, -3) OVER w", "rsi: timeperiod is -3, expected 2 to 100000"),
+        ("rsi(close, 0) OVER w", "rsi: timeperiod is 0, expected a whole number from 2 to 100000"),
+        (
+            "rsi(close, 14.5) OVER w",
+            "rsi: timeperiod is 14.5, expected a whole number from 2 to 100000",
+        ),
+        (
+            "rsi(close, -3) OVER w",
+            "rsi: timeperiod is -3, expected a whole number from 2 to 100000",
+        ),
         ("rsi(close, volume) OVER w", "rsi: timeperiod must be a literal number, such as 14"),
         ("rsi(close, NULL) OVER w", "rsi: timeperiod must be a literal number, such as 14"),
-        ("rsi(close, 'ten') OVER w", "rsi: timeperiod is 'ten', expected 2 to 100000"),
+        (
+            "rsi(close, 'ten') OVER w",
+            "rsi: timeperiod is 'ten', expected a whole number from 2 to 100000",
+        ),
         ("rsi() OVER w", "rsi: 0 arguments given, expected 1 to 2; write rsi(close, 14)"),
         (
             "atr(close, 14) OVER w",

@@ -84,7 +84,10 @@ fn parameters_out_of_range_are_named() {
         }
     }
     let message = windrow_udfs::find("rsi").unwrap().bind(&[0.0]).unwrap_err().to_string();
-    assert!(message.contains("rsi: timeperiod is 0, expected 2 to 100000"), "{message}");
+    assert!(
+        message.contains("rsi: timeperiod is 0, expected a whole number from 2 to 100000"),
+        "{message}"
+    );
 }
 
 #[test]
