@@ -58,6 +58,10 @@ fn clauses_that_would_change_nothing() {
             "an offset of NULL",
         ),
         (
+            "SELECT symbol, ts, first_value(close, 2) OVER (PARTITION BY symbol ORDER BY ts) AS x FROM bars",
+            "one argument more",
+        ),
+        (
             "SELECT symbol, ts, count(close, open) OVER (ORDER BY ts) AS x FROM bars",
             "count of more than one",
         ),
@@ -101,7 +105,7 @@ fn frames_and_times_that_would_mean_something_else() {
         ),
         ("SELECT symbol, ts FROM bars WHERE ts BETWEEN 1 AND 20240102".into(), "is a time"),
         ("SELECT symbol, ts FROM bars WHERE ts IN (20240102)".into(), "is a time"),
-        ("SELECT symbol, ts, avg(close, 2) OVER (PARTITION BY symbol ORDER BY ts) AS x FROM bars".into(), "avg does not take so many arguments"),
+        ("SELECT symbol, ts, avg(close, 2) OVER (PARTITION BY symbol ORDER BY ts) AS x FROM bars".into(), "write sma(close, 2) OVER ..., or avg(close)"),
     ];
     for (sql, expected) in cases {
         let told = told(folder.path(), &sql);

@@ -249,6 +249,16 @@ fn audits_stop_the_commit() {
         ),
         ("unique: [seven]", "s.sql:3:5: audit failed: unique: [seven], repeated for example at 7"),
         ("close + 1", "s.sql:3:5: the audit close + 1 is no condition"),
+        (
+            "rsi(close, 14) > 0",
+            "s.sql:3:5: the audit rsi(close, 14) > 0 calls a window function, rsi",
+        ),
+        ("avg(close) > 0", "s.sql:3:5: the audit avg(close) > 0 looks at more than one row"),
+        ("ts > 20240101", "s.sql:3:5: ts is a time, and 20240101 a number"),
+        (
+            "CAST(close AS BIGINT) * 9000000000000000000 > 0",
+            "close * 9000000000000000000 does not fit",
+        ),
         ("clos > 1", "s.sql:3:5: unknown column clos; did you mean close?"),
         ("unique: [symbl]", "s.sql:3:5: audits: there is no output symbl; did you mean symbol?"),
     ] {

@@ -828,3 +828,5 @@ SELECT array_append(close, ts, symbol, 4, 5, 6, 7, 8) FROM bars
 SELECT cardinality([close], symbol) FROM bars
 SELECT flatten(close, ts, symbol, 4, 5, 6, 7, 8) FROM bars
 SELECT named_struct([close], symbol) FROM bars
+SELECT first_value(close, 3) OVER (ORDER BY ts) FROM bars
+SELECT nth_value(close, 3, 4) OVER (ORDER BY ts) FROM bars
