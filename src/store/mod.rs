@@ -24,8 +24,8 @@ pub use objects::{Object, Objects};
 pub use opened::{Opened, Rest};
 pub use postgres::{PgLocation, TableName, connection, password, quoted};
 pub use record::{
-    Input, LABEL, RECORD_DIR, RECORD_FORMAT, ROLE, Record, RecordFile, RemoteRecords, SymbolRange,
-    latest, records,
+    Input, LABEL, RECORD_DIR, RECORD_FORMAT, ROLE, Record, RecordFile, RemoteRecords, SymbolRange, is_apart,
+    latest, records, records_beside,
 };
 pub use retry::{Fault, Retry};
 pub use secrets::{anywhere, withheld, without_secrets};
