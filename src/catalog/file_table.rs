@@ -19,7 +19,7 @@ use crate::config::{Duplicates, Inputs, SourceConfig};
 use crate::error::{Error, Result};
 use crate::scan::{FileInfo, FileStatistics, Keys, comparable, merge, partition_type, read_all};
 use crate::store::{
-    Access, FileKind, FileRef, Input, Listing, Location, below, file_name, latest, list,
+    Access, FileKind, FileRef, Input, Listing, Location, below, file_name, is_apart, latest, list,
     list_objects, list_web,
 };
 
@@ -78,7 +78,8 @@ impl FileTable {
         let (listing, record) = match location.clone() {
             Location::Local(path) => {
                 blocking(move || {
-                    let record = latest(&path)?;
+                    // Of a copy without its records the files are known all the same.
+                    let record = if is_apart(&path) { None } else { latest(&path)? };
                     Ok((list(&path)?, record))
                 })
                 .await?

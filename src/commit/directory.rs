@@ -3,14 +3,17 @@
 //! 1. The run takes the lock beside the directory, and removes what killed runs left there.
 //! 2. It makes a stage beside it and links the files that stay.
 //! 3. Rows are written into the stage.
-//! 4. The record is written into the stage, behind links to those of earlier runs.
+//! 4. The text of the record is written and synced beside the directory, where those of earlier runs
+//!    lie; an empty file in the stage stands for it, behind those for the earlier ones.
 //! 5. The stage is synced, and exchanged with the directory in one step: this is the commit.
 //! 6. What was the directory is removed.
 //!
-//! A crash before 5 leaves the old state and a stage, after it the new state and a stage with the
-//! old one; the next run removes either.
+//! A crash before 5 leaves the old state, a stage, and maybe a text that nothing stands for; after it the
+//! new state and a stage with the old one. The next run removes all but the state.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +27,7 @@ use super::{Commit, CommittedRun, History, Kept, OpenTarget, Publish, SourcePlac
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::stop::Stop;
-use crate::store::{Opened, RECORD_DIR, Record, latest, records};
+use crate::store::{Opened, RECORD_DIR, Record, latest, records, records_beside};
 use crate::write::{Attempt, Manifest, Notes, Output, Staging, unwritable};
 
 /// A directory that runs write to.
@@ -48,6 +51,7 @@ impl DirectoryTarget {
         let path = self.path.clone();
         let lock = FileLock::take(&path)?;
         clean(&path)?;
+        remove_texts(&path).map_err(|error| unwritable(&path, &error))?;
         check_owner(&path)?;
         Ok(OpenDirectory { held: latest(&path)?, path, lock, stage: None })
     }
@@ -268,19 +272,53 @@ fn remove_unnamed(stage: &Path, record: &Record) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Writes the record behind those of earlier runs, which stay.
+/// Writes the record behind those of earlier runs, which stay: its text beside the target, and an empty
+/// file for it into the stage.
 fn write_record(stage: &Path, target: &Path, record: &Record) -> std::io::Result<()> {
     let folder = stage.join(RECORD_DIR);
+    let texts = records_beside(target);
     std::fs::create_dir_all(&folder)?;
-    let earlier = records(target);
+    std::fs::create_dir_all(&texts)?;
     let mut last = 0;
-    for path in &earlier {
-        if let Some(name) = path.file_name() {
-            std::fs::hard_link(path, folder.join(name))?;
+    for path in records(target) {
+        let Some(name) = path.file_name() else { continue };
+        if std::fs::metadata(&path)?.len() > 0 {
+            // Of an earlier build, which wrote the text there.
+            write_synced(&texts.join(name), &std::fs::read(&path)?)?;
         }
+        File::create(folder.join(name))?;
         let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
         last = last.max(number.unwrap_or(0));
     }
+    let name = format!("{:06}.json", last + 1);
     let text = record.to_json().map_err(std::io::Error::other)?;
-    std::fs::write(folder.join(format!("{:06}.json", last + 1)), text)
+    write_synced(&texts.join(&name), text.as_bytes())?;
+    File::open(&texts)?.sync_all()?;
+    File::create(folder.join(name)).map(|_| ())
+}
+
+/// Writes a file whole or not at all.
+fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let part = path.with_extension("part");
+    let mut file = File::create(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(part, path)
+}
+
+/// Removes texts beside the target that no record in it stands for.
+fn remove_texts(target: &Path) -> std::io::Result<()> {
+    let texts = records_beside(target);
+    let Ok(entries) = std::fs::read_dir(&texts) else { return Ok(()) };
+    let records = records(target);
+    if records.is_empty() {
+        return std::fs::remove_dir_all(&texts);
+    }
+    for entry in entries {
+        let path = entry?.path();
+        if !records.iter().any(|record| record.file_name() == path.file_name()) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }

@@ -25,7 +25,7 @@ pub use opened::{Opened, Rest};
 pub use postgres::{PgLocation, TableName, connection, password, quoted};
 pub use record::{
     Input, LABEL, RECORD_DIR, RECORD_FORMAT, ROLE, Record, RecordFile, RemoteRecords, SymbolRange,
-    latest, records,
+    is_apart, latest, records, records_beside,
 };
 pub use retry::{Fault, Retry};
 pub use secrets::{anywhere, withheld, without_secrets};

@@ -1,4 +1,9 @@
-//! The record that each committed run leaves in its target: `_windrow/000001.json` and on.
+//! The record of each committed run: `_windrow/000001.json` and on in its target.
+//!
+//! In a directory these are empty files, and what they stand for lies beside it, under the same names in
+//! `.NAME.windrow-records`: polars reads a directory whose only other files are empty, and no other. Both
+//! change in one step, since the empty files are exchanged with the data. Targets of earlier builds hold
+//! the text in the directory; the next commit moves it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -127,7 +132,12 @@ impl Record {
     /// The file cannot be read or is not a record.
     pub fn read(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| broken(&name, &error))?;
+        let mut bytes = std::fs::read(path).map_err(|error| broken(&name, &error))?;
+        if bytes.is_empty()
+            && let Some(text) = text_of(path)
+        {
+            bytes = std::fs::read(&text).map_err(|error| apart(path, &text, &error))?;
+        }
         Self::parse(&name, &bytes)
     }
 
@@ -163,6 +173,37 @@ impl Record {
 fn broken(name: &str, why: &dyn std::fmt::Display) -> Error {
     Error::target(format!("cannot read the record {name}: {why}"))
         .hint("move the target away and run again")
+}
+
+/// The error for a target whose records stayed where it came from.
+fn apart(path: &Path, text: &Path, why: &std::io::Error) -> Error {
+    Error::target(format!(
+        "cannot read the record {} beside its target: {why}; {} was moved or copied without it",
+        text.display(),
+        path.parent().and_then(Path::parent).unwrap_or(path).display()
+    ))
+    .hint("move it along, or remove the directory _windrow in the target, which forgets its runs")
+}
+
+/// Where the text of an empty record is.
+fn text_of(path: &Path) -> Option<PathBuf> {
+    let target = path.parent()?.parent()?;
+    Some(records_beside(target).join(path.file_name()?))
+}
+
+/// The directory beside a directory of parquet files in which the texts of its records lie.
+pub fn records_beside(target: &Path) -> PathBuf {
+    let target = target.canonicalize().unwrap_or_else(|_| target.to_path_buf());
+    let name = target.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = format!(".{}.windrow-records", name.unwrap_or_default());
+    target.parent().unwrap_or_else(|| Path::new("")).join(name)
+}
+
+/// Whether a directory was moved or copied without the texts of its records.
+pub fn is_apart(target: &Path) -> bool {
+    let empty = |path: &&PathBuf| std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0);
+    let text = records(target).last().filter(empty).and_then(|path| text_of(path));
+    text.is_some_and(|text| !text.exists())
 }
 
 /// The records of a target in an object store.

@@ -27,9 +27,7 @@ fn run_to(folder: &Path, to: &str, more: &[&str]) -> (i32, String) {
 }
 
 fn last_record(folder: &Path, target: &str) -> serde_json::Value {
-    let records = std::fs::read_dir(folder.join(target).join("_windrow")).unwrap();
-    let last = records.map(|record| record.unwrap().path()).max().unwrap();
-    serde_json::from_slice(&std::fs::read(last).unwrap()).unwrap()
+    serde_json::from_str(&super::support::last_record(&folder.join(target))).unwrap()
 }
 
 fn set(header: &str, n: usize) -> String {

@@ -36,7 +36,7 @@ fn wrong_sets() {
         ),
         (
             "SELECT symbol, ts, rsi(close) OVER (PARTITION BY symbol) AS x FROM bars".into(),
-            "s.sql:1:20: rsi: its window has no ORDER BY; write rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts)",
+            "s.sql:1:20: rsi: its window has no ORDER BY; write rsi(close) OVER (PARTITION BY symbol ORDER BY ts)",
         ),
         (
             format!("SELECT symbol, ts, rsi(close) AS x FROM bars {w}"),

@@ -483,3 +483,40 @@ fn joins_that_reach_later_rows_look_ahead() {
         assert!(output.status.success(), "{honest}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+#[test]
+fn a_target_holds_nothing_but_data_to_those_who_read_every_file() {
+    let folder = prepare();
+    let folder = folder.path();
+    set(
+        folder,
+        "s.sql",
+        "/*\nlabels: [x]\n*/\nSELECT symbol, ts, lead(close) OVER (PARTITION BY symbol ORDER BY ts) AS x FROM bars",
+    );
+    let words = ["run", "s.sql", "--source", "bars=bars", "--to", "out"];
+    ok(folder, &words);
+    // An earlier build wrote the text of a record into the target.
+    let text = super::support::last_record(&folder.join("out"));
+    std::fs::write(folder.join("out/_windrow/000001.json"), text).unwrap();
+    std::fs::remove_dir_all(folder.join(".out.windrow-records")).unwrap();
+    ok(folder, &words);
+    for number in ["000001", "000002"] {
+        let record = folder.join(format!("out/_windrow/{number}.json"));
+        assert_eq!(std::fs::metadata(record).unwrap().len(), 0);
+    }
+    let runs = run_json(folder, &["runs", "out"]);
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 2);
+    // What a run left that died before its commit goes with the next one.
+    std::fs::write(folder.join(".out.windrow-records/000003.json"), "{").unwrap();
+    ok(folder, &words);
+    assert_eq!(std::fs::read_dir(folder.join(".out.windrow-records")).unwrap().count(), 3);
+    // A copy without the records is data still, whose labels stay labels, and no target.
+    std::fs::rename(folder.join("out"), folder.join("moved")).unwrap();
+    let found = rows(folder, "SELECT count(*) > 0 FROM m", &["m=moved"]);
+    assert_eq!(found, ["true"]);
+    set(folder, "t.sql", "SELECT symbol, ts, x AS y FROM m");
+    let (_, told) = fails(folder, &["run", "t.sql", "--source", "m=moved", "--to", "t"]);
+    assert!(told.contains("looks ahead"), "{told}");
+    let (_, told) = fails(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "moved"]);
+    assert!(told.contains("was moved or copied without it; move it along"), "{told}");
+}

@@ -142,6 +142,16 @@ pub(crate) fn plain_read(target: &Path) -> Result<Option<RecordBatch>, String> {
     Ok(Some(concat_batches(&schema, &batches).map_err(|error| error.to_string())?))
 }
 
+/// The text of the last record of a directory.
+pub(crate) fn last_record(target: &Path) -> String {
+    let records = std::fs::read_dir(target.join("_windrow")).unwrap();
+    let last = records.map(|record| record.unwrap().path()).max().unwrap();
+    let (name, file) = (target.file_name().unwrap().to_string_lossy(), last.file_name().unwrap());
+    let beside = target.with_file_name(format!(".{name}.windrow-records")).join(file);
+    assert_eq!(std::fs::metadata(last).unwrap().len(), 0);
+    std::fs::read_to_string(beside).unwrap()
+}
+
 /// Names beside a target that begin with a dot and speak of windrow, without the lock.
 pub(crate) fn leftovers(target: &Path) -> Vec<String> {
     let parent = target.parent().unwrap();

@@ -43,9 +43,7 @@ fn compression_by_flag_environment_and_file() {
         ("zstd:19", "ZSTD", "zstd:19"),
     ];
     let record = || {
-        let records = std::fs::read_dir(folder.join("out/_windrow")).unwrap();
-        let last = records.map(|entry| entry.unwrap().path()).max().unwrap();
-        let text = std::fs::read_to_string(last).unwrap();
+        let text = super::support::last_record(&folder.join("out"));
         serde_json::from_str::<serde_json::Value>(&text).unwrap()["compression"].clone()
     };
     let is = |word: &str| {
