@@ -40,7 +40,7 @@ fn wrong_sets() {
         ),
         (
             format!("SELECT symbol, ts, rsi(close) AS x FROM bars {w}"),
-            "s.sql:1:20: rsi is a window function and has no OVER; write rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts)",
+            "s.sql:1:20: rsi is a window function and has no OVER; write rsi(close) OVER (PARTITION BY symbol ORDER BY ts)",
         ),
         (
             format!("SELECT symbol, ts, rsi(close) OVER (w ROWS 3 PRECEDING) AS x FROM bars {w}"),
