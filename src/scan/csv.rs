@@ -8,7 +8,7 @@ use std::io::BufReader;
 use std::sync::Arc;
 use std::task::Poll;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::csv::ReaderBuilder;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -147,7 +147,13 @@ fn typed(
 /// Text as values of a type; the row of the first that is none.
 fn parse(text: &StringArray, ty: &DataType) -> std::result::Result<ArrayRef, usize> {
     let plain = if ty.is_string() { text.clone() } else { without_null_words(text) };
-    let parsed = cast(&plain, ty).map_err(|_| 0_usize)?;
+    let parsed = match ty {
+        DataType::Float64 => {
+            let number = |text: Option<&str>| text.and_then(csv_text::number);
+            Arc::new(plain.iter().map(number).collect::<Float64Array>()) as ArrayRef
+        }
+        ty => cast(&plain, ty).map_err(|_| 0_usize)?,
+    };
     match (0..plain.len()).find(|row| plain.is_valid(*row) && parsed.is_null(*row)) {
         Some(row) => Err(row),
         None => Ok(parsed),

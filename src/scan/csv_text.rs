@@ -1,10 +1,10 @@
 //! What a CSV file says of itself, and what is wrong with it: header, types, lines.
 
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
 use datafusion::arrow::csv::reader::Format;
-use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 
 use super::footer::unreadable;
 use super::schema::{Keys, is_measure};
@@ -33,29 +33,120 @@ pub(super) fn schema(file: &FileRef, keys: &Keys) -> Result<Schema> {
     let format = Format::default().with_header(true).with_null_regex(null);
     let text = BufReader::new(open(file)?);
     let (schema, _) = format.infer_schema(text, None).map_err(|error| fault(file, &error))?;
-    let wrong = schema.fields().iter().position(|field| {
+    let looks = looks(file, keys, &schema)?;
+    let fields = schema.fields().iter().zip(looks).map(|(field, looks)| {
         let timed = *field.name() == keys.time;
-        *field.data_type() == DataType::Utf8 && (timed || is_measure(field.name()))
-    });
-    match wrong {
-        None => Ok(schema),
-        Some(column) => {
-            let timed = *schema.field(column).name() == keys.time;
-            let name = schema.field(column).name();
-            let fits = |value: &str| {
-                is_null(value) || if timed { is_time(value) } else { is_number(value) }
-            };
-            let found = first(file, |record| record.get(column).is_some_and(|value| !fits(value)));
-            let Some((line, record)) = found else { return Ok(schema) };
-            let value = record.get(column).unwrap_or_default();
-            let ty = if timed { DataType::Date32 } else { DataType::Float64 };
-            Err(wrong_value(file, line, name, value, &ty))
+        let ty = match field.data_type() {
+            DataType::Utf8 if is_measure(field.name()) && looks.fits => DataType::Float64,
+            DataType::Utf8 if !timed && looks.whole && !looks.zeros => DataType::Int64,
+            DataType::Int64 if !is_measure(field.name()) && looks.zeros => DataType::Utf8,
+            other => other.clone(),
+        };
+        match looks.wrong {
+            Some((line, value)) if ty != DataType::Utf8 || timed || is_measure(field.name()) => {
+                let ty = if timed { &DataType::Date32 } else { &ty };
+                let ty = if is_measure(field.name()) { &DataType::Float64 } else { ty };
+                Err(wrong_value(file, line, field.name(), &value, ty))
+            }
+            _ => Ok(Field::new(field.name(), ty, true)),
         }
+    });
+    Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
+}
+
+/// What the texts of a column look like.
+struct Looks {
+    /// All that are not NULL are what the name of the column asks for.
+    fits: bool,
+    /// There are some, and all are whole numbers.
+    whole: bool,
+    /// One begins with a zero that a number would lose: `007`.
+    zeros: bool,
+    /// The first that is not what it should be: a number, a time, or a whole number of 64 bits.
+    wrong: Option<(Option<u64>, String)>,
+}
+
+/// Looks at each column, all the way down.
+///
+/// # Errors
+/// A quote that is not closed, which would take all rows behind it for one value.
+fn looks(file: &FileRef, keys: &Keys, schema: &Schema) -> Result<Vec<Looks>> {
+    let start = || Looks { fits: true, whole: true, zeros: false, wrong: None };
+    let mut looks: Vec<Looks> = schema.fields().iter().map(|_| start()).collect();
+    let asked: Vec<usize> = (0..looks.len())
+        .filter(|i| {
+            let text = matches!(schema.field(*i).data_type(), DataType::Utf8 | DataType::Int64);
+            text && *schema.field(*i).name() != keys.entity
+        })
+        .collect();
+    let mut any = vec![false; looks.len()];
+    let mut reader = ReaderBuilder::new().from_reader(Quotes { of: open(file)?, odd: false });
+    let (mut record, mut lines) = (StringRecord::new(), (None, false));
+    while reader.read_record(&mut record).map_err(|error| named(file, &error))? {
+        let line = record.position().map(csv::Position::line);
+        lines = (line, record.iter().any(|value| value.contains('\n')));
+        for column in &asked {
+            let value = record.get(*column).unwrap_or_default();
+            if is_null(value) {
+                continue;
+            }
+            any[*column] = true;
+            let (looks, name) = (&mut looks[*column], schema.field(*column).name());
+            let whole = is_whole(value);
+            looks.whole &= whole;
+            looks.zeros |= whole && value.len() > 1 && value.starts_with('0');
+            let fits = match () {
+                () if *name == keys.time => is_time(value),
+                () if is_measure(name) => is_number(value),
+                () => !whole || value.parse::<i64>().is_ok(),
+            };
+            if !fits && looks.fits {
+                (looks.fits, looks.wrong) = (false, Some((line, value.to_string())));
+            }
+        }
+    }
+    if reader.get_ref().odd && lines.1 {
+        let name = file_name(&file.path);
+        let line = lines.0.map_or(String::new(), |line| format!(", line {line}"));
+        return Err(Error::data(format!("{name}{line}: a double quote is not closed"))
+            .hint("close it, or write two for one within a value")
+            .in_file(name));
+    }
+    for (looks, any) in looks.iter_mut().zip(any) {
+        looks.whole &= any;
+    }
+    Ok(looks)
+}
+
+/// Counts double quotes on the way: in a file that closes all of them their number is even.
+struct Quotes<R> {
+    of: R,
+    odd: bool,
+}
+
+impl<R: Read> Read for Quotes<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.of.read(buffer)?;
+        self.odd ^= buffer[..read].iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+        Ok(read)
     }
 }
 
+fn is_whole(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The number that a text is. What is too large for one is none: only words make an infinity.
+pub(super) fn number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let value: f64 = text.parse().ok()?;
+    let word = || text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
+    (!value.is_infinite() || word()).then_some(value)
+}
+
 fn is_number(text: &str) -> bool {
-    text.trim().parse::<f64>().is_ok()
+    number(text).is_some()
 }
 
 fn is_time(text: &str) -> bool {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array,
 };
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::compute::kernels::cmp::not_distinct;
+use datafusion::arrow::compute::{cast, is_null};
 use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
 
 use super::footer::{FileInfo, unreadable};
+use super::schema::is_measure;
 use super::sortedness::RowSlice;
 use crate::error::{Error, Result};
 use crate::store::file_name;
@@ -91,11 +92,21 @@ impl FileSlice {
     /// Values in the type that the source gives their column: all of them, or an error.
     fn converted(&self, values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
         let converted = cast(values, field.data_type()).map_err(|error| self.broken(error))?;
-        if converted.null_count() == values.null_count() {
+        // Measures are floats by their nature; other integers become some because files differ.
+        let exact = values.data_type().is_integer()
+            && field.data_type().is_floating()
+            && !is_measure(field.name());
+        let same = if exact {
+            cast(&converted, values.data_type()).and_then(|back| not_distinct(values, &back))
+        } else if converted.logical_null_count() == values.logical_null_count() {
             return Ok(converted);
-        }
-        let lost = |row: &usize| values.is_valid(*row) && converted.is_null(*row);
-        let row = (0..values.len()).find(lost).unwrap_or_default();
+        } else {
+            is_null(values).and_then(|before| not_distinct(&before, &is_null(&converted)?))
+        };
+        let same = same.map_err(|error| self.broken(error))?;
+        let Some(row) = (0..values.len()).find(|row| !same.value(*row)) else {
+            return Ok(converted);
+        };
         let value = ArrayFormatter::try_new(values, &FormatOptions::default())
             .map(|text| text.value(row).to_string())
             .unwrap_or_default();

@@ -71,15 +71,17 @@ impl Auditor {
             found.add(failing.true_count(), || name_row(batch, keys, first))
         };
         let repeated = repeats(batch, keys, self.last.as_ref())?;
-        count(&mut self.repeated, &repeated)?;
         let keyless = nulls(batch, &keys)?;
-        count(&mut self.keyless, &keyless)?;
+        for (found, failing) in [(&mut self.repeated, &repeated), (&mut self.keyless, &keyless)] {
+            failing.as_ref().map_or(Ok(()), |failing| count(found, failing))?;
+        }
         for (check, found) in self.checks.iter().zip(&mut self.found) {
-            match &check.rule {
-                Rule::Condition(condition) => count(found, &fails(condition, batch)?)?,
-                Rule::UniqueKey => count(found, &or(&repeated, &keyless)?)?,
-                Rule::NotNull(columns) => count(found, &nulls(batch, columns)?)?,
-            }
+            let failing = match &check.rule {
+                Rule::Condition(condition) => Some(fails(condition, batch)?),
+                Rule::UniqueKey => either(repeated.as_ref(), keyless.as_ref())?,
+                Rule::NotNull(columns) => nulls(batch, columns)?,
+            };
+            failing.map_or(Ok(()), |failing| count(found, &failing))?;
         }
         let end = batch.num_rows() - 1;
         self.last = Some(self.keys.map(|key| batch.column(key).slice(end, 1)));
@@ -100,12 +102,23 @@ fn fails(condition: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> PlanResult<B
     Ok(values.iter().map(|v| Some(v == Some(false))).collect())
 }
 
-/// Rows whose key is that of the row before.
+/// Rows of the one or of the other; None is none.
+fn either(
+    one: Option<&BooleanArray>,
+    other: Option<&BooleanArray>,
+) -> PlanResult<Option<BooleanArray>> {
+    Ok(match (one, other) {
+        (Some(one), Some(other)) => Some(or(one, other)?),
+        (found, None) | (None, found) => found.cloned(),
+    })
+}
+
+/// Rows whose key is that of the row before; None is none.
 fn repeats(
     batch: &RecordBatch,
     keys: [usize; 2],
     last: Option<&[ArrayRef; 2]>,
-) -> PlanResult<BooleanArray> {
+) -> PlanResult<Option<BooleanArray>> {
     let rows = batch.num_rows();
     let same = |key: usize| {
         let column = batch.column(key);
@@ -124,14 +137,16 @@ fn repeats(
                 make_comparator(last, batch.column(key), SortOptions::default())?(0, 0).is_eq();
         }
     }
-    Ok(std::iter::once(Some(across)).chain(inner.iter()).collect())
+    let any = across || inner.true_count() > 0;
+    Ok(any.then(|| std::iter::once(Some(across)).chain(inner.iter()).collect()))
 }
 
-fn nulls(batch: &RecordBatch, columns: &[usize]) -> PlanResult<BooleanArray> {
-    let mut any = BooleanArray::from(vec![false; batch.num_rows()]);
+/// Rows on which one of the columns is NULL; None is none.
+fn nulls(batch: &RecordBatch, columns: &[usize]) -> PlanResult<Option<BooleanArray>> {
+    let mut any = None;
     for column in columns.iter().map(|column| batch.column(*column)) {
         if column.null_count() > 0 {
-            any = or(&any, &is_null(column)?)?;
+            any = either(any.as_ref(), Some(&is_null(column)?))?;
         }
     }
     Ok(any)

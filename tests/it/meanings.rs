@@ -187,3 +187,26 @@ fn integers_do_not_wrap_in_a_run() {
         assert!(!folder.join("out").exists());
     }
 }
+
+#[test]
+fn types_of_files_that_differ_keep_every_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let write = |name: &str, day: i32, x: ArrayRef| {
+        let symbol: ArrayRef = Arc::new(StringArray::from(vec!["A"]));
+        let ts: ArrayRef = Arc::new(Date32Array::from(vec![day]));
+        table(&folder.join(name), vec![("symbol", symbol), ("ts", ts), ("x", x)]);
+    };
+    // A column of no type holds NULL, whatever it is elsewhere.
+    write("n/a.parquet", 1, Arc::new(datafusion::arrow::array::NullArray::new(1)));
+    write("n/b.parquet", 2, Arc::new(Float64Array::from(vec![2.5])));
+    assert_eq!(rows(folder, "SELECT x FROM n ORDER BY ts", &["n=n"]), ["", "2.5"]);
+    // Integers that become floats beside others are the same, or an error.
+    write("i/a.parquet", 1, Arc::new(Int64Array::from(vec![9_007_199_254_740_992])));
+    write("i/b.parquet", 2, Arc::new(Float64Array::from(vec![0.5])));
+    let found = rows(folder, "SELECT x FROM i ORDER BY ts", &["i=i"]);
+    assert_eq!(found, ["9007199254740992.0", "0.5"]);
+    write("i/a.parquet", 1, Arc::new(Int64Array::from(vec![9_007_199_254_740_993])));
+    let (_, told) = fails(folder, &["sql", "SELECT x FROM i", "--source", "i=i"]);
+    assert!(told.contains("x is 9007199254740993 in i/a.parquet"), "{told}");
+}

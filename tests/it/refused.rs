@@ -171,7 +171,25 @@ fn csv_files_are_text_until_a_column_is_more() {
     );
     let found = rows(folder, "SELECT symbol, close, note FROM b ORDER BY symbol", &["b=a.csv"]);
     assert_eq!(found, ["007,2.0,", "1E5,3.0,y", "NA,1.5,NA", "TRUE,,x"]);
+    // Zeros in front are part of a text; a price may be infinite, and larger than 64 bits.
+    write(
+        "b.csv",
+        "symbol,ts,close,code\nA,2024-01-02,99999999999999999999,037833100\nB,2024-01-02, -inf,10\n",
+    );
+    let found = rows(folder, "SELECT close, code FROM b ORDER BY symbol", &["b=b.csv"]);
+    assert_eq!(found, ["1e20,037833100", "-inf,10"]);
     let cases = [
+        (
+            "quote.csv",
+            "symbol,ts,n\nA,2024-01-02,\"x\nB,2024-01-03,y\n",
+            "a double quote is not closed",
+        ),
+        (
+            "huge.csv",
+            "symbol,ts,n\nA,2024-01-02,99999999999999999999\n",
+            "a whole number of 64 bits",
+        ),
+        ("large.csv", "symbol,ts,close\nA,2024-01-02,1e400\n", "line 2: close is \"1e400\""),
         ("semicolons.csv", "symbol;ts;close\nA;2024-01-02;1\n", "separated by semicolons"),
         ("tabs.csv", "symbol\tts\tclose\nA\t2024-01-02\t1\n", "separated by tabs"),
         ("remark.csv", "# made by hand\nsymbol,ts,close\n", "its first line is a remark"),

@@ -1,6 +1,6 @@
 //! The mean absolute deviation of a window.
 
-use super::{Fold, Moments};
+use super::{Centre, Fold};
 use pulp::{Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct AbsoluteDeviation {
     ring: Vec<f64>,
     at: usize,
-    mean: Fold<Moments>,
+    mean: Fold<Centre>,
 }
 
 impl AbsoluteDeviation {
@@ -29,7 +29,7 @@ impl AbsoluteDeviation {
         self.at = if self.at + 1 == length { 0 } else { self.at + 1 };
         // This mean of equal values is that value exactly, so that a flat window deviates by
         // nothing.
-        let mean = self.mean.push(Moments::of(value)).mean.value();
+        let mean = self.mean.push(Centre::of(value)).value();
         let (newer, older) = self.ring.split_at(self.at);
         let distances = older.iter().chain(newer).map(|other| (other - mean).abs());
         (mean, distances.sum::<f64>() / length as f64)
@@ -46,8 +46,8 @@ impl AbsoluteDeviation {
             }
             return;
         }
-        self.mean.run(values.iter().map(|value| Moments::of(*value)), |row, window| {
-            means[row] = window.mean.value();
+        self.mean.run(values.iter().map(|value| Centre::of(*value)), |row, window| {
+            means[row] = window.value();
         });
         let (newer, older) = self.ring.split_at(self.at);
         let line: Vec<f64> = older.iter().chain(newer).chain(values).skip(1).copied().collect();

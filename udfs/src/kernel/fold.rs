@@ -304,8 +304,6 @@ pub struct Centre {
 }
 
 impl Centre {
-    const NONE: Self = Centre { oldest: f64::NAN, offset: f64::NAN };
-
     /// The mean of one value.
     #[inline(always)]
     pub const fn of(value: f64) -> Self {
@@ -334,6 +332,15 @@ impl Centre {
     #[inline(always)]
     pub fn moved(self, by: f64) -> Self {
         Centre { offset: self.offset + by, ..self }
+    }
+}
+
+impl Block for Centre {
+    const NONE: Self = Centre { oldest: f64::NAN, offset: f64::NAN };
+
+    #[inline(always)]
+    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+        older.moved(older.step_to(newer) * joint.share)
     }
 }
 
