@@ -7,6 +7,7 @@
 //! | `exact_sum` | sums of integers wrap around | apache/datafusion#3520 |
 //! | `percentile` | the weight between two values is cut to six decimals; the median of integers is one | apache/datafusion#25266 |
 //! | `moments` | variances, covariances and regressions lose digits with the distance from zero; `corr` of groups takes a small difference of large sums | |
+//! | `zones` | a time that loses its zone keeps the clock of UTC, though its day is that of the zone | |
 //! | `filtered` | FILTER of an aggregate over a window is hidden in its operator | |
 //! | unions (a setting) | `InterleaveExec` is rebuilt over parts that no longer fit together, and the plan fails | apache/datafusion#21826 |
 //! | limits (a setting) | a LIMIT goes below windows that read rows behind it | apache/datafusion#25471, #18028 |
@@ -16,6 +17,7 @@ mod filtered;
 mod integers;
 mod moments;
 mod percentile;
+mod zones;
 
 use std::sync::Arc;
 
@@ -43,6 +45,7 @@ pub fn guard(builder: SessionStateBuilder) -> SessionStateBuilder {
     // First, so that constants are computed with checks too.
     rules.insert(0, Arc::new(integers::CheckIntegers));
     rules.insert(1, Arc::new(filtered::FilterToCase));
+    rules.insert(2, Arc::new(zones::LocalClock));
     builder.with_optimizer_rules(rules)
 }
 

@@ -83,6 +83,10 @@ fn seconds_keep_their_zone() {
     assert_eq!(found, ["19", "6"]);
     let sql = "SELECT count(*) FROM z WHERE ts >= TIMESTAMPTZ '2024-07-03 10:00:00Z'";
     assert_eq!(rows(folder, sql, &["z=z.parquet"]), ["1"]);
+    // Without its zone a time has the clock of the zone, as its day is that of the zone.
+    let sql = "SELECT ts::TIMESTAMP AS t, ts::DATE AS d FROM z WHERE ts::TIMESTAMP >= TIMESTAMP '2024-07-03 06:00:00'";
+    let found = rows(folder, sql, &["z=z.parquet"]);
+    assert_eq!(found, ["2024-07-03T06:00:00,2024-07-03"]);
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn wrong_sets() {
         ),
         (
             format!("SELECT symbol, ts, rsi(close) OVER (w ROWS 3 PRECEDING) AS x FROM bars {w}"),
-            "s.sql:1:20: rsi: it takes no frame: its parameters say how far it looks back; write rsi(close, 14) OVER",
+            "s.sql:1:20: rsi: it takes no frame: its parameters say how far it looks back; write rsi(close) OVER",
         ),
         (
             format!("SELECT symbol, ts, rsi(close) OVER v AS x FROM bars {w}"),
