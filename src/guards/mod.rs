@@ -1,4 +1,4 @@
-//! What DataFusion 55.2 computes otherwise than SQL says, put right in one place each. [`guard`] is the one
+//! What DataFusion 55.2 computes otherwise than SQL says, put right in one place each. `guard` is the one
 //! door; whatever runs a plan of windrow's (a session, a cluster) goes through it.
 //!
 //! | guard | what DataFusion does | upstream |

@@ -37,6 +37,7 @@ pub(super) fn schema(file: &FileRef, keys: &Keys) -> Result<Schema> {
     let fields = schema.fields().iter().zip(looks).map(|(field, looks)| {
         let timed = *field.name() == keys.time;
         let ty = match field.data_type() {
+            _ if *field.name() == keys.entity => DataType::Utf8,
             DataType::Utf8 if is_measure(field.name()) && looks.fits => DataType::Float64,
             DataType::Utf8 if !timed && looks.whole && !looks.zeros => DataType::Int64,
             DataType::Int64 if !is_measure(field.name()) && looks.zeros => DataType::Utf8,

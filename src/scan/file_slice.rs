@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, UInt32Array, new_null_array,
 };
 use datafusion::arrow::compute::kernels::cmp::not_distinct;
-use datafusion::arrow::compute::{cast, is_null};
-use datafusion::arrow::datatypes::{Field, SchemaRef};
+use datafusion::arrow::compute::{and, cast, is_null};
+use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
+use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
 
@@ -17,6 +18,13 @@ use super::schema::is_measure;
 use super::sortedness::RowSlice;
 use crate::error::{Error, Result};
 use crate::store::file_name;
+
+/// The floats nearest to decimals: arrow's own division rounds twice.
+fn nearest_floats(values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let text = cast(values, &DataType::Utf8)?;
+    let float = |text: Option<&str>| text.and_then(|text| text.parse::<f64>().ok());
+    Ok(Arc::new(text.as_string::<i32>().iter().map(float).collect::<Float64Array>()))
+}
 
 /// A file with what a partition reads of it, and its hive values by column name.
 #[derive(Clone, Debug)]
@@ -63,8 +71,14 @@ impl FileSlice {
     fn check_same(&self, name: &str, value: &ScalarValue, stored: &ArrayRef) -> Result<()> {
         // Text such as 01 may be a number in the file, and the other way round.
         let same_as = |value: &ScalarValue, stored: &ArrayRef| -> Option<BooleanArray> {
-            let stored = cast(stored, &value.data_type()).ok()?;
-            not_distinct(&stored, &value.to_scalar().ok()?).ok()
+            let cut = cast(stored, &value.data_type()).ok()?;
+            let same = not_distinct(&cut, &value.to_scalar().ok()?).ok()?;
+            // A moment is more than its day.
+            if stored.data_type().is_temporal() {
+                let back = cast(&cut, stored.data_type()).ok()?;
+                return and(&same, &not_distinct(&back, stored).ok()?).ok();
+            }
+            Some(same)
         };
         let by_value = same_as(value, stored);
         if by_value.as_ref().is_some_and(|same| same.true_count() == same.len()) {
@@ -91,7 +105,13 @@ impl FileSlice {
 
     /// Values in the type that the source gives their column: all of them, or an error.
     fn converted(&self, values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
-        let converted = cast(values, field.data_type()).map_err(|error| self.broken(error))?;
+        let converted = match (values.data_type(), field.data_type()) {
+            (DataType::Decimal128(..) | DataType::Decimal256(..), DataType::Float64) => {
+                nearest_floats(values)
+            }
+            (_, to) => cast(values, to),
+        };
+        let converted = converted.map_err(|error| self.broken(error))?;
         // Measures are floats by their nature; other integers become some because files differ.
         let exact = values.data_type().is_integer()
             && field.data_type().is_floating()

@@ -59,7 +59,22 @@ pub(crate) fn merge<'a>(
         for field in schema.fields() {
             let ty = canonical(field.name(), field.data_type(), keys, file)?;
             match merged.iter_mut().find(|(f, _)| f.name() == field.name()) {
-                None => merged.push((Field::new(field.name(), ty, true), file)),
+                None => {
+                    let alike = |name: &str| {
+                        name.trim().eq_ignore_ascii_case(field.name().trim())
+                            && schema.field_with_name(name).is_err()
+                    };
+                    if let Some((known, first)) = merged.iter().find(|(f, _)| alike(f.name())) {
+                        return Err(Error::data(format!(
+                            "a column is called {:?} in {first} and {:?} in {file}",
+                            known.name(),
+                            field.name()
+                        ))
+                        .hint("give it one name in all files, or name the files that agree with a glob")
+                        .in_file(file));
+                    }
+                    merged.push((Field::new(field.name(), ty, true), file));
+                }
                 Some((known, first)) => {
                     let unified = unify(known.data_type(), &ty).ok_or_else(|| {
                         Error::data(format!(

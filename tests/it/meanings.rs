@@ -213,4 +213,34 @@ fn types_of_files_that_differ_keep_every_value() {
     write("i/a.parquet", 1, Arc::new(Int64Array::from(vec![9_007_199_254_740_993])));
     let (_, told) = fails(folder, &["sql", "SELECT x FROM i", "--source", "i=i"]);
     assert!(told.contains("x is 9007199254740993 in i/a.parquet"), "{told}");
+    // Decimals become the floats nearest to them.
+    let prices =
+        datafusion::arrow::array::Decimal128Array::from(vec![3_529_800_000_000_000_000_000_i128]);
+    let close: ArrayRef = Arc::new(prices.with_precision_and_scale(38, 18).unwrap());
+    let symbol: ArrayRef = Arc::new(StringArray::from(vec!["A"]));
+    let ts: ArrayRef = Arc::new(Date32Array::from(vec![1]));
+    table(&folder.join("d.parquet"), vec![("symbol", symbol), ("ts", ts), ("close", close)]);
+    let found = rows(folder, "SELECT close, close = 3529.8 FROM d", &["d=d.parquet"]);
+    assert_eq!(found, ["3529.8,true"]);
+    // A column whose name differs in its case only would be NULL in one of the files.
+    write("c/a.parquet", 1, Arc::new(Float64Array::from(vec![1.0])));
+    let symbol: ArrayRef = Arc::new(StringArray::from(vec!["A"]));
+    let (ts, x): (ArrayRef, ArrayRef) =
+        (Arc::new(Date32Array::from(vec![2])), Arc::new(Float64Array::from(vec![2.0])));
+    table(&folder.join("c/b.parquet"), vec![("symbol", symbol), ("ts", ts), ("X", x)]);
+    let (_, told) = fails(folder, &["sql", "SELECT x FROM c", "--source", "c=c"]);
+    assert!(told.contains("called \"x\" in c/a.parquet and \"X\" in c/b.parquet"), "{told}");
+}
+
+#[test]
+fn a_directory_of_days_does_not_cut_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ts = TimestampSecondArray::from(vec![1_704_153_600, 1_704_187_800]);
+    table(
+        &folder.join("h/ts=2024-01-02/a.parquet"),
+        vec![("symbol", Arc::new(StringArray::from(vec!["A", "A"]))), ("ts", Arc::new(ts))],
+    );
+    let (_, told) = fails(folder, &["sql", "SELECT * FROM h", "--source", "h=h"]);
+    assert!(told.contains("ts is 2024-01-02T09:30:00 in h/ts=2024-01-02"), "{told}");
 }

@@ -171,6 +171,11 @@ fn csv_files_are_text_until_a_column_is_more() {
     );
     let found = rows(folder, "SELECT symbol, close, note FROM b ORDER BY symbol", &["b=a.csv"]);
     assert_eq!(found, ["007,2.0,", "1E5,3.0,y", "NA,1.5,NA", "TRUE,,x"]);
+    // A file of one symbol that looks like something else.
+    for symbol in ["TRUE", "1E5", "2024-01-02", "12.5"] {
+        write("one.csv", &format!("symbol,ts,close\n{symbol},2024-01-02,1\n"));
+        assert_eq!(rows(folder, "SELECT symbol FROM o", &["o=one.csv"]), [symbol]);
+    }
     // Zeros in front are part of a text; a price may be infinite, and larger than 64 bits.
     write(
         "b.csv",

@@ -90,7 +90,7 @@ pub(super) fn aggregate(fun: &AggregateUDF, types: &[DataType], bounds: Bounds) 
 fn of_rows(fun: &AggregateUDF, types: &[DataType], bounds: Bounds) -> Option<Start> {
     let fun: &dyn std::any::Any = fun.inner().as_ref();
     if fun.is::<Count>() && types.len() == 1 {
-        let rows: fn(&Total<i128>) -> Option<i64> = |total| Some(total.rows);
+        let rows: CountOf = |total| Some(total.rows);
         return Some(Arc::new(move || Ok(Box::new(Counts(Frame::new(bounds, rows))))));
     }
     match types {
@@ -283,7 +283,10 @@ impl<S: Summary, O: ArrowPrimitiveType, R: Give<S, O>> Running for Frame<S, O, R
 }
 
 /// Counts the rows in which an argument of any type has a value.
-struct Counts(Frame<Total<i128>, Int64Type, fn(&Total<i128>) -> Option<i64>>);
+struct Counts(Frame<Total<i128>, Int64Type, CountOf>);
+
+/// What counts give for the rows of a frame.
+type CountOf = fn(&Total<i128>) -> Option<i64>;
 
 impl Running for Counts {
     fn append(&mut self, slice: &Slice, results: &mut Results) -> Result<()> {
