@@ -83,7 +83,7 @@ fn a_run_into_a_bucket_is_what_it_is_in_a_directory() {
     assert_eq!(state(folder), Some(7));
     assert_eq!((counts(&store), store.uploads()), ([3, 2, 0], 0));
     let table = ok(folder, &["runs", TARGET]);
-    assert_eq!(table.matches("600").count(), 2, "{table}");
+    assert_eq!(table.matches(" 600 ").count(), 2, "{table}");
     // A scope that leaves rows out, and an empty one.
     let words = ["run", "set.sql", "--source", "bars=bars", "--to", TARGET, "--symbols"];
     let (_, told) = fails(folder, &[&words[..], &["S001"]].concat());
