@@ -1,12 +1,9 @@
 //! FILTER of aggregates over windows, as a CASE in the argument: DataFusion 55.2 keeps the condition where no
 //! operator but its own can see it.
 
-use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::expr::WindowFunction;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, WindowFunctionDefinition, when};
-use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::{Expr, WindowFunctionDefinition, when};
 
 /// Aggregates that leave rows out whose first argument is NULL.
 const SKIP_NULLS: [&str; 28] = [
@@ -41,56 +38,21 @@ const SKIP_NULLS: [&str; 28] = [
 ];
 
 /// Puts `agg(CASE WHEN c THEN x END) OVER w` in the place of `agg(x) FILTER (WHERE c) OVER w`.
-#[derive(Debug)]
-pub(super) struct FilterToCase;
-
-impl OptimizerRule for FilterToCase {
-    fn name(&self) -> &str {
-        "filter_to_case"
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::BottomUp)
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        _: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        if !matches!(plan, LogicalPlan::Window(_)) {
-            return Ok(Transformed::no(plan));
-        }
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let changed = expr.transform_up(|part| match part {
-                Expr::WindowFunction(window) => with_case(*window),
-                other => Ok(Transformed::no(other)),
-            })?;
-            Ok(changed.update_data(|expr| name.restore(expr)))
-        })
-    }
-}
-
-fn with_case(mut window: WindowFunction) -> Result<Transformed<Expr>> {
+pub(super) fn to_case(expr: Expr, _: &DFSchema) -> Result<Transformed<Expr>> {
+    let Expr::WindowFunction(mut window) = expr else { return Ok(Transformed::no(expr)) };
     let skips = match &window.fun {
         WindowFunctionDefinition::AggregateUDF(udf) => SKIP_NULLS.contains(&udf.name()),
         WindowFunctionDefinition::WindowUDF(_) => false,
     };
     let params = &mut window.params;
     if !skips || params.args.is_empty() {
-        return Ok(Transformed::no(Expr::from(window)));
+        return Ok(Transformed::no(Expr::WindowFunction(window)));
     }
     let Some(condition) = params.filter.take() else {
-        return Ok(Transformed::no(Expr::from(window)));
+        return Ok(Transformed::no(Expr::WindowFunction(window)));
     };
     if let Some(first) = params.args.first_mut() {
         *first = when(*condition, first.clone()).end()?;
     }
-    Ok(Transformed::yes(Expr::from(window)))
+    Ok(Transformed::yes(Expr::WindowFunction(window)))
 }

@@ -10,59 +10,15 @@ use datafusion::arrow::compute::{CastOptions, cast, cast_with_options, try_binar
 use datafusion::arrow::datatypes::{DataType, Decimal128Type};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::array_value_to_string;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue, exec_err, internal_err};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 /// Puts [`Checked`] in the place of `+`, `-`, `*`, `<<`, `>>` and unary minus of integers.
-#[derive(Debug)]
-pub(super) struct CheckIntegers;
-
-impl OptimizerRule for CheckIntegers {
-    fn name(&self) -> &str {
-        "check_integers"
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::BottomUp)
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        _: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        // The filters of a scan speak of its columns.
-        let schema = match &plan {
-            LogicalPlan::TableScan(scan) => scan.projected_schema.as_ref().clone(),
-            other => merge_schema(&other.inputs()),
-        };
-        let names = NamePreserver::new(&plan);
-        let checked = plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let checked = expr.transform_down(|part| checked(part, &schema))?;
-            Ok(checked.update_data(|expr| name.restore(expr)))
-        })?;
-        checked.map_data(|plan| plan.recompute_schema())
-    }
-}
-
-/// The expression with its arithmetic checked.
-pub(super) fn checked_all(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    Ok(expr.transform_down(|part| checked(part, schema))?.data)
-}
-
-fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+pub(super) fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let text = expr.human_display().to_string();
     let (of, args) = match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if Arithmetic::of(op).is_some() => {

@@ -16,6 +16,7 @@ mod exact_sum;
 mod filtered;
 mod integers;
 mod moments;
+mod parts;
 mod percentile;
 mod zones;
 
@@ -28,8 +29,17 @@ use datafusion::optimizer::Optimizer;
 use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 use datafusion::prelude::SessionConfig;
 
+use parts::Parts;
+
 pub use exact_sum::ExactSum;
 pub use moments::{Figures, Moment, Moments};
+
+/// The guards that replace parts of expressions.
+const PARTS: [Parts; 3] = [
+    Parts::new("check_integers", integers::checked),
+    Parts::new("filter_to_case", filtered::to_case),
+    Parts::new("local_clock", zones::local_clock),
+];
 
 /// The settings of a session with those that keep DataFusion's rules from changing values.
 pub fn settings(mut settings: SessionConfig) -> SessionConfig {
@@ -43,9 +53,9 @@ pub fn settings(mut settings: SessionConfig) -> SessionConfig {
 pub fn guard(builder: SessionStateBuilder) -> SessionStateBuilder {
     let mut rules = Optimizer::new().rules;
     // First, so that constants are computed with checks too.
-    rules.insert(0, Arc::new(integers::CheckIntegers));
-    rules.insert(1, Arc::new(filtered::FilterToCase));
-    rules.insert(2, Arc::new(zones::LocalClock));
+    for (place, guard) in PARTS.into_iter().enumerate() {
+        rules.insert(place, Arc::new(guard));
+    }
     builder.with_optimizer_rules(rules)
 }
 
@@ -55,7 +65,7 @@ pub fn guard(builder: SessionStateBuilder) -> SessionStateBuilder {
 /// Of types that do not go together.
 pub fn condition(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let expr = ExprSimplifier::new(SimplifyContext::default()).coerce(expr, schema)?;
-    integers::checked_all(expr, schema)
+    PARTS.iter().try_fold(expr, |expr, guard| Ok(guard.replace(expr, schema)?.data))
 }
 
 /// Functions that take the place of DataFusion's of the same name.

@@ -87,6 +87,10 @@ fn seconds_keep_their_zone() {
     let sql = "SELECT ts::TIMESTAMP AS t, ts::DATE AS d FROM z WHERE ts::TIMESTAMP >= TIMESTAMP '2024-07-03 06:00:00'";
     let found = rows(folder, sql, &["z=z.parquet"]);
     assert_eq!(found, ["2024-07-03T06:00:00,2024-07-03"]);
+    // An audit reads it in the same way: the clock of UTC is 10.
+    let audit = "/*\naudits:\n  - ts::TIMESTAMP < TIMESTAMP '2024-07-03 07:00:00'\n*/\nSELECT symbol, ts, 1 AS x FROM z";
+    write(&folder.join("s.sql"), audit);
+    ok(folder, &["run", "s.sql", "--source", "z=z.parquet", "--to", "out"]);
 }
 
 #[test]
