@@ -30,11 +30,9 @@ impl Relation<'_> {
         let params = &window.params;
         let order = self.order(params);
         let backwards = order == Some(Order::Backwards);
-        let is_indicator = matches!(&window.fun, WindowFunctionDefinition::WindowUDF(udf)
-            if bound_call(udf, &params.args).is_some());
         let mut need = match &window.fun {
             WindowFunctionDefinition::WindowUDF(udf) => match bound_call(udf, &params.args) {
-                Some(bound) => self.indicator_need(&bound?, params),
+                Some(bound) => self.indicator_need(&bound?, params, backwards),
                 None => self.builtin_need(udf.name(), params, backwards),
             },
             WindowFunctionDefinition::AggregateUDF(udf) => {
@@ -45,8 +43,6 @@ impl Relation<'_> {
             // One moment: nothing before, nothing after.
             let history = self.step(0, Counted::Every, &params.partition_by);
             need = Need { calls: need.calls, history, ..Need::NONE };
-        } else if backwards && is_indicator {
-            need.ahead = Ahead::All;
         } else if order.is_none() && need.ahead != Ahead::All {
             (need.history, need.ahead) = (History::All, Ahead::Unknown);
         }
@@ -102,7 +98,12 @@ impl Relation<'_> {
         }
     }
 
-    fn indicator_need(&self, bound: &Bound, params: &WindowFunctionParams) -> Need {
+    fn indicator_need(
+        &self,
+        bound: &Bound,
+        params: &WindowFunctionParams,
+        backwards: bool,
+    ) -> Need {
         let (lookback, warmup, memory) = (bound.lookback(), bound.warmup(), bound.memory());
         let spec = &bound.entry.spec;
         let history = match memory {
@@ -112,7 +113,8 @@ impl Relation<'_> {
         let (call, ahead) = match spec.kind() {
             Kind::Indicator => {
                 let params = bound.params.clone();
-                (Call::Indicator { name: spec.name, params, memory }, Ahead::None)
+                let ahead = if backwards { Ahead::All } else { Ahead::None };
+                (Call::Indicator { name: spec.name, params, memory }, ahead)
             }
             // All rows of the group; of one moment, if the time is among its keys.
             Kind::CrossSection => (Call::CrossSection { name: spec.name }, Ahead::All),
