@@ -170,10 +170,6 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
         let error = no_signature(name, message, &arguments(text, name).unwrap_or_default());
         return with_place(error, spanned.or_else(|| find(text, name, true)));
     }
-    if let Some(error) = foreign_words(message) {
-        let name = message.split('\'').nth(1).unwrap_or_default();
-        return with_place(error, spanned.or_else(|| find(text, name, true)));
-    }
     let error = match words::known(message).or_else(|| structs(message)) {
         Some(error) => error,
         None => Error::query(first_line(&words::plain(message))),
@@ -256,35 +252,6 @@ fn arguments(text: &str, name: &str) -> Option<Vec<String>> {
         }
     }
     Some(args.into_iter().map(|arg| arg.trim().to_string()).filter(|arg| !arg.is_empty()).collect())
-}
-
-/// Sentences for what DataFusion says in words of its own about what it cannot do.
-fn foreign_words(message: &str) -> Option<Error> {
-    if message.contains("Physical plan does not support logical expression") {
-        return Some(
-            Error::query("a subquery stands where it cannot be computed for each row")
-                .hint("join what it reads, or write it as a condition of WHERE"),
-        );
-    }
-    if let Some(rest) = message
-        .strip_prefix("Unsupported ast node ")
-        .or_else(|| message.strip_prefix("Unsupported JOIN operator "))
-    {
-        let word: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
-        let error = Error::query(format!("{} is not supported", word.to_uppercase()));
-        return Some(match word.as_str() {
-            "AsOf" => error.hint("join on the keys and the last time before: ROW_NUMBER() over the matches, or a window over a UNION ALL of both"),
-            "Pivot" => error.hint("write max(CASE WHEN symbol = 'A' THEN close END) for each column, and GROUP BY ts"),
-            _ => error.hint("write it in another way"),
-        });
-    }
-    if message.contains("retract_batch") {
-        return Some(
-            Error::query("an aggregate of the statement cannot go along a frame that moves")
-                .hint("let the frame begin with the group (UNBOUNDED PRECEDING), or write it with sum, min or max"),
-        );
-    }
-    None
 }
 
 /// What shows the structs of the parser tells nobody anything.

@@ -203,7 +203,37 @@ const KINDS: &[Kind] = &[
         "",
     ),
     (r"^Argument #(\d+) must be an (.*), got (.*)", "argument $1 is $3, not $2", ""),
+    (
+        r"Physical plan does not support logical expression",
+        "a subquery stands where it cannot be computed for each row",
+        "join what it reads, or write it as a condition of WHERE",
+    ),
+    (
+        r"retract_batch",
+        "an aggregate of the statement cannot go along a frame that moves",
+        "let the frame begin with the group (UNBOUNDED PRECEDING), or write it with sum, min or max",
+    ),
     // Clauses and statements.
+    (
+        r"^Unsupported (?:ast node|JOIN operator) AsOf",
+        "ASOF is not supported",
+        "join on the keys and the last time before: ROW_NUMBER() over the matches, or a window over a UNION ALL of both",
+    ),
+    (
+        r"^Unsupported (?:ast node|JOIN operator) Pivot",
+        "PIVOT is not supported",
+        "write max(CASE WHEN symbol = 'A' THEN close END) for each column, and GROUP BY ts",
+    ),
+    (
+        r"^Unsupported (?:ast node|JOIN operator) Unpivot",
+        "UNPIVOT is not supported",
+        "write a SELECT for each column, and UNION ALL between them",
+    ),
+    (
+        r"^Unsupported (?:ast node|JOIN operator) (\w+)",
+        "$1 is not supported",
+        "write it in another way",
+    ),
     (
         r"^Expected (LIMIT|OFFSET) to be an integer or null, but got (.*)",
         "$1 takes a whole number, and not $2",
