@@ -23,6 +23,7 @@ mod scope;
 mod settings;
 mod shared;
 mod sources;
+mod subquery_checks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -204,6 +205,14 @@ impl Engine {
             let reader = reader.to_string();
             let found = carried.iter().find(|read| read.reader == reader && read.name == name);
             return found.map(|read| FeatureSet::of_text(&read.set)).transpose();
+        }
+        // What messages call a file of the program's own.
+        let of_program = name.strip_prefix("queries/").and_then(|name| name.strip_suffix(".sql"));
+        if let Some(of_program) = of_program
+            && !Path::new(name).exists()
+            && let Some(set) = shipped(of_program)?
+        {
+            return Ok(Some(set));
         }
         if name.ends_with(".sql") || name.contains('/') {
             return FeatureSet::read(Path::new(name)).map(Some);

@@ -342,9 +342,15 @@ fn source_schema(
     partitions: &[FieldRef],
     keys: &Keys,
 ) -> Result<SchemaRef> {
-    let names: Vec<String> = files.iter().map(|f| file_name(&f.file.path)).collect();
+    // What a file without rows says of types is what its writer had for nothing.
+    let mut telling: Vec<&FileInfo> =
+        files.iter().map(AsRef::as_ref).filter(|file| file.rows != Some(0)).collect();
+    if telling.is_empty() {
+        telling = files.iter().map(AsRef::as_ref).collect();
+    }
+    let names: Vec<String> = telling.iter().map(|f| file_name(&f.file.path)).collect();
     let merged =
-        merge(names.iter().map(String::as_str).zip(files.iter().map(|f| &f.schema)), keys)?;
+        merge(names.iter().map(String::as_str).zip(telling.iter().map(|f| &f.schema)), keys)?;
     let mut fields: Vec<FieldRef> = merged.fields().iter().cloned().collect();
     fields.retain(|f| !partitions.iter().any(|p| p.name() == f.name()));
     fields.extend(partitions.iter().cloned());

@@ -49,7 +49,8 @@ async fn findings(engine: &Engine, path: &str) -> Vec<Error> {
     engine.check_set(set, &Default::default()).await
 }
 
-/// The `.sql` files of the arguments: directories are walked.
+/// The `.sql` files of the arguments: directories are walked. A directory without any is another thing than the
+/// set that is meant.
 pub(super) fn files(given: &[String]) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for name in given {
@@ -60,7 +61,9 @@ pub(super) fn files(given: &[String]) -> Result<Vec<String>> {
         }
         let before = files.len();
         walk(path, &mut files)?;
-        if files.len() == before {
+        if files.len() == before && !name.contains('/') {
+            files.push(name.clone()); // A set whose target has its name.
+        } else if files.len() == before {
             return Err(Error::usage(format!("{name} holds no .sql file")));
         }
     }

@@ -99,8 +99,11 @@ fn exports(args: &ExportArgs, config: &Config) -> Result<Vec<Export>> {
             }
             (None, None) if args.to.is_some() => {
                 let known = config.targets.keys().map(String::as_str);
-                return Err(Error::usage(format!("windrow.yaml names no target {common}"))
-                    .hint(crate::error::did_you_mean(common, "targets", known)));
+                let error = Error::usage(format!("windrow.yaml names no target {common}"));
+                return Err(match config.targets.is_empty() {
+                    true => error.hint(format!("write --to '{common}/{{set}}' for a directory")),
+                    false => error.hint(crate::error::did_you_mean(common, "targets", known)),
+                });
             }
             _ => {
                 missing.push(set.name);

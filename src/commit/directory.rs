@@ -207,6 +207,10 @@ fn check_owner(target: &Path) -> Result<()> {
         Some(record) => record.files.iter().map(|file| target.join(&file.path)).collect(),
         None => BTreeSet::new(),
     };
+    if let Some(names) = super::targets_in(target) {
+        return Err(Error::target(format!("{} holds targets itself: {names}", target.display()))
+            .hint("name one of them, or another directory in it"));
+    }
     match foreign(target, target, &ours).map_err(|error| unwritable(target, &error))? {
         None => Ok(()),
         Some(path) => Err(Error::target(format!(

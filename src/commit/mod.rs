@@ -19,7 +19,7 @@ use async_trait::async_trait;
 
 use crate::error::{Error, Result};
 use crate::stop::Stop;
-use crate::store::Record;
+use crate::store::{RECORD_DIR, Record};
 use crate::write::{Attempt, Manifest, Notes, Output, Staging};
 
 pub use history::{CommittedRun, History};
@@ -153,6 +153,20 @@ pub struct SourcePlace<'a> {
 
 /// The error for a target that no run wrote.
 pub fn nothing(target: &dyn fmt::Display) -> Error {
-    Error::target(format!("{target} holds nothing that windrow wrote"))
-        .hint("name a target of `windrow run`")
+    let error = Error::target(format!("{target} holds nothing that windrow wrote"));
+    match targets_in(Path::new(&target.to_string())) {
+        Some(names) => error.hint(format!("name one of the targets in it: {names}")),
+        None => error.hint("name a target of `windrow run`"),
+    }
+}
+
+/// The first targets that lie in a directory, with commas between; None if there is none.
+fn targets_in(folder: &Path) -> Option<String> {
+    const TOLD: usize = 5;
+    let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let mut targets: Vec<_> = entries.filter(|path| path.join(RECORD_DIR).is_dir()).collect();
+    targets.sort();
+    let names = targets.iter().take(TOLD).map(|path| path.display().to_string());
+    let names = names.collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then_some(names)
 }

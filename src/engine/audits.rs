@@ -96,7 +96,7 @@ impl Engine {
             return Err(Error::query(format!("the audit {text} calls a window function, {name}"))
                 .hint("make it an output of the set, and write the audit of that output"));
         }
-        self.check_dropped(&sql)?;
+        self.check_forms(&sql)?;
         let blamed = |error| blame(&error, text, &[]);
         let expr = state.create_logical_expr(text, schema).map_err(blamed)?;
         let more = expr.exists(|part| {

@@ -83,6 +83,24 @@ impl Materialization {
         matches!(self.publish.mode, crate::commit::Mode::Append(_))
     }
 
+    /// The error of a run without rows.
+    fn empty(&self) -> Error {
+        let scope = &self.publish.scope;
+        let why = match &scope.symbols {
+            Some(symbols) if symbols.len() <= 5 => format!(" of {}", symbols.join(" or ")),
+            _ => String::new(),
+        };
+        let comma = match &scope.symbols {
+            Some(symbols) if symbols.len() > 1 => {
+                "; a name with a comma in it is one symbol where --symbols stands twice"
+            }
+            _ => "",
+        };
+        Error::data(format!("the result is empty: no row{why} matches")).hint(format!(
+            "check --symbols, --from, --until and the WHERE of the set; the target is as it was{comma}"
+        ))
+    }
+
     /// The record of the run, once its rows are written.
     fn tell(&mut self, manifests: &[Manifest], keys: &[String; 2]) -> Result<Record> {
         let [manifest, rewritten @ ..] = manifests else {
@@ -102,9 +120,7 @@ impl Materialization {
         record.notices.extend(manifest.empty_columns(&self.about_null));
         record.rows = manifest.rows;
         if record.rows == 0 && !self.appends() {
-            return Err(Error::data("the result is empty: no row matches").hint(
-                "check --symbols, --from, --until and the WHERE of the set; the target is as it was",
-            ));
+            return Err(self.empty());
         }
         if let Some(rows) = self.exactly.filter(|rows| *rows != record.rows) {
             return Err(Error::data(format!(

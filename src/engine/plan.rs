@@ -213,7 +213,7 @@ impl Engine {
         let text = &rendered.sql;
         let mut sql = parse(text)?;
         let places = check_names(&sql)?;
-        self.check_dropped(&sql)?;
+        self.check_forms(&sql)?;
         self.open_read(&sql).await?;
         let ReadSets { views, statements: read, reads } =
             self.read_sets(&sql, set.reader(), reading).await?;
@@ -268,6 +268,9 @@ impl Engine {
                 known.extend(crate::feature_set::shipped_names().iter().map(|n| n.to_string()));
                 let near = crate::error::nearest(&name, known.iter().map(String::as_str));
                 let hint = match near {
+                    Some(near) if near.to_lowercase() == name => {
+                        format!("write \"{near}\" in double quotes, or call the source {name}")
+                    }
                     Some(near) => format!("did you mean {near}?"),
                     None => format!(
                         "give --source {name}=LOCATION, name it in windrow.yaml, or put {name}.sql beside this file"

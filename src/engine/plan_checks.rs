@@ -10,6 +10,7 @@ use datafusion::logical_expr::{
     WindowFrameUnits,
 };
 
+use super::subquery_checks::check_subquery;
 use crate::error::{Error, Place, Result};
 use crate::sql::blame;
 
@@ -26,6 +27,9 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
             all
         });
         let schema = schema.unwrap_or_else(DFSchema::empty);
+        if let LogicalPlan::Sort(sort) = node {
+            found = sort.expr.iter().find_map(|sort| check_order(&sort.expr, &schema));
+        }
         node.apply_expressions(|expr| {
             expr.apply(|part| {
                 found = found.take().or(check_expr(part, &schema)?);
@@ -56,17 +60,22 @@ pub(super) fn check_condition(expr: &Expr, schema: &DFSchema) -> Result<()> {
 
 fn check_expr(expr: &Expr, schema: &DFSchema) -> PlanResult<Option<Error>> {
     Ok(match expr {
-        Expr::WindowFunction(window) => {
-            check_frame(window, schema).or_else(|| check_default(window, schema))
-        }
+        Expr::WindowFunction(window) => check_frame(window, schema)
+            .or_else(|| check_default(window, schema))
+            .or_else(|| window.params.order_by.iter().find_map(|s| check_order(&s.expr, schema)))
+            .or_else(|| check_extreme(window.fun.name(), &window.params.args, schema)),
+        Expr::AggregateFunction(call) => check_extreme(call.func.name(), &call.params.args, schema),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
             check_pair(left, right, schema)
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => {
+            check_zones(left, right, schema)
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_of_bits(*op) => {
             [left, right].into_iter().find_map(|side| check_bits(side, *op, schema))
         }
         Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field })
-            if is_time(field.data_type()) =>
+            if is_time(field.data_type()) || is_clock(field.data_type()) =>
         {
             check_made_time(expr, schema)
         }
@@ -75,6 +84,7 @@ fn check_expr(expr: &Expr, schema: &DFSchema) -> PlanResult<Option<Error>> {
         Expr::InList(list) => {
             list.list.iter().find_map(|item| check_pair(&list.expr, item, schema))
         }
+        Expr::Exists(_) | Expr::InSubquery(_) => check_subquery(expr)?,
         _ => None,
     })
 }
@@ -130,20 +140,95 @@ fn check_default(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
     (!fits).then(|| with_place(error(), value))
 }
 
-/// A day or a moment beside a number.
+/// Intervals in an order: a month is longer than some days, and shorter than others.
+fn check_order(expr: &Expr, schema: &DFSchema) -> Option<Error> {
+    let interval = matches!(expr.get_type(schema), Ok(DataType::Interval(_)));
+    let error = || {
+        Error::query(format!("{} is an INTERVAL, and those have no order", shown(expr)))
+            .hint("order by the difference of two times, or by a number of days or seconds")
+    };
+    interval.then(|| with_place(error(), expr))
+}
+
+/// The least or greatest of intervals.
+fn check_extreme(name: &str, args: &[Expr], schema: &DFSchema) -> Option<Error> {
+    let [arg] = args else { return None };
+    if matches!(name, "min" | "max") { check_order(arg, schema) } else { None }
+}
+
+/// A column of instants with a column of clocks: in which zone do they run?
+fn check_zones(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
+    let zone = |expr: &Expr| match expr.get_type(schema) {
+        Ok(DataType::Timestamp(_, zone)) if expr.any_column_refs() => Some(zone.is_some()),
+        _ => None,
+    };
+    let (zoned, plain) = match (zone(left)?, zone(right)?) {
+        (true, false) => (left, right),
+        (false, true) => (right, left),
+        _ => return None,
+    };
+    let (zoned_name, plain_name) = (shown(zoned), shown(plain));
+    let error = Error::query(format!("{zoned_name} has a time zone, and {plain_name} none"));
+    let error = error.hint(format!(
+        "write to_local_time({zoned_name}), or {plain_name} AT TIME ZONE 'America/New_York' for example"
+    ));
+    Some(with_place(error, zoned))
+}
+
+/// A column of text beside a number: as numbers, 007 and 7 are one symbol.
+fn check_text(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
+    let is_text = |expr: &Expr| expr.get_type(schema).is_ok_and(|ty| ty.is_string());
+    let is_number = |expr: &Expr| expr.get_type(schema).is_ok_and(|ty| ty.is_numeric());
+    let (text, number) = match () {
+        () if is_text(left) && is_number(right) => (left, right),
+        () if is_number(left) && is_text(right) => (right, left),
+        () => return None,
+    };
+    let way_out = match number {
+        Expr::Literal(value, _) => format!("write '{value}' in quotes"),
+        _ => format!("write CAST({} AS DOUBLE)", shown(text)),
+    };
+    let error = || Error::query(format!("{} is text, and {} a number", shown(text), shown(number)));
+    text.any_column_refs().then(|| with_place(error().hint(way_out), text))
+}
+
+/// A day or a moment beside a number, or another pair that has no one meaning.
 fn check_pair(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
     let ty = |expr: &Expr| expr.get_type(schema).ok();
     let (left_type, right_type) = (ty(left)?, ty(right)?);
     let (time, number) = match (is_time(&left_type), is_time(&right_type)) {
         (true, false) if right_type.is_numeric() => (left, right),
         (false, true) if left_type.is_numeric() => (right, left),
-        _ => return None,
+        _ => return check_zones(left, right, schema).or_else(|| check_text(left, right, schema)),
+    };
+    let way_out = match number {
+        number if day(number).is_some() => format!("write '{}'", day(number).unwrap_or_default()),
+        _ => {
+            "write a date in quotes, such as '2024-01-31'; to_timestamp(n) makes a time of seconds"
+                .into()
+        }
     };
     let error = Error::query(format!("{} is a time, and {} a number", shown(time), shown(number)))
-        .hint(
-            "write a date in quotes, such as '2024-01-31'; to_timestamp(n) makes a time of seconds",
-        );
+        .hint(way_out);
     Some(with_place(error, time))
+}
+
+/// A day that is written without quotes, 20240131 or 2024-01-31, which is a difference of numbers.
+fn day(number: &Expr) -> Option<String> {
+    let digits = match number {
+        Expr::Literal(value, _) => value.to_string(),
+        other => other.to_string().replace("Int64(", "").replace([')', ' '], ""),
+    };
+    let formats: [(&str, usize); 2] = [("%Y%m%d", 8), ("%Y-%m-%d", 8)];
+    let of = |(format, least): &(&str, usize)| {
+        let day = chrono::NaiveDate::parse_from_str(&digits, format).ok()?;
+        (digits.len() >= *least).then(|| day.to_string())
+    };
+    formats.iter().find_map(of)
+}
+
+fn is_clock(ty: &DataType) -> bool {
+    matches!(ty, DataType::Time32(_) | DataType::Time64(_))
 }
 
 fn is_time(ty: &DataType) -> bool {
@@ -184,6 +269,14 @@ fn check_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
                 "order by a number or a time, or write ROWS",
             );
         }
+        if let (Some(DataType::Timestamp(_, Some(zone))), true) = (&over, has_days(value))
+            && changes(zone)
+        {
+            return wrong(
+                &format!("counts days over times of {zone}, where a day has 23 to 25 hours"),
+                "write INTERVAL '24 hours', or order by to_local_time(ts)",
+            );
+        }
         // Before types are adapted, distances are text.
         let plain = match value {
             ScalarValue::Utf8(Some(text)) => text.trim().parse::<f64>().is_ok(),
@@ -197,6 +290,23 @@ fn check_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
         }
     }
     None
+}
+
+/// Whether an interval has days or months, whose length depends on the zone.
+fn has_days(value: &ScalarValue) -> bool {
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(interval)) => {
+            interval.months != 0 || interval.days != 0
+        }
+        ScalarValue::IntervalDayTime(Some(interval)) => interval.days != 0,
+        ScalarValue::IntervalYearMonth(Some(_)) => true,
+        _ => false,
+    }
+}
+
+/// Whether the clocks of a zone may change.
+fn changes(zone: &str) -> bool {
+    !(zone.starts_with(['+', '-']) || matches!(zone, "UTC" | "Z" | "GMT" | "Etc/UTC" | "Zulu"))
 }
 
 fn is_negative(value: &ScalarValue) -> bool {

@@ -80,12 +80,15 @@ impl Engine {
         self.query_text(Rendered::plain("SQL", sql), None).await
     }
 
-    /// Plans the query of a file: a feature set, with its parameters.
+    /// Plans the query of a file, or of a feature set by its name, with its parameters.
     ///
     /// # Errors
     /// The file cannot be read, rendered, parsed or planned.
     pub async fn run_file(&self, path: &Path, set: &BTreeMap<String, String>) -> Result<Query> {
-        let file = crate::feature_set::FeatureSet::read(path)?;
+        let file = match path.is_file() {
+            true => crate::feature_set::FeatureSet::read(path)?,
+            false => self.find_set(&path.to_string_lossy())?,
+        };
         // What is set holds for a whole session: each file takes what it knows.
         let known = set.iter().filter(|(name, _)| file.header.params.contains_key(*name));
         let known = known.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -101,15 +104,16 @@ impl Engine {
         Ok(Query { plan, context: self.context().task_ctx(), text })
     }
 
-    /// Refuses what the planner would drop without a word.
-    pub(super) fn check_dropped(&self, sql: &Sql) -> Result<()> {
+    /// Refuses what the planner would drop without a word, and what it would take for something else.
+    pub(super) fn check_forms(&self, sql: &Sql) -> Result<()> {
         let state = self.context().state();
-        sql.check_dropped(&|name| state.scalar_functions().contains_key(name))
+        sql.check_dropped(&|name| state.scalar_functions().contains_key(name))?;
+        sql.check_misread()
     }
 
     async fn plan_query(&self, text: &str, path: Option<&Path>) -> Result<Arc<dyn ExecutionPlan>> {
         let mut sql = parse(text)?;
-        self.check_dropped(&sql)?;
+        self.check_forms(&sql)?;
         self.open_read(&sql).await?;
         let reader = path.map_or(Reader::Nobody, Reader::File);
         let views = self.read_sets(&sql, reader, &mut Vec::new()).await?.views;

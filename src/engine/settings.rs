@@ -1,7 +1,7 @@
 //! What a session is made of: functions, rules, and the settings that plans rely on.
 
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use std::sync::Arc;
 
@@ -27,12 +27,8 @@ pub fn configure(mut builder: SessionStateBuilder) -> Result<SessionState> {
     let settings = guards::settings(relied_on(settings));
     let builder = guards::guard(builder.with_config(settings).with_default_features());
     let mut state = builder.with_physical_optimizer_rules(physical_rules()).build();
-    let registered = windrow_udfs::register_all(&mut state).and_then(|()| {
-        for function in guards::functions()? {
-            state.register_udaf(function)?;
-        }
-        Ok(())
-    });
+    let registered =
+        windrow_udfs::register_all(&mut state).and_then(|()| guards::register(&mut state));
     registered.map_err(|error| blame(&error, "", &[]))?;
     Ok(state)
 }

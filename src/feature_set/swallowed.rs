@@ -3,7 +3,7 @@
 //!
 //! The rendered SQL is read twice. Once as it is; and once as the file has it, where what tags write
 //! opens and closes nothing, and a line ends where it ends in the file, though a tag with a dash ate its
-//! end. Text of the file that is code in one reading and not in the other was swallowed, or set free.
+//! end. Text that is code in one reading and not in the other was swallowed, or set free.
 
 use super::marks::Span;
 
@@ -58,11 +58,13 @@ pub(super) fn swallowed(sql: &str, spans: &[Span], source: &str) -> Option<usize
         {
             meant = State::Code;
         }
-        let mut at = 0;
+        let (mut at, mut first) = (0, true);
         while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
             let blank = rest.starts_with(char::is_whitespace);
-            if of_file && !blank && real.is_code() != meant.is_code() {
-                return Some(span.source.start + at);
+            // What a tag writes may open and close by itself; where it begins, it stands as the file has it.
+            let counts = !blank && (of_file || std::mem::take(&mut first));
+            if counts && real.is_code() != meant.is_code() {
+                return Some(span.source.start + if of_file { at } else { 0 });
             }
             let (next, length) = real.step(rest);
             real = next;
@@ -100,6 +102,9 @@ mod tests {
             ("SELECT a -- one {# no -#}\n, b FROM t", Some("m.sql:2:1")),
             ("SELECT a -- one\n{%- if true %}\n, b {% endif %} FROM t", None),
             ("SELECT a -- one\n{%- if true -%}\n, b {% endif %} FROM t", Some("m.sql:3:1")),
+            ("SELECT a -- one\n{{- ', b' }}\nFROM t", Some("m.sql:2:1")),
+            ("SELECT a -- one\n{{ ', b' }}\nFROM t", None),
+            ("SELECT a -- one {{- ', b' }}\nFROM t", None),
             ("SELECT '{{ who }}' AS a, b FROM t", Some("m.sql:1:25")),
             ("SELECT {{ dash }} a, b FROM t", Some("m.sql:1:48")),
             ("SELECT '{{ n }}' AS a, {{ n }} AS b FROM t", None),

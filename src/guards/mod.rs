@@ -8,13 +8,23 @@
 //! | `percentile` | the weight between two values is cut to six decimals; the median of integers is one | apache/datafusion#25266 |
 //! | `moments` | variances, covariances and regressions lose digits with the distance from zero; `corr` of groups takes a small difference of large sums | |
 //! | `zones` | a time that loses its zone keeps the clock of UTC, though its day is that of the zone | |
+//! | `instants` | `to_timestamp` of a column of text loses the zone of its type; doubles beyond nanoseconds are clamped, NaN is 1970 | |
+//! | `intervals` | intervals are compared by months, then days, then the rest | |
+//! | `membership` | `x IN (SELECT ...)` under NOT, `=` or IS takes unknown for false | |
+//! | `decimals` | a decimal becomes a double that is not the nearest | |
+//! | `fine_literals` | a time in quotes is cut to the unit of the column that it is compared with | |
 //! | `filtered` | FILTER of an aggregate over a window is hidden in its operator | |
 //! | unions (a setting) | `InterleaveExec` is rebuilt over parts that no longer fit together, and the plan fails | apache/datafusion#21826 |
 //! | limits (a setting) | a LIMIT goes below windows that read rows behind it | apache/datafusion#25471, #18028 |
 
+mod decimals;
 mod exact_sum;
 mod filtered;
+mod fine_literals;
+mod instants;
 mod integers;
+mod intervals;
+mod membership;
 mod moments;
 mod parts;
 mod percentile;
@@ -23,7 +33,7 @@ mod zones;
 use std::sync::Arc;
 
 use datafusion::common::{DFSchema, Result};
-use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, Expr};
 use datafusion::optimizer::Optimizer;
 use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
@@ -31,14 +41,18 @@ use datafusion::prelude::SessionConfig;
 
 use parts::Parts;
 
+pub use decimals::nearest_doubles;
 pub use exact_sum::ExactSum;
 pub use moments::{Figures, Moment, Moments};
 
 /// The guards that replace parts of expressions.
-const PARTS: [Parts; 3] = [
+const PARTS: [Parts; 6] = [
     Parts::new("check_integers", integers::checked),
     Parts::new("filter_to_case", filtered::to_case),
     Parts::new("local_clock", zones::local_clock),
+    Parts::new("lengths_of_intervals", intervals::lengths),
+    Parts::new("nearest_doubles", decimals::nearest),
+    Parts::new("fine_literals", fine_literals::exact),
 ];
 
 /// The settings of a session with those that keep DataFusion's rules from changing values.
@@ -56,6 +70,7 @@ pub fn guard(builder: SessionStateBuilder) -> SessionStateBuilder {
     for (place, guard) in PARTS.into_iter().enumerate() {
         rules.insert(place, Arc::new(guard));
     }
+    rules.insert(0, Arc::new(membership::Membership));
     builder.with_optimizer_rules(rules)
 }
 
@@ -68,11 +83,21 @@ pub fn condition(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     PARTS.iter().try_fold(expr, |expr, guard| Ok(guard.replace(expr, schema)?.data))
 }
 
-/// Functions that take the place of DataFusion's of the same name.
+/// Puts functions into a session in the place of DataFusion's of the same name.
 ///
 /// # Errors
 /// If a signature cannot be built.
-pub fn functions() -> Result<Vec<Arc<AggregateUDF>>> {
+pub fn register(state: &mut SessionState) -> Result<()> {
+    for function in instants::all(state.config_options()) {
+        state.register_udf(Arc::new(function))?;
+    }
+    for function in aggregates()? {
+        state.register_udaf(function)?;
+    }
+    Ok(())
+}
+
+fn aggregates() -> Result<Vec<Arc<AggregateUDF>>> {
     let moments = moments::all().into_iter().map(AggregateUDF::new_from_impl).map(Arc::new);
     let others = [
         Arc::new(AggregateUDF::new_from_impl(ExactSum::new())),

@@ -432,13 +432,16 @@ impl Session {
         Ok(Flow::Continue)
     }
 
-    /// Runs a file: one feature set, or statements and commands in order.
+    /// Runs a file (one feature set, or statements and commands in order), or a feature set by its name.
     pub(super) async fn include(&mut self, file: &str) -> Result<Flow> {
         let file = file.trim_matches(['\'', '"']);
         if file.is_empty() {
             return Err(Error::usage("\\i takes a file, such as \\i momentum.sql"));
         }
         let path = Path::new(file);
+        if !path.exists() && self.engine.find_set(file).is_ok() {
+            return self.include_set(path).await;
+        }
         let text = fs::read_to_string(path)
             .map_err(|error| Error::query(format!("cannot read {file}: {error}")))?;
         let (mut pieces, rest) = split(&text);

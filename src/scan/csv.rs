@@ -99,7 +99,7 @@ fn read(file: &FileSlice, schema: &SchemaRef, rows: usize) -> Result<Batches> {
     let text: Vec<Field> =
         own.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect();
     let wanted: Vec<usize> =
-        (0..text.len()).filter(|i| schema.field_with_name(text[*i].name()).is_ok()).collect();
+        (0..text.len()).filter(|i| file.reads(schema, text[*i].name())).collect();
     let handle = file.info.file.open(0).map_err(|error| unreadable(&path, &error))?;
     let reader = ReaderBuilder::new(Arc::new(Schema::new(text)))
         .with_header(true)
@@ -146,7 +146,7 @@ fn typed(
 
 /// Text as values of a type; the row of the first that is none.
 fn parse(text: &StringArray, ty: &DataType) -> std::result::Result<ArrayRef, usize> {
-    let plain = if ty.is_string() { text.clone() } else { without_null_words(text) };
+    let plain = if ty.is_string() { text.clone() } else { values(text) };
     let parsed = match ty {
         DataType::Float64 => {
             let number = |text: Option<&str>| text.and_then(csv_text::number);
@@ -160,7 +160,8 @@ fn parse(text: &StringArray, ty: &DataType) -> std::result::Result<ArrayRef, usi
     }
 }
 
-/// Text in which the words for NULL are NULL.
-fn without_null_words(text: &StringArray) -> StringArray {
-    text.iter().map(|value| value.filter(|value| !csv_text::is_null(value))).collect()
+/// Text in which the words for NULL are NULL, without blanks around values.
+fn values(text: &StringArray) -> StringArray {
+    let value = |value: &str| (!csv_text::is_null(value)).then(|| value.trim().to_string());
+    text.iter().map(|text| text.and_then(value)).collect()
 }

@@ -2,9 +2,10 @@
 
 use std::io::{BufReader, Read};
 
-use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
+use csv::{ErrorKind, Position, Reader, ReaderBuilder, StringRecord};
+use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
 use datafusion::arrow::csv::reader::Format;
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
 use super::footer::unreadable;
 use super::schema::{Keys, is_measure};
@@ -36,18 +37,25 @@ pub(super) fn schema(file: &FileRef, keys: &Keys) -> Result<Schema> {
     let looks = looks(file, keys, &schema)?;
     let fields = schema.fields().iter().zip(looks).map(|(field, looks)| {
         let timed = *field.name() == keys.time;
+        if let Some((at, value)) = &looks.other_clock {
+            return Err(wrong_clock(file, line_at(file, at.as_ref()), field.name(), value));
+        }
         let ty = match field.data_type() {
             _ if *field.name() == keys.entity => DataType::Utf8,
+            DataType::Utf8 if timed && looks.fits => looks.time_type(),
+            DataType::Timestamp(unit, _) if looks.zoned == Some(true) => {
+                DataType::Timestamp(*unit, Some("UTC".into()))
+            }
             DataType::Utf8 if is_measure(field.name()) && looks.fits => DataType::Float64,
             DataType::Utf8 if !timed && looks.whole && !looks.zeros => DataType::Int64,
             DataType::Int64 if !is_measure(field.name()) && looks.zeros => DataType::Utf8,
             other => other.clone(),
         };
         match looks.wrong {
-            Some((line, value)) if ty != DataType::Utf8 || timed || is_measure(field.name()) => {
+            Some((at, value)) if ty != DataType::Utf8 || timed || is_measure(field.name()) => {
                 let ty = if timed { &DataType::Date32 } else { &ty };
                 let ty = if is_measure(field.name()) { &DataType::Float64 } else { ty };
-                Err(wrong_value(file, line, field.name(), &value, ty))
+                Err(wrong_value(file, line_at(file, at.as_ref()), field.name(), &value, ty))
             }
             _ => Ok(Field::new(field.name(), ty, true)),
         }
@@ -63,8 +71,44 @@ struct Looks {
     whole: bool,
     /// One begins with a zero that a number would lose: `007`.
     zeros: bool,
+    /// Of times, whether they have a zone; None before the first.
+    zoned: Option<bool>,
+    /// The first time that has a zone where those before have none, or the other way round.
+    other_clock: Option<(Option<Position>, String)>,
+    /// Of times, the most digits of a fraction of a second; None where all are days.
+    digits: Option<usize>,
     /// The first that is not what it should be: a number, a time, or a whole number of 64 bits.
-    wrong: Option<(Option<u64>, String)>,
+    wrong: Option<(Option<Position>, String)>,
+}
+
+impl Looks {
+    /// The type of a column of times.
+    fn time_type(&self) -> DataType {
+        let unit = match self.digits {
+            None => return DataType::Date32,
+            Some(0) => TimeUnit::Second,
+            Some(..=3) => TimeUnit::Millisecond,
+            Some(..=6) => TimeUnit::Microsecond,
+            Some(_) => TimeUnit::Nanosecond,
+        };
+        DataType::Timestamp(unit, (self.zoned == Some(true)).then(|| "UTC".into()))
+    }
+
+    /// Takes notice of the clock of a time.
+    fn clock(&mut self, text: &str, at: &Option<Position>) {
+        let Some((_, clock)) = text.split_at_checked(10).filter(|(_, clock)| !clock.is_empty())
+        else {
+            self.zoned.get_or_insert(false);
+            return;
+        };
+        let zoned = clock.ends_with(['Z', 'z']) || clock.contains(['+', '-']);
+        if *self.zoned.get_or_insert(zoned) != zoned {
+            self.other_clock.get_or_insert_with(|| (at.clone(), text.to_string()));
+        }
+        let fraction = clock.split_once('.').map_or("", |(_, rest)| rest);
+        let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+        self.digits = self.digits.max(Some(digits));
+    }
 }
 
 /// Looks at each column, all the way down.
@@ -72,43 +116,60 @@ struct Looks {
 /// # Errors
 /// A quote that is not closed, which would take all rows behind it for one value.
 fn looks(file: &FileRef, keys: &Keys, schema: &Schema) -> Result<Vec<Looks>> {
-    let start = || Looks { fits: true, whole: true, zeros: false, wrong: None };
+    let start = || Looks {
+        fits: true,
+        whole: true,
+        zeros: false,
+        zoned: None,
+        other_clock: None,
+        digits: None,
+        wrong: None,
+    };
     let mut looks: Vec<Looks> = schema.fields().iter().map(|_| start()).collect();
     let asked: Vec<usize> = (0..looks.len())
         .filter(|i| {
-            let text = matches!(schema.field(*i).data_type(), DataType::Utf8 | DataType::Int64);
-            text && *schema.field(*i).name() != keys.entity
+            let asked = matches!(
+                schema.field(*i).data_type(),
+                DataType::Utf8 | DataType::Int64 | DataType::Timestamp(..)
+            );
+            asked && *schema.field(*i).name() != keys.entity
         })
         .collect();
     let mut any = vec![false; looks.len()];
     let mut reader = ReaderBuilder::new().from_reader(Quotes { of: open(file)?, odd: false });
     let (mut record, mut lines) = (StringRecord::new(), (None, false));
     while reader.read_record(&mut record).map_err(|error| named(file, &error))? {
-        let line = record.position().map(csv::Position::line);
-        lines = (line, record.iter().any(|value| value.contains('\n')));
+        let at = record.position().cloned();
+        lines = (at.clone(), record.iter().any(|value| value.contains('\n')));
         for column in &asked {
             let value = record.get(*column).unwrap_or_default();
             if is_null(value) {
                 continue;
             }
             any[*column] = true;
-            let (looks, name) = (&mut looks[*column], schema.field(*column).name());
+            let (looks, field) = (&mut looks[*column], schema.field(*column));
+            let name = field.name();
+            let timed = *name == keys.time || matches!(field.data_type(), DataType::Timestamp(..));
             let whole = is_whole(value);
             looks.whole &= whole;
             looks.zeros |= whole && value.len() > 1 && value.starts_with('0');
             let fits = match () {
-                () if *name == keys.time => is_time(value),
+                () if timed => is_time(value),
                 () if is_measure(name) => is_number(value),
                 () => !whole || value.parse::<i64>().is_ok(),
             };
+            if timed && fits {
+                looks.clock(value.trim(), &at);
+            }
             if !fits && looks.fits {
-                (looks.fits, looks.wrong) = (false, Some((line, value.to_string())));
+                (looks.fits, looks.wrong) = (false, Some((at.clone(), value.to_string())));
             }
         }
     }
     if reader.get_ref().odd && lines.1 {
         let name = file_name(&file.path);
-        let line = lines.0.map_or(String::new(), |line| format!(", line {line}"));
+        let line = line_at(file, lines.0.as_ref());
+        let line = line.map_or(String::new(), |line| format!(", line {line}"));
         return Err(Error::data(format!("{name}{line}: a double quote is not closed"))
             .hint("close it, or write two for one within a value")
             .in_file(name));
@@ -150,9 +211,22 @@ fn is_number(text: &str) -> bool {
     number(text).is_some()
 }
 
+/// Whether a text is a time. A second 60, which arrow takes for the 59th, is none.
 fn is_time(text: &str) -> bool {
-    let utc = chrono::Utc;
-    datafusion::arrow::compute::kernels::cast_utils::string_to_datetime(&utc, text.trim()).is_ok()
+    let (utc, text) = (chrono::Utc, text.trim());
+    let second = text.get(16..19).unwrap_or_default();
+    second != ":60" && string_to_datetime(&utc, text).is_ok()
+}
+
+/// The error for a time with a zone among those without, or the other way round.
+fn wrong_clock(file: &FileRef, line: Option<u64>, column: &str, value: &str) -> Error {
+    let name = file_name(&file.path);
+    let line = line.map_or(String::new(), |line| format!(", line {line}"));
+    Error::data(format!(
+        "{name}{line}: {column} is {value:?}; some of its times have a zone, and some have none"
+    ))
+    .hint("write all of them with a zone, such as 2024-01-31T15:30:00Z, or none")
+    .in_file(name)
 }
 
 /// The error for a value that has another type than its column.
@@ -225,15 +299,12 @@ fn records(file: &FileRef) -> Result<Reader<BufReader<Rest>>> {
 }
 
 /// The first record below the header that is looked for, with the line where it begins.
-fn first(
-    file: &FileRef,
-    mut wanted: impl FnMut(&StringRecord) -> bool,
-) -> Option<(Option<u64>, StringRecord)> {
+fn first(file: &FileRef, mut wanted: impl FnMut(&StringRecord) -> bool) -> Option<Position> {
     let mut reader = records(file).ok()?;
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).ok()? {
         if wanted(&record) {
-            return Some((record.position().map(csv::Position::line), record));
+            return record.position().cloned();
         }
     }
     None
@@ -246,7 +317,17 @@ pub(super) fn line_of(file: &FileRef, row: usize) -> Option<u64> {
         at += 1;
         at == row + 1
     });
-    found?.0
+    line_at(file, found.as_ref())
+}
+
+/// The line of a record, as an editor counts: the reader of records counts blank lines before it to it.
+fn line_at(file: &FileRef, at: Option<&Position>) -> Option<u64> {
+    let at = at?;
+    let mut text = open(file).ok()?;
+    std::io::copy(&mut text.by_ref().take(at.byte()), &mut std::io::sink()).ok()?;
+    let blank = BufReader::new(text).bytes().map_while(std::result::Result::ok);
+    let blank = blank.take_while(|byte| matches!(byte, b'\n' | b'\r'));
+    Some(at.line() + blank.filter(|byte| *byte == b'\n').count() as u64)
 }
 
 /// What is wrong with a file that could not be read as records; `error` is what the reader said.
@@ -265,8 +346,8 @@ pub(super) fn fault(file: &FileRef, error: &(dyn std::error::Error + 'static)) -
 /// An error of the reader of records, with its line.
 fn named(file: &FileRef, error: &csv::Error) -> Error {
     let name = file_name(&file.path);
-    let line = |at: &Option<csv::Position>| {
-        at.as_ref().map_or(String::new(), |at| format!(", line {}", at.line()))
+    let line = |at: &Option<Position>| {
+        line_at(file, at.as_ref()).map_or(String::new(), |line| format!(", line {line}"))
     };
     let (what, way_out) = match error.kind() {
         ErrorKind::UnequalLengths { pos, expected_len, len } => (

@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, UInt32Array, new_null_array,
+    Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array,
 };
 use datafusion::arrow::compute::kernels::cmp::not_distinct;
 use datafusion::arrow::compute::{and, cast, is_null};
-use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
-use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
 
@@ -17,14 +16,8 @@ use super::footer::{FileInfo, unreadable};
 use super::schema::is_measure;
 use super::sortedness::RowSlice;
 use crate::error::{Error, Result};
+use crate::guards::nearest_doubles;
 use crate::store::file_name;
-
-/// The floats nearest to decimals: arrow's own division rounds twice.
-fn nearest_floats(values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let text = cast(values, &DataType::Utf8)?;
-    let float = |text: Option<&str>| text.and_then(|text| text.parse::<f64>().ok());
-    Ok(Arc::new(text.as_string::<i32>().iter().map(float).collect::<Float64Array>()))
-}
 
 /// A file with what a partition reads of it, and its hive values by column name.
 #[derive(Clone, Debug)]
@@ -40,6 +33,12 @@ pub(crate) struct FileSlice {
 impl FileSlice {
     /// The rows of a batch in the columns of `schema`, the last of which is the file's ordinal.
     pub(crate) fn adapt(&self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+        // Whoever asks for other columns, or for the rows of one directory, wants right rows too.
+        for (name, value) in &self.values {
+            if let Some(stored) = batch.column_by_name(name) {
+                self.check_same(name, value, stored)?;
+            }
+        }
         let last = schema.fields().len() - 1;
         let columns = schema.fields().iter().enumerate().map(|(i, field)| {
             if i == last {
@@ -52,12 +51,14 @@ impl FileSlice {
         RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| self.broken(error))
     }
 
+    /// Whether a column of the file is read: it is asked for, or its directory says what it is.
+    pub(crate) fn reads(&self, schema: &Schema, name: &str) -> bool {
+        schema.field_with_name(name).is_ok() || self.values.iter().any(|(known, _)| known == name)
+    }
+
     fn column(&self, batch: &RecordBatch, field: &Field) -> Result<ArrayRef> {
         let rows = batch.num_rows();
         if let Some((_, value)) = self.values.iter().find(|(name, _)| name == field.name()) {
-            if let Some(stored) = batch.column_by_name(field.name()) {
-                self.check_same(field.name(), value, stored)?;
-            }
             return value.to_array_of_size(rows).map_err(|error| self.broken(error));
         }
         match batch.column_by_name(field.name()) {
@@ -106,9 +107,7 @@ impl FileSlice {
     /// Values in the type that the source gives their column: all of them, or an error.
     fn converted(&self, values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
         let converted = match (values.data_type(), field.data_type()) {
-            (DataType::Decimal128(..) | DataType::Decimal256(..), DataType::Float64) => {
-                nearest_floats(values)
-            }
+            (decimal, DataType::Float64) if decimal.is_decimal() => nearest_doubles(values),
             (_, to) => cast(values, to),
         };
         let converted = converted.map_err(|error| self.broken(error))?;

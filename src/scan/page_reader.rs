@@ -59,31 +59,70 @@ pub(crate) fn read(
 /// which the parquet crate takes for the same unit only.
 pub(crate) fn stored_fields(meta: &ArrowReaderMetadata) -> Fields {
     let written = written_schema(meta);
-    let stored = meta.parquet_schema().root_schema().get_fields();
+    let mut leaves = meta.parquet_schema().columns().iter().map(|column| column.physical_type());
     let fields = meta.schema().fields().iter().map(|field| {
-        let of_file = stored.iter().find(|stored| stored.name() == field.name());
-        let primitive = of_file.filter(|stored| stored.is_primitive());
-        match primitive.map(|stored| stored.get_physical_type()) {
-            Some(PhysicalType::INT96) => {
-                let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-                Arc::new(field.as_ref().clone().with_data_type(micros))
-            }
-            _ => {
-                let written = written.as_ref().and_then(|s| s.field_with_name(field.name()).ok());
-                match (field.data_type(), written.map(Field::data_type)) {
-                    (
-                        DataType::Timestamp(unit, Some(_)),
-                        Some(DataType::Timestamp(other, Some(zone))),
-                    ) if unit != other => {
-                        let zoned = DataType::Timestamp(*unit, Some(Arc::clone(zone)));
-                        Arc::new(field.as_ref().clone().with_data_type(zoned))
-                    }
-                    _ => Arc::clone(field),
-                }
-            }
-        }
+        let of_writer = written.as_ref().and_then(|s| s.field_with_name(field.name()).ok());
+        restored_field(field, &mut leaves, of_writer)
     });
     fields.collect()
+}
+
+fn restored_field(
+    field: &Arc<Field>,
+    leaves: &mut dyn Iterator<Item = PhysicalType>,
+    written: Option<&Field>,
+) -> Arc<Field> {
+    let ty = restored(field.data_type(), leaves, written.map(Field::data_type));
+    Arc::new(field.as_ref().clone().with_data_type(ty))
+}
+
+/// A type of a file, whose leaves come in the order in which the file stores them.
+fn restored(
+    ty: &DataType,
+    leaves: &mut dyn Iterator<Item = PhysicalType>,
+    written: Option<&DataType>,
+) -> DataType {
+    let mut item = |field: &Arc<Field>| {
+        let of_writer = match written {
+            Some(
+                DataType::List(field)
+                | DataType::LargeList(field)
+                | DataType::FixedSizeList(field, _)
+                | DataType::Map(field, _),
+            ) => Some(field.as_ref()),
+            _ => None,
+        };
+        restored_field(field, leaves, of_writer)
+    };
+    match ty {
+        DataType::Struct(fields) => {
+            let of_writer = |name: &str| match written {
+                Some(DataType::Struct(fields)) => {
+                    fields.iter().find(|field| field.name() == name).map(AsRef::as_ref)
+                }
+                _ => None,
+            };
+            let fields = fields.iter();
+            DataType::Struct(
+                fields.map(|f| restored_field(f, leaves, of_writer(f.name()))).collect(),
+            )
+        }
+        DataType::List(field) => DataType::List(item(field)),
+        DataType::LargeList(field) => DataType::LargeList(item(field)),
+        DataType::FixedSizeList(field, length) => DataType::FixedSizeList(item(field), *length),
+        DataType::Map(field, sorted) => DataType::Map(item(field), *sorted),
+        leaf => match (leaves.next(), leaf, written) {
+            (Some(PhysicalType::INT96), ..) => DataType::Timestamp(TimeUnit::Microsecond, None),
+            (
+                _,
+                DataType::Timestamp(unit, Some(_)),
+                Some(DataType::Timestamp(other, Some(zone))),
+            ) if unit != other => DataType::Timestamp(*unit, Some(Arc::clone(zone))),
+            // The reader of dictionaries knows text only.
+            (_, DataType::Dictionary(_, value), _) if !value.is_string() => value.as_ref().clone(),
+            _ => leaf.clone(),
+        },
+    }
 }
 
 /// The schema that the writer of a file had, if it was one of Arrow's.

@@ -134,7 +134,8 @@ impl Batches {
         let file = Opened::local(&part.info.file.path, SMALL).map_err(|e| part.broken(e))?;
         let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
             .map_err(|error| part.broken(error))?;
-        let names = self.schema.fields().iter().map(|field| field.name().as_str());
+        let fields = meta.schema().fields().iter().map(|field| field.name().as_str());
+        let names = fields.filter(|name| part.reads(&self.schema, name));
         let mask = pages::columns(meta.parquet_schema(), names);
         let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
         let selection = part.slice.rows.as_ref().map(|rows| {

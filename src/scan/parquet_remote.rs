@@ -191,7 +191,8 @@ impl Unit {
     }
 
     fn mask(&self) -> ProjectionMask {
-        let names = self.reading.schema.fields().iter().map(|field| field.name().as_str());
+        let fields = self.meta.schema().fields().iter().map(|field| field.name().as_str());
+        let names = fields.filter(|name| self.part().reads(&self.reading.schema, name));
         pages::columns(self.meta.parquet_schema(), names)
     }
 

@@ -56,6 +56,23 @@ pub(crate) fn merge<'a>(
             continue;
         }
         last = Some(schema);
+        let same = |a: &str, b: &str| a.trim().eq_ignore_ascii_case(b.trim());
+        let shares = |(known, _): &(Field, &str)| {
+            schema.fields().iter().any(|field| same(field.name(), known.name()))
+        };
+        if let Some((_, first)) = merged.first()
+            && !schema.fields().is_empty()
+            && !merged.iter().any(shares)
+        {
+            let found: Vec<&str> =
+                schema.fields().iter().map(|f| f.name().as_str()).take(4).collect();
+            return Err(Error::data(format!(
+                "{file} has none of the columns of {first}: its own are {}",
+                found.join(", ")
+            ))
+            .hint("give it a header if it has none, or name the files that agree with a glob")
+            .in_file(file));
+        }
         for field in schema.fields() {
             let ty = canonical(field.name(), field.data_type(), keys, file)?;
             match merged.iter_mut().find(|(f, _)| f.name() == field.name()) {
@@ -155,6 +172,11 @@ fn unify(a: &DataType, b: &DataType) -> Option<DataType> {
         (Null, other) | (other, Null) => other.clone(),
         (a, b) if a.is_signed_integer() && b.is_signed_integer() => Int64,
         (a, b) if a.is_unsigned_integer() && b.is_unsigned_integer() => UInt64,
+        (a, b)
+            if (a.is_decimal() || b.is_decimal()) && digits(a).is_some() && digits(b).is_some() =>
+        {
+            decimal(digits(a)?, digits(b)?)
+        }
         (a, b) if a.is_numeric() && b.is_numeric() => Float64,
         (Date32, Timestamp(unit, zone)) | (Timestamp(unit, zone), Date32) => {
             Timestamp(*unit, zone.clone())
@@ -164,6 +186,32 @@ fn unify(a: &DataType, b: &DataType) -> Option<DataType> {
         }
         _ => return None,
     })
+}
+
+/// The digits of an exact number before and behind its point.
+fn digits(ty: &DataType) -> Option<(u8, i8)> {
+    use DataType::*;
+    match ty {
+        Decimal32(precision, scale)
+        | Decimal64(precision, scale)
+        | Decimal128(precision, scale)
+        | Decimal256(precision, scale) => u8::try_from(i16::from(*precision) - i16::from(*scale))
+            .ok()
+            .map(|whole| (whole, *scale)),
+        UInt64 => Some((20, 0)),
+        ty if ty.is_integer() => Some((19, 0)),
+        _ => None,
+    }
+}
+
+/// The decimal that holds the digits of both; floats if there is none.
+fn decimal(a: (u8, i8), b: (u8, i8)) -> DataType {
+    let (whole, scale) = (a.0.max(b.0), a.1.max(b.1));
+    match i16::from(whole) + i16::from(scale) {
+        1..=38 => DataType::Decimal128(whole.saturating_add_signed(scale), scale),
+        39..=76 => DataType::Decimal256(whole.saturating_add_signed(scale), scale),
+        _ => DataType::Float64,
+    }
 }
 
 /// Whether two names are of one clock.
@@ -194,6 +242,9 @@ pub(crate) fn partition_type<'a>(
         return DataType::Utf8View;
     }
     let all: Vec<&str> = known.collect();
+    if is_measure(name) {
+        return DataType::Float64;
+    }
     if all.iter().all(|v| v.parse::<chrono::NaiveDate>().is_ok()) {
         DataType::Date32
     } else if name == keys.time {
@@ -242,6 +293,22 @@ mod tests {
                 ("sector", Utf8View)
             ]
         );
+    }
+
+    #[test]
+    fn exact_numbers_stay_exact() {
+        use DataType::*;
+        for (a, b, both) in [
+            (Decimal128(10, 2), Decimal128(8, 4), Decimal128(12, 4)),
+            (Decimal128(10, 2), Int64, Decimal128(21, 2)),
+            (Decimal128(38, 0), Decimal128(20, 20), Decimal256(58, 20)),
+            (Decimal32(5, 2), Decimal64(12, 2), Decimal128(12, 2)),
+            (Decimal128(10, 2), Float64, Float64),
+            (Int64, UInt64, Float64),
+        ] {
+            assert_eq!(unify(&a, &b), Some(both.clone()), "{a} {b}");
+            assert_eq!(unify(&b, &a), Some(both), "{b} {a}");
+        }
     }
 
     #[test]

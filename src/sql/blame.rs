@@ -12,11 +12,14 @@ pub fn blame(error: &DataFusionError, text: &str, tables: &[String]) -> Error {
     if let Some(own) = own(error) {
         return own.clone();
     }
+    tracing::debug!("DataFusion: {}", error.strip_backtrace());
     let root = error.find_root();
     let spanned = diagnostic_place(error);
     let located = |name: &str, call: bool| spanned.clone().or_else(|| find(text, name, call));
     match root {
-        DataFusionError::SchemaError(schema, _) => schema_error(schema, located),
+        DataFusionError::SchemaError(schema, _) => {
+            schema_error(schema, located, &|name| text.contains(&format!("\"{name}\"")))
+        }
         DataFusionError::SQL(parser, _) => syntax_error(&parser.to_string()),
         DataFusionError::ResourcesExhausted(message) => {
             Error::data(format!("the memory limit is too small: {}", first_line(message)))
@@ -50,7 +53,12 @@ fn diagnostic_place(error: &DataFusionError) -> Option<Place> {
     (start.line > 0).then(|| place(Location { line: start.line, column: start.column }))
 }
 
-fn schema_error(schema: &SchemaError, located: impl Fn(&str, bool) -> Option<Place>) -> Error {
+/// `quoted` says whether a name stands in double quotes.
+fn schema_error(
+    schema: &SchemaError,
+    located: impl Fn(&str, bool) -> Option<Place>,
+    quoted: &dyn Fn(&str) -> bool,
+) -> Error {
     let (error, name) = match schema {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let name = field.name().to_string();
@@ -75,8 +83,27 @@ fn schema_error(schema: &SchemaError, located: impl Fn(&str, bool) -> Option<Pla
                 };
             }
             let hint = match valid.iter().find(|v| v.eq_ignore_ascii_case(&name) && **v != name) {
-                Some(v) => format!("write \"{v}\" in double quotes: it is not lower case"),
-                None => did_you_mean(&name, "columns", valid),
+                Some(v) if v.chars().any(char::is_uppercase) => {
+                    format!("write \"{v}\" in double quotes: it is not lower case")
+                }
+                Some(v) => format!("write {v} without quotes, which keep upper case"),
+                None if quoted(&name) && nearest(&name, valid.iter().copied()).is_none() => {
+                    format!(
+                        "write '{name}' in single quotes if it is a text: double quotes are for names"
+                    )
+                }
+                None => {
+                    let columns = did_you_mean(&name, "columns", valid);
+                    match name.as_str() {
+                        "symbol" => format!(
+                            "{columns}; `entity:` under the source in windrow.yaml names the column of symbols"
+                        ),
+                        "ts" => format!(
+                            "{columns}; `time:` under the source in windrow.yaml names the column of times"
+                        ),
+                        _ => columns,
+                    }
+                }
             };
             (Error::query(format!("unknown column {name}")).hint(hint), name)
         }
@@ -167,8 +194,10 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Plac
     if let Some(name) =
         message.split('\'').nth(1).filter(|_| message.contains("match any signature"))
     {
-        let error = no_signature(name, message, &arguments(text, name).unwrap_or_default());
-        return with_place(error, spanned.or_else(|| find(text, name, true)));
+        // DataFusion names mean by its other name.
+        let written = if find(text, name, true).is_none() && name == "avg" { "mean" } else { name };
+        let error = no_signature(name, message, &arguments(text, written).unwrap_or_default());
+        return with_place(error, spanned.or_else(|| find(text, written, true)));
     }
     let error = match words::known(message).or_else(|| structs(message)) {
         Some(error) => error,
@@ -202,6 +231,22 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("stochastic", "stoch"),
     ("williams_r", "willr"),
     ("percentile_disc", "percentile_cont"),
+    ("quantile", "percentile_cont"),
+    ("rolling_std", "stddev"),
+    ("rolling_sum", "sum"),
+    ("rolling_max", "max"),
+    ("rolling_min", "min"),
+    ("rolling_corr", "correl"),
+    ("cumsum", "sum"),
+    ("delta", "mom"),
+    ("delay", "lag"),
+    ("last", "last_value"),
+    ("first", "first_value"),
+    ("slope", "linearreg_slope"),
+    ("linreg", "linearreg"),
+    ("year", "date_part"),
+    ("if", "CASE WHEN"),
+    ("iff", "CASE WHEN"),
 ];
 
 /// A call whose arguments are too many, or of other types; `args` are as they are written.
@@ -223,6 +268,10 @@ fn no_signature(name: &str, message: &str, args: &[String]) -> Error {
         ("avg" | "mean", Some(frame)) => {
             error.hint(format!("write sma({value}, {}) OVER ..., or {frame}", args[1]))
         }
+        ("corr", _) if args.len() == 3 => error.hint(format!(
+            "write correl({value}, {}, {}) OVER (PARTITION BY symbol ORDER BY ts)",
+            args[1], args[2]
+        )),
         ("sum" | "min" | "max" | "count" | "stddev" | "var" | "median", Some(frame)) => {
             error.hint(format!("write {frame}"))
         }

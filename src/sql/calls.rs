@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, UnaryOperator,
-    Value, Visitor, VisitorMut, WindowType,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
+    UnaryOperator, Value, Visitor, VisitorMut, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use windrow_udfs::{Entry, Kind};
@@ -54,7 +54,7 @@ impl Sql {
                 }
             }
         }
-        match walk::read(self.statement()?, &mut Find) {
+        match self.read(&mut Find) {
             ControlFlow::Break(name) => Some(name),
             ControlFlow::Continue(()) => None,
         }
@@ -64,7 +64,9 @@ impl Sql {
 fn complete_call(function: &mut Function) -> Result<()> {
     let [part] = function.name.0.as_slice() else { return Ok(()) };
     let Some(name) = part.as_ident().cloned() else { return Ok(()) };
-    let Some(entry) = windrow_udfs::find(&fold(&name)) else { return Ok(()) };
+    let Some(entry) = windrow_udfs::find(&fold(&name)) else {
+        return check_over(&fold(&name), function).map_err(|error| error.at(at(name.span)));
+    };
     let FunctionArguments::List(list) = &mut function.args else { return Ok(()) };
     let inputs = entry.spec.inputs.len();
     if shared_with_sql(entry) && list.args.len() <= inputs {
@@ -95,6 +97,21 @@ fn complete_call(function: &mut Function) -> Result<()> {
     Ok(())
 }
 
+/// Refuses window functions of SQL without a window.
+fn check_over(name: &str, function: &Function) -> Result<()> {
+    const RANKS: [&str; 6] =
+        ["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile"];
+    let ranks = RANKS.contains(&name);
+    if function.over.is_some() || !(ranks || matches!(name, "lag" | "lead")) {
+        return Ok(());
+    }
+    let window =
+        if ranks { "PARTITION BY ts ORDER BY close" } else { "PARTITION BY symbol ORDER BY ts" };
+    let args = function.args.to_string();
+    Err(Error::query(format!("{name} is a window function and has no OVER"))
+        .hint(format!("write {name}{args} OVER ({window})")))
+}
+
 /// Whether SQL has an aggregate of the same name: then the period decides who is meant.
 pub(super) fn shared_with_sql(entry: &Entry) -> bool {
     matches!(entry.spec.name, "max" | "min" | "sum" | "stddev" | "var")
@@ -122,15 +139,18 @@ fn positional(entry: &Entry, name: &Ident, args: Vec<FunctionArg>) -> Result<Vec
     let spec = &entry.spec;
     let names: Vec<&str> =
         spec.inputs.iter().copied().chain(spec.params.iter().map(|p| p.name)).collect();
-    let wrong = |message: String| {
-        Error::query(format!("{}: {message}", spec.name))
-            .hint(format!("write {}", spec.signature()))
-            .at(at(name.span))
-    };
+    let bare =
+        |message: String| Error::query(format!("{}: {message}", spec.name)).at(at(name.span));
+    let wrong = |message: String| bare(message).hint(format!("write {}", spec.signature()));
     let mut slots: Vec<Option<FunctionArgExpr>> = vec![None; names.len()];
     let mut named = false;
     for (position, arg) in args.into_iter().enumerate() {
         let (slot, value) = match arg {
+            FunctionArg::Unnamed(value) if assigned(&value, &names).is_some() => {
+                let (name, value) = assigned(&value, &names).unwrap_or_default();
+                let error = bare(format!("{name} = {value} compares"));
+                return Err(error.hint(format!("write {name} => {value}")));
+            }
             FunctionArg::Unnamed(_) if named => {
                 return Err(wrong("a positional argument stands behind a named one".into()));
             }
@@ -161,7 +181,18 @@ fn positional(entry: &Entry, name: &Ident, args: Vec<FunctionArg>) -> Result<Vec
             let param = slot.checked_sub(spec.inputs.len()).map(|i| &spec.params[i]);
             let value = match (value, param) {
                 (Some(value), Some(param)) => by_name(value, |text| param.parse_name(text)),
-                (Some(value), None) => value,
+                (Some(value), None) => match literal(&value) {
+                    Some(text) => {
+                        let input = names[slot];
+                        let message = format!("its input {input} is a column, and {text} none");
+                        let name = text.trim_matches('\'');
+                        return Err(match name == text {
+                            true => wrong(message),
+                            false => bare(message).hint(format!("write {name} without quotes")),
+                        });
+                    }
+                    None => value,
+                },
                 (None, Some(param)) => FunctionArgExpr::Expr(number(param.default)),
                 (None, None) => {
                     return Err(wrong(format!("the input {} is missing", names[slot])));
@@ -170,6 +201,27 @@ fn positional(entry: &Entry, name: &Ident, args: Vec<FunctionArg>) -> Result<Vec
             Ok(FunctionArg::Unnamed(value))
         })
         .collect()
+}
+
+/// A number or a text where a column should stand: most often a parameter that moved up.
+fn literal(value: &FunctionArgExpr) -> Option<String> {
+    let FunctionArgExpr::Expr(expr) = value else { return None };
+    let mut inner = expr;
+    while let Expr::UnaryOp { expr, .. } | Expr::Nested(expr) = inner {
+        inner = expr;
+    }
+    matches!(inner, Expr::Value(_)).then(|| expr.to_string())
+}
+
+/// A parameter and its value where they are written as a comparison, `timeperiod = 14`.
+fn assigned(value: &FunctionArgExpr, names: &[&str]) -> Option<(String, String)> {
+    let FunctionArgExpr::Expr(Expr::BinaryOp { left, op: BinaryOperator::Eq, right }) = value
+    else {
+        return None;
+    };
+    let Expr::Identifier(name) = left.as_ref() else { return None };
+    let name = fold(name);
+    names.contains(&name.as_str()).then(|| (name, right.to_string()))
 }
 
 fn slot_of(entry: &Entry, names: &[&str], name: &str, span: Span) -> Result<usize> {

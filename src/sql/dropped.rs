@@ -6,14 +6,14 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Cte, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, GroupByExpr, Interval, Join, JoinConstraint, JoinOperator, LimitClause,
-    NullTreatment, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectItem, Spanned,
-    TableAlias, TableFactor, TimezoneInfo, Value, Visitor,
+    Cte, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+    GroupByExpr, Interval, Join, JoinConstraint, JoinOperator, LimitClause, NullTreatment, OrderBy,
+    OrderByExpr, OrderByKind, Query, Select, SelectItem, Spanned, TableAlias, TableFactor,
+    UnaryOperator, Value, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::{Sql, at, fold, walk};
+use super::{Sql, at, fold};
 use crate::error::{Error, Result};
 
 /// What was found, in the words of the statement, with the way out.
@@ -29,8 +29,7 @@ impl Sql {
     /// # Errors
     /// The first of them.
     pub fn check_dropped(&self, is_scalar: &dyn Fn(&str) -> bool) -> Result<()> {
-        let Some(statement) = self.statement() else { return Ok(()) };
-        match walk::read(statement, &mut Finder { is_scalar }) {
+        match self.read(&mut Finder { is_scalar }) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break((what, way_out, span)) => {
                 Err(Error::query(format!("{what} is not supported")).hint(way_out).at(at(span)))
@@ -167,8 +166,16 @@ fn call(
     let way_out = "write a number of rows";
     found(null && matches!(name, "lag" | "lead"), "an offset of NULL", way_out, span)?;
     let zero = matches!(second, Some(Some(Value::Number(n, _))) if n.parse() == Ok(0.0));
-    let way_out = "rows of a frame count from 1";
-    found(zero && name == "nth_value", "the row 0 of a frame", way_out, span)?;
+    let negative = matches!(
+        list.args.get(1),
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            ..
+        })))
+    );
+    let way_out = "rows of a frame count from 1; last_value is the last of them";
+    let none = (zero || negative) && name == "nth_value";
+    found(none, "a row of a frame before its first", way_out, span)?;
     let most = match name {
         "first_value" | "last_value" => 1,
         "nth_value" => 2,
@@ -178,13 +185,6 @@ fn call(
     found(list.args.len() > most, "one argument more than the function has", way_out, span)?;
     let way_out = "write count(*) FILTER (WHERE a IS NOT NULL AND b IS NOT NULL)";
     found(second.is_some() && name == "count", "count of more than one value", way_out, span)
-}
-
-/// Whether a time is written with its zone: behind the day stands Z, or a plus or minus.
-fn has_zone(text: &str) -> bool {
-    let text = text.trim();
-    let clock = text.get(10..).unwrap_or_default();
-    !clock.is_empty() && (clock.ends_with(['Z', 'z']) || clock.contains(['+', '-']))
 }
 
 struct Finder<'a> {
@@ -233,7 +233,7 @@ impl Visitor for Finder<'_> {
             top_before_distinct: _,
             projection,
             exclude,
-            into: _, // Planned as a new table, which is refused elsewhere.
+            into: _, // A form that is misread.
             from,
             lateral_views,
             prewhere,
@@ -315,16 +315,6 @@ impl Visitor for Finder<'_> {
         let span = expr.span();
         if let Expr::Interval(interval) = expr {
             return unit(interval, span);
-        }
-        if let Expr::TypedString(typed) = expr
-            && matches!(
-                typed.data_type,
-                DataType::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone)
-            )
-            && let Value::SingleQuotedString(text) = &typed.value.value
-        {
-            let way_out = "write TIMESTAMPTZ, or leave the zone out";
-            found(has_zone(text), "a zone in a TIMESTAMP", way_out, span)?;
         }
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
         let Function {

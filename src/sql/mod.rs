@@ -7,8 +7,10 @@ mod blame;
 mod calls;
 mod dropped;
 mod lint;
+mod misread;
 mod nested;
 mod qualify;
+mod tuples;
 mod walk;
 mod windows;
 mod words;
@@ -57,8 +59,12 @@ pub fn parse(text: &str) -> Result<Sql> {
     match (statements.next(), statements.next()) {
         (Some(statement), None) => Ok(Sql { statement }),
         (None, _) => Err(Error::query("there is no statement").hint("write a SELECT")),
-        (Some(_), Some(_)) => {
-            Err(Error::query("there is more than one statement").hint("give one at a time"))
+        (Some(_), Some(second)) => {
+            let error = Error::query("there is more than one statement").hint("give one at a time");
+            Err(match &second {
+                Parsed::Statement(second) => error.at(at(second.span())),
+                _ => error,
+            })
         }
     }
 }
@@ -141,14 +147,11 @@ impl Sql {
             }
         }
         let mut tables = Tables::default();
-        if let Some(statement) = self.statement() {
-            let _ = walk::read(statement, &mut tables);
-        }
-        if let Parsed::CopyTo(copy) = &self.statement {
-            let _ = match &copy.source {
-                CopyToSource::Query(query) => walk::read(query.as_ref(), &mut tables),
-                CopyToSource::Relation(name) => tables.relation(name),
-            };
+        let _ = self.read(&mut tables);
+        if let Parsed::CopyTo(copy) = &self.statement
+            && let CopyToSource::Relation(name) = &copy.source
+        {
+            let _ = tables.relation(name);
         }
         let Tables { mut read, defined } = tables;
         read.retain(|(name, _)| !defined.contains(name));
@@ -180,15 +183,19 @@ impl Sql {
         })
     }
 
-    /// The statement of sqlparser in it, also behind EXPLAIN.
-    fn statement(&self) -> Option<&Statement> {
-        match &self.statement {
-            Parsed::Statement(statement) => Some(statement.as_ref()),
-            Parsed::Explain(explain) => match explain.statement.as_ref() {
-                Parsed::Statement(statement) => Some(statement.as_ref()),
-                _ => None,
+    /// Shows a visitor all nodes of the statement, also of one behind EXPLAIN or in COPY.
+    fn read<V: Visitor>(&self, visitor: &mut V) -> ControlFlow<V::Break> {
+        let mut parsed = &self.statement;
+        if let Parsed::Explain(explain) = parsed {
+            parsed = explain.statement.as_ref();
+        }
+        match parsed {
+            Parsed::Statement(statement) => walk::read(statement.as_ref(), visitor),
+            Parsed::CopyTo(copy) => match &copy.source {
+                CopyToSource::Query(query) => walk::read(query.as_ref(), visitor),
+                CopyToSource::Relation(_) => ControlFlow::Continue(()),
             },
-            _ => None,
+            _ => ControlFlow::Continue(()),
         }
     }
 
@@ -219,7 +226,8 @@ fn rewritten(part: &mut impl VisitMut) -> Result<()> {
     impl VisitorMut for Rewrite {
         type Break = Error;
         fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-            let rewritten = windows::resolve(query)
+            let rewritten = tuples::expand(query)
+                .and_then(|()| windows::resolve(query))
                 .and_then(|()| calls::complete(query))
                 .and_then(|()| nested::hoist(query));
             match rewritten {

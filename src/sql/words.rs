@@ -213,6 +213,82 @@ const KINDS: &[Kind] = &[
         "an aggregate of the statement cannot go along a frame that moves",
         "let the frame begin with the group (UNBOUNDED PRECEDING), or write it with sum, min or max",
     ),
+    (
+        r"^Aggregate functions are not allowed in the WHERE clause",
+        "an aggregate stands in WHERE",
+        "write a condition on groups in HAVING, and one on a window in QUALIFY",
+    ),
+    (
+        r"^HAVING clause references: (.*?) must appear in the GROUP BY",
+        "HAVING reads $1, which is neither grouped nor aggregated",
+        "write conditions on rows in WHERE, and outputs of SELECT as they are computed",
+    ),
+    (
+        r#"^Column in SELECT must be in GROUP BY or an aggregate function: While expanding wildcard, column "(.*?)" must"#,
+        "$1 is neither in GROUP BY nor in an aggregate",
+        "add it to GROUP BY, or write max($1) for example",
+    ),
+    (
+        r"^ANY in LIKE expression",
+        "LIKE ANY is not supported",
+        "write a LIKE for each pattern, with OR between them",
+    ),
+    (
+        r"^Unsupported ast node in \w+: (?:RLike|Regexp)",
+        "RLIKE and REGEXP are not supported",
+        "write symbol ~ '^A'",
+    ),
+    (
+        r"^Unsupported ast node in \w+: Collate",
+        "COLLATE is not supported",
+        "leave it out: text is compared by its bytes",
+    ),
+    (
+        r"^Unsupported INTERVAL Expression",
+        "this form of INTERVAL is not supported",
+        "write INTERVAL '1 year 2 months'",
+    ),
+    (r"^MINUS ", "MINUS is not supported", "write EXCEPT"),
+    (
+        r"^There is only support Literal types for field at idx",
+        "an argument of a window function must be a number that is written out",
+        "for a shift that differs from row to row, join rows by their row_number()",
+    ),
+    (
+        r"^null_aware anti join only supports single column",
+        "NOT IN of a subquery that reads columns of the query around it is not supported",
+        "write NOT EXISTS (SELECT ... WHERE ...)",
+    ),
+    (
+        r"subquery can only be used in Projection, Filter",
+        "a subquery stands where it cannot be computed for each row",
+        "compute it in a WITH query, or write it as a condition of WHERE",
+    ),
+    (
+        r"^LIKE does not support escape_char",
+        "LIKE knows no other escape than \\",
+        "write \\% for the character itself, and leave ESCAPE out",
+    ),
+    (
+        r"^Unsupported type '(.*?)'\. Must be a supported",
+        "unknown type $1 of arrow_cast",
+        "write CAST(x AS DOUBLE) for example",
+    ),
+    (
+        r"^There is no registered file format with ext (.*)",
+        "COPY does not know the format $1",
+        "end the name in .parquet, .csv or .json",
+    ),
+    (
+        r"^Divide by zero",
+        "a whole number is divided by zero",
+        "write x / nullif(y, 0), or CAST(y AS DOUBLE)",
+    ),
+    (
+        r"^cannot take square root of a negative number",
+        "sqrt of a negative number",
+        "write CASE WHEN x >= 0 THEN sqrt(x) END",
+    ),
     // Clauses and statements.
     (
         r"^Unsupported (?:ast node|JOIN operator) AsOf",
@@ -230,7 +306,7 @@ const KINDS: &[Kind] = &[
         "write a SELECT for each column, and UNION ALL between them",
     ),
     (
-        r"^Unsupported (?:ast node|JOIN operator) (\w+)",
+        r"^Unsupported (?:ast node|JOIN operator)(?: in \w+:)? (\w+)",
         "$1 is not supported",
         "write it in another way",
     ),
@@ -251,7 +327,7 @@ const KINDS: &[Kind] = &[
         "write INTERVAL '7 days' PRECEDING, for example",
     ),
     (
-        r"^\w+ operator '(.*?)' is not supported",
+        r"^\w+ operator '(.*?)' is not supported|^Unsupported (?:binary|unary) operator",
         "an operator of this statement is not supported",
         "`windrow sql 'SHOW FUNCTIONS'` lists the functions",
     ),

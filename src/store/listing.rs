@@ -10,7 +10,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path as Key;
 
 use super::access::Access;
-use super::location::{FileKind, FileRef, Listing, hidden, one_target, partitions};
+use super::location::{FileKind, FileRef, Listing, check_read, hidden, one_target, partitions};
 use super::objects::{Object, Objects};
 use super::record::{RECORD_DIR, Record, RemoteRecords};
 use super::url::ObjectUrl;
@@ -56,6 +56,14 @@ async fn list_once(access: &Access, url: &ObjectUrl) -> Result<(Listing, Option<
             && asked(meta.location.as_ref())
             && FileKind::of(Path::new(meta.location.as_ref())).is_some()
     };
+    for meta in &listed {
+        let name = path_below(&meta.location, &prefix);
+        let visible = !Path::new(&name).components().any(|part| hidden(Path::new(&part)));
+        let other = FileKind::of(Path::new(&name)).is_none() && meta.size > 0;
+        if visible && !is_glob && other && !name.is_empty() {
+            check_read(Path::new(&name))?;
+        }
+    }
     listed.retain(is_data);
     let bucket = url.bucket_url();
     let file = |meta: &ObjectMeta| {

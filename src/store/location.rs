@@ -1,11 +1,12 @@
 //! Locations that a user names, and the files that stand there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use super::objects::Object;
-use super::record::RECORD_DIR;
+use super::record::{RECORD_DIR, latest};
 use super::url::ObjectUrl;
 use crate::error::{Error, Result};
 
@@ -259,9 +260,42 @@ fn walk(
             walk(root, &path, files, targets)?;
         } else if FileKind::of(&path).is_some() {
             files.push(file_ref(root, &path)?);
+        } else {
+            check_read(&path)?;
         }
     }
     Ok(())
+}
+
+/// Refuses a file that looks like rows and would be passed over.
+pub(super) fn check_read(path: &Path) -> Result<()> {
+    const OF_ROWS: [&str; 14] = [
+        "gz", "zst", "bz2", "xz", "zip", "lz4", "tsv", "jsonl", "ndjson", "arrow", "feather",
+        "ipc", "orc", "avro",
+    ];
+    const OTHERS: [&str; 9] = [
+        "README",
+        "LICENSE",
+        "NOTICE",
+        "MANIFEST",
+        "CHECKSUMS",
+        "SHA256SUMS",
+        "MD5SUMS",
+        "Makefile",
+        "SUCCESS",
+    ];
+    let of_rows = match path.extension().and_then(|extension| extension.to_str()) {
+        Some(extension) => OF_ROWS.contains(&extension.to_ascii_lowercase().as_str()),
+        None => !OTHERS.iter().any(|name| path.file_name().is_some_and(|n| n == *name)),
+    };
+    if !of_rows {
+        return Ok(());
+    }
+    Err(Error::data(format!(
+        "{} would not be read: it is neither parquet nor CSV by its name",
+        path.display()
+    ))
+    .hint("make it one, move it out, or name the files to read with a glob, such as 'bars/*.csv'"))
 }
 
 fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
@@ -275,12 +309,13 @@ fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
         }
         root.push(part);
     }
-    let mut files = Vec::new();
+    let (mut files, mut targets) = (Vec::new(), Vec::new());
     for path in paths {
         let path =
             path.map_err(|error| Error::data(format!("cannot list {pattern}: {}", error.error())))?;
         if path.is_dir() {
-            walk(&path, &path, &mut files, &mut Vec::new())?;
+            walk(&path, &path, &mut files, &mut targets)?;
+            targets.extend(path.join(RECORD_DIR).is_dir().then(|| path.clone()));
         } else if !hidden(&path) && FileKind::of(&path).is_some() {
             files.push(file_ref(Path::new(""), &path)?);
         }
@@ -288,7 +323,26 @@ fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
     if files.is_empty() {
         return Err(Error::data(format!("no parquet or CSV file matches {pattern}")));
     }
+    one_set(pattern, &targets, &files)?;
     Ok((root, files))
+}
+
+/// Refuses files of targets that hold different sets: rows of one key would be taken for duplicates.
+fn one_set(pattern: &str, targets: &[PathBuf], files: &[FileRef]) -> Result<()> {
+    let folders = files.iter().flat_map(|file| file.path.ancestors().skip(1));
+    let within: BTreeSet<&Path> = folders.chain(targets.iter().map(PathBuf::as_path)).collect();
+    let mut sets: BTreeMap<String, String> = BTreeMap::new();
+    for target in within.into_iter().filter(|folder| folder.join(RECORD_DIR).is_dir()) {
+        if let Some(record) = latest(target)? {
+            sets.entry(record.set).or_insert_with(|| file_name(target));
+        }
+    }
+    if sets.len() < 2 {
+        return Ok(());
+    }
+    let told: Vec<String> = sets.iter().map(|(set, target)| format!("{set} ({target})")).collect();
+    Err(Error::data(format!("{pattern} holds targets of different sets: {}", told.join(", ")))
+        .hint("name each as a source of its own, and join them"))
 }
 
 /// Whether a listing of `root` would look into `folder`.

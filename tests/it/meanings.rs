@@ -248,3 +248,138 @@ fn a_directory_of_days_does_not_cut_times() {
     let (_, told) = fails(folder, &["sql", "SELECT * FROM h", "--source", "h=h"]);
     assert!(told.contains("ts is 2024-01-02T09:30:00 in h/ts=2024-01-02"), "{told}");
 }
+
+/// Days with a gap, a number with a NULL, texts of times, milliseconds and decimals.
+fn gapped(folder: &Path) {
+    let days = [19_724, 19_725, 19_726, 19_730];
+    let millis: Vec<i64> = days.iter().map(|day| i64::from(*day) * 86_400_000).collect();
+    let digits = datafusion::arrow::array::Decimal128Array::from(vec![
+        3_529_800_000_000_000_000_000_i128;
+        4
+    ]);
+    table(
+        &folder.join("t.parquet"),
+        vec![
+            ("symbol", Arc::new(StringArray::from(vec!["A"; 4]))),
+            ("ts", Arc::new(datafusion::arrow::array::TimestampMillisecondArray::from(millis))),
+            ("day", Arc::new(Date32Array::from(days.to_vec()))),
+            ("k", Arc::new(Int64Array::from(vec![Some(1), Some(2), None, Some(4)]))),
+            (
+                "text",
+                Arc::new(StringArray::from(vec![
+                    "2024-01-02",
+                    "2024-01-02 10:00:00",
+                    "2024-01-02T05:00:00-05:00",
+                    "2024-01-02T10:00:00.5Z",
+                ])),
+            ),
+            ("digits", Arc::new(digits.with_precision_and_scale(38, 18).unwrap())),
+        ],
+    );
+    table(
+        &folder.join("u.parquet"),
+        vec![("k", Arc::new(Int64Array::from(vec![Some(2), None])) as ArrayRef)],
+    );
+}
+
+fn one(folder: &Path, sql: &str) -> String {
+    rows(folder, sql, &["t=t.parquet", "u=u.parquet"]).join(" ")
+}
+
+#[test]
+fn conditions_with_subqueries_know_what_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    gapped(folder.path());
+    let all = "SELECT k FROM u";
+    let known = "SELECT k FROM u WHERE k IS NOT NULL";
+    let none = "SELECT k FROM u WHERE k > 9";
+    for (condition, expected) in [
+        (format!("k IN ({all})"), "1"),
+        (format!("k NOT IN ({all})"), "0"),
+        (format!("NOT (k IN ({all}))"), "0"),
+        (format!("(k IN ({all})) = false"), "0"),
+        (format!("(k IN ({all})) IS NULL"), "3"),
+        (format!("(k IN ({all})) IS NOT TRUE"), "3"),
+        (format!("day < DATE '1999-01-01' OR k NOT IN ({all})"), "0"),
+        (format!("day < DATE '1999-01-01' OR k IN ({all})"), "1"),
+        (format!("k NOT IN ({known})"), "2"),
+        (format!("(k IN ({known})) = false"), "2"),
+        (format!("(k IN ({known})) IS NULL"), "1"),
+        (format!("(k IN ({none})) IS NULL"), "0"),
+        (format!("(k IN ({none})) = false"), "4"),
+        (format!("NOT (day > DATE '1999-01-01' AND k IN ({known}))"), "2"),
+        (format!("CASE WHEN k IN ({all}) THEN 'yes' ELSE 'no' END = 'no'"), "3"),
+        ("(symbol, k) = ('A', NULL)".into(), "0"),
+        ("NOT ((symbol, k) = ('B', NULL))".into(), "4"),
+        ("(symbol, k) IN (('A', 1), ('A', NULL))".into(), "1"),
+        ("(symbol, k) NOT IN (('A', 1), ('B', NULL))".into(), "2"),
+        ("(symbol, k) < ('A', 4)".into(), "2"),
+        ("(k, symbol) >= (2, 'B')".into(), "1"),
+        ("(symbol, k) BETWEEN ('A', 2) AND ('B', 0)".into(), "2"),
+    ] {
+        let sql = format!("SELECT count(*) FROM t WHERE {condition}");
+        assert_eq!(one(folder.path(), &sql), expected, "{condition}");
+    }
+}
+
+#[test]
+fn times_are_compared_as_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    gapped(folder.path());
+    let gaps = "(SELECT ts - lag(ts) OVER (PARTITION BY symbol ORDER BY ts) AS gap FROM t)";
+    for (source, condition, expected) in [
+        (gaps, "gap > INTERVAL '1 day'", "1"),
+        (gaps, "gap = INTERVAL '24 hours'", "2"),
+        (gaps, "gap <> INTERVAL '1 day'", "1"),
+        (gaps, "INTERVAL '3 days' < gap", "1"),
+        (gaps, "gap BETWEEN INTERVAL '1 hour' AND INTERVAL '4 days'", "3"),
+        (gaps, "gap IN (INTERVAL '1 day', INTERVAL '4 days')", "3"),
+        ("t", "INTERVAL '1 month' > INTERVAL '29 days'", "4"),
+        ("t", "INTERVAL '1 day' = INTERVAL '24 hours'", "4"),
+        ("t", "ts < '2024-01-02T00:00:00.0005'", "1"),
+        ("t", "ts >= '2024-01-02T00:00:00.0005'", "3"),
+        ("t", "'2024-01-02T00:00:00.0005' > ts", "1"),
+        ("t", "ts = '2024-01-02T00:00:00.0005'", "0"),
+        ("t", "ts <> '2024-01-02T00:00:00.0005'", "4"),
+        ("t", "ts < TIMESTAMP '2024-01-02 00:00:00.0005'", "1"),
+        ("t", "ts IN ('2024-01-02T00:00:00.0005', '2024-01-03')", "1"),
+        ("t", "ts NOT IN ('2024-01-02T00:00:00.0005')", "4"),
+        ("t", "ts BETWEEN '2024-01-02T00:00:00.0005' AND '2024-01-04T00:00:00.0005'", "2"),
+        ("t", "day < '2024-01-02 10:00:00'", "1"),
+        ("t", "day < TIMESTAMP '2024-01-02 10:00:00'", "1"),
+        ("t", "day = '2024-01-02 10:00:00'", "0"),
+        ("t", "day <= '2024-01-02'", "1"),
+        ("t", "to_timestamp(text) < '2024-01-02T10:00:00.25Z'", "3"),
+    ] {
+        let sql = format!("SELECT count(*) FROM {source} WHERE {condition}");
+        assert_eq!(one(folder.path(), &sql), expected, "{condition}");
+    }
+}
+
+#[test]
+fn casts_keep_what_they_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    gapped(folder);
+    assert_eq!(one(folder, "SELECT CAST(digits AS DOUBLE) FROM t LIMIT 1"), "3529.8");
+    for (function, expected) in [
+        ("to_timestamp(text)", "2024-01-02T10:00:00.500Z"),
+        ("to_timestamp_seconds(text)", "2024-01-02T10:00:00Z"),
+        ("to_timestamp_millis(text)", "2024-01-02T10:00:00.500Z"),
+        ("to_timestamp_micros(text)", "2024-01-02T10:00:00.500Z"),
+        ("to_timestamp_nanos(text)", "2024-01-02T10:00:00.500Z"),
+        ("to_timestamp(1704189600)", "2024-01-02T10:00:00Z"),
+        ("to_timestamp(1704189600.5)", "2024-01-02T10:00:00.500Z"),
+        ("to_timestamp('2024-01-02 10', '%Y-%m-%d %H')", ""),
+    ] {
+        let found = one(folder, &format!("SELECT max({function}) FROM t"));
+        assert!(expected.is_empty() || found == expected, "{function}: {found}");
+    }
+    assert_eq!(one(folder, "SELECT to_timestamp(nullif(text, text)) FROM t LIMIT 1"), "\"\"");
+    for wrong in ["to_timestamp(1e300)", "to_timestamp(CAST('NaN' AS DOUBLE))", "to_timestamp('x')"]
+    {
+        let sql = format!("SELECT {wrong} FROM t");
+        let (_, told) = fails(folder, &["sql", &sql, "--source", "t=t.parquet"]);
+        assert!(told.contains("no number of seconds") || told.contains("is no time"), "{told}");
+    }
+}

@@ -91,7 +91,7 @@ fn wrong_sets() {
         ("SELECT symbol, ts, close FORM bars".into(), "s.sql:1:31: syntax error: "),
         (
             "SELECT symbol, ts, close FROM bars; SELECT 1".into(),
-            "there is more than one statement; give one at a time",
+            "s.sql:1:37: there is more than one statement; give one at a time",
         ),
         ("DELETE FROM bars".into(), "a feature set is one SELECT; write a SELECT"),
         (
@@ -200,7 +200,7 @@ fn wrong_places() {
         (
             &["--source", "bars=bars", "--to", "o", "--symbols", "NOBODY"],
             1,
-            "the result is empty: no row matches; check --symbols, --from, --until and the WHERE of the set; the target is as it was",
+            "the result is empty: no row of NOBODY matches; check --symbols, --from, --until and the WHERE of the set; the target is as it was",
         ),
         (
             &["--source", "bars=bars", "--to", "o", "--threads", "0"],

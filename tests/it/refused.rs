@@ -77,6 +77,65 @@ fn clauses_that_would_change_nothing() {
 }
 
 #[test]
+fn forms_that_would_be_taken_for_something_else() {
+    let folder = prepare();
+    let calls = |call: &str| {
+        format!("SELECT symbol, ts, {call} OVER (PARTITION BY symbol ORDER BY ts) AS x FROM bars")
+    };
+    let rows = |condition: &str| format!("SELECT symbol, ts FROM bars WHERE {condition}");
+    let cases = [
+        ("SELECT symbol, ts FROM bars EXCEPT ALL SELECT symbol, ts FROM bars".into(), "EXCEPT ALL or INTERSECT ALL"),
+        ("SELECT symbol, ts FROM bars UNION (SELECT symbol, ts FROM bars INTERSECT ALL SELECT symbol, ts FROM bars)".into(), "EXCEPT ALL or INTERSECT ALL"),
+        ("SELECT symbol, bars.ts FROM bars FULL JOIN bars b USING (symbol)".into(), "coalesce(a.symbol, b.symbol)"),
+        ("SELECT symbol, ts FROM bars NATURAL RIGHT JOIN bars b".into(), "USING or NATURAL of a RIGHT or FULL JOIN"),
+        ("SELECT * ILIKE 's%' FROM bars".into(), "ILIKE behind *"),
+        ("SELECT symbol, ts INTO x FROM bars".into(), "SELECT INTO"),
+        ("SELECT symbol, ts, CAST(volume AS BIGINT) ^ 2 AS x FROM bars".into(), "write power(x, 2)"),
+        ("SELECT symbol, ts, count(DISTINCT *) AS x FROM bars GROUP BY symbol, ts".into(), "count(DISTINCT *)"),
+        ("SELECT symbol, ts, corr(DISTINCT close, open) AS x FROM bars GROUP BY symbol, ts".into(), "DISTINCT in this function"),
+        (calls("lag(DISTINCT close)"), "DISTINCT in this function"),
+        (calls("sma(close, timeperiod = 14)"), "write timeperiod => 14"),
+        (calls("atr(high, low, 14)"), "its input close is a column, and 14 none"),
+        (calls("sma('close', 14)"), "write close without quotes"),
+        (calls("sma(-1, 14)"), "its input close is a column, and -1 none"),
+        ("SELECT symbol, ts, lag(close) AS x FROM bars".into(), "lag is a window function and has no OVER; write lag(close) OVER (PARTITION BY symbol ORDER BY ts)"),
+        ("SELECT symbol, ts, rank() AS x FROM bars".into(), "write rank() OVER (PARTITION BY ts ORDER BY close)"),
+        (rows("ts > TIMESTAMP '2019-05-01 00:00:00 America/New_York'"), "a zone in a TIMESTAMP"),
+        (rows("ts > CAST('2019-05-01T00:00:00+02:00' AS TIMESTAMP)"), "a zone in a TIMESTAMP"),
+        (rows("ts > DATE '2019-05-01 10:00:00'"), "a time of day in a DATE"),
+        (rows("ts > 20190501"), "write '2019-05-01'"),
+        (rows("ts > 2019-05-01"), "write '2019-05-01'"),
+        (rows("symbol = 7"), "symbol is text, and 7 a number; write '7' in quotes"),
+        (rows("symbol IN (7, 8)"), "symbol is text"),
+        (rows("CAST(volume AS TIME) IS NOT NULL"), "a time of no unit"),
+        (rows("EXISTS (SELECT max(b.close) FROM bars b WHERE b.symbol = bars.symbol)"), "an aggregate without GROUP BY"),
+        (rows("EXISTS (SELECT 1 FROM bars b WHERE b.symbol = bars.symbol OFFSET 1)"), "LIMIT or OFFSET"),
+        (rows("close IN (SELECT b.close FROM bars b WHERE b.symbol = bars.symbol LIMIT 1)"), "LIMIT or OFFSET"),
+        (rows("NOT (close > 1 AND close IN (SELECT b.close FROM bars b WHERE b.symbol = bars.symbol))"), "write EXISTS (SELECT ...)"),
+        ("SELECT symbol, ts FROM bars ORDER BY INTERVAL '1 day'".into(), "those have no order"),
+        ("SELECT symbol, ts FROM bars WHERE (symbol, ts) = (symbol, ts, close)".into(), "a row of 2 values is compared with one of 3"),
+        ("DELETE FROM bars".into(), "INSERT, UPDATE, DELETE, MERGE"),
+    ];
+    for (sql, expected) in cases {
+        let told = told(folder.path(), &sql);
+        assert!(told.contains(expected), "{sql}: {told}");
+    }
+    // COPY reads a query as any other statement does.
+    let copy = "COPY (SELECT symbol FROM bars PREWHERE close > 1) TO 'x.parquet'";
+    let (_, told) = fails(folder.path(), &[&["sql", copy][..], &BARS].concat());
+    assert!(told.contains("PREWHERE is not supported"), "{told}");
+    // What is sound goes on: one row is enough for EXISTS, and mean is of one value.
+    for sound in [
+        "SELECT count(*) FROM bars WHERE EXISTS (SELECT 1 FROM bars b WHERE b.symbol = bars.symbol LIMIT 1)",
+        "SELECT symbol, count(DISTINCT close), avg(DISTINCT close) FROM bars GROUP BY symbol",
+        "SELECT count(*) FROM bars JOIN bars b USING (symbol, ts)",
+        "SELECT ts - lag(ts) OVER (PARTITION BY symbol ORDER BY ts) AS gap FROM bars ORDER BY gap",
+    ] {
+        ok(folder.path(), &[&["sql", sound][..], &BARS].concat());
+    }
+}
+
+#[test]
 fn frames_and_times_that_would_mean_something_else() {
     let folder = prepare();
     let frame = |frame: &str| {

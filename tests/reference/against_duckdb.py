@@ -1,12 +1,14 @@
 """What SQL offers in windrow, held against DuckDB and numpy.
 
-usage: against_duckdb.py WINDROW WORK [QUERIES] [JOINS] [SEED]
+usage: against_duckdb.py WINDROW WORK [QUERIES] [JOINS] [STATEMENTS] [SEED]
 
 First every aggregate and every window function that `information_schema.routines` names, over groups
 and over frames of every kind; a name without a reference fails. Then QUERIES random queries (default:
-500) with windows, frames, IGNORE NULLS, FILTER, QUALIFY, subqueries, joins, LIMIT and OFFSET, and
-JOINS random joins (default: 20), each with 1, 2 and 3 threads and a time limit; from SEED (default: 1)
-on. A query that differs is printed with its seed, as windrow and as DuckDB read it.
+500) with windows, frames, IGNORE NULLS, FILTER, QUALIFY, subqueries, joins, LIMIT and OFFSET,
+JOINS random joins (default: 20), each with 1, 2 and 3 threads, and STATEMENTS random statements (default:
+500) of the kinds in duckdb_statements.py, which windrow may refuse in words that say so; all with a time
+limit, and from SEED (default: 1) on. A query that differs is printed with its seed, as windrow and as
+DuckDB read it.
 """
 
 import csv
@@ -17,6 +19,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
@@ -27,6 +30,7 @@ import pyarrow.parquet as pq
 
 from duckdb_functions import AGGREGATES, MORE, WINDOWS
 from duckdb_queries import Join, Query
+from duckdb_statements import Statement, refused
 
 TOLERANCE = 1e-9
 # A query that takes longer hangs.
@@ -45,7 +49,7 @@ def table(random):
     some = lambda values, share: [None if random.random() < share else value for value in values]
     words = ["red", "green", "blue", "grey", "NA"]
     values = np.round(random.normal(100, 20, n), 2)
-    return pa.table(
+    table = pa.table(
         {
             "symbol": [symbol for symbol, _ in rows],
             "ts": pa.array([day * 86_400_000_000 + 1_700_000_000_000_000 for _, day in rows], pa.timestamp("us")),
@@ -59,6 +63,13 @@ def table(random):
             "d": pa.array([day + 19_000 for _, day in rows], pa.date32()),
         }
     )
+    # Times on both sides of 1970, and times without fractions; equal ones too.
+    old = [int(at) for at in random.integers(-200_000_000_000_000, 200_000_000_000_000, n)]
+    old = [at // 3_600_000_000 * 3_600_000_000 if random.random() < 0.3 else at for at in old]
+    fine = some([old[n // 2] if n % 5 == 0 else at for n, at in enumerate(old)], 0.2)
+    whole = some([int(day) * 86_400 + 1_700_000_000 for day in random.integers(0, 150, n)], 0.2)
+    table = table.append_column("fine", pa.array(fine, pa.timestamp("us")))
+    return table.append_column("whole", pa.array(whole, pa.timestamp("s")))
 
 
 class Both:
@@ -100,7 +111,10 @@ def same(ours, theirs, tolerance=TOLERANCE):
     if isinstance(theirs, (int, float, Decimal)):
         if ours == "":
             return False
-        theirs, number = float(theirs), float(ours)
+        try:
+            theirs, number = float(theirs), float(ours)
+        except ValueError:
+            return False
         return abs(theirs - number) <= tolerance * max(abs(theirs), 1e-3)
     if hasattr(theirs, "isoformat"):
         return ours == theirs.isoformat()
@@ -168,13 +182,16 @@ def verdict(both, ours, theirs, tolerance, counts):
     return None
 
 
-def report(title, jobs, both, every=False):
-    """Runs jobs (what, ours, theirs, tolerance) side by side, `every` with 1, 2 and 3 threads; gives how many fail."""
+def report(title, jobs, both, every=False, refusals=None):
+    """Runs jobs (what, ours, theirs, tolerance) side by side, `every` with 1, 2 and 3 threads; gives how many fail.
+    What windrow openly refuses is counted in `refusals`, if there is such a Counter, and fails otherwise."""
     failed = 0
     with ThreadPoolExecutor(4) as pool:
         run = lambda job: verdict(both, *job[1][1:], [1, 2, 3] if every else [job[0] % 3 + 1])
         for (what, ours, theirs, _), wrong in zip(jobs, pool.map(run, enumerate(jobs))):
-            if wrong:
+            if wrong and refusals is not None and refused(wrong):
+                refusals[what.split()[0]] += 1
+            elif wrong:
                 failed += 1
                 if failed <= 20:
                     print(f"{what}: {wrong}\n  windrow: {ours}\n  DuckDB:  {theirs}\n")
@@ -182,9 +199,29 @@ def report(title, jobs, both, every=False):
     return failed
 
 
+def statements(both, seeds, tried, refusals):
+    """Random statements; of each kind, counts in `tried` and `refusals`; gives how many fail."""
+    made = [Statement(n) for n in seeds]
+    texts = [one.texts() for one in made]
+    tried.update(one.kind for one in made)
+    jobs = [(f"{one.kind} {n}", *text, TOLERANCE) for n, one, text in zip(seeds, made, texts)]
+    return report("random statements", jobs, both, refusals=refusals)
+
+
+def barely_reached(tried, refusals):
+    """How many kinds of statements windrow refuses too often to try them."""
+    print("refused: " + ", ".join(f"{refusals[kind]} of {tried[kind]} {kind}" for kind in sorted(tried)))
+    few = [kind for kind in tried if refusals[kind] * 3 > tried[kind] >= 10]
+    for kind in few:
+        print(f"{kind}: more than a third is refused")
+    return len(few)
+
+
 def main():
     windrow, work, *more = sys.argv[1:]
-    queries, joins, seed = (int(a) if a else b for a, b in zip(more + [None] * (3 - len(more)), (500, 20, 1)))
+    defaults = (500, 20, 500, 1)
+    more += [None] * (len(defaults) - len(more))
+    queries, joins, count, seed = (int(a) if a else b for a, b in zip(more, defaults))
     both = Both(windrow, work, seed)
     failed = report("every function", list(functions(both)), both)
     for first in range(seed, seed + queries, BATCH):
@@ -193,6 +230,11 @@ def main():
         failed += report("random queries", [(f"seed {n}", *Query(n).texts(), TOLERANCE) for n in seeds], both)
     jobs = [(f"join {n}", *Join(n).texts(), TOLERANCE) for n in range(seed, seed + joins)]
     failed += report("random joins", jobs, both, every=True)
+    tried, refusals = Counter(), Counter()
+    for first in range(seed, seed + count, BATCH):
+        both = Both(windrow, work, first)
+        failed += statements(both, range(first, min(first + BATCH, seed + count)), tried, refusals)
+    failed += barely_reached(tried, refusals)
     return 1 if failed else 0
 
 

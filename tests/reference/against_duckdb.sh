@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Holds what SQL offers in windrow against DuckDB's wheel, which is installed into a folder of its own under the
-# build directory: against_duckdb.sh [QUERIES] [JOINS] [SEED], see against_duckdb.py.
+# build directory: against_duckdb.sh [QUERIES] [JOINS] [STATEMENTS] [SEED], see against_duckdb.py.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 target="${CARGO_TARGET_DIR:-target}"

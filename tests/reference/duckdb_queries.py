@@ -40,6 +40,10 @@ class Query:
             self.plain, self.plain, self.plain, self.top, self.above, self.grouped, self.qualified, self.distinct,
             self.joined, self.counted,
         ])()
+        return self.read(text)
+
+    def read(self, text):
+        """A text with marks as windrow and as DuckDB read it."""
         ours = {INSIDE: "", BEHIND: " IGNORE NULLS", SPREAD: "", KNOWN: ""}
         theirs = {INSIDE: " IGNORE NULLS", BEHIND: "", SPREAD: "nullif(", KNOWN: ", 'NaN'::DOUBLE)"}
         return tuple(text.translate(str.maketrans(marks)) for marks in (ours, theirs))

@@ -1,0 +1,125 @@
+//! Times that are finer than what they are compared with: `ts < '2024-01-02 00:00:00.0005'` over
+//! milliseconds, `day >= '2024-01-02 10:00:00'`. DataFusion cuts the time to the unit of the column.
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{Between, Cast, InList};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, lit, not, when};
+
+/// Puts a comparison with the same answer in the place of one whose time would be cut.
+pub(super) fn exact(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let found = match (cut(&left, &right, schema), op.swap()) {
+                (Some((column, floor)), _) => compare(&column, op, floor)?,
+                (None, Some(swapped)) => match cut(&right, &left, schema) {
+                    Some((column, floor)) => compare(&column, swapped, floor)?,
+                    None => None,
+                },
+                _ => None,
+            };
+            let same = || Expr::BinaryExpr(BinaryExpr { left, op, right });
+            Ok(found.map_or_else(|| Transformed::no(same()), Transformed::yes))
+        }
+        Expr::Between(Between { expr, negated, low, high })
+            if cut(&expr, &low, schema).is_some() || cut(&expr, &high, schema).is_some() =>
+        {
+            let within = expr.clone().gt_eq(*low).and(expr.lt_eq(*high));
+            Ok(Transformed::yes(if negated { not(within) } else { within }))
+        }
+        Expr::InList(InList { expr, mut list, negated })
+            if list.iter().any(|item| cut(&expr, item, schema).is_some()) =>
+        {
+            list.retain(|item| cut(&expr, item, schema).is_none());
+            if list.is_empty() {
+                return known(&expr, negated).map(Transformed::yes);
+            }
+            Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+/// The comparison of a column with a time between the last that its type holds, `floor`, and the next.
+fn compare(column: &Expr, op: Operator, floor: ScalarValue) -> Result<Option<Expr>> {
+    let column = || column.clone();
+    Ok(Some(match op {
+        Operator::Lt | Operator::LtEq => column().lt_eq(lit(floor)),
+        Operator::Gt | Operator::GtEq => column().gt(lit(floor)),
+        Operator::Eq => known(&column(), false)?,
+        Operator::NotEq => known(&column(), true)?,
+        Operator::IsDistinctFrom => lit(true),
+        Operator::IsNotDistinctFrom => lit(false),
+        _ => return Ok(None),
+    }))
+}
+
+/// An answer that is the same for all values, and unknown for NULL.
+fn known(column: &Expr, answer: bool) -> Result<Expr> {
+    when(column.clone().is_not_null(), lit(answer)).end()
+}
+
+/// If a column is compared with a time that its type does not hold: the column, and the last value of its type
+/// before that time.
+fn cut(column: &Expr, time: &Expr, schema: &DFSchema) -> Option<(Expr, ScalarValue)> {
+    let nanoseconds = nanoseconds(time)?;
+    let column = stored(column, schema);
+    let (floor, exact) = match column.get_type(schema).ok()? {
+        DataType::Date32 => {
+            let (day, exact) = floor(nanoseconds, 86_400_000_000_000);
+            (ScalarValue::Date32(Some(i32::try_from(day).ok()?)), exact)
+        }
+        DataType::Timestamp(TimeUnit::Second, zone) => {
+            let (value, exact) = floor(nanoseconds, 1_000_000_000);
+            (ScalarValue::TimestampSecond(Some(value), zone), exact)
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, zone) => {
+            let (value, exact) = floor(nanoseconds, 1_000_000);
+            (ScalarValue::TimestampMillisecond(Some(value), zone), exact)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let (value, exact) = floor(nanoseconds, 1_000);
+            (ScalarValue::TimestampMicrosecond(Some(value), zone), exact)
+        }
+        _ => return None,
+    };
+    (!exact).then(|| (column.clone(), floor))
+}
+
+/// A column in the type that it is stored in: what adapts it to a finer type of the same clock is taken off.
+fn stored<'a>(column: &'a Expr, schema: &DFSchema) -> &'a Expr {
+    let Expr::Cast(Cast { expr, field }) = column else { return column };
+    let same_clock = match (expr.get_type(schema), field.data_type()) {
+        (Ok(DataType::Timestamp(_, of)), DataType::Timestamp(_, to)) => of == *to,
+        (Ok(DataType::Date32), DataType::Timestamp(_, to)) => to.is_none(),
+        _ => false,
+    };
+    if same_clock { expr } else { column }
+}
+
+/// Nanoseconds of a time that is written out; None if it is none, or beyond what they hold.
+fn nanoseconds(time: &Expr) -> Option<i64> {
+    let (value, ty) = match time {
+        Expr::Literal(value, _) => (value, value.data_type()),
+        Expr::Cast(Cast { expr, field }) => match expr.as_ref() {
+            Expr::Literal(value, _) => (value, field.data_type().clone()),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let zone = match ty {
+        DataType::Date32 => None,
+        DataType::Timestamp(_, zone) => zone,
+        _ => return None,
+    };
+    match value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, zone)).ok()? {
+        ScalarValue::TimestampNanosecond(value, _) => value,
+        _ => None,
+    }
+}
+
+/// Whole units, rounded down, and whether nothing is left of it.
+fn floor(nanoseconds: i64, unit: i64) -> (i64, bool) {
+    (nanoseconds.div_euclid(unit), nanoseconds.rem_euclid(unit) == 0)
+}

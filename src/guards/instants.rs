@@ -1,0 +1,89 @@
+//! `to_timestamp` and its kin: DataFusion gives instants of text without the zone that it says they have, and the
+//! plan fails; seconds with a fraction beyond what nanoseconds hold become the last instant, and NaN becomes 1970.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, AsArray, make_array};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::functions::datetime;
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+};
+
+/// The functions of a session with these settings.
+pub(super) fn all(settings: &ConfigOptions) -> Vec<ScalarUDF> {
+    let functions = [
+        datetime::to_timestamp(settings),
+        datetime::to_timestamp_seconds(settings),
+        datetime::to_timestamp_millis(settings),
+        datetime::to_timestamp_micros(settings),
+        datetime::to_timestamp_nanos(settings),
+    ];
+    functions.into_iter().map(|inner| Instants { inner }.into()).collect()
+}
+
+/// A function of DataFusion whose results have the type that it says.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Instants {
+    inner: Arc<ScalarUDF>,
+}
+
+impl ScalarUDFImpl for Instants {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, args: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(args)
+    }
+
+    fn with_updated_config(&self, settings: &ConfigOptions) -> Option<ScalarUDF> {
+        let inner = Arc::new(self.inner.inner().with_updated_config(settings)?);
+        Some(Self { inner }.into())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let ty = args.return_field.data_type().clone();
+        if self.name() == "to_timestamp" {
+            args.args.first().map_or(Ok(()), check_seconds)?;
+        }
+        Ok(match self.inner.inner().invoke_with_args(args)? {
+            ColumnarValue::Array(array) if *array.data_type() != ty => {
+                // The same instants: a cast would read them as a clock of the zone.
+                let data = array.to_data().into_builder().data_type(ty);
+                ColumnarValue::Array(make_array(data.build()?))
+            }
+            result => result,
+        })
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.inner.documentation()
+    }
+}
+
+/// Refuses seconds with a fraction that nanoseconds do not reach, which would be the last instant they do.
+fn check_seconds(seconds: &ColumnarValue) -> Result<()> {
+    if !seconds.data_type().is_floating() {
+        return Ok(());
+    }
+    let seconds = cast(&seconds.to_array(1)?, &DataType::Float64)?;
+    let seconds = seconds.as_primitive::<Float64Type>();
+    let reach = i64::MAX as f64 / 1e9;
+    let beyond = |value: &f64| !(value.abs() < reach);
+    match seconds.iter().flatten().find(beyond) {
+        Some(value) => exec_err!(
+            "to_timestamp: {} is no number of seconds from 1677 to 2262",
+            ScalarValue::from(value)
+        ),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,130 @@
+//! Comparisons of rows, `(a, b) = (c, d)`, as comparisons of their values: DataFusion compares structs, which
+//! are equal where both have a NULL, and never unknown.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, Spanned, VisitorMut};
+
+use super::{at, walk};
+use crate::error::{Error, Result};
+
+/// Puts comparisons of values in the place of those of rows.
+///
+/// # Errors
+/// Rows of different lengths, and comparisons that rows do not have.
+pub(super) fn expand(query: &mut Query) -> Result<()> {
+    struct Expand;
+    impl VisitorMut for Expand {
+        type Break = Error;
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+            match expanded(expr) {
+                Ok(Some(by_values)) => *expr = Expr::Nested(Box::new(by_values)),
+                Ok(None) => {}
+                Err(error) => return ControlFlow::Break(error.at(at(expr.span()))),
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    match walk::rewrite(query, &mut Expand) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+fn expanded(expr: &Expr) -> Result<Option<Expr>> {
+    match expr {
+        Expr::BinaryOp { left, op, right } => match (values(left), values(right)) {
+            (Some(left), Some(right)) => compare(left, op, right).map(Some),
+            _ => Ok(None),
+        },
+        Expr::InList { expr, list, negated } => {
+            let Some(row) = values(expr) else { return Ok(None) };
+            let equal = |item: &Expr| match values(item) {
+                Some(item) => compare(row, &BinaryOperator::Eq, item),
+                None => Err(Error::query("IN compares a row in brackets with what is none")),
+            };
+            let all: Vec<Expr> = list.iter().map(equal).collect::<Result<_>>()?;
+            let any = joined(all, &BinaryOperator::Or)?;
+            Ok(Some(if *negated { not(any) } else { any }))
+        }
+        Expr::Between { expr, negated, low, high } => {
+            let (Some(row), Some(low), Some(high)) = (values(expr), values(low), values(high))
+            else {
+                return Ok(None);
+            };
+            let above = compare(row, &BinaryOperator::GtEq, low)?;
+            let below = compare(row, &BinaryOperator::LtEq, high)?;
+            let within = binary(above, &BinaryOperator::And, below);
+            Ok(Some(if *negated { not(within) } else { within }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The values of a row, which has two or more.
+fn values(expr: &Expr) -> Option<&[Expr]> {
+    match expr {
+        Expr::Tuple(values) if values.len() > 1 => Some(values),
+        Expr::Nested(inner) => values(inner),
+        _ => None,
+    }
+}
+
+fn compare(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Expr> {
+    use BinaryOperator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
+    if left.len() != right.len() {
+        let (left, right) = (left.len(), right.len());
+        return Err(Error::query(format!(
+            "a row of {left} values is compared with one of {right}"
+        ))
+        .hint("write as many on both sides"));
+    }
+    let each = |op: &BinaryOperator| -> Vec<Expr> {
+        left.iter().zip(right).map(|(l, r)| binary(l.clone(), op, r.clone())).collect()
+    };
+    match op {
+        Eq => joined(each(&Eq), &And),
+        NotEq => joined(each(&NotEq), &Or),
+        // (a, b) < (c, d) is a < c OR a = c AND b < d; what is equal to the end decides by its last values.
+        Lt | LtEq | Gt | GtEq => {
+            let strict = if matches!(op, Lt | LtEq) { Lt } else { Gt };
+            let mut all = Vec::new();
+            for first in 0..left.len() {
+                let last = first + 1 == left.len();
+                let mut parts = each(&Eq);
+                parts.truncate(first);
+                let here = if last { op } else { &strict };
+                parts.push(binary(left[first].clone(), here, right[first].clone()));
+                all.push(joined(parts, &And)?);
+            }
+            joined(all, &Or)
+        }
+        other => Err(Error::query(format!("{other} does not compare rows in brackets"))
+            .hint("compare their values one by one")),
+    }
+}
+
+fn binary(left: Expr, op: &BinaryOperator, right: Expr) -> Expr {
+    let (left, right) = (Box::new(nested(left)), Box::new(nested(right)));
+    Expr::BinaryOp { left, op: op.clone(), right }
+}
+
+fn not(expr: Expr) -> Expr {
+    let expr = Box::new(nested(expr));
+    Expr::UnaryOp { op: datafusion::sql::sqlparser::ast::UnaryOperator::Not, expr }
+}
+
+fn nested(expr: Expr) -> Expr {
+    match expr {
+        plain @ (Expr::Nested(_)
+        | Expr::Identifier(_)
+        | Expr::CompoundIdentifier(_)
+        | Expr::Value(_)) => plain,
+        other => Expr::Nested(Box::new(other)),
+    }
+}
+
+fn joined(all: Vec<Expr>, op: &BinaryOperator) -> Result<Expr> {
+    let joined = all.into_iter().reduce(|left, right| binary(left, op, right));
+    joined.ok_or_else(|| Error::query("a row in brackets has no values"))
+}
