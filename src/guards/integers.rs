@@ -19,24 +19,31 @@ use datafusion::logical_expr::{
 
 /// Puts [`Checked`] in the place of `+`, `-`, `*`, `<<`, `>>` and unary minus of integers.
 pub(super) fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Some(of) = arithmetic(&expr, schema) else { return Ok(Transformed::no(expr)) };
     let text = expr.human_display().to_string();
-    let (of, args) = match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if Arithmetic::of(op).is_some() => {
-            let (ours, theirs) = (left.get_type(schema), right.get_type(schema));
-            let same = matches!((&ours, &theirs), (Ok(a), Ok(b)) if a == b && a.is_integer());
-            match Arithmetic::of(op).filter(|_| same) {
-                Some(of) => (of, vec![*left, *right]),
-                None => {
-                    return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
-                }
-            }
-        }
-        Expr::Negative(inner) if inner.get_type(schema).is_ok_and(|ty| ty.is_signed_integer()) => {
-            (Arithmetic::Negate, vec![*inner])
-        }
+    let args = match expr {
+        Expr::BinaryExpr(BinaryExpr { left, right, .. }) => vec![*left, *right],
+        Expr::Negative(inner) => vec![*inner],
         other => return Ok(Transformed::no(other)),
     };
     Ok(Transformed::yes(ScalarUDF::new_from_impl(Checked::new(of, text)).call(args)))
+}
+
+/// The arithmetic of integers that an expression is, if it is one. The right side, which is the short one of a
+/// chain, is looked at first.
+fn arithmetic(expr: &Expr, schema: &DFSchema) -> Option<Arithmetic> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let of = Arithmetic::of(*op)?;
+            let ty = right.get_type(schema).ok().filter(DataType::is_integer)?;
+            left.get_type(schema).is_ok_and(|left| left == ty).then_some(of)
+        }
+        Expr::Negative(inner) => {
+            let signed = inner.get_type(schema).is_ok_and(|ty| ty.is_signed_integer());
+            signed.then_some(Arithmetic::Negate)
+        }
+        _ => None,
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

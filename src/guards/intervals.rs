@@ -35,7 +35,7 @@ pub(super) fn lengths(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
     };
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
-            if compares(op) && is_interval(&left) && is_interval(&right) =>
+            if compares(op) && is_interval(&right) && is_interval(&left) =>
         {
             let (left, right) = (Box::new(length(*left)), Box::new(length(*right)));
             Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }))

@@ -78,7 +78,7 @@ fn a_merge_replaces_exactly_the_rows_of_its_scope() {
         assert_eq!(run_to(folder, "out", &SCOPE).0, 1);
         assert_eq!(run_to(folder, "out", &[]).0, 0);
         assert_eq!(bits(folder, "out", "s"), after);
-        assert!(leftovers(folder).is_empty());
+        assert!(leftovers(&folder.join("out")).is_empty());
     }
 }
 

@@ -63,6 +63,10 @@ class Statement(Relations):
         if kind < 0.4:
             where = self.one(["x0 IS NULL", "x0 = x0", "x0 IS NOT NULL"])
             return f"SELECT k, x0 FROM (SELECT k, {listed} FROM {self.rows()} AS r) AS q WHERE {where} {self.by(['x0', 'k'])}{self.cut()}"
+        if kind < 0.45:
+            # A name of ORDER BY is that of the result.
+            made = self.one([("i", self.integer), ("s", self.text), ("v", self.double), ("b", self.boolean), ("d", self.day)])
+            return f"SELECT k, {made[1]('', 1)} AS {made[0]} FROM t WHERE {p} ORDER BY {made[0]} {self.nulls()}, k{self.cut()}"
         if kind < 0.5:
             return f"SELECT count(*), count(x0), sum(k) FROM (SELECT k, {listed} FROM t WHERE {p}) AS q"
         if kind < 0.6:
@@ -203,6 +207,7 @@ class Statement(Relations):
         if not numeric:
             kinds += [
                 lambda: f"avg({self.double(x, self.one([0, 1]))})",
+                lambda: f"{self.one(['sum', 'min', 'count'])}(CAST({x}{self.one(['i', 'g'])} AS {self.one(['DOUBLE', 'BIGINT'])}))",
                 lambda: f"sum({self.double(x, 0)})",
                 lambda: f"{self.one(['min', 'max'])}({self.one([self.text, self.double, self.moment, self.day])(x, 0)})",
                 lambda: f"{self.one(['bool_and', 'bool_or', 'min', 'max'])}({self.boolean(x, 0)})",
@@ -386,7 +391,8 @@ class Statement(Relations):
             f"i - max({arg}){kept} OVER {over}", f"coalesce(lag({arg}) OVER {plain}, {arg}, 0)", f"CASE WHEN lag(b) OVER {plain} THEN i ELSE sum({arg}){kept} OVER {over} END",
             f"count(*){kept} OVER {over} > 3", f"sum(CASE WHEN {self.boolean('', 1)} THEN 1 ELSE 0 END) OVER {over}", f"(min({arg}) OVER {over}) = i",
             f"nullif(count({arg}){kept} OVER {over}, 0)", f"row_number() OVER {plain} % 3", f"sum({arg}) OVER {over} + sum({arg}) OVER {over}",
-            f"first_value({arg}) OVER {over} IS NULL", f"max({self.text('', 1)}) OVER {over} || '!'", f"count({self.boolean('', 1)}) OVER {over}",
+            f"first_value({arg}) OVER {over} IS NULL", f"sum(i) OVER {over} - sum({self.one(['i * 1', 'CAST(i AS DOUBLE)', 'CASE WHEN true THEN i END'])}) OVER {over}",
+            f"sum(i) FILTER (WHERE {self.one(['true', 'i = i', 'k >= 0'])}) OVER {over} - sum(i) OVER {over}", f"max({self.text('', 1)}) OVER {over} || '!'", f"count({self.boolean('', 1)}) OVER {over}",
         ]
         columns = ", ".join(f"{call} AS x{n}" for n, call in enumerate(self.random.sample(calls, self.one([1, 2]))))
         where = f" WHERE {self.boolean('', 1)}" if self.maybe(0.4) else ""
