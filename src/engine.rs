@@ -9,6 +9,7 @@ mod export;
 mod failing;
 mod identity;
 mod job;
+mod kind_checks;
 mod materialize;
 mod memory;
 mod merge;

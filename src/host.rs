@@ -1,9 +1,90 @@
 //! What the machine and the system say of this process.
 
+use std::path::{Path, PathBuf};
+
 /// Peak resident memory of this process in bytes; 0 where the system does not say.
 pub fn peak_memory() -> u64 {
+    status("VmHWM:")
+}
+
+/// Resident memory of this process now, in bytes; 0 where the system does not say.
+pub fn resident_memory() -> u64 {
+    status("VmRSS:")
+}
+
+fn status(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1024
+    status.lines().find_map(|line| kilobytes(line.strip_prefix(name)?)).unwrap_or(0)
+}
+
+/// The memory that this process may have, in bytes: that of the machine, or the least limit of the control groups
+/// that it runs in (version 1 or 2). None where the system does not say.
+pub fn memory() -> Option<u64> {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok();
+    let machine = machine
+        .and_then(|text| text.lines().find_map(|line| kilobytes(line.strip_prefix("MemTotal:")?)));
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = limit_files(&groups, Path::new("/sys/fs/cgroup"));
+    let limits = limits.iter().filter_map(|file| {
+        std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok() // `max` is none.
+    });
+    machine.into_iter().chain(limits).min()
+}
+
+/// `1024 kB` in bytes.
+fn kilobytes(text: &str) -> Option<u64> {
+    text.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The files that limit the memory of a process, by its /proc/self/cgroup: of its group and of all above it.
+fn limit_files(groups: &str, root: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (Some(_), Some(kinds), Some(group)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
+        let (root, name) = match kinds {
+            "" => (root.to_path_buf(), "memory.max"),
+            kinds if kinds.split(',').any(|kind| kind == "memory") => {
+                (root.join("memory"), "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let group = Path::new(group.trim_start_matches('/'));
+        files.extend(group.ancestors().map(|group| root.join(group).join(name)));
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_and_all_above_them_limit() {
+        let root = Path::new("/sys/fs/cgroup");
+        let files = |groups: &str| -> Vec<String> {
+            let files = limit_files(groups, root);
+            files.iter().map(|file| file.display().to_string()).collect()
+        };
+        assert_eq!(
+            files("0::/a.slice/job"),
+            [
+                "/sys/fs/cgroup/a.slice/job/memory.max",
+                "/sys/fs/cgroup/a.slice/memory.max",
+                "/sys/fs/cgroup/memory.max"
+            ]
+        );
+        assert_eq!(
+            files("5:cpu,cpuacct:/x\n4:memory:/docker/1\n1:name=systemd:/"),
+            [
+                "/sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/docker/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes"
+            ]
+        );
+        assert!(memory().is_some_and(|bytes| bytes > 1 << 26));
+        assert!(resident_memory() > 1 << 16 && peak_memory() >= resident_memory() / 2);
+    }
 }

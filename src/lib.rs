@@ -30,6 +30,8 @@ pub mod guards;
 pub mod host;
 /// Digests of what is computed and of what, equal only where the bits are.
 pub mod identity;
+/// Bounds on what a user gives, each with its name.
+pub mod limits;
 /// Batches to text: tables, CSV, JSON, Markdown, charts; writes where it is told to.
 pub mod render;
 /// Line editor and commands over the engine.

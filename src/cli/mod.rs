@@ -20,7 +20,9 @@ mod session;
 mod sql;
 
 use std::ffi::OsString;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -28,6 +30,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Config;
 use crate::engine::executor;
 use crate::error::{Error, Kind, Result};
+use crate::host;
 use crate::render::output_closed;
 use crate::stop::Stop;
 
@@ -37,6 +40,10 @@ const GRACE: Duration = Duration::from_millis(500);
 const FAR_GRACE: Duration = Duration::from_millis(900);
 /// How long what it left running may take to end and to remove its temporary files.
 const WIND_DOWN: Duration = Duration::from_millis(400);
+/// How often the memory of the process is looked at, and what it may have beyond its limit, or a quarter if that is
+/// more: what the program needs for itself.
+const LOOK: Duration = Duration::from_millis(20);
+const SLACK: u64 = 256 << 20;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -101,14 +108,7 @@ pub fn main() -> u8 {
         eprintln!("error: {error}");
         return error.exit_code();
     }
-    let work = std::thread::Builder::new().stack_size(executor::STACK).spawn(|| start(cli.command));
-    let panicked = || Err(Error::internal("the command panicked"));
-    let done = match work.map(std::thread::JoinHandle::join) {
-        Ok(Ok(done)) => done,
-        Ok(Err(_)) => panicked(),
-        Err(error) => Err(Error::internal(format!("cannot start a thread: {error}"))),
-    };
-    match done {
+    match ended(cli.command) {
         Ok(code) => code,
         Err(error) if output_closed(&error) => 0,
         Err(error) => {
@@ -116,6 +116,20 @@ pub fn main() -> u8 {
             error.exit_code()
         }
     }
+}
+
+/// How a command ended. Its thread is left where it is if it does not listen: templates and plans are made without
+/// looking up, and a process that ends takes its threads along.
+fn ended(command: Command) -> Result<u8> {
+    let (ends, end) = mpsc::channel();
+    let late = ends.clone();
+    let work = move || {
+        let done = std::panic::catch_unwind(AssertUnwindSafe(|| start(command, late)));
+        let _ = ends.send(done.unwrap_or_else(|_| Err(Error::internal("the command panicked"))));
+    };
+    let work = std::thread::Builder::new().stack_size(executor::STACK).spawn(work);
+    work.map_err(|error| Error::internal(format!("cannot start a thread: {error}")))?;
+    end.recv().unwrap_or_else(|_| Err(Error::internal("the command went missing")))
 }
 
 /// Help, or what is wrong with the command line.
@@ -129,7 +143,8 @@ fn print_usage(error: &clap::Error) {
     }
 }
 
-fn start(command: Command) -> Result<u8> {
+/// Runs a command. What it ends with where it does not stop when it is told to goes to `late`.
+fn start(command: Command, late: mpsc::Sender<Result<u8>>) -> Result<u8> {
     let config = configuration(&command)?;
     allocator::give_back(config.memory_limit.is_some());
     let runtime = executor::compute(config.parallel_workers)?;
@@ -140,6 +155,20 @@ fn start(command: Command) -> Result<u8> {
         }
         let grace = command.grace(&config);
         let (stop, over) = executor::stops(config.timeout, grace)?;
+        let mut told = stop.clone();
+        let most = config.memory_limit.or_else(host::memory);
+        executor::control()?.spawn(async move {
+            let deaf = async {
+                let error = told.stopped().await;
+                tokio::time::sleep(grace + 2 * WIND_DOWN).await;
+                error
+            };
+            let error = tokio::select! {
+                error = deaf => error,
+                error = outgrown(most) => error,
+            };
+            let _ = late.send(Err(error));
+        });
         tokio::select! {
             biased; // What was committed is committed, however late.
             done = dispatch(command, config, stop) => done,
@@ -154,6 +183,22 @@ fn start(command: Command) -> Result<u8> {
     });
     runtime.shutdown_timeout(WIND_DOWN);
     code
+}
+
+/// Resolves once the process has far more memory than its limit: what templates and plans take nobody counts.
+async fn outgrown(limit: Option<u64>) -> Error {
+    let Some(limit) = limit else { return std::future::pending().await };
+    let most = limit.saturating_add(SLACK.max(limit / 4));
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if host::resident_memory() > most {
+            return Error::data(format!(
+                "the command takes more than {} MB of memory, its limit and what the program needs itself",
+                most >> 20
+            ))
+            .hint("raise --memory-limit; if it is not much data, a template or a plan grew too large");
+        }
+    }
 }
 
 impl Command {

@@ -91,14 +91,17 @@ impl Engine {
     /// A condition on one row of the outputs, checked and computed as in a statement.
     fn condition(&self, text: &str, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
         let state = self.context().state();
-        let sql = parse(&format!("SELECT {text}"))?;
+        let mut sql = parse(&format!("SELECT {text}"))?;
         if let Some(name) = sql.window_call() {
             return Err(Error::query(format!("the audit {text} calls a window function, {name}"))
                 .hint("make it an output of the set, and write the audit of that output"));
         }
         self.check_forms(&sql)?;
         let blamed = |error| blame(&error, text, &[]);
-        let expr = state.create_logical_expr(text, schema).map_err(blamed)?;
+        sql.rewrite()?;
+        let rewritten = sql.text();
+        let rewritten = rewritten.strip_prefix("SELECT ").unwrap_or(text);
+        let expr = state.create_logical_expr(rewritten, schema).map_err(blamed)?;
         let more = expr.exists(|part| {
             use Expr::{AggregateFunction, Exists, InSubquery, ScalarSubquery};
             Ok(matches!(part, AggregateFunction(_) | Exists(_) | InSubquery(_) | ScalarSubquery(_)))

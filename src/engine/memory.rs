@@ -9,6 +9,8 @@ use datafusion::execution::memory_pool::{
     MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 
+use crate::host;
+
 /// A memory pool in equal shares for those who can spill, with a part that they never take.
 ///
 /// In DataFusion's fair pool, sorts may hold everything by the time the merge above them asks for
@@ -168,20 +170,7 @@ impl MemoryPool for SharedPool {
 /// Three quarters of what the machine or its container has: sorts spill before the system stops the
 /// process. None where neither tells.
 pub(super) fn most() -> Option<u64> {
-    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| of_machine(&text));
-    let container = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok())
-        .min();
-    let all = [machine, container].into_iter().flatten().min()?;
-    Some(all / 4 * 3)
-}
-
-/// `MemTotal: 1024 kB` in bytes.
-fn of_machine(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kilobytes.checked_mul(1024)
+    Some(host::memory()? / 4 * 3)
 }
 
 #[cfg(test)]

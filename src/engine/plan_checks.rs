@@ -10,8 +10,10 @@ use datafusion::logical_expr::{
     WindowFrameUnits,
 };
 
+use super::kind_checks::{self, Part, check_together, check_zones};
 use super::subquery_checks::check_subquery;
 use crate::error::{Error, Place, Result};
+use crate::guards::compares;
 use crate::sql::blame;
 
 /// Refuses such a plan.
@@ -27,8 +29,10 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
             all
         });
         let schema = schema.unwrap_or_else(DFSchema::empty);
+        found = found.take().or(kind_checks::check_node(node)?);
         if let LogicalPlan::Sort(sort) = node {
-            found = sort.expr.iter().find_map(|sort| check_order(&sort.expr, &schema));
+            let order = || sort.expr.iter().find_map(|sort| check_order(&sort.expr, &schema));
+            found = found.take().or_else(order);
         }
         node.apply_expressions(|expr| {
             expr.apply(|part| {
@@ -59,7 +63,7 @@ pub(super) fn check_condition(expr: &Expr, schema: &DFSchema) -> Result<()> {
 }
 
 fn check_expr(expr: &Expr, schema: &DFSchema) -> PlanResult<Option<Error>> {
-    Ok(match expr {
+    let found = match expr {
         Expr::WindowFunction(window) => check_frame(window, schema)
             .or_else(|| check_default(window, schema))
             .or_else(|| window.params.order_by.iter().find_map(|s| check_order(&s.expr, schema)))
@@ -69,7 +73,10 @@ fn check_expr(expr: &Expr, schema: &DFSchema) -> PlanResult<Option<Error>> {
             check_pair(left, right, schema)
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => {
-            check_zones(left, right, schema)
+            match (Part::of(left, schema), Part::of(right, schema)) {
+                (Some(left), Some(right)) => check_zones(&left, &right),
+                _ => None,
+            }
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_of_bits(*op) => {
             [left, right].into_iter().find_map(|side| check_bits(side, *op, schema))
@@ -86,12 +93,8 @@ fn check_expr(expr: &Expr, schema: &DFSchema) -> PlanResult<Option<Error>> {
         }
         Expr::Exists(_) | Expr::InSubquery(_) => check_subquery(expr)?,
         _ => None,
-    })
-}
-
-fn compares(op: Operator) -> bool {
-    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
-    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+    };
+    Ok(found.or_else(|| kind_checks::check_expr(expr, schema)))
 }
 
 fn is_of_bits(op: Operator) -> bool {
@@ -156,40 +159,9 @@ fn check_extreme(name: &str, args: &[Expr], schema: &DFSchema) -> Option<Error> 
     if matches!(name, "min" | "max") { check_order(arg, schema) } else { None }
 }
 
-/// A column of instants with a column of clocks: in which zone do they run?
-fn check_zones(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
-    let zone = |expr: &Expr| match expr.get_type(schema) {
-        Ok(DataType::Timestamp(_, zone)) if expr.any_column_refs() => Some(zone.is_some()),
-        _ => None,
-    };
-    let (zoned, plain) = match (zone(left)?, zone(right)?) {
-        (true, false) => (left, right),
-        (false, true) => (right, left),
-        _ => return None,
-    };
-    let (zoned_name, plain_name) = (shown(zoned), shown(plain));
-    let error = Error::query(format!("{zoned_name} has a time zone, and {plain_name} none"));
-    let error = error.hint(format!(
-        "write to_local_time({zoned_name}), or {plain_name} AT TIME ZONE 'America/New_York' for example"
-    ));
-    Some(with_place(error, zoned))
-}
-
-/// A column of text beside a number: as numbers, 007 and 7 are one symbol.
-fn check_text(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
-    let is_text = |expr: &Expr| expr.get_type(schema).is_ok_and(|ty| ty.is_string());
-    let is_number = |expr: &Expr| expr.get_type(schema).is_ok_and(|ty| ty.is_numeric());
-    let (text, number) = match () {
-        () if is_text(left) && is_number(right) => (left, right),
-        () if is_number(left) && is_text(right) => (right, left),
-        () => return None,
-    };
-    let way_out = match number {
-        Expr::Literal(value, _) => format!("write '{value}' in quotes"),
-        _ => format!("write CAST({} AS DOUBLE)", shown(text)),
-    };
-    let error = || Error::query(format!("{} is text, and {} a number", shown(text), shown(number)));
-    text.any_column_refs().then(|| with_place(error().hint(way_out), text))
+/// Two values that an operator brings together.
+fn check_kinds(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
+    check_together(&[Part::of(left, schema)?, Part::of(right, schema)?])
 }
 
 /// A day or a moment beside a number, or another pair that has no one meaning.
@@ -199,7 +171,7 @@ fn check_pair(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
     let (time, number) = match (is_time(&left_type), is_time(&right_type)) {
         (true, false) if right_type.is_numeric() => (left, right),
         (false, true) if left_type.is_numeric() => (right, left),
-        _ => return check_zones(left, right, schema).or_else(|| check_text(left, right, schema)),
+        _ => return check_kinds(left, right, schema),
     };
     let way_out = match number {
         number if day(number).is_some() => format!("write '{}'", day(number).unwrap_or_default()),
@@ -337,7 +309,7 @@ fn shown_value(value: &ScalarValue) -> String {
 }
 
 /// An expression as a person writes it, cut to a length that fits a sentence.
-fn shown(expr: &Expr) -> String {
+pub(super) fn shown(expr: &Expr) -> String {
     let text = match expr {
         Expr::Column(column) => column.name.clone(),
         Expr::Literal(value, _) => shown_value(value),
@@ -347,7 +319,7 @@ fn shown(expr: &Expr) -> String {
 }
 
 /// The place of the first column in an expression.
-fn with_place(error: Error, expr: &Expr) -> Error {
+pub(super) fn with_place(error: Error, expr: &Expr) -> Error {
     let mut place = None;
     let _ = expr.apply(|part| {
         if let Expr::Column(column) = part

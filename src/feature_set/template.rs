@@ -12,7 +12,8 @@ use super::marks::{Marked, Reach, Span, source_of};
 use super::scan::{Scan, scan};
 use super::swallowed::swallowed;
 use super::{FeatureSet, place_in};
-use crate::error::{Error, Place, Result, did_you_mean, nearest};
+use crate::error::{Error, Place, Result, did_you_mean, grouped, nearest};
+use crate::limits;
 
 /// SQL, and the way back to the file that it came from.
 #[derive(Clone, Debug)]
@@ -75,6 +76,7 @@ pub(super) fn render(
             .at(job.place(0))
             .hint("check the conditions around the SELECT"));
     }
+    limits::check_statement(&sql).map_err(|error| error.at(job.place(0)))?;
     let spans = job.spans(&found, &context, &sql);
     if let Some(offset) = swallowed(&sql, &spans, text) {
         return Err(Error::query("text ends up on the other side of a comment or a string")
@@ -154,6 +156,11 @@ impl Job<'_> {
             ErrorKind::UnknownFilter => unknown_filter(&detail),
             ErrorKind::TemplateNotFound => Error::query("a template cannot take in other files")
                 .hint("read another feature set by its name: FROM name"),
+            ErrorKind::OutOfFuel => {
+                let most = grouped(limits::TEMPLATE_STEPS);
+                Error::query(format!("the template takes more than {most} steps"))
+                    .hint("shorten its loops")
+            }
             _ if detail.is_empty() => Error::query(format!("template: {}", error.kind())),
             _ => Error::query(format!("template: {detail}")),
         };
@@ -191,6 +198,7 @@ fn environment(present: BTreeMap<String, bool>) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_debug(true);
+    environment.set_fuel(Some(limits::TEMPLATE_STEPS));
     environment.add_function("has", move |column: &str| -> Result<bool, minijinja::Error> {
         present.get(column).copied().ok_or_else(|| {
             let error = Error::query(format!("has('{column}'): {column} is not in optional"))

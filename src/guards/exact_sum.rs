@@ -1,14 +1,12 @@
-//! SQL's `sum` whose sums of integers are exact: they are added in 128 bits, and fail if the result does
-//! not fit 64.
+//! SQL's `sum` whose sums of integers and decimals are exact: integers are added in 128 bits and decimals in 256, and
+//! the sum fails if the result does not fit its type.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, PrimitiveBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Decimal128Type, FieldRef, Int64Type, UInt64Type,
-};
-use datafusion::common::{Result, ScalarValue, exec_err, internal_err};
+use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
@@ -18,9 +16,6 @@ use datafusion::logical_expr::{
 };
 
 use super::integers::words;
-
-/// What integers are added as: every sum of 2^63 of them fits.
-const WIDE: DataType = DataType::Decimal128(38, 0);
 
 /// SQL's `sum`.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -34,14 +29,21 @@ impl ExactSum {
     }
 }
 
-/// Whether sums of this type are added in a wider one.
-fn is_narrow(ty: &DataType) -> bool {
-    matches!(ty, DataType::Int64 | DataType::UInt64)
+/// The type in which sums of a type are added: every sum of 2^63 values fits. None if it is added as it is.
+fn wide_type(ty: &DataType) -> Option<DataType> {
+    match ty {
+        DataType::Int64 | DataType::UInt64 => Some(DataType::Decimal128(38, 0)),
+        DataType::Decimal128(_, scale) => Some(DataType::Decimal256(76, *scale)),
+        _ => None,
+    }
 }
 
 /// The field of the wider type.
 fn wide(field: &FieldRef) -> FieldRef {
-    Arc::new(field.as_ref().clone().with_data_type(WIDE))
+    match wide_type(field.data_type()) {
+        Some(ty) => Arc::new(field.as_ref().clone().with_data_type(ty)),
+        None => Arc::clone(field),
+    }
 }
 
 impl AggregateUDFImpl for ExactSum {
@@ -81,7 +83,7 @@ impl AggregateUDFImpl for ExactSum {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        if !is_narrow(args.return_field.data_type()) {
+        if wide_type(args.return_field.data_type()).is_none() {
             return self.inner.state_fields(args);
         }
         let inputs: Vec<FieldRef> = args.input_fields.iter().map(wide).collect();
@@ -120,7 +122,7 @@ fn with_wide<A: ?Sized>(
     wrap: impl FnOnce(Box<A>, String, DataType) -> Box<A>,
 ) -> Result<Box<A>> {
     let narrow = args.return_field.data_type().clone();
-    if !is_narrow(&narrow) {
+    if wide_type(&narrow).is_none() {
         return start(args);
     }
     let fields: Vec<FieldRef> = args.expr_fields.iter().map(wide).collect();
@@ -131,15 +133,27 @@ fn with_wide<A: ?Sized>(
 
 /// Arguments in the wider type.
 fn widened(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-    Ok(values.iter().map(|array| cast(array, &WIDE)).collect::<std::result::Result<_, _>>()?)
+    let wide = |array: &ArrayRef| match wide_type(array.data_type()) {
+        Some(ty) => cast(array, &ty),
+        None => Ok(Arc::clone(array)),
+    };
+    Ok(values.iter().map(wide).collect::<std::result::Result<_, _>>()?)
 }
 
-fn does_not_fit<T>(name: &str, sum: i128, narrow: &DataType) -> Result<T> {
+/// Sums in the type of the result.
+fn narrowed(name: &str, sums: &ArrayRef, narrow: &DataType) -> Result<ArrayRef> {
+    // What does not fit becomes NULL.
+    let cut = cast(sums, narrow)?;
+    if cut.null_count() == sums.null_count() {
+        return Ok(cut);
+    }
+    let row = (0..sums.len()).find(|row| cut.is_null(*row) && sums.is_valid(*row)).unwrap_or(0);
+    let sum = ScalarValue::try_from_array(sums, row)?;
     // DISTINCT makes names of its own.
     let name = if name.contains("(alias") { "a sum" } else { name };
+    let ty = words(narrow);
     exec_err!(
-        "{name} does not fit {}: {sum}; sum CAST(... AS DOUBLE) or CAST(... AS DECIMAL(38, 0))",
-        words(narrow)
+        "{name} does not fit {ty}: {sum}; sum CAST(... AS DOUBLE) or CAST(... AS DECIMAL(38, 0))"
     )
 }
 
@@ -157,20 +171,8 @@ impl Accumulator for Wide {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        match self.inner.evaluate()? {
-            ScalarValue::Decimal128(None, ..) => ScalarValue::try_new_null(&self.narrow),
-            ScalarValue::Decimal128(Some(sum), ..) if self.narrow == DataType::Int64 => {
-                match i64::try_from(sum) {
-                    Ok(sum) => Ok(ScalarValue::Int64(Some(sum))),
-                    Err(_) => does_not_fit(&self.name, sum, &self.narrow),
-                }
-            }
-            ScalarValue::Decimal128(Some(sum), ..) => match u64::try_from(sum) {
-                Ok(sum) => Ok(ScalarValue::UInt64(Some(sum))),
-                Err(_) => does_not_fit(&self.name, sum, &self.narrow),
-            },
-            other => internal_err!("a sum of {} is {}", WIDE, other.data_type()),
-        }
+        let sum = self.inner.evaluate()?.to_array()?;
+        ScalarValue::try_from_array(&narrowed(&self.name, &sum, &self.narrow)?, 0)
     }
 
     fn size(&self) -> usize {
@@ -201,27 +203,6 @@ struct WideGroups {
     narrow: DataType,
 }
 
-impl WideGroups {
-    fn narrowed<T: ArrowPrimitiveType>(&self, sums: &ArrayRef) -> Result<ArrayRef>
-    where
-        T::Native: TryFrom<i128>,
-    {
-        let sums = sums.as_primitive::<Decimal128Type>();
-        let narrow = |sum: Option<i128>| match sum {
-            None => Ok(None),
-            Some(sum) => match T::Native::try_from(sum) {
-                Ok(sum) => Ok(Some(sum)),
-                Err(_) => does_not_fit(&self.name, sum, &self.narrow),
-            },
-        };
-        let mut narrowed = PrimitiveBuilder::<T>::with_capacity(sums.len());
-        for sum in sums {
-            narrowed.append_option(narrow(sum)?);
-        }
-        Ok(Arc::new(narrowed.finish()))
-    }
-}
-
 impl GroupsAccumulator for WideGroups {
     fn update_batch(
         &mut self,
@@ -234,11 +215,7 @@ impl GroupsAccumulator for WideGroups {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let sums = self.inner.evaluate(emit_to)?;
-        match self.narrow {
-            DataType::Int64 => self.narrowed::<Int64Type>(&sums),
-            _ => self.narrowed::<UInt64Type>(&sums),
-        }
+        narrowed(&self.name, &self.inner.evaluate(emit_to)?, &self.narrow)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {

@@ -5,7 +5,8 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Between, Cast, InList};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, lit, not, when};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast, lit, not, when};
+use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 
 /// Puts a comparison with the same answer in the place of one whose time would be cut.
 pub(super) fn exact(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -63,7 +64,7 @@ fn known(column: &Expr, answer: bool) -> Result<Expr> {
 /// If a column is compared with a time that its type does not hold: the column, and the last value of its type
 /// before that time.
 fn cut(column: &Expr, time: &Expr, schema: &DFSchema) -> Option<(Expr, ScalarValue)> {
-    let nanoseconds = nanoseconds(time)?;
+    let nanoseconds = nanoseconds(time, schema)?;
     let column = stored(column, schema);
     let (floor, exact) = match column.get_type(schema).ok()? {
         DataType::Date32 => {
@@ -91,28 +92,40 @@ fn cut(column: &Expr, time: &Expr, schema: &DFSchema) -> Option<(Expr, ScalarVal
 fn stored<'a>(column: &'a Expr, schema: &DFSchema) -> &'a Expr {
     let Expr::Cast(Cast { expr, field }) = column else { return column };
     let same_clock = match (expr.get_type(schema), field.data_type()) {
-        (Ok(DataType::Timestamp(_, of)), DataType::Timestamp(_, to)) => of == *to,
+        (Ok(DataType::Timestamp(_, of)), DataType::Timestamp(_, to)) => {
+            of.is_some() == to.is_some() || matches!(to.as_deref(), Some("UTC" | "+00:00"))
+        }
         (Ok(DataType::Date32), DataType::Timestamp(_, to)) => to.is_none(),
         _ => false,
     };
     if same_clock { expr } else { column }
 }
 
-/// Nanoseconds of a time that is written out; None if it is none, or beyond what they hold.
-fn nanoseconds(time: &Expr) -> Option<i64> {
-    let (value, ty) = match time {
-        Expr::Literal(value, _) => (value, value.data_type()),
-        Expr::Cast(Cast { expr, field }) => match expr.as_ref() {
-            Expr::Literal(value, _) => (value, field.data_type().clone()),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    let zone = match ty {
+/// Nanoseconds of a time that no row decides; None if it is none, or beyond what they hold.
+fn nanoseconds(time: &Expr, schema: &DFSchema) -> Option<i64> {
+    let constant = !time.any_column_refs() && !time.contains_outer() && !time.is_volatile();
+    let zone = match constant.then(|| time.get_type(schema).ok())?? {
         DataType::Date32 => None,
         DataType::Timestamp(_, zone) => zone,
         _ => return None,
     };
+    // What it was before it was cast to the unit of the column.
+    let mut whole = time.clone();
+    while let Expr::Cast(Cast { expr, field }) = whole {
+        let clock = match field.data_type() {
+            DataType::Timestamp(_, zone) => zone.clone(),
+            _ => None,
+        };
+        whole = match expr.get_type(schema).ok()? {
+            DataType::Date32 | DataType::Timestamp(..) => *expr,
+            _ => {
+                whole = cast(*expr, DataType::Timestamp(TimeUnit::Nanosecond, clock));
+                break;
+            }
+        };
+    }
+    let whole = ExprSimplifier::new(SimplifyContext::default()).simplify(whole).ok()?;
+    let Expr::Literal(value, _) = whole else { return None };
     match value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, zone)).ok()? {
         ScalarValue::TimestampNanosecond(value, _) => value,
         _ => None,

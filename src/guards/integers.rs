@@ -1,5 +1,5 @@
-//! Arithmetic and shifts of integers that fail where the result does not fit its type, instead of wrapping
-//! around.
+//! Arithmetic of integers and decimals, and shifts, that fail where the result does not fit its type, instead of
+//! wrapping around or having more digits than its type.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use datafusion::logical_expr::{
 /// Puts [`Checked`] in the place of `+`, `-`, `*`, `<<`, `>>` and unary minus of integers.
 pub(super) fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Some(of) = arithmetic(&expr, schema) else { return Ok(Transformed::no(expr)) };
-    let text = expr.human_display().to_string();
+    let (text, ty) = (expr.human_display().to_string(), expr.get_type(schema)?);
     let args = match expr {
         Expr::BinaryExpr(BinaryExpr { left, right, .. }) => vec![*left, *right],
         Expr::Negative(inner) => vec![*inner],
         other => return Ok(Transformed::no(other)),
     };
-    Ok(Transformed::yes(ScalarUDF::new_from_impl(Checked::new(of, text)).call(args)))
+    Ok(Transformed::yes(ScalarUDF::new_from_impl(Checked::new(of, text, ty)).call(args)))
 }
 
 /// The arithmetic of integers that an expression is, if it is one. The right side, which is the short one of a
@@ -35,8 +35,16 @@ fn arithmetic(expr: &Expr, schema: &DFSchema) -> Option<Arithmetic> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let of = Arithmetic::of(*op)?;
-            let ty = right.get_type(schema).ok().filter(DataType::is_integer)?;
-            left.get_type(schema).is_ok_and(|left| left == ty).then_some(of)
+            let ty = right.get_type(schema).ok()?;
+            if matches!(ty, DataType::Decimal128(..)) {
+                let shifts = matches!(of, Arithmetic::ShiftLeft | Arithmetic::ShiftRight);
+                return left
+                    .get_type(schema)
+                    .is_ok_and(|left| left.is_decimal() && !shifts)
+                    .then_some(of);
+            }
+            let integers = ty.is_integer() && of != Arithmetic::Divide;
+            (integers && left.get_type(schema).is_ok_and(|left| left == ty)).then_some(of)
         }
         Expr::Negative(inner) => {
             let signed = inner.get_type(schema).is_ok_and(|ty| ty.is_signed_integer());
@@ -51,6 +59,8 @@ enum Arithmetic {
     Add,
     Subtract,
     Multiply,
+    /// Of decimals: of integers nothing overflows but the least number by -1, which is an error.
+    Divide,
     Negate,
     ShiftLeft,
     ShiftRight,
@@ -62,6 +72,7 @@ impl Arithmetic {
             Operator::Plus => Some(Self::Add),
             Operator::Minus => Some(Self::Subtract),
             Operator::Multiply => Some(Self::Multiply),
+            Operator::Divide => Some(Self::Divide),
             Operator::BitwiseShiftLeft => Some(Self::ShiftLeft),
             Operator::BitwiseShiftRight => Some(Self::ShiftRight),
             _ => None,
@@ -73,16 +84,28 @@ impl Arithmetic {
             Self::Add => "+",
             Self::Subtract | Self::Negate => "-",
             Self::Multiply => "*",
+            Self::Divide => "/",
             Self::ShiftLeft => "<<",
             Self::ShiftRight => ">>",
         }
     }
 
     fn apply(self, args: &[Box<dyn Datum>]) -> std::result::Result<ArrayRef, ArrowError> {
+        let array = self.compute(args)?;
+        if let DataType::Decimal128(precision, _) = array.data_type() {
+            let digits =
+                array.as_primitive::<Decimal128Type>().validate_decimal_precision(*precision);
+            digits.map_err(|error| ArrowError::ArithmeticOverflow(error.to_string()))?;
+        }
+        Ok(array)
+    }
+
+    fn compute(self, args: &[Box<dyn Datum>]) -> std::result::Result<ArrayRef, ArrowError> {
         match (self, args) {
             (Self::Add, [a, b]) => numeric::add(a.as_ref(), b.as_ref()),
             (Self::Subtract, [a, b]) => numeric::sub(a.as_ref(), b.as_ref()),
             (Self::Multiply, [a, b]) => numeric::mul(a.as_ref(), b.as_ref()),
+            (Self::Divide, [a, b]) => numeric::div(a.as_ref(), b.as_ref()),
             (Self::Negate, [a]) => numeric::neg(a.get().0),
             (Self::ShiftLeft, [a, b]) => shift(a.as_ref(), b.as_ref(), |value, by| value << by),
             (Self::ShiftRight, [a, b]) => shift(a.as_ref(), b.as_ref(), |value, by| value >> by),
@@ -120,21 +143,22 @@ fn shift(
 /// Every integer, and every one shifted by 63 bits.
 const WIDE: DataType = DataType::Decimal128(38, 0);
 
-/// Arithmetic of integers, checked.
+/// Arithmetic of integers or decimals, checked.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
     of: Arithmetic,
     /// As it was written, for its name and for errors.
     text: String,
     name: String,
+    ty: DataType,
     signature: Signature,
 }
 
 impl Checked {
-    fn new(of: Arithmetic, text: String) -> Self {
+    fn new(of: Arithmetic, text: String, ty: DataType) -> Self {
         let name = format!("checked_{of:?}").to_lowercase();
         let args = if of == Arithmetic::Negate { 1 } else { 2 };
-        Self { of, text, name, signature: Signature::any(args, Volatility::Immutable) }
+        Self { of, text, name, ty, signature: Signature::any(args, Volatility::Immutable) }
     }
 
     /// The first row whose result does not fit, in words.
@@ -155,11 +179,10 @@ impl Checked {
                     [only] => format!("-({only})"),
                     values => values.join(&format!(" {sign} ")),
                 };
-                let ty = one.first().map_or(DataType::Null, |array| array.data_type().clone());
                 return exec_err!(
                     "{} does not fit {}: {shown}; cast an operand to a wider type, such as CAST(... AS DOUBLE)",
                     self.text,
-                    words(&ty)
+                    words(&self.ty)
                 );
             }
         }
@@ -167,9 +190,10 @@ impl Checked {
     }
 }
 
-/// A type of integers as SQL calls it.
-pub(super) fn words(ty: &DataType) -> &'static str {
-    match ty {
+/// A type of whole numbers or decimals as SQL calls it.
+pub(super) fn words(ty: &DataType) -> String {
+    let name = match ty {
+        DataType::Decimal128(precision, scale) => return format!("DECIMAL({precision}, {scale})"),
         DataType::Int8 => "TINYINT (8 bits)",
         DataType::Int16 => "SMALLINT (16 bits)",
         DataType::Int32 => "INT (32 bits)",
@@ -179,7 +203,8 @@ pub(super) fn words(ty: &DataType) -> &'static str {
         DataType::UInt32 => "INT UNSIGNED (32 bits)",
         DataType::UInt64 => "BIGINT UNSIGNED (64 bits)",
         _ => "its type",
-    }
+    };
+    name.to_string()
 }
 
 impl ScalarUDFImpl for Checked {
@@ -206,11 +231,8 @@ impl ScalarUDFImpl for Checked {
         &self.signature
     }
 
-    fn return_type(&self, args: &[DataType]) -> Result<DataType> {
-        match args.first() {
-            Some(ty) => Ok(ty.clone()),
-            None => internal_err!("arithmetic of nothing"),
-        }
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.ty.clone())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -13,9 +13,11 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Between, Cast, InList};
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
+
+use super::compares;
 
 /// Puts lengths in the place of intervals that are compared.
 pub(super) fn lengths(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -52,11 +54,6 @@ pub(super) fn lengths(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
         }
         other => Transformed::no(other),
     })
-}
-
-fn compares(op: Operator) -> bool {
-    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
-    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
 /// Nanoseconds of an interval: a month is 30 days and a day 24 hours, as in PostgreSQL.

@@ -58,7 +58,8 @@ fn exact(expr: Expr, place: Place) -> Result<Transformed<Expr>> {
     let below = match &expr {
         Expr::InSubquery(found) => {
             let known = match place {
-                Place::Conjunct => true,
+                // Without a column of the query around it, for the join takes conditions for keys.
+                Place::Conjunct => !found.negated || found.subquery.outer_ref_columns.is_empty(),
                 Place::Either => !found.negated,
                 Place::Value => false,
             };
@@ -67,7 +68,10 @@ fn exact(expr: Expr, place: Place) -> Result<Transformed<Expr>> {
                 known => Ok(Transformed::no(known)),
             };
         }
-        Expr::Not(inner) if place == Place::Conjunct && matches!(**inner, Expr::InSubquery(_)) => {
+        Expr::Not(inner)
+            if place == Place::Conjunct
+                && matches!(&**inner, Expr::InSubquery(found) if found.subquery.outer_ref_columns.is_empty()) =>
+        {
             return Ok(Transformed::no(expr));
         }
         Expr::BinaryExpr(BinaryExpr { op: Operator::And, .. }) => place,
@@ -82,13 +86,16 @@ fn exact(expr: Expr, place: Place) -> Result<Transformed<Expr>> {
 fn three_valued(found: InSubquery) -> Result<Expr> {
     if !found.subquery.outer_ref_columns.is_empty() {
         return plan_err!(
-            "IN (SELECT ...) under NOT, = or IS cannot read columns of the query around it; write EXISTS (SELECT ...)"
+            "IN (SELECT ...) under NOT, = or IS cannot read columns of the query around it; write [NOT] EXISTS (SELECT ...)"
         );
     }
     let rows = &found.subquery.subquery;
-    let Some(value) = rows.head_output_expr()? else {
-        return plan_err!("IN (SELECT ...) needs one column");
-    };
+    let [value] = rows
+        .schema()
+        .columns()
+        .try_into()
+        .or_else(|_| plan_err!("IN (SELECT ...) needs one column"))?;
+    let value = Expr::Column(value);
     let count = |of: Expr| -> Result<Expr> {
         let counted = LogicalPlanBuilder::from(Arc::clone(rows))
             .aggregate(Vec::<Expr>::new(), vec![count(of)])?

@@ -12,6 +12,7 @@
 //! | `intervals` | intervals are compared by months, then days, then the rest | |
 //! | `membership` | `x IN (SELECT ...)` under NOT, `=` or IS takes unknown for false | |
 //! | `decimals` | a decimal becomes a double that is not the nearest | |
+//! | `operands` | decimals beside doubles become DECIMAL(30, 15); dates and times lose what is added below their unit | |
 //! | `fine_literals` | a time in quotes is cut to the unit of the column that it is compared with | |
 //! | `filtered` | FILTER of an aggregate over a window is hidden in its operator | |
 //! | unions (a setting) | `InterleaveExec` is rebuilt over parts that no longer fit together, and the plan fails | apache/datafusion#21826 |
@@ -26,6 +27,7 @@ mod integers;
 mod intervals;
 mod membership;
 mod moments;
+mod operands;
 mod parts;
 mod percentile;
 mod zones;
@@ -34,9 +36,9 @@ use std::sync::Arc;
 
 use datafusion::common::{DFSchema, Result};
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{AggregateUDF, Expr};
-use datafusion::optimizer::Optimizer;
+use datafusion::logical_expr::{AggregateUDF, Expr, Operator};
 use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
+use datafusion::optimizer::{Analyzer, Optimizer};
 use datafusion::prelude::SessionConfig;
 
 use parts::Parts;
@@ -71,7 +73,9 @@ pub fn guard(builder: SessionStateBuilder) -> SessionStateBuilder {
         rules.insert(place, Arc::new(guard));
     }
     rules.insert(0, Arc::new(membership::Membership));
-    builder.with_optimizer_rules(rules)
+    let mut adapting = Analyzer::new().rules;
+    adapting.insert(0, Arc::new(operands::Operands));
+    builder.with_analyzer_rules(adapting).with_optimizer_rules(rules)
 }
 
 /// A condition on one row, in the types that it is computed in, with the guards that rules put into plans.
@@ -79,8 +83,15 @@ pub fn guard(builder: SessionStateBuilder) -> SessionStateBuilder {
 /// # Errors
 /// Of types that do not go together.
 pub fn condition(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let expr = operands::adapted(expr, schema)?.data;
     let expr = ExprSimplifier::new(SimplifyContext::default()).coerce(expr, schema)?;
     PARTS.iter().try_fold(expr, |expr, guard| Ok(guard.replace(expr, schema)?.data))
+}
+
+/// Whether an operator compares two values.
+pub fn compares(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
 /// Puts functions into a session in the place of DataFusion's of the same name.

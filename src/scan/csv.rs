@@ -8,7 +8,9 @@ use std::io::BufReader;
 use std::sync::Arc;
 use std::task::Poll;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchOptions, StringArray,
+};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::csv::ReaderBuilder;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -23,6 +25,7 @@ use tokio::sync::mpsc;
 use super::csv_text;
 use super::file_slice::FileSlice;
 use super::footer::unreadable;
+use super::schema::is_measure;
 use crate::error::{Error, Result};
 
 /// The files that one partition of a scan reads, one after the other.
@@ -131,17 +134,28 @@ fn typed(
         let ty = schema.field_with_name(field.name()).map(Field::data_type);
         let ty = ty.unwrap_or(&DataType::Utf8);
         let text = column.as_string::<i32>();
-        let column = parse(text, ty).map_err(|row| {
+        let column = parse(text, ty).and_then(|column| {
+            // As of parquet: whole numbers that become floats beside others are the same.
+            let inexact = (*ty == DataType::Float64 && !is_measure(field.name()))
+                .then(|| (0..text.len()).find(|row| csv_text::is_cut(text, *row)));
+            inexact.flatten().map_or(Ok(column), Err)
+        });
+        let column = column.map_err(|row| {
             let (name, value) = (field.name(), text.value(row));
             let line = csv_text::line_of(&file.info.file, before + row);
             csv_text::wrong_value(&file.info.file, line, name, value, ty)
         })?;
         columns.push((field.name(), column));
     }
-    RecordBatch::try_from_iter_with_nullable(
-        columns.into_iter().map(|(name, column)| (name, column, true)),
-    )
-    .map_err(|error| Error::internal(error.to_string()))
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, column)| Field::new(*name, column.data_type().clone(), true))
+        .collect();
+    let columns = columns.into_iter().map(|(_, column)| column).collect();
+    // Nobody may ask for any column, and for the number of rows.
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &rows)
+        .map_err(|error| Error::internal(error.to_string()))
 }
 
 /// Text as values of a type; the row of the first that is none.

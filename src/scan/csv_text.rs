@@ -3,6 +3,7 @@
 use std::io::{BufReader, Read};
 
 use csv::{ErrorKind, Position, Reader, ReaderBuilder, StringRecord};
+use datafusion::arrow::array::{Array, StringArray};
 use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
 use datafusion::arrow::csv::reader::Format;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
@@ -48,7 +49,9 @@ pub(super) fn schema(file: &FileRef, keys: &Keys) -> Result<Schema> {
             }
             DataType::Utf8 if is_measure(field.name()) && looks.fits => DataType::Float64,
             DataType::Utf8 if !timed && looks.whole && !looks.zeros => DataType::Int64,
-            DataType::Int64 if !is_measure(field.name()) && looks.zeros => DataType::Utf8,
+            DataType::Int64 | DataType::Float64 if !is_measure(field.name()) && looks.zeros => {
+                DataType::Utf8
+            }
             other => other.clone(),
         };
         match looks.wrong {
@@ -101,7 +104,8 @@ impl Looks {
             self.zoned.get_or_insert(false);
             return;
         };
-        let zoned = clock.ends_with(['Z', 'z']) || clock.contains(['+', '-']);
+        let clock = clock.strip_prefix(['T', 't']).unwrap_or(clock);
+        let zoned = clock.contains(|c: char| c.is_alphabetic() || matches!(c, '+' | '-'));
         if *self.zoned.get_or_insert(zoned) != zoned {
             self.other_clock.get_or_insert_with(|| (at.clone(), text.to_string()));
         }
@@ -130,7 +134,7 @@ fn looks(file: &FileRef, keys: &Keys, schema: &Schema) -> Result<Vec<Looks>> {
         .filter(|i| {
             let asked = matches!(
                 schema.field(*i).data_type(),
-                DataType::Utf8 | DataType::Int64 | DataType::Timestamp(..)
+                DataType::Utf8 | DataType::Int64 | DataType::Float64 | DataType::Timestamp(..)
             );
             asked && *schema.field(*i).name() != keys.entity
         })
@@ -152,10 +156,12 @@ fn looks(file: &FileRef, keys: &Keys, schema: &Schema) -> Result<Vec<Looks>> {
             let timed = *name == keys.time || matches!(field.data_type(), DataType::Timestamp(..));
             let whole = is_whole(value);
             looks.whole &= whole;
-            looks.zeros |= whole && value.len() > 1 && value.starts_with('0');
+            let digits = value.strip_prefix('-').unwrap_or(value);
+            looks.zeros |= whole && digits.len() > 1 && digits.starts_with('0');
             let fits = match () {
                 () if timed => is_time(value),
                 () if is_measure(name) => is_number(value),
+                () if *field.data_type() == DataType::Float64 => true,
                 () => !whole || value.parse::<i64>().is_ok(),
             };
             if timed && fits {
@@ -205,6 +211,14 @@ pub(super) fn number(text: &str) -> Option<f64> {
     let value: f64 = text.parse().ok()?;
     let word = || text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
     (!value.is_infinite() || word()).then_some(value)
+}
+
+/// Whether a text is a whole number that no float is.
+pub(super) fn is_cut(text: &StringArray, row: usize) -> bool {
+    let value = if text.is_valid(row) { text.value(row).trim() } else { return false };
+    is_whole(value)
+        && value.len() > 15
+        && number(value).map(|float| float as i128) != value.parse().ok()
 }
 
 fn is_number(text: &str) -> bool {

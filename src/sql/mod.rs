@@ -5,6 +5,7 @@
 
 mod blame;
 mod calls;
+mod depth;
 mod dropped;
 mod lint;
 mod misread;
@@ -50,6 +51,7 @@ pub struct Output {
 /// # Errors
 /// A syntax error, no statement, or more than one.
 pub fn parse(text: &str) -> Result<Sql> {
+    depth::check(text)?;
     let parsed = DFParserBuilder::new(text)
         .with_recursion_limit(200)
         .build()

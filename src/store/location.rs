@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
@@ -273,20 +274,13 @@ pub(super) fn check_read(path: &Path) -> Result<()> {
         "gz", "zst", "bz2", "xz", "zip", "lz4", "tsv", "jsonl", "ndjson", "arrow", "feather",
         "ipc", "orc", "avro",
     ];
-    const OTHERS: [&str; 9] = [
-        "README",
-        "LICENSE",
-        "NOTICE",
-        "MANIFEST",
-        "CHECKSUMS",
-        "SHA256SUMS",
-        "MD5SUMS",
-        "Makefile",
-        "SUCCESS",
-    ];
     let of_rows = match path.extension().and_then(|extension| extension.to_str()) {
         Some(extension) => OF_ROWS.contains(&extension.to_ascii_lowercase().as_str()),
-        None => !OTHERS.iter().any(|name| path.file_name().is_some_and(|n| n == *name)),
+        // Many a text has no extension; parts of Spark's have none, and a parquet file says that it is one.
+        None => {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("part-"))
+                || is_parquet(path)
+        }
     };
     if !of_rows {
         return Ok(());
@@ -318,6 +312,8 @@ fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
             targets.extend(path.join(RECORD_DIR).is_dir().then(|| path.clone()));
         } else if !hidden(&path) && FileKind::of(&path).is_some() {
             files.push(file_ref(Path::new(""), &path)?);
+        } else if !hidden(&path) {
+            check_read(&path)?;
         }
     }
     if files.is_empty() {
@@ -325,6 +321,13 @@ fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
     }
     one_set(pattern, &targets, &files)?;
     Ok((root, files))
+}
+
+/// Whether a local file begins as parquet does.
+fn is_parquet(path: &Path) -> bool {
+    let mut mark = [0; 4];
+    let begins = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut mark));
+    begins.is_ok() && mark == *b"PAR1"
 }
 
 /// Refuses files of targets that hold different sets: rows of one key would be taken for duplicates.
@@ -389,15 +392,16 @@ pub(super) fn partitions(below: &Path) -> Vec<(String, Option<String>)> {
             _ => None,
         })
         .filter(|(key, _)| !key.is_empty())
-        .map(|(key, value)| (key.to_string(), partition_value(value)))
+        .map(|(key, value)| (unescaped(key), partition_value(value)))
         .collect()
 }
 
 /// Undoes hive's escaping: `%3A` is a colon, and its default partition is NULL.
 fn partition_value(text: &str) -> Option<String> {
-    if text == "__HIVE_DEFAULT_PARTITION__" {
-        return None;
-    }
+    (text != "__HIVE_DEFAULT_PARTITION__").then(|| unescaped(text))
+}
+
+fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -413,7 +417,7 @@ fn partition_value(text: &str) -> Option<String> {
             }
         }
     }
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The nearest name beside a path that does not exist.

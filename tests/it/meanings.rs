@@ -308,6 +308,8 @@ fn conditions_with_subqueries_know_what_is_unknown() {
         (format!("(k IN ({none})) IS NULL"), "0"),
         (format!("(k IN ({none})) = false"), "4"),
         (format!("NOT (day > DATE '1999-01-01' AND k IN ({known}))"), "2"),
+        (format!("(k IN (SELECT k + 0 FROM u)) IS NULL"), "3"),
+        (format!("(CAST(k AS INT) IN ({all})) IS NULL"), "3"),
         (format!("CASE WHEN k IN ({all}) THEN 'yes' ELSE 'no' END = 'no'"), "3"),
         ("(symbol, k) = ('A', NULL)".into(), "0"),
         ("NOT ((symbol, k) = ('B', NULL))".into(), "4"),
@@ -381,5 +383,74 @@ fn casts_keep_what_they_can() {
         let sql = format!("SELECT {wrong} FROM t");
         let (_, told) = fails(folder, &["sql", &sql, "--source", "t=t.parquet"]);
         assert!(told.contains("no number of seconds") || told.contains("is no time"), "{told}");
+    }
+}
+
+#[test]
+fn decimals_are_exact_beside_whatever_stands_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let value = |sql: &str| rows(folder, &format!("SELECT {sql}"), &[]).join(" ");
+    let d = "FROM (VALUES (CAST('4.40' AS DECIMAL(5,2)))) v(d)";
+    for (sql, expected) in [
+        ("d = 4.4, d >= 4.4, d IN (4.4), d BETWEEN 4.4 AND 4.4", "true,true,true,true"),
+        ("4.4 = d, d <> 4.4, nullif(d, 4.4), greatest(d, 4.4)", "true,false,,4.4"),
+        ("CASE d WHEN 4.4 THEN 'yes' END, d > 1e20, d = 1e-20", "yes,false,false"),
+        ("d + 0.1, d * 2.0, CASE WHEN d > 0 THEN 1.25e-17 ELSE d END", "4.5,8.8,1.25e-17"),
+    ] {
+        assert_eq!(value(&format!("{sql} {d}")), expected, "{sql}");
+    }
+    for (sql, expected) in [
+        (
+            "x FROM (SELECT CAST('1.5' AS DECIMAL(5,2)) AS x UNION ALL SELECT 1.25e-17) ORDER BY x",
+            "1.25e-17 1.5",
+        ),
+        (
+            "count(*) FROM (VALUES (CAST('4.40' AS DECIMAL(5,2)))) a(x) JOIN (VALUES (4.4)) b(y) ON x = y",
+            "1",
+        ),
+        (
+            "count(*) FROM (VALUES (CAST('4.40' AS DECIMAL(5,2)))) a(x) WHERE x IN (SELECT y FROM (VALUES (4.4)) b(y))",
+            "1",
+        ),
+        (
+            "sum(x) FROM (VALUES (CAST('99999999999999999999' AS DECIMAL(38,17)))) v(x)",
+            "99999999999999999999.00000000000000000",
+        ),
+    ] {
+        assert_eq!(value(sql), expected, "{sql}");
+    }
+    let big = "(VALUES (CAST('99999999999999999999' AS DECIMAL(38,18))), (CAST('99999999999999999999' AS DECIMAL(38,18)))) v(x)";
+    for sql in [
+        format!("SELECT sum(x) FROM {big}"),
+        format!("SELECT sum(x) OVER () FROM {big}"),
+        format!("SELECT x + x FROM {big}"),
+        format!("SELECT CAST('{}' AS DECIMAL(38,0)) + 1", "9".repeat(38)),
+    ] {
+        let (_, told) = fails(folder, &["sql", &sql]);
+        assert!(told.contains("does not fit DECIMAL(38"), "{sql}: {told}");
+    }
+}
+
+#[test]
+fn times_keep_what_is_added_to_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    gapped(folder);
+    for (sql, expected) in [
+        ("max(DATE '2024-01-02' + INTERVAL '12 hours')", "2024-01-02T12:00:00"),
+        ("max(DATE '2024-01-02' - INTERVAL '1 day')", "2024-01-01"),
+        ("max(ts + INTERVAL '1 microsecond')", "2024-01-08T00:00:00.000001"),
+        ("count(*) FILTER (WHERE day + INTERVAL '9 hours' > '2024-01-03 08:30')", "3"),
+        ("count(*) FILTER (WHERE ts >= '2024-01-03 00:00')", "3"),
+        ("count(*) FILTER (WHERE ts = to_timestamp('2024-01-03T00:00:00.0005'))", "0"),
+        ("count(*) FILTER (WHERE ts < TIMESTAMPTZ '2024-01-03 00:00:00.0005Z')", "2"),
+        ("count(*) FILTER (WHERE ts IN (to_timestamp('2024-01-03T00:00:00.0005')))", "0"),
+        (
+            "max(to_timestamp(text) - CAST(text AS TIMESTAMP) AT TIME ZONE 'Asia/Tokyo') IS NOT NULL",
+            "true",
+        ),
+    ] {
+        assert_eq!(one(folder, &format!("SELECT {sql} FROM t")), expected, "{sql}");
     }
 }

@@ -234,6 +234,7 @@ class Statement(Relations):
         ])
 
     def key(self):
+        self.constants = 0  # A whole number alone would be the place of a column.
         return self.one(["g", "s", "symbol", "b", "i % 3", "upper(s)", "length(s)", "date_trunc('month', ts)", "coalesce(s, 'none')",
                          "CASE WHEN i > 0 THEN 'up' WHEN i < 0 THEN 'down' END", "nullif(g, 3)", "i IS NULL", "g + 1", "d",
                          self.boolean("", 1), self.text("", 1), self.integer("", 1)])

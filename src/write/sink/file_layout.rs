@@ -300,7 +300,8 @@ pub(super) fn folder(
                 false => escape(&text),
             }
         };
-        parts.push(format!("{}={text}", schema.field(*column).name()));
+        // A name is text as well: it never leads out of the folder.
+        parts.push(format!("{}={text}", escape(schema.field(*column).name())));
     }
     Ok(parts.join("/"))
 }

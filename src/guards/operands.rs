@@ -1,0 +1,284 @@
+//! Operands whose types DataFusion brings together at a loss, before it does: a decimal beside a double is a double and
+//! not the other way round, a date has hours once some are added, and `'2024-01-31 15:30'` has seconds.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{Between, Case, InList, InSubquery, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Union, cast,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::compares;
+
+/// Adapts operands to each other before types are.
+#[derive(Debug)]
+pub(super) struct Operands;
+
+impl AnalyzerRule for Operands {
+    fn name(&self) -> &str {
+        "exact_operands"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        Ok(plan.transform_up_with_subqueries(adapted_node)?.data)
+    }
+}
+
+fn adapted_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let plan = match plan {
+        LogicalPlan::Join(mut join) => {
+            let (left, right) = (Arc::clone(join.left.schema()), Arc::clone(join.right.schema()));
+            for (ours, theirs) in &mut join.on {
+                if mixes(&[ours.get_type(&left)?, theirs.get_type(&right)?]) {
+                    *ours = as_double(ours.clone(), &left)?;
+                    *theirs = as_double(theirs.clone(), &right)?;
+                }
+            }
+            LogicalPlan::Join(join)
+        }
+        LogicalPlan::Union(mut union) => {
+            let columns = 0..union.schema.fields().len();
+            let of = |input: &Arc<LogicalPlan>, at: usize| {
+                input.schema().fields().get(at).map_or(DataType::Null, |f| f.data_type().clone())
+            };
+            let mixed: Vec<bool> = columns
+                .map(|at| {
+                    mixes(&union.inputs.iter().map(|input| of(input, at)).collect::<Vec<_>>())
+                })
+                .collect();
+            if mixed.contains(&true) {
+                for input in &mut union.inputs {
+                    *input = Arc::new(with_doubles(input, &mixed)?);
+                }
+                let union = Union::try_new_with_loose_types(union.inputs)?;
+                return Ok(Transformed::yes(LogicalPlan::Union(union)));
+            }
+            return Ok(Transformed::no(LogicalPlan::Union(union)));
+        }
+        other => other,
+    };
+    let schema = merge_schema(&plan.inputs());
+    let names = NamePreserver::new(&plan);
+    let adapted = plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(adapted(expr, &schema)?.update_data(|expr| name.restore(expr)))
+    })?;
+    adapted.map_data(|plan| plan.recompute_schema())
+}
+
+/// An expression whose operands are adapted to each other.
+pub(super) fn adapted(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    expr.transform_up(|part| adapted_part(part, schema))
+}
+
+fn adapted_part(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match part {
+        Expr::BinaryExpr(binary) => adapted_pair(binary, schema),
+        Expr::Between(Between { expr, negated, low, high }) => {
+            let mut all = [*expr, *low, *high];
+            let changed = doubles(&mut all, schema)? | seconds(&mut all, schema);
+            let [expr, low, high] = all.map(Box::new);
+            Ok(given(Expr::Between(Between { expr, negated, low, high }), changed))
+        }
+        Expr::InList(InList { expr, list, negated }) => {
+            let mut all: Vec<Expr> = std::iter::once(*expr).chain(list).collect();
+            let changed = doubles(&mut all, schema)? | seconds(&mut all, schema);
+            let expr = Box::new(all.remove(0));
+            Ok(given(Expr::InList(InList { expr, list: all, negated }), changed))
+        }
+        Expr::Case(case) => adapted_case(case, schema),
+        Expr::ScalarFunction(ScalarFunction { func, mut args })
+            if matches!(
+                func.name(),
+                "coalesce" | "nullif" | "greatest" | "least" | "nvl" | "nvl2"
+            ) =>
+        {
+            let changed = doubles(&mut args, schema)?;
+            Ok(given(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
+        }
+        Expr::InSubquery(mut found) => {
+            let changed = adapt_membership(&mut found, schema)?;
+            Ok(given(Expr::InSubquery(found), changed))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn given(expr: Expr, changed: bool) -> Transformed<Expr> {
+    if changed { Transformed::yes(expr) } else { Transformed::no(expr) }
+}
+
+fn adapted_pair(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let BinaryExpr { left, op, right } = binary;
+    let mut pair = [*left, *right];
+    let numbers = op.is_numerical_operators() || compares(op);
+    let changed = (numbers && doubles(&mut pair, schema)?)
+        | (compares(op) && seconds(&mut pair, schema))
+        | (matches!(op, Operator::Plus | Operator::Minus) && finer(&mut pair, op, schema)?);
+    let [left, right] = pair.map(Box::new);
+    Ok(given(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed))
+}
+
+fn adapted_case(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Case { expr, when_then_expr, else_expr } = case;
+    let (whens, thens): (Vec<_>, Vec<_>) = when_then_expr.into_iter().unzip();
+    let unboxed = |all: Vec<Box<Expr>>| all.into_iter().map(|expr| *expr).collect::<Vec<_>>();
+    let (of, otherwise) = (expr.is_some(), else_expr.is_some());
+    let mut conditions: Vec<Expr> = expr.map(|expr| *expr).into_iter().collect();
+    conditions.extend(unboxed(whens));
+    let mut results = unboxed(thens);
+    results.extend(else_expr.map(|expr| *expr));
+    let changed = (of && (doubles(&mut conditions, schema)? | seconds(&mut conditions, schema)))
+        | doubles(&mut results, schema)?;
+    let expr = of.then(|| Box::new(conditions.remove(0)));
+    let else_expr = if otherwise { results.pop().map(Box::new) } else { None };
+    let when_then_expr = conditions
+        .into_iter()
+        .zip(results)
+        .map(|(when, then)| (Box::new(when), Box::new(then)))
+        .collect();
+    Ok(given(Expr::Case(Case { expr, when_then_expr, else_expr }), changed))
+}
+
+fn adapt_membership(found: &mut InSubquery, schema: &DFSchema) -> Result<bool> {
+    let rows = Arc::clone(&found.subquery.subquery);
+    let Some(theirs) = rows.schema().fields().first().map(|field| field.data_type().clone()) else {
+        return Ok(false);
+    };
+    if !mixes(&[found.expr.get_type(schema)?, theirs]) {
+        return Ok(false);
+    }
+    *found.expr = as_double(found.expr.as_ref().clone(), schema)?;
+    found.subquery.subquery = Arc::new(with_doubles(&rows, &[true])?);
+    Ok(true)
+}
+
+/// Whether there are decimals and floats among types.
+fn mixes(types: &[DataType]) -> bool {
+    types.iter().any(DataType::is_decimal) && types.iter().any(DataType::is_floating)
+}
+
+fn as_double(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let decimal = expr.get_type(schema)?.is_decimal();
+    Ok(if decimal { cast(expr, DataType::Float64) } else { expr })
+}
+
+/// Makes doubles of decimals that stand beside floats.
+fn doubles(all: &mut [Expr], schema: &DFSchema) -> Result<bool> {
+    // What has no type of its own, such as a placeholder, is the planner's to say.
+    let types: Vec<DataType> =
+        all.iter().map(|expr| expr.get_type(schema).unwrap_or(DataType::Null)).collect();
+    let mixed = mixes(&types);
+    for (expr, _) in all.iter_mut().zip(types).filter(|(_, ty)| mixed && ty.is_decimal()) {
+        *expr = cast(std::mem::take(expr), DataType::Float64);
+    }
+    Ok(mixed)
+}
+
+/// The rows of a plan with doubles for decimals in some columns.
+fn with_doubles(plan: &Arc<LogicalPlan>, columns: &[bool]) -> Result<LogicalPlan> {
+    let schema = plan.schema();
+    let mut all = Vec::new();
+    for (at, (table, field)) in schema.iter().enumerate() {
+        let column = Expr::Column(Column::from((table, field)));
+        let wanted = columns.get(at).copied().unwrap_or(false) && field.data_type().is_decimal();
+        all.push(match wanted {
+            true => cast(column, DataType::Float64).alias_qualified(table.cloned(), field.name()),
+            false => column,
+        });
+    }
+    LogicalPlanBuilder::from(Arc::clone(plan)).project(all)?.build()
+}
+
+/// Writes seconds behind a time in quotes that is compared with a day or a moment and has hours and minutes only.
+fn seconds(all: &mut [Expr], schema: &DFSchema) -> bool {
+    let timed = all.iter().any(|expr| {
+        matches!(expr.get_type(schema), Ok(DataType::Timestamp(..) | DataType::Date32))
+    });
+    let mut changed = false;
+    for expr in all.iter_mut().filter(|_| timed) {
+        if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = expr
+            && let Some(whole) = whole(text)
+        {
+            *text = whole;
+            changed = true;
+        }
+    }
+    changed
+}
+
+/// `2024-01-31 15:30:00` of `2024-01-31 15:30`.
+fn whole(text: &str) -> Option<String> {
+    let text = text.trim();
+    let shape = |(at, c): (usize, char)| match at {
+        4 | 7 => c == '-',
+        10 => c == ' ' || c == 'T',
+        13 => c == ':',
+        _ => c.is_ascii_digit(),
+    };
+    (text.len() == 16 && text.chars().enumerate().all(shape)).then(|| format!("{text}:00"))
+}
+
+/// Takes times in a type that holds what is added to them, and differences of instants in one zone.
+fn finer(pair: &mut [Expr; 2], op: Operator, schema: &DFSchema) -> Result<bool> {
+    let types = [pair[0].get_type(schema), pair[1].get_type(schema)];
+    if let (
+        Operator::Minus,
+        [Ok(DataType::Timestamp(_, Some(a))), Ok(DataType::Timestamp(unit, Some(b)))],
+    ) = (op, &types)
+        && a != b
+    {
+        let ty = DataType::Timestamp(*unit, Some(Arc::clone(a)));
+        pair[1] = cast(std::mem::take(&mut pair[1]), ty);
+        return Ok(true);
+    }
+    for (time, interval) in [(0, 1), (1, 0)] {
+        let Some(nanoseconds) = nanoseconds(&pair[interval]) else { continue };
+        let ty = match &types[time] {
+            Ok(DataType::Date32) if nanoseconds != 0 => {
+                let unit = needed(TimeUnit::Microsecond, nanoseconds);
+                Some(DataType::Timestamp(unit, None))
+            }
+            Ok(DataType::Timestamp(unit, zone)) => {
+                let needed = needed(*unit, nanoseconds);
+                (needed != *unit).then(|| DataType::Timestamp(needed, zone.clone()))
+            }
+            _ => None,
+        };
+        if let Some(ty) = ty {
+            pair[time] = cast(std::mem::take(&mut pair[time]), ty);
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The part of an interval that is written out below a day.
+fn nanoseconds(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => {
+            Some(interval.nanoseconds)
+        }
+        _ => None,
+    }
+}
+
+/// The unit that holds so many nanoseconds, at least as fine as another.
+fn needed(unit: TimeUnit, nanoseconds: i64) -> TimeUnit {
+    let units = [
+        (TimeUnit::Second, 1_000_000_000),
+        (TimeUnit::Millisecond, 1_000_000),
+        (TimeUnit::Microsecond, 1_000),
+        (TimeUnit::Nanosecond, 1),
+    ];
+    let finer = units.into_iter().skip_while(|(of, _)| *of != unit);
+    let mut holding = finer.filter(|(_, length)| nanoseconds % length == 0);
+    holding.next().map_or(TimeUnit::Nanosecond, |(unit, _)| unit)
+}

@@ -1,0 +1,168 @@
+//! Bounds on how deep a statement goes, before it is parsed: parser, planner and what they make are walked recursively.
+
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Word};
+
+use super::at;
+use crate::error::{Error, Result, grouped};
+use crate::limits::{EXPRESSION_OPERATORS, STATEMENT_PARTS, check_statement};
+
+/// Refuses a statement that is longer or deeper than the bounds.
+pub(super) fn check(text: &str) -> Result<()> {
+    check_statement(text)?;
+    // What is no SQL is the parser's to say.
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location() else {
+        return Ok(());
+    };
+    let (mut open, mut level, mut parts) = (Vec::new(), Level::default(), 0);
+    for token in tokens {
+        match &token.token {
+            Token::LParen | Token::LBracket => {
+                level.depth += usize::from(token.token == Token::LBracket);
+                open.push(std::mem::take(&mut level));
+            }
+            Token::RParen | Token::RBracket => {
+                let inner = level.most();
+                level = open.pop().unwrap_or_default();
+                level.depth += inner;
+            }
+            Token::Comma | Token::SemiColon => level.ends(),
+            Token::Word(word) if is_join(word) => {
+                parts += 1;
+                level.ends();
+            }
+            Token::Word(word) if begins(word) => level.ends(),
+            token if is_operator(token) => level.depth += 1,
+            _ => {}
+        }
+        if level.depth > EXPRESSION_OPERATORS {
+            let most = grouped(EXPRESSION_OPERATORS as u64);
+            return Err(Error::query(format!("an expression has more than {most} operators"))
+                .hint("write IN (...) for a chain of OR, or compute parts of it in a WITH query")
+                .at(at(token.span)));
+        }
+        if parts > STATEMENT_PARTS {
+            let most = grouped(STATEMENT_PARTS as u64);
+            return Err(Error::query(format!(
+                "the statement puts more than {most} tables and queries together by JOIN and UNION"
+            ))
+            .hint("put their rows into one source, or name its files with a glob")
+            .at(at(token.span)));
+        }
+    }
+    Ok(())
+}
+
+/// What stands between two brackets.
+#[derive(Default)]
+struct Level {
+    /// Operators of the expression so far, with those in its brackets.
+    depth: usize,
+    /// The most of an expression before it.
+    before: usize,
+}
+
+impl Level {
+    fn ends(&mut self) {
+        self.before = self.most();
+        self.depth = 0;
+    }
+
+    fn most(&self) -> usize {
+        self.before.max(self.depth)
+    }
+}
+
+fn is_join(word: &Word) -> bool {
+    use Keyword::{EXCEPT, INTERSECT, JOIN, UNION};
+    matches!(word.keyword, UNION | EXCEPT | INTERSECT | JOIN)
+}
+
+/// Whether an expression ends before a word.
+fn begins(word: &Word) -> bool {
+    use Keyword::{
+        BY, ELSE, FROM, GROUP, HAVING, LIMIT, ON, ORDER, QUALIFY, SELECT, THEN, WHEN, WHERE, WINDOW,
+    };
+    matches!(
+        word.keyword,
+        SELECT
+            | FROM
+            | WHERE
+            | GROUP
+            | ORDER
+            | BY
+            | HAVING
+            | QUALIFY
+            | WINDOW
+            | LIMIT
+            | ON
+            | WHEN
+            | THEN
+            | ELSE
+    )
+}
+
+fn is_operator(token: &Token) -> bool {
+    use Keyword::{AND, AT, BETWEEN, ILIKE, IS, LIKE, NOT, OR};
+    match token {
+        Token::Word(word) => {
+            word.quote_style.is_none()
+                && matches!(word.keyword, AND | OR | NOT | IS | LIKE | ILIKE | BETWEEN | AT)
+        }
+        Token::Plus
+        | Token::Minus
+        | Token::Mul
+        | Token::Div
+        | Token::Mod
+        | Token::StringConcat
+        | Token::Eq
+        | Token::DoubleEq
+        | Token::Neq
+        | Token::Lt
+        | Token::Gt
+        | Token::LtEq
+        | Token::GtEq
+        | Token::Spaceship
+        | Token::DoubleColon
+        | Token::Pipe
+        | Token::Ampersand
+        | Token::Caret
+        | Token::Sharp
+        | Token::Tilde
+        | Token::ShiftLeft
+        | Token::ShiftRight
+        | Token::Arrow
+        | Token::LongArrow => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deep_statements_are_refused_and_wide_ones_are_not() {
+        let chain =
+            |link: &str, links: usize| format!("SELECT close{} AS x FROM bars", link.repeat(links));
+        for link in ["+1", " OR a = 1", "||'a'", "::double", " + (1 + 1)", "[1]", " + f(1, 2 * 3)"]
+        {
+            assert!(check(&chain(link, 100)).is_ok(), "{link}");
+            let told = check(&chain(link, 1_001)).map_err(|error| error.to_string());
+            assert!(told.is_err_and(|told| told.contains("1,000 operators")), "{link}");
+        }
+        // Brackets hide nothing.
+        let halves = format!("SELECT (a{}) + (a{})", "+1".repeat(600), "+1".repeat(600));
+        assert!(check(&halves).is_err());
+        for wide in [
+            chain(", close + 1 AS y", 5_000),
+            format!("SELECT a IN ({}1)", "1 + 1, ".repeat(5_000)),
+        ] {
+            assert!(check(&wide).is_ok());
+        }
+        let union = |queries: usize| vec!["SELECT 1"; queries].join(" UNION ALL ");
+        assert!(check(&union(501)).is_ok());
+        assert!(check(&union(502)).is_err_and(|error| error.to_string().contains("500 tables")));
+    }
+}
