@@ -1,7 +1,7 @@
 //! What DataFusion would plan and compute as something else than the statement says: each is an error
 //! before types are adapted to each other.
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunction;
@@ -241,6 +241,14 @@ fn check_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
                 "order by a number or a time, or write ROWS",
             );
         }
+        if let Some(DataType::Timestamp(unit, _)) = &over
+            && is_finer(value, *unit)
+        {
+            return wrong(
+                "is finer than the times that it is over",
+                "cast the times: ORDER BY CAST(ts AS TIMESTAMP(9))",
+            );
+        }
         if let (Some(DataType::Timestamp(_, Some(zone))), true) = (&over, has_days(value))
             && changes(zone)
         {
@@ -274,6 +282,17 @@ fn has_days(value: &ScalarValue) -> bool {
         ScalarValue::IntervalYearMonth(Some(_)) => true,
         _ => false,
     }
+}
+
+/// Whether an interval has a part that a unit of time does not hold.
+fn is_finer(value: &ScalarValue, unit: TimeUnit) -> bool {
+    let length = match unit {
+        TimeUnit::Second => 1_000_000_000,
+        TimeUnit::Millisecond => 1_000_000,
+        TimeUnit::Microsecond => 1_000,
+        TimeUnit::Nanosecond => 1,
+    };
+    matches!(value, ScalarValue::IntervalMonthDayNano(Some(i)) if i.nanoseconds % length != 0)
 }
 
 /// Whether the clocks of a zone may change.

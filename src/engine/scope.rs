@@ -1,5 +1,7 @@
 //! What a run computes: symbols and a range of time.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commit::Bounds;
 use crate::error::{Error, Result};
+use crate::guards::with_seconds;
 use crate::store::Instants;
 
 /// Symbols x time range that a run computes. None is all.
@@ -74,9 +77,19 @@ fn instant(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue> {
         Error::usage(format!("{flag}: {text} is no date or time"))
             .hint("write 2024-01-31 or 2024-01-31T09:30:00")
     };
+    let whole = with_seconds(text).unwrap_or_else(|| text.trim().to_string());
     let parse = |ty: &DataType| {
-        ScalarValue::Utf8(Some(text.trim().to_string())).cast_to(ty).ok().filter(|v| !v.is_null())
+        ScalarValue::Utf8(Some(whole.clone())).cast_to(ty).ok().filter(|v| !v.is_null())
     };
+    if let DataType::Timestamp(unit, zone) = ty {
+        let exact = parse(&DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()));
+        return match exact {
+            Some(ScalarValue::TimestampNanosecond(Some(nanoseconds), _)) => {
+                Ok(at_least(nanoseconds, *unit, zone.clone()))
+            }
+            _ => parse(ty).ok_or_else(wrong), // Beyond nanoseconds.
+        };
+    }
     if *ty != DataType::Date32 {
         return parse(ty).ok_or_else(wrong);
     }
@@ -89,6 +102,19 @@ fn instant(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue> {
     const DAY: i64 = 86_400_000_000;
     let days = micros.div_euclid(DAY) + i64::from(micros.rem_euclid(DAY) > 0);
     i32::try_from(days).map(|days| ScalarValue::Date32(Some(days))).map_err(|_| wrong())
+}
+
+/// The first time of a unit that is not before an instant: times of the unit are before both or before none.
+fn at_least(nanoseconds: i64, unit: TimeUnit, zone: Option<Arc<str>>) -> ScalarValue {
+    let up = |length: i64| {
+        Some(nanoseconds.div_euclid(length) + i64::from(nanoseconds.rem_euclid(length) > 0))
+    };
+    match unit {
+        TimeUnit::Second => ScalarValue::TimestampSecond(up(1_000_000_000), zone),
+        TimeUnit::Millisecond => ScalarValue::TimestampMillisecond(up(1_000_000), zone),
+        TimeUnit::Microsecond => ScalarValue::TimestampMicrosecond(up(1_000), zone),
+        TimeUnit::Nanosecond => ScalarValue::TimestampNanosecond(Some(nanoseconds), zone),
+    }
 }
 
 /// A column by its exact name, for expressions that are built and not parsed.
@@ -110,6 +136,21 @@ mod tests {
                 "2024-01-02",
                 micro.clone(),
                 ScalarValue::TimestampMicrosecond(Some(1_704_153_600_000_000), None),
+            ),
+            (
+                "2024-01-02T00:00:00.0000005",
+                micro.clone(),
+                ScalarValue::TimestampMicrosecond(Some(1_704_153_600_000_001), None),
+            ),
+            (
+                "2024-01-02 00:00",
+                DataType::Timestamp(TimeUnit::Second, None),
+                ScalarValue::TimestampSecond(Some(1_704_153_600), None),
+            ),
+            (
+                "9999-12-31",
+                micro.clone(),
+                ScalarValue::TimestampMicrosecond(Some(253_402_214_400_000_000), None),
             ),
         ];
         for (text, ty, value) in cases {

@@ -46,6 +46,7 @@ use parts::Parts;
 pub use decimals::nearest_doubles;
 pub use exact_sum::ExactSum;
 pub use moments::{Figures, Moment, Moments};
+pub use operands::with_seconds;
 
 /// The guards that replace parts of expressions.
 const PARTS: [Parts; 6] = [

@@ -103,6 +103,17 @@ fn adapted_part(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let changed = doubles(&mut args, schema)?;
             Ok(given(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
         }
+        Expr::WindowFunction(mut window) => {
+            // Differences of times are in order as their numbers are, for which there are ranges.
+            let mut changed = false;
+            for sort in &mut window.params.order_by {
+                if matches!(sort.expr.get_type(schema), Ok(DataType::Duration(_))) {
+                    sort.expr = cast(std::mem::take(&mut sort.expr), DataType::Int64);
+                    changed = true;
+                }
+            }
+            Ok(given(Expr::WindowFunction(window), changed))
+        }
         Expr::InSubquery(mut found) => {
             let changed = adapt_membership(&mut found, schema)?;
             Ok(given(Expr::InSubquery(found), changed))
@@ -205,7 +216,7 @@ fn seconds(all: &mut [Expr], schema: &DFSchema) -> bool {
     let mut changed = false;
     for expr in all.iter_mut().filter(|_| timed) {
         if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = expr
-            && let Some(whole) = whole(text)
+            && let Some(whole) = with_seconds(text)
         {
             *text = whole;
             changed = true;
@@ -214,8 +225,8 @@ fn seconds(all: &mut [Expr], schema: &DFSchema) -> bool {
     changed
 }
 
-/// `2024-01-31 15:30:00` of `2024-01-31 15:30`.
-fn whole(text: &str) -> Option<String> {
+/// `2024-01-31 15:30:00` of `2024-01-31 15:30`; None of other texts.
+pub fn with_seconds(text: &str) -> Option<String> {
     let text = text.trim();
     let shape = |(at, c): (usize, char)| match at {
         4 | 7 => c == '-',

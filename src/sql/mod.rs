@@ -12,6 +12,7 @@ mod misread;
 mod nested;
 mod qualify;
 mod tuples;
+mod using;
 mod walk;
 mod windows;
 mod words;
@@ -228,6 +229,7 @@ fn rewritten(part: &mut impl VisitMut) -> Result<()> {
     impl VisitorMut for Rewrite {
         type Break = Error;
         fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+            using::qualify(query);
             let rewritten = tuples::expand(query)
                 .and_then(|()| windows::resolve(query))
                 .and_then(|()| calls::complete(query))

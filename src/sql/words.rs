@@ -115,6 +115,11 @@ const KINDS: &[Kind] = &[
         "write a name such as 'America/New_York', or '+02:00'",
     ),
     (
+        r"^Cannot cast to INTERVAL. Overflowing on",
+        "a number of days is too large for an interval",
+        "write a smaller one",
+    ),
+    (
         r"^(\w+)Array overflow on (.*)",
         "$2 does not fit its type",
         "cast to a wider type, such as CAST(... AS DOUBLE)",
@@ -278,6 +283,17 @@ const KINDS: &[Kind] = &[
         r"^There is no registered file format with ext (.*)",
         "COPY does not know the format $1",
         "end the name in .parquet, .csv or .json",
+    ),
+    (
+        r"expr type (.*?) can't cast to (.*?) in SetComparison",
+        "$1 and $2 are compared by ANY or ALL",
+        "cast one of them",
+    ),
+    (r"^single expression required", "IN (VALUES ...) is not supported", "write IN (1, 2)"),
+    (
+        r"^Too many columns! The subquery should only return one column",
+        "a subquery gives more than one column",
+        "select one; for two keys write EXISTS (SELECT 1 FROM ... WHERE a.symbol = b.symbol AND a.ts = b.ts)",
     ),
     (
         r"^Divide by zero",

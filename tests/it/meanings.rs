@@ -454,3 +454,29 @@ fn times_keep_what_is_added_to_them() {
         assert_eq!(one(folder, &format!("SELECT {sql} FROM t")), expected, "{sql}");
     }
 }
+
+#[test]
+fn columns_of_using_are_those_of_the_first_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    gapped(folder);
+    for (sql, expected) in [
+        ("SELECT count(*) FROM t a JOIN t b USING (symbol, ts) WHERE symbol = 'A'", "4"),
+        ("SELECT max(symbol || 'x') FROM t a LEFT JOIN t b USING (symbol, ts)", "Ax"),
+        ("SELECT symbol FROM t JOIN u USING (k) WHERE k > 1", "A"),
+        (
+            "SELECT upper(symbol) AS s, count(*) FROM t a JOIN t b USING (symbol, ts) GROUP BY upper(symbol) HAVING max(symbol) = 'A'",
+            "A,4",
+        ),
+        (
+            "SELECT count(*) FROM t a JOIN t b USING (symbol) WHERE EXISTS (SELECT 1 FROM u WHERE k = 2)",
+            "16",
+        ),
+        (
+            "SELECT max(r) FROM (SELECT rank() OVER (ORDER BY ts - TIMESTAMP '2024-01-01') AS r FROM t)",
+            "4",
+        ),
+    ] {
+        assert_eq!(one(folder, sql), expected, "{sql}");
+    }
+}
