@@ -25,6 +25,7 @@ mod settings;
 mod shared;
 mod sources;
 mod subquery_checks;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -86,6 +87,8 @@ pub struct Engine {
     keep_going: bool,
     /// The sets that a job brought along: no others are looked for then.
     carried: Option<Vec<ReadSet>>,
+    /// Whether COPY may write.
+    writes: bool,
 }
 
 impl Engine {
@@ -104,6 +107,7 @@ impl Engine {
             skip_files: BTreeSet::new(),
             keep_going: false,
             carried: None,
+            writes: false,
         })
     }
 
@@ -123,6 +127,7 @@ impl Engine {
             skip_files: self.skip_files.clone(),
             keep_going: self.keep_going,
             carried: self.carried.clone(),
+            writes: self.writes,
         })
     }
 

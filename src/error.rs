@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use datafusion::arrow::error::ArrowError;
+
 /// The result of everything that can fail in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -111,6 +113,21 @@ impl Error {
     /// The target cannot be written.
     pub fn target(message: impl Into<String>) -> Self {
         Self::new(Kind::Target, message)
+    }
+
+    /// What arrow says of values that it was given: they are the data's, other faults are the program's.
+    pub fn of_arrow(error: &ArrowError) -> Self {
+        if let Some(own) = behind(error) {
+            return own.clone();
+        }
+        match error {
+            ArrowError::CastError(what)
+            | ArrowError::ParseError(what)
+            | ArrowError::ArithmeticOverflow(what) => {
+                Self::data(what.clone()).hint("correct the value, or leave its rows out")
+            }
+            other => Self::internal(other.to_string()),
+        }
     }
 
     /// A state that the program holds to be impossible.

@@ -84,6 +84,8 @@ mod tests {
                 "/sys/fs/cgroup/memory/memory.limit_in_bytes"
             ]
         );
+        assert_eq!(kilobytes("   2048 kB"), Some(2 << 20));
+        assert_eq!(kilobytes("2048"), None);
         assert!(memory().is_some_and(|bytes| bytes > 1 << 26));
         assert!(resident_memory() > 1 << 16 && peak_memory() >= resident_memory() / 2);
     }

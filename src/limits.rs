@@ -25,6 +25,6 @@ pub fn check_statement(text: &str) -> Result<()> {
         return Ok(());
     }
     let (length, most) = (grouped(text.len() as u64), grouped(STATEMENT_BYTES as u64));
-    Err(Error::query(format!("the statement has {length} bytes, and the most are {most}"))
+    Err(Error::query(format!("the statement has {length} bytes, past the limit of {most}"))
         .hint("put values into a source, and read it"))
 }

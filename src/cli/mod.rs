@@ -77,7 +77,7 @@ enum Command {
     /// Run one statement and print its result
     Sql(sql::SqlArgs),
     /// Type statements and see their results
-    Repl(session::SessionArgs),
+    Repl(session::StatementArgs),
     /// Check feature sets without running them; exit code 1 on a finding
     Check(check::CheckArgs),
     /// Show what a feature set needs: outputs, lookback, warm-up, look-ahead, inputs, plan
@@ -224,9 +224,9 @@ fn configuration(command: &Command) -> Result<Config> {
         Command::Run(args) => args.apply(&mut config)?,
         Command::Export(args) => args.session.limits.apply(&mut config)?,
         Command::Compact(args) => args.apply(&mut config)?,
-        Command::Sql(args) => args.session.limits.apply(&mut config)?,
+        Command::Sql(args) => args.session.session.limits.apply(&mut config)?,
         Command::Explain(args) => args.session.limits.apply(&mut config)?,
-        Command::Repl(args) => args.limits.apply(&mut config)?,
+        Command::Repl(args) => args.session.limits.apply(&mut config)?,
         Command::Demo(_)
         | Command::Runs(_)
         | Command::Vacuum(_)

@@ -17,6 +17,25 @@ pub(super) struct SessionArgs {
     pub(super) limits: LimitArgs,
 }
 
+/// What statements may do.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct StatementArgs {
+    #[command(flatten)]
+    pub(super) session: SessionArgs,
+    /// Let COPY write files that are not there yet
+    #[arg(long)]
+    write: bool,
+}
+
+impl StatementArgs {
+    /// An engine as the session's, that may write if the flag is given.
+    pub(super) async fn engine(&self, config: Config) -> Result<Engine> {
+        let mut engine = self.session.engine(config).await?;
+        engine.allow_writing(self.write);
+        Ok(engine)
+    }
+}
+
 /// What a command may take of the machine.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct LimitArgs {

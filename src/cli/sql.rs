@@ -5,7 +5,7 @@ use std::io::{BufWriter, stdout};
 use clap::Args;
 use futures::TryStreamExt;
 
-use super::session::SessionArgs;
+use super::session::StatementArgs;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::render::{Format, Limit, Printer, Terminal, error_text};
@@ -16,7 +16,7 @@ pub(super) struct SqlArgs {
     #[arg(value_name = "SQL")]
     statement: String,
     #[command(flatten)]
-    pub(super) session: SessionArgs,
+    pub(super) session: StatementArgs,
     /// How to print the result: table, csv, json or markdown
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,

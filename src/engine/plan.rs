@@ -398,6 +398,13 @@ fn check_header(set: &FeatureSet, plan: &LogicalPlan, outputs: &[OutputColumn]) 
             return Err(at(error, header.place_of_entry(key, entry)));
         }
     }
+    if let Some(entry) = header.partition_by.iter().find(|name| name.starts_with(['_', '.'])) {
+        let error = Error::query(format!(
+            "partition_by: readers pass over directories that begin as {entry} does"
+        ))
+        .hint("give the output a name that begins with a letter");
+        return Err(at(error, header.place_of_entry("partition_by", entry)));
+    }
     for (name, _) in &header.outputs {
         if !known(name) {
             let error = Error::query(format!("outputs: there is no output {name}"))

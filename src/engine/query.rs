@@ -114,6 +114,7 @@ impl Engine {
     async fn plan_query(&self, text: &str, path: Option<&Path>) -> Result<Arc<dyn ExecutionPlan>> {
         let mut sql = parse(text)?;
         self.check_forms(&sql)?;
+        self.check_writing(&sql)?;
         self.open_read(&sql).await?;
         let reader = path.map_or(Reader::Nobody, Reader::File);
         let views = self.read_sets(&sql, reader, &mut Vec::new()).await?.views;

@@ -158,7 +158,7 @@ impl Job<'_> {
                 .hint("read another feature set by its name: FROM name"),
             ErrorKind::OutOfFuel => {
                 let most = grouped(limits::TEMPLATE_STEPS);
-                Error::query(format!("the template takes more than {most} steps"))
+                Error::query(format!("the template goes past the limit of {most} steps"))
                     .hint("shorten its loops")
             }
             _ if detail.is_empty() => Error::query(format!("template: {}", error.kind())),

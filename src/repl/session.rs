@@ -144,11 +144,17 @@ impl Session {
     }
 
     async fn statement(&mut self, text: &str) -> Result<()> {
+        let asked = self.may_write(text)?;
         let start = Instant::now();
+        self.engine.allow_writing(self.engine.writes() || asked);
         let query = match &mut self.interrupt {
-            Some(interrupt) => interrupt.or_cancel(self.engine.query(text)).await?,
-            None => self.engine.query(text).await?,
+            Some(interrupt) => interrupt.or_cancel(self.engine.query(text)).await,
+            None => self.engine.query(text).await,
         };
+        if asked {
+            self.engine.allow_writing(false);
+        }
+        let query = query?;
         self.last = Some(Origin::Sql(text.to_string()));
         let result = self.show(query).await;
         self.tell_time(start.elapsed());
@@ -156,6 +162,20 @@ impl Session {
             self.names.tables.clear();
         }
         result
+    }
+
+    /// Asks whether a COPY may write, where somebody is there to answer.
+    fn may_write(&mut self, text: &str) -> Result<bool> {
+        let Some(target) = self.engine.wants_to_write(text) else { return Ok(false) };
+        if self.interrupt.is_none() {
+            return Ok(false);
+        }
+        let _ = write!(self.err, "COPY writes {target}. Go on? [y/N] ");
+        let _ = self.err.flush();
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        read.map_err(|error| Error::usage(format!("cannot read the answer: {error}")))?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
 
     /// Writes the rows of a query, and then what its sources had to say.

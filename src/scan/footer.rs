@@ -11,6 +11,7 @@ use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::csv_text;
+use super::foreign::parsed;
 use super::page_reader::stored_fields;
 use super::schema::Keys;
 use crate::error::{Error, Result, behind};
@@ -89,10 +90,10 @@ fn read(
     keys: &Keys,
     last: &mut Option<SchemaRef>,
 ) -> Result<FileInfo> {
-    let mut info = match kind {
-        FileKind::Parquet => parquet(file, keys)?,
-        FileKind::Csv => csv(file, keys)?,
-    };
+    let mut info = parsed(&file.path, || match kind {
+        FileKind::Parquet => parquet(file, keys),
+        FileKind::Csv => csv(file, keys),
+    })?;
     match last {
         // Thousands of files share one schema: keep one copy.
         Some(known) if *known == info.schema => info.schema = Arc::clone(known),

@@ -5,6 +5,7 @@ mod csv;
 mod csv_text;
 mod file_slice;
 mod footer;
+mod foreign;
 mod page_reader;
 mod parquet_local;
 mod parquet_remote;

@@ -22,6 +22,7 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
 use super::file_slice::FileSlice;
+use super::foreign::parsed;
 use super::page_reader as pages;
 use crate::error::Result;
 use crate::store::Opened;
@@ -115,17 +116,18 @@ impl Batches {
     fn decode(&mut self) -> Result<bool> {
         if let Some((number, reader)) = &mut self.open {
             let part = &self.parts[*number];
-            let Some(batch) = reader.next() else {
+            let next = || reader.next().transpose().map_err(|error| part.broken(error));
+            let Some(batch) = parsed(&part.info.file.path, next)? else {
                 self.open = None;
                 return Ok(true);
             };
-            let batch = batch.map_err(|error| part.broken(error))?;
             self.held += batch.num_rows();
             self.decoded.push(part.adapt(&batch, &self.schema)?);
             return Ok(true);
         }
         let Some(part) = self.parts.get(self.next) else { return Ok(false) };
-        self.open = Some((self.next, self.reader(part)?));
+        let reader = parsed(&part.info.file.path, || self.reader(part))?;
+        self.open = Some((self.next, reader));
         self.next += 1;
         Ok(true)
     }

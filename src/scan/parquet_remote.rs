@@ -29,6 +29,7 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::file_slice::FileSlice;
 use super::footer::unreadable;
+use super::foreign::parsed;
 use super::page_reader as pages;
 use super::parquet_local::SMALL;
 use super::prune::{FileStatistics, comparable};
@@ -147,8 +148,10 @@ impl Reading {
             Some(bytes) => Opened::Held(bytes.clone()),
             None => Opened::tail(object, size).await?,
         };
-        let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-            .map_err(|error| unreadable(path, &error))?;
+        let meta = parsed(path, || {
+            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+                .map_err(|error| unreadable(path, &error))
+        })?;
         let groups = meta.metadata().row_groups();
         let wanted = match &self.prune {
             Some(prune) => prune.keep(&meta),
@@ -234,12 +237,17 @@ impl Fetched {
         let (mask, part) = (unit.mask(), unit.part().clone());
         let Unit { reading, meta, groups, selection, .. } = unit;
         let (schema, rows) = (&reading.schema, reading.rows);
-        let reader = pages::read(file, &meta, schema, mask, groups, rows, selection);
-        let reader = reader.map_err(|error| part.broken(error))?;
-        Ok(reader.map(move |batch| {
+        let path = part.info.file.path.clone();
+        let reader = || {
+            pages::read(file, &meta, schema, mask, groups, rows, selection)
+                .map_err(|error| part.broken(error))
+        };
+        let mut reader = parsed(&path, reader)?;
+        Ok(std::iter::from_fn(move || {
             let _held = &memory;
-            let batch = batch.map_err(|error| part.broken(error))?;
-            part.adapt(&batch, &reading.schema)
+            let mut next = || reader.next().transpose().map_err(|error| part.broken(error));
+            let batch = parsed(&path, &mut next).transpose()?;
+            Some(batch.and_then(|batch| part.adapt(&batch, &reading.schema)))
         }))
     }
 }

@@ -17,6 +17,7 @@ use datafusion::common::ScalarValue;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::footer::{FileInfo, SortProof, readers};
+use super::foreign::parsed;
 use super::page_reader as pages;
 use super::parquet_local::SMALL;
 use super::schema::Keys;
@@ -130,7 +131,13 @@ fn prove(files: &[Candidate], keys: &Keys, threads: usize) {
                 for file in chunk {
                     let proof = file.info.proof.get_or_init(|| match one_row(file) {
                         Some(proof) => Some(proof),
-                        None => look(&file.info.file, file.entity.as_deref(), keys).ok().flatten(),
+                        None => {
+                            let (of, entity) = (&file.info.file, file.entity.as_deref());
+                            // What cannot be read is told when it is.
+                            parsed(&of.path, || Ok(look(of, entity, keys).ok().flatten()))
+                                .ok()
+                                .flatten()
+                        }
                     });
                     if proof.is_none() {
                         return; // One is enough to sort all.

@@ -38,14 +38,16 @@ pub(super) fn check(text: &str) -> Result<()> {
         }
         if level.depth > EXPRESSION_OPERATORS {
             let most = grouped(EXPRESSION_OPERATORS as u64);
-            return Err(Error::query(format!("an expression has more than {most} operators"))
-                .hint("write IN (...) for a chain of OR, or compute parts of it in a WITH query")
-                .at(at(token.span)));
+            return Err(Error::query(format!(
+                "an expression goes past the limit of {most} operators"
+            ))
+            .hint("write IN (...) for a chain of OR, or compute parts of it in a WITH query")
+            .at(at(token.span)));
         }
         if parts > STATEMENT_PARTS {
             let most = grouped(STATEMENT_PARTS as u64);
             return Err(Error::query(format!(
-                "the statement puts more than {most} tables and queries together by JOIN and UNION"
+                "the statement goes past the limit of {most} tables and queries put together by JOIN and UNION"
             ))
             .hint("put their rows into one source, or name its files with a glob")
             .at(at(token.span)));
@@ -150,7 +152,7 @@ mod tests {
         {
             assert!(check(&chain(link, 100)).is_ok(), "{link}");
             let told = check(&chain(link, 1_001)).map_err(|error| error.to_string());
-            assert!(told.is_err_and(|told| told.contains("1,000 operators")), "{link}");
+            assert!(told.is_err_and(|told| told.contains("limit of 1,000 operators")), "{link}");
         }
         // Brackets hide nothing.
         let halves = format!("SELECT (a{}) + (a{})", "+1".repeat(600), "+1".repeat(600));
@@ -163,6 +165,9 @@ mod tests {
         }
         let union = |queries: usize| vec!["SELECT 1"; queries].join(" UNION ALL ");
         assert!(check(&union(501)).is_ok());
-        assert!(check(&union(502)).is_err_and(|error| error.to_string().contains("500 tables")));
+        assert!(
+            check(&union(502))
+                .is_err_and(|error| error.to_string().contains("limit of 500 tables"))
+        );
     }
 }

@@ -117,6 +117,31 @@ impl Sql {
         rewritten(statement)
     }
 
+    /// Where a COPY writes to, also behind EXPLAIN, which may run it.
+    pub fn copies_to(&self) -> Option<&str> {
+        match self.explained() {
+            Parsed::CopyTo(copy) => Some(&copy.target),
+            _ => None,
+        }
+    }
+
+    /// Where an external table would lie.
+    pub fn external_locations(&self) -> &[String] {
+        match self.explained() {
+            Parsed::CreateExternalTable(table) => &table.locations,
+            _ => &[],
+        }
+    }
+
+    /// The statement, without an EXPLAIN before it.
+    fn explained(&self) -> &Parsed {
+        let mut parsed = &self.statement;
+        while let Parsed::Explain(explain) = parsed {
+            parsed = explain.statement.as_ref();
+        }
+        parsed
+    }
+
     /// The tables that the statement reads, without the names that its WITH clauses define.
     pub fn tables(&self) -> Vec<(String, Place)> {
         #[derive(Default)]
@@ -188,11 +213,7 @@ impl Sql {
 
     /// Shows a visitor all nodes of the statement, also of one behind EXPLAIN or in COPY.
     fn read<V: Visitor>(&self, visitor: &mut V) -> ControlFlow<V::Break> {
-        let mut parsed = &self.statement;
-        if let Parsed::Explain(explain) = parsed {
-            parsed = explain.statement.as_ref();
-        }
-        match parsed {
+        match self.explained() {
             Parsed::Statement(statement) => walk::read(statement.as_ref(), visitor),
             Parsed::CopyTo(copy) => match &copy.source {
                 CopyToSource::Query(query) => walk::read(query.as_ref(), visitor),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
@@ -165,8 +166,9 @@ pub struct Listing {
 pub fn list(path: &Path) -> Result<Listing> {
     let text = path.to_string_lossy();
     let (root, files) = if path.is_dir() {
-        let (mut files, mut targets) = (Vec::new(), Vec::new());
-        walk(path, path, &mut files, &mut targets)?;
+        let mut found = Found::default();
+        walk(path, path, &mut found)?;
+        let Found { files, targets, .. } = found;
         let targets: Vec<String> = targets.iter().map(|target| file_name(target)).collect();
         one_target(&text, targets)?;
         (path.to_path_buf(), files)
@@ -236,31 +238,45 @@ pub(super) fn one_target(place: &str, mut targets: Vec<String>) -> Result<()> {
         .hint("name one of them, or a glob if their rows belong together"))
 }
 
-/// The files below a directory, and the targets below it that runs wrote.
-fn walk(
-    root: &Path,
-    dir: &Path,
-    files: &mut Vec<FileRef>,
-    targets: &mut Vec<PathBuf>,
-) -> Result<()> {
+/// What lies below a directory.
+#[derive(Default)]
+struct Found {
+    files: Vec<FileRef>,
+    /// The targets that runs wrote.
+    targets: Vec<PathBuf>,
+    /// The directories that were looked into, by device and number: by links one may be met again.
+    seen: BTreeSet<(u64, u64)>,
+}
+
+/// Takes what lies below a directory, each directory once.
+fn walk(root: &Path, dir: &Path, found: &mut Found) -> Result<()> {
     let unreadable = |error: std::io::Error| {
         Error::data(format!("cannot list {}: {error}", dir.display()))
             .hint("check that the directory exists and may be read")
     };
-    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
+    let meta = std::fs::metadata(dir).map_err(unreadable)?;
+    if !found.seen.insert((meta.dev(), meta.ino())) {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(dir).map_err(unreadable)?;
+    let mut entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(unreadable)?;
+    // What is there itself comes before what is there by a link.
+    entries.sort_by_key(|entry| {
+        (entry.file_type().is_ok_and(|kind| kind.is_symlink()), entry.file_name())
+    });
+    for entry in entries {
         let path = entry.path();
         if dir != root && entry.file_name() == RECORD_DIR {
-            targets.push(dir.to_path_buf());
+            found.targets.push(dir.to_path_buf());
         }
         if hidden(&path) {
             continue;
         }
         let kind = entry.file_type().map_err(unreadable)?;
         if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
-            walk(root, &path, files, targets)?;
+            walk(root, &path, found)?;
         } else if FileKind::of(&path).is_some() {
-            files.push(file_ref(root, &path)?);
+            found.files.push(file_ref(root, &path)?);
         } else {
             check_read(&path)?;
         }
@@ -303,19 +319,20 @@ fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
         }
         root.push(part);
     }
-    let (mut files, mut targets) = (Vec::new(), Vec::new());
+    let mut found = Found::default();
     for path in paths {
         let path =
             path.map_err(|error| Error::data(format!("cannot list {pattern}: {}", error.error())))?;
         if path.is_dir() {
-            walk(&path, &path, &mut files, &mut targets)?;
-            targets.extend(path.join(RECORD_DIR).is_dir().then(|| path.clone()));
+            walk(&path, &path, &mut found)?;
+            found.targets.extend(path.join(RECORD_DIR).is_dir().then(|| path.clone()));
         } else if !hidden(&path) && FileKind::of(&path).is_some() {
-            files.push(file_ref(Path::new(""), &path)?);
+            found.files.push(file_ref(Path::new(""), &path)?);
         } else if !hidden(&path) {
             check_read(&path)?;
         }
     }
+    let Found { files, targets, .. } = found;
     if files.is_empty() {
         return Err(Error::data(format!("no parquet or CSV file matches {pattern}")));
     }
@@ -376,7 +393,6 @@ fn file_ref(root: &Path, path: &Path) -> Result<FileRef> {
 /// When a file was written, to the nanosecond, and when the system last changed it: nobody sets that back,
 /// not even who copies a file with its times.
 fn stamp(meta: &std::fs::Metadata) -> String {
-    use std::os::unix::fs::MetadataExt;
     let [written, changed] = [(meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec())];
     format!("{}.{:09} {}.{:09}", written.0, written.1, changed.0, changed.1)
 }

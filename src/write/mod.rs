@@ -195,7 +195,7 @@ impl Partition {
         let mut stream = stream.map_err(|error| explain(&error))?;
         let mut marks = Watermarks::default();
         let [entity, time] = self.keys;
-        let internal = |error: ArrowError| Error::internal(error.to_string());
+        let internal = |error: ArrowError| Error::of_arrow(&error);
         while let Some(batch) = stream.try_next().await.map_err(|error| explain(&error))? {
             self.stop.check()?;
             self.progress.add(batch.num_rows());

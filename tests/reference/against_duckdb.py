@@ -189,8 +189,9 @@ def report(title, jobs, both, every=False, refusals=None):
     with ThreadPoolExecutor(4) as pool:
         run = lambda job: verdict(both, *job[1][1:], [1, 2, 3] if every else [job[0] % 3 + 1])
         for (what, ours, theirs, _), wrong in zip(jobs, pool.map(run, enumerate(jobs))):
-            if wrong and refusals is not None and refused(wrong):
-                refusals[what.split()[0]] += 1
+            kind = what.split()[0]
+            if wrong and refusals is not None and refused(wrong, kind):
+                refusals[kind] += 1
             elif wrong:
                 failed += 1
                 if failed <= 20:
@@ -211,7 +212,7 @@ def statements(both, seeds, tried, refusals):
 def barely_reached(tried, refusals):
     """How many kinds of statements windrow refuses too often to try them."""
     print("refused: " + ", ".join(f"{refusals[kind]} of {tried[kind]} {kind}" for kind in sorted(tried)))
-    few = [kind for kind in tried if refusals[kind] * 3 > tried[kind] >= 10]
+    few = [kind for kind in tried if refusals[kind] * 3 > tried[kind] >= 30]
     for kind in few:
         print(f"{kind}: more than a third is refused")
     return len(few)

@@ -14,11 +14,15 @@ COLUMNS = ["symbol", "ts", "k", "v", "w", "i", "g", "s", "b", "d", "fine", "whol
 UNITS = ["year", "quarter", "month", "week", "day", "hour", "minute", "second"]
 PARTS = UNITS + ["dow", "doy"]
 PATTERNS = ["g%", "%e%", "_re%", "%", "", "gr_en", "%d", "g%n", "NA", "red", "%E%"]
-STEPS = ["1 day", "2 days", "24 hours", "36 hours", "1 week", "90 minutes", "1 day 12 hours", "10 days", "240 hours", "0 days"]
-MOMENTS = ["2023-12-01 22:13:20", "2024-01-15 22:13:20", "2024-01-15 00:00:00", "2024-02-01 12:30:00", "2024-03-31 22:13:20"]
+STEPS = ["1 day", "2 days", "24 hours", "36 hours", "1 week", "90 minutes", "1 day 12 hours", "10 days", "240 hours",
+         "0 days"]
+MOMENTS = ["2023-12-01 22:13:20", "2024-01-15 22:13:20", "2024-01-15 00:00:00", "2024-02-01 12:30:00",
+           "2024-03-31 22:13:20"]
 DAYS = ["2022-01-10", "2022-02-01", "2022-03-15", "2022-04-30", "2021-12-31"]
-OLD = ["1969-12-31 23:59:59.5", "1970-01-01 00:00:00", "1965-07-04 08:00:00.25", "1972-03-01 00:00:00", "1970-01-01 00:00:00.000001"]
-WHOLE = ["2024-01-15 22:13:20", "2024-01-15 22:13:20.5", "2023-12-31 00:00:00", "2024-02-10 22:13:19.999", "2024-02-20 22:13:20"]
+OLD = ["1969-12-31 23:59:59.5", "1970-01-01 00:00:00", "1965-07-04 08:00:00.25", "1972-03-01 00:00:00",
+       "1970-01-01 00:00:00.000001"]
+WHOLE = ["2024-01-15 22:13:20", "2024-01-15 22:13:20.5", "2023-12-31 00:00:00", "2024-02-10 22:13:19.999",
+         "2024-02-20 22:13:20"]
 
 
 def both(ours, theirs):
@@ -233,7 +237,7 @@ class Expressions(Query):
         pattern = self.one(PATTERNS)
         escaped = self.one(["%\\_%", "gr\\%", "%\\%", "a\\_b%"])
         return self.one([
-            lambda: f"{a} {self.one(COMPARE)} {self.one([b, repr(self.one(['green', 'NA', 'grey', 'h', ''])), 'NULL'])}",
+            lambda: f"{a} {self.one(COMPARE)} {self.one([b, 'NULL', repr(self.one(['green', 'NA', 'h', '']))])}",
             lambda: f"{a} {negated}LIKE {pattern!r}",
             lambda: f"{a} {negated}LIKE {pattern!r}",
             lambda: f"{a} {negated}ILIKE {self.one(['G%', '%E%', 'na', '_A', 'GREEN'])!r}",
@@ -254,7 +258,8 @@ class Expressions(Query):
         """What precedence takes apart."""
         i, g, s, b = f"{x}i", f"{x}g", f"{x}s", f"{x}b"
         op, n, negated = self.one(COMPARE), self.one([1, 2, 3]), self.maybe_not()
-        number = self.one([f"{i} + {g} * {n} - {g} % {n}", f"{i} - {g} - {n}", f"-{i} + {g}", f"{i} * -{n} % 7", f"{i} {DIVIDED} {n} * {n}",
+        number = self.one([f"{i} + {g} * {n} - {g} % {n}", f"{i} - {g} - {n}", f"-{i} + {g}", f"{i} * -{n} % 7",
+                           f"{i} {DIVIDED} {n} * {n}",
                            f"- {i} - -{g}", f"{i}"])
         return "(" + self.one([
             f"{number} {op} {g} + {n} AND {b} OR {s} IS NULL",
@@ -346,7 +351,7 @@ class Expressions(Query):
         sign = self.one(["+", "-"])
         return self.one([
             lambda: f"({a} {sign} INTERVAL '{self.one(STEPS)}')",
-            lambda: f"({a} {sign} INTERVAL '{self.one(['1 month', '3 months', '1 year', '1 month 2 days', '13 months'])}')",
+            lambda: f"({a} {sign} INTERVAL '{self.one(['1 month', '3 months', '1 year', '1 month 2 days'])}')",
             lambda: f"({a} + INTERVAL '1 month' - INTERVAL '1 day')",
             lambda: f"date_trunc('{self.one(UNITS)}', {a})",
             lambda: f"date_trunc('{self.one(UNITS)}', {a})",
@@ -371,7 +376,8 @@ class Expressions(Query):
             lambda: self.shared(x, depth, self.day),
             lambda: f"CAST({self.moment(x, depth - 1)} AS DATE)",
             lambda: f"CAST(date_trunc('{self.one(['month', 'week', 'year'])}', {a}) AS DATE)",
-            lambda: f"CAST({a} {self.one(['+', '-'])} INTERVAL '{self.one(['1 day', '1 month', '2 weeks', '1 year'])}' AS DATE)",
+            lambda: f"CAST({a} {self.one(['+', '-'])} INTERVAL '{self.one(['1 day', '1 month', '2 weeks', '1 year'])}' "
+                    f"AS DATE)",
         ])()
 
     def times(self, x):

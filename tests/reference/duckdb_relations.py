@@ -31,7 +31,8 @@ class Relations(Expressions):
             return f"(SELECT * FROM {inner} AS r {self.by(['g', 's'])}, k LIMIT {self.one([5, 40])})"
         if kind < 0.8:
             p = self.boolean("", 0)
-            return f"(SELECT * FROM {inner} AS r WHERE {p} UNION ALL SELECT * FROM {inner} AS r WHERE ({p}) IS NOT TRUE)"
+            all_rows = f"SELECT * FROM {inner} AS r"
+            return f"({all_rows} WHERE {p} UNION ALL {all_rows} WHERE ({p}) IS NOT TRUE)"
         made = {"i": self.integer, "v": self.double, "s": self.text, "b": self.boolean}
         new = self.random.sample(sorted(made), self.one([1, 2]))
         columns = [f"{made[name]('', 1)} AS {name}" if name in new else name for name in COLUMNS]
@@ -42,8 +43,8 @@ class Relations(Expressions):
 
     def few(self):
         """A condition that keeps few rows, none or all."""
-        return self.one(["k < 0", "k < 3", "k < 20", "true", "i IS NULL", "i IS NOT NULL", "g < 3 AND i > 0", "s = 'NA'",
-                         "v > 110", "s IS NOT NULL AND w > 0", "i > 1000"])
+        return self.one(["k < 0", "k < 3", "k < 20", "true", "i IS NULL", "i IS NOT NULL", "g < 3 AND i > 0",
+                         "s = 'NA'", "v > 110", "s IS NOT NULL AND w > 0", "i > 1000"])
 
     # IN, EXISTS
 
@@ -63,7 +64,8 @@ class Relations(Expressions):
             f"SELECT {y} AS y FROM {rows} ORDER BY c.k {self.one(['', 'DESC'])} LIMIT {self.one([0, 1, 4])}",
             f"{plain} UNION SELECT {make('e.', 0)} FROM t AS e WHERE e.k < 3",
             f"{plain} EXCEPT SELECT {make('e.', 0)} FROM t AS e WHERE e.k < 30",
-            f"SELECT q.y FROM (SELECT {y} AS y, row_number() OVER (PARTITION BY c.symbol ORDER BY c.ts) AS n FROM {rows}) AS q WHERE q.n = 1",
+            f"SELECT q.y FROM (SELECT {y} AS y, row_number() OVER (PARTITION BY c.symbol ORDER BY c.ts) AS n FROM "
+            f"{rows}) AS q WHERE q.n = 1",
         ])
 
     def is_in(self, x, correlated=False):
@@ -79,7 +81,8 @@ class Relations(Expressions):
         return f"{value} {self.maybe_not()}IN ({self.column_of(of)})"
 
     def exists(self, x):
-        tie = self.one([f"c.g = {x}g", f"c.s = {x}s", f"c.i = {x}i", f"c.symbol = {x}symbol AND c.w > {x}w", f"c.k = {x}k + 1",
+        tie = self.one([f"c.g = {x}g", f"c.s = {x}s", f"c.i = {x}i", f"c.symbol = {x}symbol AND c.w > {x}w",
+                        f"c.k = {x}k + 1",
                         f"c.i > {x}i", f"(c.s IS NOT DISTINCT FROM {x}s)", f"c.g = {x}g AND c.i IS NULL", "true",
                         f"c.g = {x}g AND {x}b"])
         more = f" AND {self.boolean('c.', 0)}" if self.maybe(0.5) else ""
@@ -104,10 +107,12 @@ class Relations(Expressions):
         if place < 0.86:
             return f"SELECT a.k, {p} AS x FROM {rows} {self.by(['k'])}{self.cut()}"
         if place < 0.9:
-            return f"SELECT a.g, count(*), sum(CASE WHEN {p} THEN 1 ELSE 0 END) AS n FROM {rows} GROUP BY a.g {self.by(['g'])}"
+            return (f"SELECT a.g, count(*), sum(CASE WHEN {p} THEN 1 ELSE 0 END) AS n FROM {rows} GROUP BY a.g "
+                    f"{self.by(['g'])}")
         if place < 0.95:
             join = self.one(["JOIN", "LEFT JOIN"])
-            return f"SELECT a.k, e.k AS y FROM {rows} {join} (SELECT * FROM t WHERE k < 20) AS e ON a.g = e.g WHERE {p} {self.by(['a.k', 'e.k'])}"
+            return (f"SELECT a.k, e.k AS y FROM {rows} {join} (SELECT * FROM t WHERE k < 20) AS e ON a.g = e.g WHERE "
+                    f"{p} {self.by(['a.k', 'e.k'])}")
         return f"SELECT count(*), count(a.i), sum(a.k) FROM {rows} WHERE {p}"
 
     def correlated(self):
@@ -126,7 +131,8 @@ class Relations(Expressions):
             return f"SELECT a.k, a.w FROM {rows} WHERE {p} {self.by(['k'])}{self.cut()}"
         if kind < 0.85:
             return f"SELECT a.k FROM {rows} WHERE {self.odd_exists(x)} {self.by(['k'])}{self.cut()}"
-        join = self.one(["CROSS JOIN LATERAL {}", ", LATERAL {}", "LEFT JOIN LATERAL {} ON true", "JOIN LATERAL {} ON q.y > 1"])
+        join = self.one(["CROSS JOIN LATERAL {}", ", LATERAL {}", "LEFT JOIN LATERAL {} ON true",
+                         "JOIN LATERAL {} ON q.y > 1"])
         tie = self.tie(x)
         inner = self.one([
             f"SELECT count(*) AS y, sum(c.w) AS z FROM t AS c WHERE {tie}",
@@ -138,7 +144,8 @@ class Relations(Expressions):
         return f"SELECT a.k, q.y, q.z FROM {rows} {lateral} {self.by(['a.k', 'q.y', 'q.z'])}{self.cut()}"
 
     def tie(self, x):
-        return self.one([f"c.g = {x}g", f"c.g = {x}g", f"c.s = {x}s", f"c.i = {x}i", f"c.symbol = {x}symbol AND c.w > {x}w",
+        return self.one([f"c.g = {x}g", f"c.g = {x}g", f"c.s = {x}s", f"c.i = {x}i",
+                         f"c.symbol = {x}symbol AND c.w > {x}w",
                          f"c.k = {x}k + 1", f"c.g = {x}g AND c.s = {x}s", f"c.g = {x}g AND c.w > {self.one([1, 100])}",
                          f"c.g = {x}g + 1 AND c.k < 60", f"{x}g = c.g AND {self.boolean('c.', 0)}"])
 
@@ -146,20 +153,25 @@ class Relations(Expressions):
         """A subquery of one value."""
         tie = self.tie(x)
         aggregate = self.one([
-            "count(*)", "count(*)", "count(c.i)", "sum(c.i)", "max(c.s)", "min(c.v)", "avg(c.w)", "coalesce(sum(c.i), 0)",
-            "count(*) + 1", "CASE WHEN count(*) > 3 THEN 1 ELSE 0 END", "count(DISTINCT c.s)", "sum(c.i) + count(*)", "bool_or(c.b)",
-            "count(*) FILTER (WHERE c.b)", "coalesce(max(c.i), count(*))", "max(c.i) - min(c.i)", "count(*) > 0", "sum(c.i) IS NULL",
+            "count(*)", "count(*)", "count(c.i)", "sum(c.i)", "max(c.s)", "min(c.v)", "avg(c.w)",
+            "coalesce(sum(c.i), 0)",
+            "count(*) + 1", "CASE WHEN count(*) > 3 THEN 1 ELSE 0 END", "count(DISTINCT c.s)", "sum(c.i) + count(*)",
+            "bool_or(c.b)",
+            "count(*) FILTER (WHERE c.b)", "coalesce(max(c.i), count(*))", "max(c.i) - min(c.i)", "count(*) > 0",
+            "sum(c.i) IS NULL",
         ])
         plain = f"(SELECT {aggregate} FROM t AS c WHERE {tie})"
         return self.one([
-            plain, plain, plain, plain,
+            plain, plain, plain, plain, plain, plain, plain, plain,
             f"(SELECT {aggregate} FROM t AS c WHERE {tie} HAVING count(*) > {self.one([0, 3, 30])})",
             f"(SELECT {aggregate} FROM t AS c WHERE c.g = {x}g AND {self.boolean('c.', 0)} GROUP BY c.g)",
             f"(SELECT {self.one(['c.w', 'c.i', 'c.s'])} FROM t AS c WHERE c.k = {x}k + 1)",
-            f"(SELECT {self.one(['c.w', 'c.i'])} FROM t AS c WHERE {tie} ORDER BY c.k {self.one(['', 'DESC'])} LIMIT 1)",
+            f"(SELECT {self.one(['c.w', 'c.i'])} FROM t AS c WHERE {tie} ORDER BY c.k {self.one(['', 'DESC'])} LIMIT "
+            f"1)",
             f"(SELECT c.k FROM t AS c WHERE {tie} ORDER BY c.k LIMIT 1 OFFSET {self.one([1, 5])})",
             f"(SELECT DISTINCT c.g FROM t AS c WHERE c.g = {x}g)",
-            f"(SELECT q.n FROM (SELECT c.g, {aggregate} AS n FROM t AS c WHERE c.k < 60 GROUP BY c.g) AS q WHERE q.g = {x}g)",
+            f"(SELECT q.n FROM (SELECT c.g, {aggregate} AS n FROM t AS c WHERE c.k < 60 GROUP BY c.g) AS q WHERE q.g = "
+            f"{x}g)",
             f"(SELECT count(*) FROM (SELECT DISTINCT c.s FROM t AS c WHERE c.g = {x}g) AS q)",
             f"(SELECT count(*) FROM t AS c LEFT JOIN t AS e ON c.k = e.k + 1 AND e.g = 2 WHERE c.g = {x}g)",
             f"coalesce({plain}, {plain})" if "c.s)" not in aggregate and "c.b)" not in aggregate else plain,
@@ -180,7 +192,6 @@ class Relations(Expressions):
             f"{x}i {self.one(COMPARE)} {total}",
             f"coalesce({total}, 0) = {self.one(['0', x + 'i'])}",
             f"({total} IS {self.maybe_not()}DISTINCT FROM {x}i)",
-            f"{x}i IN (3, {total})",
             f"{count} = {count}",
             f"{x}g > {count} - {x}i",
         ])
@@ -198,7 +209,8 @@ class Relations(Expressions):
             f"SELECT DISTINCT c.s FROM t AS c WHERE {tie}",
             f"SELECT c.k FROM t AS c WHERE {tie} UNION ALL SELECT e.k FROM t AS e WHERE e.k = {x}k + 2",
             f"SELECT 1 FROM t AS c JOIN t AS e ON c.k = e.k + 1 WHERE {tie} AND e.g > 3",
-            f"SELECT 1 FROM (SELECT c.g AS g, row_number() OVER (PARTITION BY c.g ORDER BY c.k) AS n FROM t AS c) AS q WHERE q.g = {x}g AND q.n > 15",
+            f"SELECT 1 FROM (SELECT c.g AS g, row_number() OVER (PARTITION BY c.g ORDER BY c.k) AS n FROM t AS c) AS q "
+            f"WHERE q.g = {x}g AND q.n > 15",
             "SELECT max(c.i) FROM t AS c WHERE c.k < 0",
         ])
         p = f"{self.maybe_not()}EXISTS ({inner})"
@@ -217,14 +229,16 @@ class Relations(Expressions):
             return f"{text} {self.by(numbers)}{self.cut()}"
         listed = ", ".join(names)
         if kind < 0.65:
-            return f"SELECT {listed}, count(*) AS n FROM ({text}) AS q({listed}) GROUP BY {listed} {self.by(names)}{self.cut()}"
+            return (f"SELECT {listed}, count(*) AS n FROM ({text}) AS q({listed}) GROUP BY {listed} "
+                    f"{self.by(names)}{self.cut()}")
         where = self.one(["x0 IS NULL", "x0 IS NOT NULL", "(x0 IS NULL) = (x0 IS NULL)"] + (
             ["x0 > 2", "x0 < 0 OR x0 IS NULL", "x0 IN (1, 2, NULL)", "x0 + 1 = 2"] if shape[0] == "i" else []))
         if kind < 0.85:
             return f"SELECT {listed} FROM ({text}) AS q({listed}) WHERE {where} {self.by(names)}{self.cut()}"
         if kind < 0.92:
             return f"SELECT count(*), count(x0), count(DISTINCT x0) FROM ({text}) AS q({listed})"
-        return f"WITH q({listed}) AS ({text}) SELECT a.{listed.replace(', ', ', a.')} FROM q AS a WHERE EXISTS (SELECT 1 FROM q AS c WHERE c.x0 = a.x0) {self.by(names)}"
+        return (f"WITH q({listed}) AS ({text}) SELECT a.{listed.replace(', ', ', a.')} FROM q AS a WHERE EXISTS "
+                f"(SELECT 1 FROM q AS c WHERE c.x0 = a.x0) {self.by(names)}")
 
     def tree(self, shape, depth):
         if depth == 0:
@@ -241,7 +255,8 @@ class Relations(Expressions):
 
     def operand(self, shape):
         made = {"i": self.integer, "t": self.text, "d": self.double, "b": self.boolean, "m": self.moment}
-        one = {"i": ["i", "g", "i", "g % 2"], "t": ["s", "symbol"], "d": ["v", "CAST(i AS DOUBLE)", "w"], "b": ["b", "i > 0"],
+        one = {"i": ["i", "g", "i", "g % 2"], "t": ["s", "symbol"], "d": ["v", "CAST(i AS DOUBLE)", "w"],
+               "b": ["b", "i > 0"],
                "m": ["ts", "fine", "CAST(d AS TIMESTAMP)", "whole"]}
         columns = [self.one(one[of]) if self.maybe(0.7) else made[of]("", self.one([0, 1])) for of in shape]
         columns = ", ".join(f"{column} AS x{n}" for n, column in enumerate(columns))
@@ -255,10 +270,12 @@ class Relations(Expressions):
         if kind < 0.8:
             return f"(SELECT {columns} FROM t {self.by(['k'])} LIMIT {self.one([0, 1, 5, 30])})"
         if shape == "it" and kind < 0.9:
-            return self.one(["SELECT sum(i) OVER (PARTITION BY g), s FROM t", "SELECT rank() OVER (PARTITION BY s ORDER BY g), s FROM t",
+            return self.one(["SELECT sum(i) OVER (PARTITION BY g) AS x0, s FROM t",
+                             "SELECT rank() OVER (PARTITION BY s ORDER BY g), s FROM t",
                              "SELECT count(*), s FROM t GROUP BY s", "SELECT max(i), min(s) FROM t WHERE k < 0"])
         if shape == "it":
-            return self.one(["SELECT 1 AS x0, 'red' AS x1", "SELECT CAST(NULL AS BIGINT) AS x0, CAST(NULL AS VARCHAR) AS x1", "SELECT NULL AS x0, 'NA' AS x1",
+            return self.one(["SELECT 1 AS x0, 'red' AS x1", "SELECT NULL AS x0, 'NA' AS x1",
+                             "SELECT CAST(NULL AS BIGINT) AS x0, CAST(NULL AS VARCHAR) AS x1",
                              "VALUES (1, 'red'), (2, NULL), (1, 'red')", "SELECT 2 AS x0, NULL AS x1"])
         return f"SELECT {columns} FROM t"
 
@@ -266,7 +283,9 @@ class Relations(Expressions):
 
     def side(self, columns):
         rows = self.rows(1) if self.maybe(0.3) else "t"
-        kept = self.one(["k < 25", "k % 4 = 1", "g < 2 AND k < 60", "k < 8", "k < 0"]) if self.maybe(0.9) else f"{self.boolean('', 1)} AND k < 40"
+        kept = self.one(["k < 25", "k % 4 = 1", "g < 2 AND k < 60", "k < 8", "k < 0"])
+        if self.maybe(0.1):
+            kept = f"{self.boolean('', 1)} AND k < 40"
         return f"(SELECT {columns} FROM {rows} AS r WHERE {kept})"
 
     def joins(self):
@@ -280,16 +299,20 @@ class Relations(Expressions):
         left = self.side(f"k AS k1, {', '.join(keys)}, w AS w1")
         right = self.side(f"{', '.join(keys)}, k AS k2, v AS v2")
         natural = self.maybe(0.3)
-        using = f"{'NATURAL ' if natural else ''}{join} {right} AS c{'' if natural else f' USING ({chr(44).join(keys)})'}"
-        select = self.one(["*", f"{', '.join(keys)}, k1, k2", f"a.{keys[0]}, c.{keys[0]}, k1, k2", f"a.*, k2", f"k1, c.*",
-                           f"coalesce(a.{keys[0]}, c.{keys[0]}) AS x, {keys[0]}, k1, k2"])
-        where = f" WHERE {self.one([f'{keys[0]} IS NOT NULL', f'c.{keys[0]} IS NULL', 'k2 IS NULL', f'a.{keys[0]} IS NOT NULL', 'v2 > 90'])}" if self.maybe(0.3) else ""
+        listed, key = ", ".join(keys), keys[0]
+        using = f"NATURAL {join} {right} AS c" if natural else f"{join} {right} AS c USING ({listed})"
+        select = self.one(["*", f"{listed}, k1, k2", f"a.{key}, c.{key}, k1, k2", "a.*, k2", "k1, c.*",
+                           f"coalesce(a.{key}, c.{key}) AS x, {key}, k1, k2"])
+        kept = [f"{key} IS NOT NULL", f"c.{key} IS NULL", "k2 IS NULL", f"a.{key} IS NOT NULL", "v2 > 90"]
+        where = f" WHERE {self.one(kept)}" if self.maybe(0.3) else ""
         if self.maybe(0.15):
             third = self.side(f"{', '.join(keys)}, k AS k3")
             using += f" {self.one(['JOIN', 'LEFT JOIN'])} {third} AS e USING ({', '.join(keys)})"
-            return f"SELECT {keys[0]}, k1, k2, k3 FROM {left} AS a {using}{where} {self.by(['k1', 'k2', 'k3'])} LIMIT 200"
+            return (f"SELECT {keys[0]}, k1, k2, k3 FROM {left} AS a {using}{where} {self.by(['k1', 'k2', 'k3'])} LIMIT "
+                    f"200")
         if self.maybe(0.15):
-            return f"SELECT {', '.join(keys)}, count(*), count(k1), count(k2) FROM {left} AS a {using} GROUP BY {', '.join(keys)} {self.by(keys)}"
+            return (f"SELECT {', '.join(keys)}, count(*), count(k1), count(k2) FROM {left} AS a {using} GROUP BY "
+                    f"{', '.join(keys)} {self.by(keys)}")
         return f"SELECT {select} FROM {left} AS a {using}{where} {self.by(['k1', 'k2'])}{self.cut()}"
 
     def on(self, a, c):
@@ -305,7 +328,8 @@ class Relations(Expressions):
 
     def one_sided(self, a, c):
         """A condition of one side alone, or of none."""
-        return self.one([self.boolean(a, 0), self.boolean(c, 0), f"{a}g = 2", f"{c}g = 2", "true", "false", f"{a}g = 1 AND {c}g = 1",
+        return self.one([self.boolean(a, 0), self.boolean(c, 0), f"{a}g = 2", f"{c}g = 2", "true", "false",
+                         f"{a}g = 1 AND {c}g = 1",
                          f"{a}g = 1 OR {c}g = {a}g"])
 
     def semi(self):
@@ -314,7 +338,8 @@ class Relations(Expressions):
         side = self.one(["LEFT", "RIGHT"])
         left, right = self.side("*"), self.side("*")
         ours = f"{left} AS a {side} {kind} JOIN {right} AS c ON {on}"
-        theirs = f"{left} AS a {kind} JOIN {right} AS c ON {on}" if side == "LEFT" else f"{right} AS c {kind} JOIN {left} AS a ON {on}"
+        first, second = (f"{left} AS a", f"{right} AS c") if side == "LEFT" else (f"{right} AS c", f"{left} AS a")
+        theirs = f"{first} {kind} JOIN {second} ON {on}"
         x = "a." if side == "LEFT" else "c."
         where = f" WHERE {self.boolean(x, 1)}" if self.maybe(0.4) else ""
         return f"SELECT {x}k, {x}s FROM {both(ours, theirs)}{where} ORDER BY {x}k{self.cut()}"
@@ -334,10 +359,14 @@ class Relations(Expressions):
             text += f" {join} {self.side('*')} AS {c[0]} ON {on}"
         x, y = self.one(names), self.one(names)
         where = self.one([
-            "", "", f" WHERE {self.boolean(x, 1)}", f" WHERE {self.boolean(x, 1)}", f" WHERE {self.boolean(x, 1)} AND {self.boolean(y, 0)}",
-            f" WHERE {x}k IS NULL", f" WHERE {x}k IS NOT NULL", f" WHERE {x}g = {y}g", f" WHERE coalesce({x}i, {y}i) > 0",
-            f" WHERE {x}s IS NOT DISTINCT FROM {y}s", f" WHERE {x}i > 0 OR {y}i > 0", f" WHERE NOT ({x}i > 0 AND {y}g = 1)",
-            f" WHERE CASE WHEN {x}k IS NULL THEN {y}g = 1 ELSE {x}g = 1 END", f" WHERE ({x}i > 0) IS {self.maybe_not()}TRUE",
+            "", "", f" WHERE {self.boolean(x, 1)}", f" WHERE {self.boolean(x, 1)}",
+            f" WHERE {self.boolean(x, 1)} AND {self.boolean(y, 0)}",
+            f" WHERE {x}k IS NULL", f" WHERE {x}k IS NOT NULL", f" WHERE {x}g = {y}g",
+            f" WHERE coalesce({x}i, {y}i) > 0",
+            f" WHERE {x}s IS NOT DISTINCT FROM {y}s", f" WHERE {x}i > 0 OR {y}i > 0",
+            f" WHERE NOT ({x}i > 0 AND {y}g = 1)",
+            f" WHERE CASE WHEN {x}k IS NULL THEN {y}g = 1 ELSE {x}g = 1 END",
+            f" WHERE ({x}i > 0) IS {self.maybe_not()}TRUE",
             f" WHERE {x}i IN (1, 2, 3) OR {x}k IS NULL", f" WHERE concat({x}s, {y}s) = 'red'",
         ])
         keys = [f"{name}k" for name in names]
@@ -349,7 +378,8 @@ class Relations(Expressions):
 
     def aggregated(self):
         """Joins with groups."""
-        groups = f"(SELECT g, {self.one(['s', 'symbol', 'b'])} AS z, count(*) AS n, sum(i) AS i FROM t WHERE {self.few()} GROUP BY 1, 2)"
+        groups = (f"(SELECT g, {self.one(['s', 'symbol', 'b'])} AS z, count(*) AS n, sum(i) AS i FROM t "
+                  f"WHERE {self.few()} GROUP BY 1, 2)")
         join = self.one(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
         where = self.one(["", " WHERE c.n > 1", " WHERE c.n IS NULL", " WHERE a.g < 3", " WHERE c.i > 0 OR a.i > 0"])
         return (f"SELECT a.k, c.g, c.z, c.n, c.i FROM {self.side('*')} AS a {join} {groups} AS c ON a.g = c.g{where} "

@@ -288,8 +288,7 @@ impl Rest {
         if count == 0 {
             return Ok(None);
         }
-        let internal =
-            |error: datafusion::arrow::error::ArrowError| Error::internal(error.to_string());
+        let internal = |error: datafusion::arrow::error::ArrowError| Error::of_arrow(&error);
         let mut arrays: Vec<ArrayRef> = columns.into_iter().map(Values::finish).collect();
         arrays.push(Arc::new(UInt32Array::from_value(self.ordinal, count)));
         for (array, field) in arrays.iter_mut().zip(self.schema.fields()) {

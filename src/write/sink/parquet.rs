@@ -184,7 +184,7 @@ impl PartitionWriter {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let wrong = |error: ArrowError| Error::internal(error.to_string());
+        let wrong = |error: ArrowError| Error::of_arrow(&error);
         if self.layout.partition_by.is_empty() {
             for (i, rows) in self.rising(batch).map_err(wrong)?.into_iter().enumerate() {
                 if i > 0 {
@@ -231,7 +231,7 @@ impl PartitionWriter {
         if self.open.as_ref().is_some_and(|open| open.folder != folder) {
             self.close()?;
         }
-        let internal = |error: ArrowError| Error::internal(error.to_string());
+        let internal = |error: ArrowError| Error::of_arrow(&error);
         let rows = self.layout.narrowed(batch)?;
         if self.open.is_none() {
             self.open = Some(self.start_file(folder, &rows)?);
