@@ -8,4 +8,4 @@ cd "$(dirname "$0")/.."
 . .ci/tools.sh
 need python3 python3
 python3 -m venv --help >/dev/null 2>&1 || need python3-venv python3-venv
-tests/reference/against_duckdb.sh 10000 200 "${1:-1}"
+tests/reference/against_duckdb.sh 10000 200 10000 "${1:-1}"

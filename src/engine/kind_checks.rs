@@ -81,10 +81,9 @@ fn check_text(left: &Part, right: &Part) -> Option<Error> {
 /// Refuses intervals that are held to be equal: as many days and as many hours may be.
 fn check_equal(parts: &[Part]) -> Option<Error> {
     let interval = parts.iter().find(|part| matches!(part.ty, DataType::Interval(_)))?;
-    let error =
-        Error::query(format!("{} is an INTERVAL, and is compared by = only", interval.text)).hint(
-            "compare the difference of two times with it: ts - lag(ts) OVER ... = INTERVAL '1 day'",
-        );
+    let error = Error::query("an INTERVAL is compared by operators only").hint(
+        "compare the difference of two times with it: ts - lag(ts) OVER ... = INTERVAL '1 day'",
+    );
     Some(with_place(error, &interval.place))
 }
 
@@ -113,7 +112,8 @@ pub(super) fn check_expr(expr: &Expr, schema: &DFSchema) -> Option<Error> {
             let takes =
                 matches!(name, "coalesce" | "nullif" | "greatest" | "least" | "nvl" | "nvl2");
             let given = if takes { parts(&mut call.args.iter()) } else { Vec::new() };
-            let equal = if name == "nullif" { check_equal(&given) } else { None };
+            let by_length = matches!(name, "nullif" | "greatest" | "least");
+            let equal = if by_length { check_equal(&given) } else { None };
             equal.or_else(|| check_together(&given))
         }
         _ => None,

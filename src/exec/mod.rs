@@ -3,6 +3,7 @@
 mod clean;
 mod cleaning_stats;
 mod dedup;
+mod forget;
 mod joins;
 mod kept;
 mod options;

@@ -48,13 +48,14 @@ pub fn ordered(
 /// Whether each partition of a plan reads that partition of its sources and no other, so that the
 /// partitions may run one after the other. Where rows change partitions, all must run side by side.
 pub fn independent(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    const APART: [&str; 13] = [
+    const APART: [&str; 14] = [
         "BoundedWindowAggExec",
         "CleanExec",
         "CooperativeExec",
         "DataSourceExec",
         "DedupExec",
         "FilterExec",
+        "ForgetExec",
         "OrderedExec",
         "ProjectionExec",
         "RangeJoinExec",

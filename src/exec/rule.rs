@@ -18,6 +18,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, InputOrderMode};
 
+use super::forget::Forget;
 use super::joins::{merged, small_first};
 use super::shared::inputs;
 use super::window::{StreamWindowExec, served};
@@ -27,6 +28,9 @@ use super::{DedupExec, OrderedExec, ascending};
 /// distribution, cooperation and sanity are still seen to after it.
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
+    // It takes columns of one name above a join for each other; sources of ours get their filters from the logical plan.
+    rules.retain(|rule| !rule.name().starts_with("FilterPushdown"));
+    rules.insert(0, Arc::new(Forget));
     let at = rules.iter().position(|rule| rule.name() == "EnsureRequirements");
     rules.insert(at.unwrap_or(rules.len()), Arc::new(StreamWindows));
     rules

@@ -4,15 +4,76 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, make_array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, make_array};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Int64Type, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::functions::datetime;
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature,
 };
+
+/// `date_part` without the ranges that DataFusion makes of conditions on it, which nanoseconds may not hold.
+pub(super) fn date_part() -> ScalarUDF {
+    DatePart { inner: datetime::date_part() }.into()
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct DatePart {
+    inner: Arc<ScalarUDF>,
+}
+
+impl ScalarUDFImpl for DatePart {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, args: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(args)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        self.inner.return_field_from_args(args)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if let [part, ColumnarValue::Array(span)] = args.args.as_slice()
+            && let ColumnarValue::Scalar(part) = part
+            && part.try_as_str().flatten().is_some_and(|part| part.eq_ignore_ascii_case("epoch"))
+            && let DataType::Duration(unit) = span.data_type()
+        {
+            return seconds(span, *unit).map(ColumnarValue::Array);
+        }
+        self.inner.invoke_with_args(args)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.inner.documentation()
+    }
+}
+
+/// The seconds of differences of times, with the fraction that DataFusion cuts off.
+fn seconds(spans: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef> {
+    let each = match unit {
+        TimeUnit::Second => 1.0,
+        TimeUnit::Millisecond => 1e3,
+        TimeUnit::Microsecond => 1e6,
+        TimeUnit::Nanosecond => 1e9,
+    };
+    let counts = cast(spans, &DataType::Int64)?;
+    let counts = counts.as_primitive::<Int64Type>();
+    Ok(Arc::new(counts.unary::<_, Float64Type>(|count| count as f64 / each)))
+}
 
 /// The functions of a session with these settings.
 pub(super) fn all(settings: &ConfigOptions) -> Vec<ScalarUDF> {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use datafusion::common::alias::AliasGenerator;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::functions_aggregate::expr_fn::count;
@@ -44,33 +45,38 @@ impl OptimizerRule for Membership {
     fn rewrite(
         &self,
         plan: LogicalPlan,
-        _: &dyn OptimizerConfig,
+        config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Filter(Filter { predicate, input, .. }) = plan else {
             return Ok(Transformed::no(plan));
         };
-        exact(predicate, Place::Conjunct)?
+        exact(predicate, Place::Conjunct, config.alias_generator())?
             .map_data(|predicate| Filter::try_new(predicate, input).map(LogicalPlan::Filter))
     }
 }
 
-fn exact(expr: Expr, place: Place) -> Result<Transformed<Expr>> {
+fn exact(expr: Expr, place: Place, alias: &Arc<AliasGenerator>) -> Result<Transformed<Expr>> {
     let below = match &expr {
         Expr::InSubquery(found) => {
             let known = match place {
-                // Without a column of the query around it, for the join takes conditions for keys.
-                Place::Conjunct => !found.negated || found.subquery.outer_ref_columns.is_empty(),
+                // NOT IN of a column, without one of the query around it: the join takes conditions for keys.
+                Place::Conjunct => !found.negated || is_plain(found),
                 Place::Either => !found.negated,
                 Place::Value => false,
             };
             return match expr {
-                Expr::InSubquery(found) if !known => three_valued(found).map(Transformed::yes),
+                Expr::InSubquery(found) if !known => {
+                    three_valued(found, alias).map(Transformed::yes)
+                }
+                Expr::InSubquery(found) if place == Place::Either => {
+                    named(found, alias).map(|found| Transformed::yes(Expr::InSubquery(found)))
+                }
                 known => Ok(Transformed::no(known)),
             };
         }
         Expr::Not(inner)
             if place == Place::Conjunct
-                && matches!(&**inner, Expr::InSubquery(found) if found.subquery.outer_ref_columns.is_empty()) =>
+                && matches!(&**inner, Expr::InSubquery(found) if is_plain(found)) =>
         {
             return Ok(Transformed::no(expr));
         }
@@ -80,10 +86,26 @@ fn exact(expr: Expr, place: Place) -> Result<Transformed<Expr>> {
         }
         _ => Place::Value,
     };
-    expr.map_children(|part| exact(part, below))
+    expr.map_children(|part| exact(part, below, alias))
 }
 
-fn three_valued(found: InSubquery) -> Result<Expr> {
+/// Whether a join knows NULLs on both sides of it.
+fn is_plain(found: &InSubquery) -> bool {
+    found.subquery.outer_ref_columns.is_empty() && found.expr.any_column_refs()
+}
+
+/// The rows under a name of their own: DataFusion puts their columns beside those of the query around them.
+fn named(mut found: InSubquery, alias: &Arc<AliasGenerator>) -> Result<InSubquery> {
+    let columns = found.subquery.subquery.schema().columns();
+    if let ([column], []) = (columns.as_slice(), found.subquery.outer_ref_columns.as_slice()) {
+        let rows = LogicalPlanBuilder::from(Arc::clone(&found.subquery.subquery));
+        let rows = rows.project(vec![Expr::Column(column.clone()).alias("value")])?;
+        found.subquery.subquery = Arc::new(rows.alias(alias.next("__rows"))?.build()?);
+    }
+    Ok(found)
+}
+
+fn three_valued(found: InSubquery, alias: &Arc<AliasGenerator>) -> Result<Expr> {
     if !found.subquery.outer_ref_columns.is_empty() {
         return plan_err!(
             "IN (SELECT ...) under NOT, = or IS cannot read columns of the query around it; write [NOT] EXISTS (SELECT ...)"
@@ -105,7 +127,7 @@ fn three_valued(found: InSubquery) -> Result<Expr> {
     let (all, known) = (count(lit(1_i64))?, count(value)?);
     let is_unknown = found.expr.clone().is_null().or(known.lt(all.clone()));
     let negated = found.negated;
-    let is_in = Expr::InSubquery(InSubquery { negated: false, ..found });
+    let is_in = Expr::InSubquery(named(InSubquery { negated: false, ..found }, alias)?);
     let exact = when(is_in, lit(true))
         .when(all.eq(lit(0_i64)), lit(false))
         .when(is_unknown, lit(ScalarValue::Boolean(None)))

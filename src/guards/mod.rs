@@ -14,8 +14,10 @@
 //! | `decimals` | a decimal becomes a double that is not the nearest | |
 //! | `operands` | decimals beside doubles become DECIMAL(30, 15); dates and times lose what is added below their unit | |
 //! | `fine_literals` | a time in quotes is cut to the unit of the column that it is compared with | |
+//! | `date_part` (in `instants`) | conditions on it become ranges of times that nanoseconds do not hold | |
 //! | `filtered` | FILTER of an aggregate over a window is hidden in its operator | |
 //! | unions (a setting) | `InterleaveExec` is rebuilt over parts that no longer fit together, and the plan fails | apache/datafusion#21826 |
+//! | aggregates (a setting) | `IS TRUE` as a key of groups fails a check of what may be NULL | |
 //! | limits (a setting) | a LIMIT goes below windows that read rows behind it | apache/datafusion#25471, #18028 |
 
 mod decimals;
@@ -63,6 +65,8 @@ pub fn settings(mut settings: SessionConfig) -> SessionConfig {
     let options = settings.options_mut();
     options.optimizer.enable_window_limits = false;
     options.optimizer.prefer_existing_union = true;
+    // It takes IS TRUE for what may be NULL, and fails.
+    options.execution.skip_physical_aggregate_schema_check = true;
     settings
 }
 
@@ -103,6 +107,7 @@ pub fn register(state: &mut SessionState) -> Result<()> {
     for function in instants::all(state.config_options()) {
         state.register_udf(Arc::new(function))?;
     }
+    state.register_udf(Arc::new(instants::date_part()))?;
     for function in aggregates()? {
         state.register_udaf(function)?;
     }

@@ -89,7 +89,18 @@ fn adapted_part(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         Expr::InList(InList { expr, list, negated }) => {
             let mut all: Vec<Expr> = std::iter::once(*expr).chain(list).collect();
-            let changed = doubles(&mut all, schema)? | seconds(&mut all, schema);
+            let mut changed = doubles(&mut all, schema)? | seconds(&mut all, schema);
+            // A list is looked up by bits, by which 0 and -0 differ.
+            let zero = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if is_zero(value));
+            let minus = ScalarValue::Float64(Some(-0.0));
+            let signed = all.contains(&Expr::Literal(minus.clone(), None));
+            if all[0].get_type(schema).is_ok_and(|ty| ty.is_floating())
+                && all[1..].iter().any(zero)
+                && !signed
+            {
+                all.push(Expr::Literal(minus, None));
+                changed = true;
+            }
             let expr = Box::new(all.remove(0));
             Ok(given(Expr::InList(InList { expr, list: all, negated }), changed))
         }
@@ -148,7 +159,17 @@ fn adapted_case(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
     results.extend(else_expr.map(|expr| *expr));
     let changed = (of && (doubles(&mut conditions, schema)? | seconds(&mut conditions, schema)))
         | doubles(&mut results, schema)?;
-    let expr = of.then(|| Box::new(conditions.remove(0)));
+    let mut expr = of.then(|| Box::new(conditions.remove(0)));
+    let mut changed = changed;
+    // Values are looked up by bits, by which 0 and -0 differ.
+    if let Some(of) =
+        expr.take_if(|of| of.get_type(schema).is_ok_and(|ty| ty.is_floating()) && !of.is_volatile())
+    {
+        for when in &mut conditions {
+            *when = of.as_ref().clone().eq(std::mem::take(when));
+        }
+        changed = true;
+    }
     let else_expr = if otherwise { results.pop().map(Box::new) } else { None };
     let when_then_expr = conditions
         .into_iter()
@@ -169,6 +190,13 @@ fn adapt_membership(found: &mut InSubquery, schema: &DFSchema) -> Result<bool> {
     *found.expr = as_double(found.expr.as_ref().clone(), schema)?;
     found.subquery.subquery = Arc::new(with_doubles(&rows, &[true])?);
     Ok(true)
+}
+
+fn is_zero(value: &ScalarValue) -> bool {
+    match value.cast_to(&DataType::Float64) {
+        Ok(ScalarValue::Float64(Some(value))) => value == 0.0,
+        _ => false,
+    }
 }
 
 /// Whether there are decimals and floats among types.

@@ -2,8 +2,10 @@
 //!
 //! It knows column names and arrow types, not files or plans.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
+use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::error::{Error, Result};
@@ -131,6 +133,15 @@ pub(crate) fn canonical(name: &str, ty: &DataType, keys: &Keys, file: &str) -> R
     let wrong = |expected: &str| {
         Error::data(format!("column {name} is {ty} in {file}, expected {expected}")).in_file(file)
     };
+    if let DataType::Timestamp(_, Some(zone)) = ty
+        && Tz::from_str(zone).is_err()
+    {
+        return Err(Error::data(format!(
+            "column {name} has the unknown time zone {zone} in {file}"
+        ))
+        .hint("write it again with a zone of the tz database, such as America/New_York, or +02:00")
+        .in_file(file));
+    }
     if name == keys.entity {
         return match ty {
             t if t.is_string() || t.is_integer() || *t == DataType::Null => Ok(DataType::Utf8View),

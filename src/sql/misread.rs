@@ -188,6 +188,9 @@ impl Visitor for Finder {
                 Expr::Value(value) => time(&value.value, data_type, span),
                 _ => ControlFlow::Continue(()),
             },
+            Expr::SimilarTo { .. } => {
+                found(true, "SIMILAR TO", "write LIKE, or symbol ~ '^A.*$'", span)
+            }
             Expr::Function(function) => match function.name.0.as_slice() {
                 [name] => match name.as_ident().map(fold) {
                     Some(name) => distinct(&name, function, span),

@@ -6,6 +6,7 @@
 mod blame;
 mod calls;
 mod depth;
+mod distinct_from;
 mod dropped;
 mod lint;
 mod misread;
@@ -250,6 +251,7 @@ fn rewritten(part: &mut impl VisitMut) -> Result<()> {
     impl VisitorMut for Rewrite {
         type Break = Error;
         fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+            distinct_from::bind(query);
             using::qualify(query);
             let rewritten = tuples::expand(query)
                 .and_then(|()| windows::resolve(query))

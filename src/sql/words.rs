@@ -209,6 +209,11 @@ const KINDS: &[Kind] = &[
     ),
     (r"^Argument #(\d+) must be an (.*), got (.*)", "argument $1 is $3, not $2", ""),
     (
+        r"Physical plan does not support logical expression (?:Window|Aggregate)Function",
+        "two windows or aggregates of the statement compute the same",
+        "compute it once in a WITH query, and use it twice",
+    ),
+    (
         r"Physical plan does not support logical expression",
         "a subquery stands where it cannot be computed for each row",
         "join what it reads, or write it as a condition of WHERE",
@@ -294,6 +299,21 @@ const KINDS: &[Kind] = &[
         r"^Too many columns! The subquery should only return one column",
         "a subquery gives more than one column",
         "select one; for two keys write EXISTS (SELECT 1 FROM ... WHERE a.symbol = b.symbol AND a.ts = b.ts)",
+    ),
+    (
+        r"^Windows require unique expression names",
+        "two windows of the statement differ by a cast only, and are not told apart",
+        "compute the cast in a WITH query",
+    ),
+    (
+        r"^A GROUP BY clause in a scalar correlated subquery",
+        "GROUP BY stands in a subquery that reads columns of the query around it",
+        "leave it out: the condition gives one group",
+    ),
+    (
+        r"undecorrelated Subquery",
+        "a subquery stands where it cannot be computed for each row",
+        "join what it reads, or compute it in a WITH query",
     ),
     (
         r"^Divide by zero",

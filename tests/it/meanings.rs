@@ -440,6 +440,9 @@ fn times_keep_what_is_added_to_them() {
     for (sql, expected) in [
         ("max(DATE '2024-01-02' + INTERVAL '12 hours')", "2024-01-02T12:00:00"),
         ("max(DATE '2024-01-02' - INTERVAL '1 day')", "2024-01-01"),
+        ("min(date_part('epoch', to_timestamp(text) - ts AT TIME ZONE 'UTC'))", "-482399.5"),
+        ("count(*) FILTER (WHERE date_part('year', CAST(day AS TIMESTAMP)) > 5000)", "0"),
+        ("count(*) FILTER (WHERE date_part('year', CAST(day AS TIMESTAMP)) > 0)", "4"),
         ("max(ts + INTERVAL '1 microsecond')", "2024-01-08T00:00:00.000001"),
         ("count(*) FILTER (WHERE day + INTERVAL '9 hours' > '2024-01-03 08:30')", "3"),
         ("count(*) FILTER (WHERE ts >= '2024-01-03 00:00')", "3"),
@@ -479,4 +482,51 @@ fn columns_of_using_are_those_of_the_first_table() {
     ] {
         assert_eq!(one(folder, sql), expected, "{sql}");
     }
+}
+
+#[test]
+fn what_the_engine_believes_of_rows_is_true() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    gapped(folder);
+    for (sql, expected) in [
+        // IS DISTINCT FROM ends before AND and OR.
+        ("SELECT count(*) FROM t WHERE k IS DISTINCT FROM 1 AND day > '2024-01-03'", "2"),
+        ("SELECT count(*) FROM t WHERE NOT k IS NOT DISTINCT FROM 1 AND day > '2024-01-03'", "2"),
+        ("SELECT count(*) FROM t WHERE k IS NOT DISTINCT FROM 1 OR day > '2024-01-03'", "3"),
+        // A condition on one side of an outer join stays on that side.
+        (
+            "SELECT count(*), max(c.k) FROM t a RIGHT JOIN (SELECT * FROM t WHERE k > 1) c ON a.k = c.k + 9 WHERE a.k IS NULL",
+            "2,4",
+        ),
+        // What a filter fixed is NULL where a join finds nothing.
+        (
+            "SELECT a.k, c.z FROM t a LEFT JOIN (SELECT k, symbol AS z FROM t WHERE symbol = 'A' AND k = 2) c ON a.k = c.k WHERE a.k IS NOT NULL ORDER BY c.z NULLS LAST, a.k DESC",
+            "2,A 4, 1,",
+        ),
+        ("SELECT symbol, count(*) FROM t GROUP BY ROLLUP(symbol) ORDER BY 1", "A,4 ,4"),
+        (
+            "SELECT symbol, day, count(*) FROM t GROUP BY CUBE(symbol, day) ORDER BY 1, 2 LIMIT 2",
+            "A,2024-01-02,1 A,2024-01-03,1",
+        ),
+        // NULL among the rows leaves nothing known.
+        ("SELECT count(*) FROM t WHERE 1000 NOT IN (SELECT k FROM u)", "0"),
+        ("SELECT count(*) FROM t WHERE NULL NOT IN (SELECT k FROM u)", "0"),
+        ("SELECT count(*) FROM t WHERE k > 3 OR k IN (SELECT max(k) FROM u)", "2"),
+        // 0 and -0 are one number.
+        ("SELECT count(*) FROM t WHERE round(-0.1 * k / 100) IN (0, 5)", "3"),
+        ("SELECT count(CASE trunc(-0.1 * k) WHEN 0 THEN 1 END) FROM t", "3"),
+        ("SELECT count(*) FROM (SELECT DISTINCT (k > 2) IS TRUE AS x FROM t)", "2"),
+    ] {
+        for threads in ["1", "3"] {
+            let sources = ["--source", "t=t.parquet", "--source", "u=u.parquet"];
+            let words =
+                [&["sql", sql, "--format", "csv", "--threads", threads][..], &sources].concat();
+            let found: Vec<String> =
+                ok(folder, &words).lines().skip(1).map(str::to_string).collect();
+            assert_eq!(found.join(" "), expected, "{threads} threads: {sql}");
+        }
+    }
+    let (_, told) = fails(folder, &["sql", "SELECT 'abc' SIMILAR TO 'a%'"]);
+    assert!(told.contains("SIMILAR TO is not supported"), "{told}");
 }

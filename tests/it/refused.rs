@@ -116,7 +116,7 @@ fn forms_that_would_be_taken_for_something_else() {
         (rows("coalesce(CAST(ts AS TIMESTAMP), ts AT TIME ZONE 'UTC') IS NOT NULL"), "has a time zone, and"),
         (rows("close NOT IN (SELECT b.close FROM bars b WHERE b.ts > bars.ts)"), "write [NOT] EXISTS (SELECT ...)"),
         ("SELECT symbol, ts FROM bars UNION ALL SELECT CAST(1 AS BIGINT), ts FROM bars".into(), "symbol is text, and"),
-        ("SELECT DISTINCT INTERVAL '1 day' AS symbol, ts FROM bars".into(), "is compared by = only"),
+        ("SELECT DISTINCT INTERVAL '1 day' AS symbol, ts FROM bars".into(), "an INTERVAL is compared by operators only"),
         ("SELECT bars.symbol, bars.ts FROM bars JOIN (SELECT CAST(1 AS BIGINT) AS n) n ON n.n = bars.symbol".into(), "is text, and n a number"),
         (rows("EXISTS (SELECT max(b.close) FROM bars b WHERE b.symbol = bars.symbol)"), "an aggregate without GROUP BY"),
         (rows("EXISTS (SELECT 1 FROM bars b WHERE b.symbol = bars.symbol OFFSET 1)"), "LIMIT or OFFSET"),

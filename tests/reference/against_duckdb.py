@@ -6,7 +6,7 @@ First every aggregate and every window function that `information_schema.routine
 and over frames of every kind; a name without a reference fails. Then QUERIES random queries (default:
 500) with windows, frames, IGNORE NULLS, FILTER, QUALIFY, subqueries, joins, LIMIT and OFFSET,
 JOINS random joins (default: 20), each with 1, 2 and 3 threads, and STATEMENTS random statements (default:
-500) of the kinds in duckdb_statements.py, which windrow may refuse in words that say so; all with a time
+300) of the kinds in duckdb_statements.py, which windrow may refuse in words that say so; all with a time
 limit, and from SEED (default: 1) on. A query that differs is printed with its seed, as windrow and as
 DuckDB read it.
 """
@@ -220,7 +220,7 @@ def barely_reached(tried, refusals):
 
 def main():
     windrow, work, *more = sys.argv[1:]
-    defaults = (500, 20, 500, 1)
+    defaults = (500, 20, 300, 1)
     more += [None] * (len(defaults) - len(more))
     queries, joins, count, seed = (int(a) if a else b for a, b in zip(more, defaults))
     both = Both(windrow, work, seed)

@@ -1,0 +1,82 @@
+//! `a IS DISTINCT FROM b AND c`, of which the parser makes `a IS DISTINCT FROM (b AND c)`.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Query, UnaryOperator, Value, VisitorMut,
+};
+
+use super::walk;
+
+/// Gives IS DISTINCT FROM, and what stands before it, what belongs to them.
+pub(super) fn bind(query: &mut Query) {
+    struct Bind;
+    impl VisitorMut for Bind {
+        type Break = ();
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            let part = std::mem::replace(expr, Expr::Value(Value::Null.with_empty_span()));
+            *expr = bound(part);
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = walk::rewrite(query, &mut Bind);
+}
+
+/// An expression whose last operand is no chain of AND and OR without brackets: AND and OR bind less than all that
+/// they can stand in.
+fn bound(expr: Expr) -> Expr {
+    match expr {
+        Expr::IsDistinctFrom(left, right) => {
+            hoisted(*right, true, &|right| Expr::IsDistinctFrom(left.clone(), Box::new(right)))
+        }
+        Expr::IsNotDistinctFrom(left, right) => {
+            hoisted(*right, true, &|right| Expr::IsNotDistinctFrom(left.clone(), Box::new(right)))
+        }
+        Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
+            let not = |expr| Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) };
+            hoisted(*expr, true, &not)
+        }
+        Expr::BinaryOp { left, op, right } if op != BinaryOperator::Or => {
+            let tight = op != BinaryOperator::And;
+            let make = |right| {
+                let (left, right) = (left.clone(), Box::new(right));
+                Expr::BinaryOp { left, op: op.clone(), right }
+            };
+            hoisted(*right, tight, &make)
+        }
+        other => other,
+    }
+}
+
+/// What `make` makes of the first part of a chain, and the chain around it.
+fn hoisted(last: Expr, over_and: bool, make: &dyn Fn(Expr) -> Expr) -> Expr {
+    use BinaryOperator::{And, Or};
+    match last {
+        Expr::BinaryOp { left, op, right } if op == Or || (op == And && over_and) => {
+            Expr::BinaryOp { left: Box::new(hoisted(*left, over_and, make)), op, right }
+        }
+        last => make(last),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+
+    #[test]
+    fn and_and_or_bind_least() {
+        for (written, meant) in [
+            ("a IS DISTINCT FROM b AND c", "a IS DISTINCT FROM b AND c"),
+            ("a IS NOT DISTINCT FROM b OR c AND d", "a IS NOT DISTINCT FROM b OR c AND d"),
+            ("a IS DISTINCT FROM (b AND c)", "a IS DISTINCT FROM (b AND c)"),
+        ] {
+            let mut sql = parse(&format!("SELECT 1 FROM t WHERE {written}")).unwrap();
+            sql.rewrite().unwrap();
+            let shown = format!("{:?}", sql.query().unwrap().body);
+            let outer = |name: &str| shown.find(name).unwrap_or(usize::MAX);
+            let distinct = outer("IsDistinctFrom").min(outer("IsNotDistinctFrom"));
+            assert_eq!(outer("BinaryOp") < distinct, !written.contains('('), "{written}");
+            assert!(sql.text().ends_with(meant), "{}", sql.text());
+        }
+    }
+}
