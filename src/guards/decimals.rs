@@ -103,12 +103,12 @@ mod tests {
             let decimals: Decimal128Array = digits.into_iter().map(Some).collect();
             let decimals = decimals.with_precision_and_scale(38, scale).unwrap();
             let texts: Vec<String> = (0..5).map(|row| decimals.value_as_string(row)).collect();
-            for row in 0..5 {
+            for (row, text) in texts.iter().enumerate() {
                 // One row alone takes the short way where all rows do not.
                 let one: ArrayRef = Arc::new(decimals.slice(row, 1));
                 let double = nearest_doubles(&one).unwrap();
                 let double = double.as_primitive::<datafusion::arrow::datatypes::Float64Type>();
-                assert_eq!(double.value(0), texts[row].parse::<f64>().unwrap(), "{}", texts[row]);
+                assert_eq!(double.value(0), text.parse::<f64>().unwrap(), "{text}");
             }
         }
     }

@@ -139,7 +139,7 @@ fn check_seconds(seconds: &ColumnarValue) -> Result<()> {
     let seconds = cast(&seconds.to_array(1)?, &DataType::Float64)?;
     let seconds = seconds.as_primitive::<Float64Type>();
     let reach = i64::MAX as f64 / 1e9;
-    let beyond = |value: &f64| !(value.abs() < reach);
+    let beyond = |value: &f64| value.is_nan() || value.abs() >= reach;
     match seconds.iter().flatten().find(beyond) {
         Some(value) => exec_err!(
             "to_timestamp: {} is no number of seconds from 1677 to 2262",
