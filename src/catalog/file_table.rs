@@ -31,6 +31,13 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(panicked)?
 }
 
+/// How often a target is listed again that runs commit into meanwhile.
+const AGAIN: usize = 50;
+
+/// Files of a target that are held open while they are read; of larger targets a file may be gone when its turn comes,
+/// which is an error.
+const HELD: usize = 256;
+
 /// A file that is left out with the reason.
 pub type LeftOut = (String, String);
 
@@ -60,6 +67,39 @@ impl FileTable {
     /// # Errors
     /// Nothing there, a corrupt file, or files whose columns cannot be reconciled.
     pub async fn open(
+        name: &str,
+        config: &SourceConfig,
+        access: &Access,
+        footers: &FooterCache,
+        threads: usize,
+        leave: (&BTreeSet<String>, bool),
+    ) -> Result<Self> {
+        let committed = || match Location::parse(&config.location) {
+            Ok(Location::Local(path)) => latest(&path).ok().flatten().map(|record| record.run),
+            _ => None,
+        };
+        let mut again = 0;
+        loop {
+            let before = committed();
+            let opened = Self::open_once(name, config, access, footers, threads, leave).await;
+            // What was listed while a run committed may be of both states, and be gone.
+            if before == committed() || before.is_none() {
+                return opened;
+            }
+            again += 1;
+            if again > AGAIN {
+                return Err(Error::data(format!(
+                    "{} is committed to faster than it can be listed",
+                    config.location
+                ))
+                .hint("read it when fewer runs write to it")
+                .transient());
+            }
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(1..20))).await;
+        }
+    }
+
+    async fn open_once(
         name: &str,
         config: &SourceConfig,
         access: &Access,
@@ -123,6 +163,9 @@ impl FileTable {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if commit.is_some() && infos.len() <= HELD {
+            infos = infos.iter().map(held).collect::<Result<_>>()?;
         }
         let partitions = partition_fields(&infos, &keys)?;
         let values =
@@ -282,6 +325,21 @@ impl Source for FileTable {
     fn rows(&self) -> Option<u64> {
         self.files.iter().map(|f| f.rows).sum()
     }
+}
+
+/// A local file that stays readable when a run takes its name away.
+fn held(info: &Arc<FileInfo>) -> Result<Arc<FileInfo>> {
+    if info.file.object.is_some() {
+        return Ok(Arc::clone(info));
+    }
+    let mut held = info.as_ref().clone();
+    let file = std::fs::File::open(&held.file.path);
+    let file = file.map_err(|error| {
+        let name = file_name(&held.file.path);
+        Error::data(format!("cannot read {name}: {error}")).in_file(name)
+    })?;
+    held.file.held = Some(Arc::new(file));
+    Ok(Arc::new(held))
 }
 
 fn partition_fields(files: &[Arc<FileInfo>], keys: &Keys) -> Result<Vec<FieldRef>> {

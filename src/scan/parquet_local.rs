@@ -25,7 +25,6 @@ use super::file_slice::FileSlice;
 use super::foreign::parsed;
 use super::page_reader as pages;
 use crate::error::Result;
-use crate::store::Opened;
 
 /// Files up to this size are read whole, and files of this size on average by this reader also if
 /// there is a filter.
@@ -133,7 +132,7 @@ impl Batches {
     }
 
     fn reader(&self, part: &FileSlice) -> Result<ParquetRecordBatchReader> {
-        let file = Opened::local(&part.info.file.path, SMALL).map_err(|e| part.broken(e))?;
+        let file = part.info.file.open(SMALL).map_err(|e| part.broken(e))?;
         let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
             .map_err(|error| part.broken(error))?;
         let fields = meta.schema().fields().iter().map(|field| field.name().as_str());

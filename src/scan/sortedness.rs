@@ -284,6 +284,7 @@ mod tests {
         let text = |e: &str| ScalarValue::Utf8View(Some(e.to_string()));
         let info = FileInfo {
             file: FileRef {
+                held: None,
                 path: format!("{ordinal}.parquet").into(),
                 object: None,
                 size: 1,

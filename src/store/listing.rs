@@ -176,6 +176,7 @@ pub async fn list_web(
 
 fn file(name: String, object: Object, meta: &ObjectMeta, below: &str) -> FileRef {
     FileRef {
+        held: None,
         path: PathBuf::from(name),
         stamp: stamp(meta),
         object: Some(object),

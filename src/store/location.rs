@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::objects::Object;
@@ -135,6 +137,8 @@ pub struct FileRef {
     pub path: PathBuf,
     /// Where its bytes are; None is the local disk.
     pub object: Option<Object>,
+    /// The open file: what it holds stays readable when a run takes its name away.
+    pub held: Option<Arc<File>>,
     /// Bytes.
     pub size: u64,
     /// When it was last written.
@@ -387,7 +391,15 @@ fn file_ref(root: &Path, path: &Path) -> Result<FileRef> {
     let partitions = partitions(path.strip_prefix(root).unwrap_or(path));
     let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
     let (path, size) = (path.to_path_buf(), meta.len());
-    Ok(FileRef { path, object: None, size, modified, stamp: Some(stamp(&meta)), partitions })
+    Ok(FileRef {
+        path,
+        object: None,
+        held: None,
+        size,
+        modified,
+        stamp: Some(stamp(&meta)),
+        partitions,
+    })
 }
 
 /// When a file was written, to the nanosecond, and when the system last changed it: nobody sets that back,

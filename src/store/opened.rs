@@ -46,7 +46,10 @@ impl FileRef {
     /// A file that cannot be read.
     pub fn open(&self, small: u64) -> std::io::Result<Opened> {
         match &self.object {
-            None => Opened::local(&self.path, small),
+            None => match &self.held {
+                Some(file) => Opened::shared(file, small),
+                None => Opened::local(&self.path, small),
+            },
             Some(object) if self.size <= small => {
                 let bytes = object.read_whole().map_err(std::io::Error::other)?;
                 Ok(Opened::Held(bytes))
@@ -72,6 +75,21 @@ impl Opened {
         }
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         file.read_to_end(&mut bytes)?;
+        Ok(Self::Held(bytes.into()))
+    }
+
+    /// A file of the local disk that is open; up to `small` bytes are taken into memory.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    fn shared(file: &Arc<File>, small: u64) -> std::io::Result<Self> {
+        let size = file.metadata()?.len();
+        let whole = Self::Local(Arc::clone(file), size);
+        if size > small {
+            return Ok(whole);
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        whole.rest(0).read_to_end(&mut bytes)?;
         Ok(Self::Held(bytes.into()))
     }
 
