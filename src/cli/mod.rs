@@ -2,6 +2,22 @@
 //! print: data to standard output, everything else to standard error.
 #![allow(clippy::print_stderr)]
 
+/// As the standard one, but nobody need be there to read: a run that commits goes on.
+macro_rules! eprintln {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
+/// As the standard one, but nobody need be there to read.
+macro_rules! eprint {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod allocator;
 mod check;
 mod compact;

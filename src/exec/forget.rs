@@ -1,5 +1,6 @@
 //! Takes back what DataFusion 55.2 believes of rows and what is no longer true above: a column that a filter fixed is
-//! not constant where an outer join fills it with NULL, and rows in order are not in that of grouping sets.
+//! not constant where an outer join fills it with NULL, rows in order are not in that of grouping sets, and a sort
+//! above OFFSET does not belong below it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
     PlanProperties, SendableRecordBatchStream,
@@ -25,11 +27,13 @@ pub(super) struct ForgetExec {
     input: Arc<dyn ExecutionPlan>,
     /// Whether the order of rows stays known.
     ordered: bool,
+    /// Whether sorts stay above.
+    closed: bool,
     properties: Arc<PlanProperties>,
 }
 
 impl ForgetExec {
-    fn new(input: Arc<dyn ExecutionPlan>, ordered: bool) -> Self {
+    fn new(input: Arc<dyn ExecutionPlan>, ordered: bool, closed: bool) -> Self {
         let known = input.equivalence_properties();
         let schema = input.schema();
         let known = match ordered {
@@ -39,7 +43,7 @@ impl ForgetExec {
             false => EquivalenceProperties::new(schema),
         };
         let properties = input.properties().as_ref().clone().with_eq_properties(known);
-        Self { input, ordered, properties: Arc::new(properties) }
+        Self { input, ordered, closed, properties: Arc::new(properties) }
     }
 }
 
@@ -63,7 +67,7 @@ impl ExecutionPlan for ForgetExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![self.ordered]
+        vec![self.ordered && !self.closed]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
@@ -82,7 +86,7 @@ impl ExecutionPlan for ForgetExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(children.swap_remove(0), self.ordered)))
+        Ok(Arc::new(Self::new(children.swap_remove(0), self.ordered, self.closed)))
     }
 
     fn with_new_children(
@@ -135,9 +139,12 @@ impl PhysicalOptimizerRule for Forget {
                 };
                 changed |= forgets;
                 children.push(match forgets {
-                    true => Arc::new(ForgetExec::new(Arc::clone(child), !sets)),
+                    true => Arc::new(ForgetExec::new(Arc::clone(child), !sets, false)),
                     false => Arc::clone(child),
                 });
+            }
+            if skips(&node) {
+                return Ok(Transformed::yes(Arc::new(ForgetExec::new(node, true, true))));
             }
             Ok(match changed {
                 true => Transformed::yes(node.replace_children(
@@ -149,6 +156,12 @@ impl PhysicalOptimizerRule for Forget {
         })
         .data()
     }
+}
+
+/// Whether a node leaves out its first rows: the limit of a sort that is moved below it would count without them.
+fn skips(node: &Arc<dyn ExecutionPlan>) -> bool {
+    let node: &dyn std::any::Any = node.as_ref();
+    node.downcast_ref::<GlobalLimitExec>().is_some_and(|limit| limit.skip() > 0)
 }
 
 fn of_grouping_sets(node: &Arc<dyn ExecutionPlan>) -> bool {

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{Between, Case, InList, InSubquery, ScalarFunction};
+use datafusion::logical_expr::expr::{Between, Case, Cast, InList, InSubquery, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -112,6 +112,17 @@ fn adapted_part(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             ) =>
         {
             let changed = doubles(&mut args, schema)?;
+            Ok(given(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
+        }
+        Expr::Cast(Cast { mut expr, field }) => {
+            let timed = matches!(field.data_type(), DataType::Timestamp(..));
+            let changed = timed && write_seconds(&mut expr);
+            Ok(given(Expr::Cast(Cast { expr, field }), changed))
+        }
+        Expr::ScalarFunction(ScalarFunction { func, mut args })
+            if func.name().starts_with("to_timestamp") && args.len() == 1 =>
+        {
+            let changed = args.iter_mut().any(write_seconds);
             Ok(given(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
         }
         Expr::WindowFunction(mut window) => {
@@ -243,14 +254,20 @@ fn seconds(all: &mut [Expr], schema: &DFSchema) -> bool {
     });
     let mut changed = false;
     for expr in all.iter_mut().filter(|_| timed) {
-        if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = expr
-            && let Some(whole) = with_seconds(text)
-        {
-            *text = whole;
-            changed = true;
-        }
+        changed |= write_seconds(expr);
     }
     changed
+}
+
+/// The same of one text.
+fn write_seconds(expr: &mut Expr) -> bool {
+    if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = expr
+        && let Some(whole) = with_seconds(text)
+    {
+        *text = whole;
+        return true;
+    }
+    false
 }
 
 /// `2024-01-31 15:30:00` of `2024-01-31 15:30`; None of other texts.

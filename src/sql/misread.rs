@@ -162,6 +162,8 @@ impl Visitor for Finder {
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Misread> {
         let span = select.span();
+        let nothing = select.projection.is_empty();
+        found(nothing, "FROM without SELECT", "write SELECT * FROM ...", span)?;
         found(select.into.is_some(), "SELECT INTO", "write CREATE VIEW ... AS SELECT", span)?;
         for item in &select.projection {
             if let SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) = item

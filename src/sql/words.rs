@@ -353,6 +353,11 @@ const KINDS: &[Kind] = &[
     ),
     (r"^(LIMIT|OFFSET) must be >= ?0, '(.*)' was provided", "$1 is $2, and must be 0 or more", ""),
     (
+        r"^Invalid window frame: start bound",
+        "a frame starts behind its end",
+        "write the bounds in one unit: INTERVAL '24 hours' beside INTERVAL '36 hours'",
+    ),
+    (
         r"^Invalid window frame: frame offsets for ROWS / GROUPS",
         "the distance of a frame by ROWS or GROUPS must be a whole number, 0 or more",
         "write it as one number, such as ROWS 20 PRECEDING",
@@ -536,7 +541,9 @@ pub(super) fn known(message: &str) -> Option<Error> {
     let mut said = String::new();
     captures.expand(sentence, &mut said);
     let error = Error::query(said.lines().next().unwrap_or_default().trim_end_matches('.'));
-    Some(if way_out.is_empty() { error } else { error.hint(*way_out) })
+    let mut way = String::new();
+    captures.expand(way_out, &mut way);
+    Some(if way.is_empty() { error } else { error.hint(way) })
 }
 
 #[cfg(test)]

@@ -446,6 +446,9 @@ fn times_keep_what_is_added_to_them() {
         ("max(ts + INTERVAL '1 microsecond')", "2024-01-08T00:00:00.000001"),
         ("count(*) FILTER (WHERE day + INTERVAL '9 hours' > '2024-01-03 08:30')", "3"),
         ("count(*) FILTER (WHERE ts >= '2024-01-03 00:00')", "3"),
+        ("max(TIMESTAMP '2024-01-02 09:30')", "2024-01-02T09:30:00"),
+        ("max('2024-01-02 09:30'::timestamp)", "2024-01-02T09:30:00"),
+        ("max(to_timestamp('2024-01-02T09:30'))", "2024-01-02T09:30:00Z"),
         ("count(*) FILTER (WHERE ts = to_timestamp('2024-01-03T00:00:00.0005'))", "0"),
         ("count(*) FILTER (WHERE ts < TIMESTAMPTZ '2024-01-03 00:00:00.0005Z')", "2"),
         ("count(*) FILTER (WHERE ts IN (to_timestamp('2024-01-03T00:00:00.0005')))", "0"),
@@ -508,6 +511,15 @@ fn what_the_engine_believes_of_rows_is_true() {
         (
             "SELECT symbol, day, count(*) FROM t GROUP BY CUBE(symbol, day) ORDER BY 1, 2 LIMIT 2",
             "A,2024-01-02,1 A,2024-01-03,1",
+        ),
+        // A sort above OFFSET stays there.
+        (
+            "SELECT symbol, k, w, sum(w) OVER (ORDER BY k DESC) AS x FROM (SELECT * FROM (SELECT symbol, k, day, k AS w FROM t WHERE k > 0) a ORDER BY day, k DESC LIMIT 2 OFFSET 1) q ORDER BY k",
+            "A,2,2,6 A,4,4,4",
+        ),
+        (
+            "SELECT count(*) FROM (SELECT k, symbol, w, sum(w) OVER (ORDER BY day, k DESC) AS x FROM (SELECT * FROM (SELECT symbol, k, day, k AS w FROM t) a ORDER BY day, k DESC LIMIT 2 OFFSET 2) q)",
+            "2",
         ),
         // NULL among the rows leaves nothing known.
         ("SELECT count(*) FROM t WHERE 1000 NOT IN (SELECT k FROM u)", "0"),

@@ -124,6 +124,8 @@ fn forms_that_would_be_taken_for_something_else() {
         (rows("NOT (close > 1 AND close IN (SELECT b.close FROM bars b WHERE b.symbol = bars.symbol))"), "write [NOT] EXISTS (SELECT ...)"),
         ("SELECT symbol, ts FROM bars ORDER BY INTERVAL '1 day'".into(), "those have no order"),
         ("SELECT symbol, ts FROM bars WHERE (symbol, ts) = (symbol, ts, close)".into(), "a row of 2 values is compared with one of 3"),
+        ("FROM bars LIMIT 1".into(), "write SELECT * FROM"),
+        ("SELECT symbol, ts, close FROM bars GROUP BY symbol, ts".into(), "write max(bars.close) for example"),
         ("DELETE FROM bars".into(), "INSERT, UPDATE, DELETE, MERGE"),
     ];
     for (sql, expected) in cases {
