@@ -16,10 +16,13 @@ use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
     PlanProperties, SendableRecordBatchStream,
 };
+
+use super::OrderedExec;
 
 /// Passes batches through, and less of what is known of them.
 #[derive(Debug)]
@@ -144,7 +147,8 @@ impl PhysicalOptimizerRule for Forget {
                 });
             }
             if skips(&node) {
-                return Ok(Transformed::yes(Arc::new(ForgetExec::new(node, true, true))));
+                let sorted = with_fixed_sort(&node)?;
+                return Ok(Transformed::yes(Arc::new(ForgetExec::new(sorted, true, true))));
             }
             Ok(match changed {
                 true => Transformed::yes(node.replace_children(
@@ -162,6 +166,24 @@ impl PhysicalOptimizerRule for Forget {
 fn skips(node: &Arc<dyn ExecutionPlan>) -> bool {
     let node: &dyn std::any::Any = node.as_ref();
     node.downcast_ref::<GlobalLimitExec>().is_some_and(|limit| limit.skip() > 0)
+}
+
+/// The same with a sort that nothing takes away: without anybody above who asks for its order it would seem to be of
+/// no use, though it says which rows are left out.
+fn with_fixed_sort(node: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let any: &dyn std::any::Any = node.as_ref();
+    if let Some(sort) = any.downcast_ref::<SortExec>() {
+        let order = sort.expr().clone();
+        return Ok(Arc::new(OrderedExec::new(Arc::clone(node), Vec::new(), order)));
+    }
+    match (node.children().as_slice(), node.maintains_input_order().as_slice()) {
+        ([child], [true]) => {
+            let children = vec![with_fixed_sort(child)?];
+            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+            Arc::clone(node).replace_children(children, options)
+        }
+        _ => Ok(Arc::clone(node)),
+    }
 }
 
 fn of_grouping_sets(node: &Arc<dyn ExecutionPlan>) -> bool {

@@ -512,7 +512,36 @@ fn what_the_engine_believes_of_rows_is_true() {
             "SELECT symbol, day, count(*) FROM t GROUP BY CUBE(symbol, day) ORDER BY 1, 2 LIMIT 2",
             "A,2024-01-02,1 A,2024-01-03,1",
         ),
-        // A sort above OFFSET stays there.
+        // A sort above OFFSET stays there, and one below it too.
+        ("SELECT k FROM t ORDER BY day DESC OFFSET 1", "\"\" 2 1"),
+        ("SELECT k FROM t ORDER BY day DESC OFFSET 2", "2 1"),
+        (
+            "SELECT k FROM (SELECT k, day FROM t ORDER BY day OFFSET 2) q ORDER BY k DESC NULLS LAST",
+            "4 \"\"",
+        ),
+        (
+            "SELECT k, row_number() OVER (ORDER BY k) AS n FROM (SELECT k FROM t ORDER BY day DESC OFFSET 2) q",
+            "1,1 2,2",
+        ),
+        (
+            "SELECT k FROM (SELECT k, day FROM t ORDER BY day DESC OFFSET 2) q ORDER BY k DESC LIMIT 1",
+            "2",
+        ),
+        (
+            "SELECT k FROM (SELECT k, day FROM t ORDER BY day DESC LIMIT 1 OFFSET 2) q ORDER BY k",
+            "2",
+        ),
+        ("SELECT max(k) FROM (SELECT k FROM t ORDER BY day OFFSET 3) q", "4"),
+        (
+            "SELECT count(*) FROM (SELECT k, sum(k) OVER (ORDER BY day) AS x FROM (SELECT * FROM t LIMIT 2 OFFSET 2) q)",
+            "2",
+        ),
+        (
+            "SELECT count(*) FROM (SELECT * FROM (SELECT * FROM t LIMIT 3 OFFSET 1) q ORDER BY day LIMIT 3)",
+            "3",
+        ),
+        ("SELECT DISTINCT ON (symbol, day) k FROM t ORDER BY symbol, day DESC, k OFFSET 2", "2 1"),
+        ("SELECT k FROM t ORDER BY sum(k) OVER (ORDER BY day DESC), day OFFSET 2", "2 1"),
         (
             "SELECT symbol, k, w, sum(w) OVER (ORDER BY k DESC) AS x FROM (SELECT * FROM (SELECT symbol, k, day, k AS w FROM t WHERE k > 0) a ORDER BY day, k DESC LIMIT 2 OFFSET 1) q ORDER BY k",
             "A,2,2,6 A,4,4,4",
