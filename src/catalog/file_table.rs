@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::scan::{FileInfo, FileStatistics, Keys, comparable, merge, partition_type, read_all};
 use crate::store::{
     Access, FileKind, FileRef, Input, Listing, Location, below, file_name, is_apart, latest, list,
-    list_objects, list_web,
+    list_objects, list_web, records,
 };
 
 /// Runs what waits for a disk or a server beside what computes.
@@ -75,14 +75,14 @@ impl FileTable {
         leave: (&BTreeSet<String>, bool),
     ) -> Result<Self> {
         let committed = || match Location::parse(&config.location) {
-            Ok(Location::Local(path)) => latest(&path).ok().flatten().map(|record| record.run),
+            Ok(Location::Local(path)) => records(&path).pop(),
             _ => None,
         };
         let mut again = 0;
         loop {
             let before = committed();
             let opened = Self::open_once(name, config, access, footers, threads, leave).await;
-            // What was listed while a run committed may be of both states, and be gone.
+            // A list made while a run commits may name files of both states, and files that are gone.
             if before == committed() || before.is_none() {
                 return opened;
             }
@@ -400,7 +400,7 @@ fn source_schema(
     partitions: &[FieldRef],
     keys: &Keys,
 ) -> Result<SchemaRef> {
-    // What a file without rows says of types is what its writer had for nothing.
+    // The types of a file without rows are those that its writer had for nothing.
     let mut telling: Vec<&FileInfo> =
         files.iter().map(AsRef::as_ref).filter(|file| file.rows != Some(0)).collect();
     if telling.is_empty() {

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 use super::kind_checks::{self, Part, check_together, check_zones};
 use super::subquery_checks::check_subquery;
 use crate::error::{Error, Place, Result};
-use crate::guards::compares;
+use crate::guards::{compares, nanoseconds_of};
 use crate::sql::blame;
 
 /// Refuses such a plan.
@@ -286,12 +286,7 @@ fn has_days(value: &ScalarValue) -> bool {
 
 /// Whether an interval has a part that a unit of time does not hold.
 fn is_finer(value: &ScalarValue, unit: TimeUnit) -> bool {
-    let length = match unit {
-        TimeUnit::Second => 1_000_000_000,
-        TimeUnit::Millisecond => 1_000_000,
-        TimeUnit::Microsecond => 1_000,
-        TimeUnit::Nanosecond => 1,
-    };
+    let length = nanoseconds_of(unit);
     matches!(value, ScalarValue::IntervalMonthDayNano(Some(i)) if i.nanoseconds % length != 0)
 }
 

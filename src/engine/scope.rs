@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commit::Bounds;
 use crate::error::{Error, Result};
-use crate::guards::with_seconds;
+use crate::guards::{nanoseconds_of, timestamp, with_seconds};
 use crate::store::Instants;
 
 /// Symbols x time range that a run computes. None is all.
@@ -106,15 +106,9 @@ fn instant(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue> {
 
 /// The first time of a unit that is not before an instant: times of the unit are before both or before none.
 fn at_least(nanoseconds: i64, unit: TimeUnit, zone: Option<Arc<str>>) -> ScalarValue {
-    let up = |length: i64| {
-        Some(nanoseconds.div_euclid(length) + i64::from(nanoseconds.rem_euclid(length) > 0))
-    };
-    match unit {
-        TimeUnit::Second => ScalarValue::TimestampSecond(up(1_000_000_000), zone),
-        TimeUnit::Millisecond => ScalarValue::TimestampMillisecond(up(1_000_000), zone),
-        TimeUnit::Microsecond => ScalarValue::TimestampMicrosecond(up(1_000), zone),
-        TimeUnit::Nanosecond => ScalarValue::TimestampNanosecond(Some(nanoseconds), zone),
-    }
+    let length = nanoseconds_of(unit);
+    let up = nanoseconds.div_euclid(length) + i64::from(nanoseconds.rem_euclid(length) > 0);
+    timestamp(up, unit, zone)
 }
 
 /// A column by its exact name, for expressions that are built and not parsed.

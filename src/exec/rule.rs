@@ -28,7 +28,8 @@ use super::{DedupExec, OrderedExec, ascending};
 /// distribution, cooperation and sanity are still seen to after it.
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
-    // It takes columns of one name above a join for each other; sources of ours get their filters from the logical plan.
+    // FilterPushdown takes columns of one name above a join for each other; our sources get their filters from the
+    // logical plan.
     rules.retain(|rule| !rule.name().starts_with("FilterPushdown"));
     rules.insert(0, Arc::new(Forget));
     let at = rules.iter().position(|rule| rule.name() == "EnsureRequirements");

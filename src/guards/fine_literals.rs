@@ -8,6 +8,8 @@ use datafusion::logical_expr::expr::{Between, Cast, InList};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast, lit, not, when};
 use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 
+use super::{nanoseconds_of, timestamp};
+
 /// Puts a comparison with the same answer in the place of one whose time would be cut.
 pub(super) fn exact(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
@@ -71,17 +73,9 @@ fn cut(column: &Expr, time: &Expr, schema: &DFSchema) -> Option<(Expr, ScalarVal
             let (day, exact) = floor(nanoseconds, 86_400_000_000_000);
             (ScalarValue::Date32(Some(i32::try_from(day).ok()?)), exact)
         }
-        DataType::Timestamp(TimeUnit::Second, zone) => {
-            let (value, exact) = floor(nanoseconds, 1_000_000_000);
-            (ScalarValue::TimestampSecond(Some(value), zone), exact)
-        }
-        DataType::Timestamp(TimeUnit::Millisecond, zone) => {
-            let (value, exact) = floor(nanoseconds, 1_000_000);
-            (ScalarValue::TimestampMillisecond(Some(value), zone), exact)
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-            let (value, exact) = floor(nanoseconds, 1_000);
-            (ScalarValue::TimestampMicrosecond(Some(value), zone), exact)
+        DataType::Timestamp(unit, zone) => {
+            let (value, exact) = floor(nanoseconds, nanoseconds_of(unit));
+            (timestamp(value, unit, zone), exact)
         }
         _ => return None,
     };

@@ -15,6 +15,8 @@ use datafusion::logical_expr::{
     Signature,
 };
 
+use super::nanoseconds_of;
+
 /// `date_part` without the ranges that DataFusion makes of conditions on it, which nanoseconds may not hold.
 pub(super) fn date_part() -> ScalarUDF {
     DatePart { inner: datetime::date_part() }.into()
@@ -64,12 +66,7 @@ impl ScalarUDFImpl for DatePart {
 
 /// The seconds of differences of times, with the fraction that DataFusion cuts off.
 fn seconds(spans: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef> {
-    let each = match unit {
-        TimeUnit::Second => 1.0,
-        TimeUnit::Millisecond => 1e3,
-        TimeUnit::Microsecond => 1e6,
-        TimeUnit::Nanosecond => 1e9,
-    };
+    let each = (nanoseconds_of(TimeUnit::Second) / nanoseconds_of(unit)) as f64;
     let counts = cast(spans, &DataType::Int64)?;
     let counts = counts.as_primitive::<Int64Type>();
     Ok(Arc::new(counts.unary::<_, Float64Type>(|count| count as f64 / each)))

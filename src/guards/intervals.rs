@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{
-    DataType, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
-};
+use datafusion::arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNanoType, IntervalUnit};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Between, Cast, InList};
@@ -17,7 +15,7 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 
-use super::compares;
+use super::{compares, nanoseconds_of};
 
 /// Puts lengths in the place of intervals that are compared.
 pub(super) fn lengths(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -100,12 +98,7 @@ impl ScalarUDFImpl for Length {
 fn nanoseconds(array: &ArrayRef) -> Result<ArrayRef> {
     let lengths: Decimal128Array = match array.data_type() {
         DataType::Duration(unit) => {
-            let unit: i128 = match unit {
-                TimeUnit::Second => 1_000_000_000,
-                TimeUnit::Millisecond => 1_000_000,
-                TimeUnit::Microsecond => 1_000,
-                TimeUnit::Nanosecond => 1,
-            };
+            let unit = i128::from(nanoseconds_of(*unit));
             let counts = cast(array, &DataType::Int64)?;
             let counts = counts.as_primitive::<Int64Type>();
             counts.iter().map(|count| count.map(|count| i128::from(count) * unit)).collect()

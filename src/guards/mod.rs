@@ -32,6 +32,7 @@ mod moments;
 mod operands;
 mod parts;
 mod percentile;
+mod units;
 mod zones;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub use decimals::nearest_doubles;
 pub use exact_sum::ExactSum;
 pub use moments::{Figures, Moment, Moments};
 pub use operands::with_seconds;
+pub use units::{nanoseconds_of, timestamp};
 
 /// The guards that replace parts of expressions.
 const PARTS: [Parts; 6] = [

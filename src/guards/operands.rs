@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::compares;
+use super::{compares, nanoseconds_of};
 
 /// Adapts operands to each other before types are.
 #[derive(Debug)]
@@ -328,13 +328,7 @@ fn nanoseconds(expr: &Expr) -> Option<i64> {
 
 /// The unit that holds so many nanoseconds, at least as fine as another.
 fn needed(unit: TimeUnit, nanoseconds: i64) -> TimeUnit {
-    let units = [
-        (TimeUnit::Second, 1_000_000_000),
-        (TimeUnit::Millisecond, 1_000_000),
-        (TimeUnit::Microsecond, 1_000),
-        (TimeUnit::Nanosecond, 1),
-    ];
-    let finer = units.into_iter().skip_while(|(of, _)| *of != unit);
-    let mut holding = finer.filter(|(_, length)| nanoseconds % length == 0);
-    holding.next().map_or(TimeUnit::Nanosecond, |(unit, _)| unit)
+    let units = [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond];
+    let mut finer = units.into_iter().skip_while(|of| *of != unit);
+    finer.find(|unit| nanoseconds % nanoseconds_of(*unit) == 0).unwrap_or(TimeUnit::Nanosecond)
 }

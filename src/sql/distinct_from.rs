@@ -27,29 +27,26 @@ pub(super) fn bind(query: &mut Query) {
 fn bound(expr: Expr) -> Expr {
     match expr {
         Expr::IsDistinctFrom(left, right) => {
-            hoisted(*right, true, &|right| Expr::IsDistinctFrom(left.clone(), Box::new(right)))
+            hoisted(*right, true, Box::new(|right| Expr::IsDistinctFrom(left, Box::new(right))))
         }
         Expr::IsNotDistinctFrom(left, right) => {
-            hoisted(*right, true, &|right| Expr::IsNotDistinctFrom(left.clone(), Box::new(right)))
+            hoisted(*right, true, Box::new(|right| Expr::IsNotDistinctFrom(left, Box::new(right))))
         }
         Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
             let not = |expr| Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) };
-            hoisted(*expr, true, &not)
+            hoisted(*expr, true, Box::new(not))
         }
         Expr::BinaryOp { left, op, right } if op != BinaryOperator::Or => {
             let tight = op != BinaryOperator::And;
-            let make = |right| {
-                let (left, right) = (left.clone(), Box::new(right));
-                Expr::BinaryOp { left, op: op.clone(), right }
-            };
-            hoisted(*right, tight, &make)
+            let make = |right| Expr::BinaryOp { left, op, right: Box::new(right) };
+            hoisted(*right, tight, Box::new(make))
         }
         other => other,
     }
 }
 
 /// What `make` makes of the first part of a chain, and the chain around it.
-fn hoisted(last: Expr, over_and: bool, make: &dyn Fn(Expr) -> Expr) -> Expr {
+fn hoisted(last: Expr, over_and: bool, make: Box<dyn FnOnce(Expr) -> Expr>) -> Expr {
     use BinaryOperator::{And, Or};
     match last {
         Expr::BinaryOp { left, op, right } if op == Or || (op == And && over_and) => {

@@ -50,17 +50,16 @@ async fn list_once(access: &Access, url: &ObjectUrl) -> Result<(Listing, Option<
         root = Key::default();
     }
     let asked = url.matcher()?;
+    let visible = |name: &str| !Path::new(name).components().any(|part| hidden(Path::new(&part)));
     let is_data = |meta: &ObjectMeta| {
-        let visible = |name: &Path| !name.components().any(|part| hidden(Path::new(&part)));
-        visible(Path::new(&path_below(&meta.location, &prefix)))
+        visible(&path_below(&meta.location, &prefix))
             && asked(meta.location.as_ref())
             && FileKind::of(Path::new(meta.location.as_ref())).is_some()
     };
     for meta in &listed {
         let name = path_below(&meta.location, &prefix);
-        let visible = !Path::new(&name).components().any(|part| hidden(Path::new(&part)));
         let other = FileKind::of(Path::new(&name)).is_none() && meta.size > 0;
-        if visible && !is_glob && other && !name.is_empty() {
+        if visible(&name) && !is_glob && other && !name.is_empty() {
             check_read(Path::new(&name))?;
         }
     }
