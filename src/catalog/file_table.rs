@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::scan::{FileInfo, FileStatistics, Keys, comparable, merge, partition_type, read_all};
 use crate::store::{
     Access, FileKind, FileRef, Input, Listing, Location, below, file_name, is_apart, latest, list,
-    list_objects, list_web, records,
+    list_objects, list_web, records, stamp,
 };
 
 /// Runs what waits for a disk or a server beside what computes.
@@ -78,12 +78,14 @@ impl FileTable {
             Ok(Location::Local(path)) => records(&path).pop(),
             _ => None,
         };
+        let local = matches!(Location::parse(&config.location), Ok(Location::Local(_)));
         let mut again = 0;
         loop {
             let before = committed();
             let opened = Self::open_once(name, config, access, footers, threads, leave).await;
             // A list made while a run commits may name files of both states, and files that are gone.
-            if before == committed() || before.is_none() {
+            let replaced = matches!(&opened, Err(error) if local && error.is_transient());
+            if !replaced && (before == committed() || before.is_none()) {
                 return opened;
             }
             again += 1;
@@ -164,7 +166,8 @@ impl FileTable {
                 Err(error) => return Err(error),
             }
         }
-        if commit.is_some() && infos.len() <= HELD {
+        // A CSV file may be a target as well.
+        if (commit.is_some() || kind == FileKind::Csv) && infos.len() <= HELD {
             infos = infos.iter().map(held).collect::<Result<_>>()?;
         }
         let partitions = partition_fields(&infos, &keys)?;
@@ -334,10 +337,15 @@ fn held(info: &Arc<FileInfo>) -> Result<Arc<FileInfo>> {
     }
     let mut held = info.as_ref().clone();
     let file = std::fs::File::open(&held.file.path);
-    let file = file.map_err(|error| {
-        let name = file_name(&held.file.path);
-        Error::data(format!("cannot read {name}: {error}")).in_file(name)
-    })?;
+    let name = || file_name(&held.file.path);
+    let unreadable = |error: std::io::Error| {
+        Error::data(format!("cannot read {}: {error}", name())).in_file(name())
+    };
+    let file = file.map_err(unreadable)?;
+    if held.file.stamp != Some(stamp(&file.metadata().map_err(unreadable)?)) {
+        let replaced = format!("{} was replaced while it was opened", name());
+        return Err(Error::data(replaced).hint("read it again").in_file(name()).transient());
+    }
     held.file.held = Some(Arc::new(file));
     Ok(Arc::new(held))
 }

@@ -8,7 +8,7 @@ use super::SourceArgs;
 use super::out::print;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::feature_set::FeatureSet;
 
 #[derive(Debug, Args)]
@@ -41,12 +41,18 @@ pub(super) async fn run(args: CheckArgs, config: Config) -> Result<u8> {
 async fn findings(engine: &Engine, path: &str) -> Vec<Error> {
     let set: FeatureSet = match engine.find_set(path) {
         Ok(set) => set,
+        Err(error) if Path::new(path).is_file() => return vec![at_start(path, error)],
         Err(error) => return vec![error],
     };
     if let Err(error) = engine.bind_standard_bars(&set) {
-        return vec![error];
+        return vec![at_start(path, error)];
     }
     engine.check_set(set, &Default::default()).await
+}
+
+/// The error of a whole file, at its first character where nothing nearer is known.
+fn at_start(path: &str, error: Error) -> Error {
+    error.at(Place { file: path.to_string(), line: 1, column: 1 })
 }
 
 /// The `.sql` files of the arguments: directories are walked. A directory without any is another thing than the

@@ -1,5 +1,8 @@
 //! A directory of parquet files: the new state is built beside it, and the two are exchanged.
 //!
+//! Files in folders of `partition_by` lie below one folder more, which has the name of the run: a reader that
+//! lists folder by folder finds none of the next state below what it has listed of this one.
+//!
 //! 1. The run takes the lock beside the directory, and removes what killed runs left there.
 //! 2. It makes a stage beside it and links the files that stay.
 //! 3. Rows are written into the stage.
@@ -27,7 +30,7 @@ use super::{Commit, CommittedRun, History, Kept, OpenTarget, Publish, SourcePlac
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::stop::Stop;
-use crate::store::{Opened, RECORD_DIR, Record, latest, records, records_beside};
+use crate::store::{Opened, RECORD_DIR, Record, RecordFile, latest, records, records_beside};
 use crate::write::{Attempt, Manifest, Notes, Output, Staging, unwritable};
 
 /// A directory that runs write to.
@@ -53,7 +56,8 @@ impl DirectoryTarget {
         clean(&path)?;
         remove_texts(&path).map_err(|error| unwritable(&path, &error))?;
         check_owner(&path)?;
-        Ok(OpenDirectory { held: latest(&path)?, path, lock, stage: None })
+        let held = latest(&path)?;
+        Ok(OpenDirectory { path, lock, held, stage: None, generation: String::new() })
     }
 }
 
@@ -77,7 +81,7 @@ impl Commit for DirectoryTarget {
 
     async fn is_there(&self, record: &Record) -> Result<bool> {
         let (path, files) = (self.path.clone(), record.files.clone());
-        let is = move |file: &crate::store::RecordFile| {
+        let is = move |file: &RecordFile| {
             std::fs::metadata(path.join(&file.path)).is_ok_and(|meta| meta.len() == file.bytes)
         };
         blocking(move || Ok(files.iter().all(is))).await
@@ -132,6 +136,8 @@ struct OpenDirectory {
     lock: FileLock,
     held: Option<Record>,
     stage: Option<Stage>,
+    /// The folder of this run below the target, with its `/`; empty where the files lie in the target itself.
+    generation: String,
 }
 
 #[async_trait]
@@ -144,33 +150,38 @@ impl OpenTarget for OpenDirectory {
         self.held.as_ref()
     }
 
-    async fn stage(&mut self, _: &Output, publish: &Publish, _: &Attempt) -> Result<Staging> {
+    async fn stage(&mut self, output: &Output, publish: &Publish, _: &Attempt) -> Result<Staging> {
         publish.check_scope(&self.path.display(), self.held.as_ref(), MERGE)?;
         self.stage = None; // Of an attempt before.
         let stage = Stage::new(&self.path, &self.lock);
         let (target, kept) = (self.path.clone(), publish.kept().cloned());
+        self.generation = generation(self.lock.run(), output, kept.as_ref());
+        let generation = self.generation.clone();
         // The stage goes along: if nobody waits any more, it is removed when the links are made.
         let stage = blocking(move || {
-            let unwritable = |error| unwritable(&target, &error);
-            std::fs::create_dir_all(stage.path()).map_err(unwritable)?;
+            let folder = stage.path().join(&generation);
+            std::fs::create_dir_all(&folder).map_err(|error| unwritable(&target, &error))?;
             failpoint::point("stage-made");
             if let Some(kept) = &kept {
-                link(kept, &target, stage.path())?;
+                link(kept, &target, &folder)?;
                 failpoint::point("files-linked");
             }
             Ok(stage)
         });
         let stage = self.stage.insert(stage.await?);
-        Ok(Staging::Folder(stage.path().to_path_buf()))
+        Ok(Staging::Folder(stage.path().join(&self.generation)))
     }
 
     async fn publish(
         &mut self,
         _: &Publish,
         _: &[Manifest],
-        record: Record,
+        mut record: Record,
         stop: &Stop,
     ) -> Result<Record> {
+        for file in &mut record.files {
+            file.path = self.generation.clone() + in_generation(&file.path);
+        }
         let missing = || Error::internal("a directory is published that was not staged");
         let stage = self.stage.take().ok_or_else(missing)?;
         let target = self.path.clone();
@@ -192,6 +203,25 @@ impl OpenTarget for OpenDirectory {
     }
 
     async fn release(self: Box<Self>) {}
+}
+
+/// What the folder of a run is called, before the name of the run.
+const GENERATION: &str = "run-";
+
+/// The folder that the files of a run get below their target; empty where none of them lies in a folder.
+fn generation(run: &str, output: &Output, kept: Option<&Kept>) -> String {
+    let is_foldered = |file: &RecordFile| in_generation(&file.path).contains('/');
+    let kept_foldered = kept.is_some_and(|kept| kept.files.iter().any(is_foldered));
+    match kept_foldered || !output.partition_by.is_empty() {
+        true => format!("{GENERATION}{run}/"),
+        false => String::new(),
+    }
+}
+
+/// The path of a file below the folder of the run that committed it.
+fn in_generation(path: &str) -> &str {
+    let folder = path.split_once('/').filter(|(first, _)| first.starts_with(GENERATION));
+    folder.filter(|(first, _)| !first.contains('=')).map_or(path, |(_, below)| below)
 }
 
 /// Refuses a directory with files that no run wrote: a commit would remove them.
@@ -248,10 +278,10 @@ fn foreign(
     Ok(None)
 }
 
-/// Takes the files of the target into the stage: they stay what they are.
-fn link(kept: &Kept, target: &Path, stage: &Path) -> Result<()> {
+/// Takes the files of the target into a folder of the stage: they stay what they are.
+fn link(kept: &Kept, target: &Path, folder: &Path) -> Result<()> {
     for file in &kept.files {
-        let (from, to) = (target.join(&file.path), stage.join(&file.path));
+        let (from, to) = (target.join(&file.path), folder.join(in_generation(&file.path)));
         if !from.exists() {
             return Err(Error::target(format!(
                 "{} is gone, which the target held",

@@ -139,6 +139,7 @@ impl Engine {
         params: &BTreeMap<String, String>,
     ) -> Vec<Error> {
         let mut found = Vec::new();
+        let written = set.clone();
         let mut reading = vec![set.name.clone()];
         let columns = self.columns_of(&set, params, &mut reading).await.unwrap_or_default();
         if let Ok(rendered) = set.render(params, &|column| columns.contains(column))
@@ -158,7 +159,14 @@ impl Engine {
             }
             Err(error) => found.insert(0, error),
         }
-        found
+        let placed = |error: Error| match error.place() {
+            Some(_) => error,
+            None => {
+                let place = written.place_about(error.message());
+                error.at(place)
+            }
+        };
+        found.into_iter().map(placed).collect()
     }
 
     /// The physical plan of a feature set as a run would execute it, without a target.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone};
+use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
 use serde::{Deserialize, Serialize};
@@ -87,7 +90,13 @@ fn instant(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue> {
             Some(ScalarValue::TimestampNanosecond(Some(nanoseconds), _)) => {
                 Ok(at_least(nanoseconds, *unit, zone.clone()))
             }
-            _ => parse(ty).ok_or_else(wrong), // Beyond nanoseconds.
+            _ => match parse(ty) {
+                Some(time) => Ok(time), // Beyond nanoseconds.
+                None => match (zone, clock(&whole)) {
+                    (Some(zone), Some(clock)) => on_the_clock(flag, text, clock, *unit, zone),
+                    _ => Err(wrong()),
+                },
+            },
         };
     }
     if *ty != DataType::Date32 {
@@ -102,6 +111,56 @@ fn instant(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue> {
     const DAY: i64 = 86_400_000_000;
     let days = micros.div_euclid(DAY) + i64::from(micros.rem_euclid(DAY) > 0);
     i32::try_from(days).map(|days| ScalarValue::Date32(Some(days))).map_err(|_| wrong())
+}
+
+/// A date and time without a zone; a bare date is its midnight.
+fn clock(text: &str) -> Option<NaiveDateTime> {
+    let time = ScalarValue::Utf8(Some(text.to_string()));
+    let time = time.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, None)).ok()?;
+    let ScalarValue::TimestampMicrosecond(Some(micros), _) = time else { return None };
+    Some(DateTime::from_timestamp_micros(micros)?.naive_utc())
+}
+
+/// A time that the clocks of a zone skip or show twice: of a bare date the day's first moment, else an error that
+/// names the moments that may be meant.
+fn on_the_clock(
+    flag: &str,
+    text: &str,
+    clock: NaiveDateTime,
+    unit: TimeUnit,
+    zone: &Arc<str>,
+) -> Result<ScalarValue> {
+    let wrong = |error: &dyn std::fmt::Display| Error::usage(format!("{flag}: {text}: {error}"));
+    let tz: Tz = zone.parse().map_err(|error: ArrowError| wrong(&error))?;
+    let found = tz.from_local_datetime(&clock);
+    let shown = |moment: DateTime<Tz>| moment.format("%Y-%m-%dT%H:%M:%S%.f%:z").to_string();
+    let first = match found {
+        MappedLocalTime::Single(moment) | MappedLocalTime::Ambiguous(moment, _) => Some(moment),
+        // Clocks go forward over it: the offset before counts on to the moment at which they do.
+        MappedLocalTime::None => (1..=96)
+            .find_map(|quarters| {
+                tz.from_local_datetime(&(clock - TimeDelta::minutes(15 * quarters))).latest()
+            })
+            .map(|before| {
+                let offset = before.offset().fix();
+                (clock - offset).and_utc().with_timezone(&tz)
+            }),
+    };
+    let Some(first) = first else { return Err(wrong(&"the zone knows no such time")) };
+    if text.trim().parse::<chrono::NaiveDate>().is_ok() {
+        let nanoseconds = first.timestamp_nanos_opt();
+        let nanoseconds =
+            nanoseconds.ok_or_else(|| wrong(&"it is beyond what nanoseconds hold"))?;
+        return Ok(at_least(nanoseconds, unit, Some(Arc::clone(zone))));
+    }
+    Err(match found {
+        MappedLocalTime::Ambiguous(first, second) => {
+            Error::usage(format!("{flag}: {text} comes twice in {zone}, where clocks are set back"))
+                .hint(format!("write {} or {}", shown(first), shown(second)))
+        }
+        _ => Error::usage(format!("{flag}: {text} does not exist in {zone}, where clocks skip it"))
+            .hint(format!("write a time with its offset, such as {}", shown(first))),
+    })
 }
 
 /// The first time of a unit that is not before an instant: times of the unit are before both or before none.
@@ -154,5 +213,32 @@ mod tests {
             instant("--from", "soon", &micro).unwrap_err().to_string(),
             "--from: soon is no date or time; write 2024-01-31 or 2024-01-31T09:30:00"
         );
+    }
+
+    #[test]
+    fn times_that_clocks_skip_or_show_twice() {
+        let zoned = |zone: &str| DataType::Timestamp(TimeUnit::Second, Some(zone.into()));
+        let told = |text: &str, zone: &str| instant("--from", text, &zoned(zone)).unwrap_err();
+        assert_eq!(
+            told("2024-03-10 02:30", "America/New_York").to_string(),
+            "--from: 2024-03-10 02:30 does not exist in America/New_York, where clocks skip it; \
+             write a time with its offset, such as 2024-03-10T03:30:00-04:00"
+        );
+        assert_eq!(
+            told("2024-11-03T01:30:00", "America/New_York").to_string(),
+            "--from: 2024-11-03T01:30:00 comes twice in America/New_York, where clocks are set back; \
+             write 2024-11-03T01:30:00-04:00 or 2024-11-03T01:30:00-05:00"
+        );
+        // A day begins at its first moment, whatever clocks show then.
+        let days = [
+            ("2018-11-04", "America/Sao_Paulo", "2018-11-04T03:00:00Z"), // 01:00, at -02:00
+            ("2018-02-18", "America/Sao_Paulo", "2018-02-18T03:00:00Z"), // At -03:00, after 23:00 came twice.
+            ("2023-10-29", "Atlantic/Azores", "2023-10-29T00:00:00Z"),   // 00:00 comes twice.
+        ];
+        for (text, zone, moment) in days {
+            let seconds = moment.parse::<DateTime<chrono::Utc>>().unwrap().timestamp();
+            let expected = ScalarValue::TimestampSecond(Some(seconds), Some(zone.into()));
+            assert_eq!(instant("--from", text, &zoned(zone)).unwrap(), expected, "{text} {zone}");
+        }
     }
 }

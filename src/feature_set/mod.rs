@@ -110,10 +110,36 @@ impl FeatureSet {
         template::render(self, &params, has)
     }
 
+    /// Where a message without a place most likely belongs: at the first name in it that stands in the body, else
+    /// at the first word of the body.
+    pub fn place_about(&self, message: &str) -> Place {
+        let body = &self.text[self.body..];
+        let named = words(message).filter(|(_, word)| !IN_SENTENCES.contains(word));
+        let at = named
+            .filter_map(|(_, name)| words(body).find(|(_, word)| *word == name))
+            .map(|(at, _)| at)
+            .next()
+            .unwrap_or_else(|| header::start(body));
+        place_in(&self.path, &self.text, self.body + at)
+    }
+
     /// The text of the file, and where the template starts in it.
     fn source(&self) -> (&str, usize) {
         (&self.text, self.body)
     }
+}
+
+/// Words of sentences that may stand in SQL as well, where they say nothing of the message.
+const IN_SENTENCES: [&str; 16] = [
+    "a", "all", "and", "as", "by", "from", "has", "in", "is", "no", "not", "of", "on", "or", "the",
+    "to",
+];
+
+/// The words of a text with their places in bytes: letters, digits and underscores.
+fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let parts = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let offset = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
+    parts.filter(|part| !part.is_empty()).map(move |part| (offset(part), part))
 }
 
 /// The error for a file that cannot be read.
@@ -144,6 +170,20 @@ fn place_in(file: &str, text: &str, offset: usize) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_without_a_place_gets_one() {
+        let text = "/*\nentity: symbol\n*/\nSELECT symbol,\n  median(close) OVER w AS m FROM bars";
+        let set = FeatureSet::parse("a", "a.sql", text).unwrap();
+        let cases = [
+            ("median takes no frame", "a.sql:5:3"),
+            ("the column m is NULL", "a.sql:5:27"),
+            ("a subquery stands there", "a.sql:4:1"),
+        ];
+        for (message, place) in cases {
+            assert_eq!(set.place_about(message).to_string(), place, "{message}");
+        }
+    }
 
     fn render(text: &str, set: &[(&str, &str)]) -> Result<Rendered> {
         let set = set.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();

@@ -404,7 +404,7 @@ fn file_ref(root: &Path, path: &Path) -> Result<FileRef> {
 
 /// When a file was written, to the nanosecond, and when the system last changed it: nobody sets that back,
 /// not even who copies a file with its times.
-fn stamp(meta: &std::fs::Metadata) -> String {
+pub fn stamp(meta: &std::fs::Metadata) -> String {
     let [written, changed] = [(meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec())];
     format!("{}.{:09} {}.{:09}", written.0, written.1, changed.0, changed.1)
 }

@@ -19,7 +19,7 @@ mod url;
 pub use access::Access;
 pub use instant::{Instant, Instants};
 pub use listing::{list_objects, list_web, path_below, records_above};
-pub use location::{FileKind, FileRef, Listing, Location, below, file_name, list};
+pub use location::{FileKind, FileRef, Listing, Location, below, file_name, list, stamp};
 pub use objects::{Object, Objects};
 pub use opened::{Opened, Rest};
 pub use postgres::{PgLocation, TableName, connection, password, quoted};

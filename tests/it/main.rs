@@ -18,6 +18,7 @@ mod opening;
 mod plans;
 mod postgres;
 mod progress;
+mod readers;
 mod refused;
 mod repl;
 mod report;
