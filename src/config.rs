@@ -318,7 +318,7 @@ impl Config {
         shown: &str,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<()> {
-        let text = std::fs::read_to_string(file)
+        let text = crate::outside::files::read_text(file)
             .map_err(|error| Error::usage(format!("{shown}: cannot be read: {error}")))?;
         let around = Around { directory: file.parent().unwrap_or(Path::new("")), env };
         let root = yaml::read(Kind::Usage, shown, 1, &text)?;

@@ -20,8 +20,6 @@ pub mod engine;
 pub mod error;
 /// Physical operators of our own.
 pub mod exec;
-/// Places where tests kill or hold the process.
-mod failpoint;
 /// The `.sql` file: header, template, parameters; pure text.
 pub mod feature_set;
 /// What DataFusion computes otherwise than SQL says, put right.
@@ -32,6 +30,8 @@ pub mod host;
 pub mod identity;
 /// Bounds on what a user gives, each with its name.
 pub mod limits;
+/// What the program touches outside of itself: files, the clock, chance, processes.
+pub mod outside;
 /// Batches to text: tables, CSV, JSON, Markdown, charts; writes where it is told to.
 pub mod render;
 /// Line editor and commands over the engine.

@@ -36,7 +36,7 @@ use crate::scan::{
     Candidate, CsvPartition, EntityRanges, FileInfo, FileSlice, Files, ORDINAL, Periods, Prune,
     RemoteFiles, RowSlice, SMALL, corrupt, periods, ranges,
 };
-use crate::store::{FileKind, file_name};
+use crate::store::{FileKind, Opened, file_name};
 
 impl FileTable {
     /// The scan of some columns, in order, with the file ordinal behind them.
@@ -277,7 +277,7 @@ impl FileTable {
 /// Reads a parquet file whole; the error names it.
 fn decode(path: &Path) -> Result<()> {
     use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    let file = std::fs::File::open(path).map_err(|error| corrupt(path, error))?;
+    let file = Opened::local(path, 0).map_err(|error| corrupt(path, error))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(|builder| builder.build())
         .map_err(|error| corrupt(path, error))?;

@@ -17,6 +17,7 @@ use super::state::{by_content, by_stamp};
 use super::{InputState, Source, keys_exist};
 use crate::config::{Duplicates, Inputs, SourceConfig};
 use crate::error::{Error, Result};
+use crate::outside::{self, files};
 use crate::scan::{FileInfo, FileStatistics, Keys, comparable, merge, partition_type, read_all};
 use crate::store::{
     Access, FileKind, FileRef, Input, Listing, Location, below, file_name, is_apart, latest, list,
@@ -75,7 +76,7 @@ impl FileTable {
         leave: (&BTreeSet<String>, bool),
     ) -> Result<Self> {
         let committed = || match Location::parse(&config.location) {
-            Ok(Location::Local(path)) => records(&path).pop(),
+            Ok(Location::Local(path)) => records(&path).ok().and_then(|mut records| records.pop()),
             _ => None,
         };
         let local = matches!(Location::parse(&config.location), Ok(Location::Local(_)));
@@ -97,7 +98,7 @@ impl FileTable {
                 .hint("read it when fewer runs write to it")
                 .transient());
             }
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(1..20))).await;
+            tokio::time::sleep(outside::part_of(Duration::from_millis(20))).await;
         }
     }
 
@@ -121,7 +122,7 @@ impl FileTable {
             Location::Local(path) => {
                 blocking(move || {
                     // Of a copy without its records the files are known all the same.
-                    let record = if is_apart(&path) { None } else { latest(&path)? };
+                    let record = if is_apart(&path)? { None } else { latest(&path)? };
                     Ok((list(&path)?, record))
                 })
                 .await?
@@ -336,7 +337,7 @@ fn held(info: &Arc<FileInfo>) -> Result<Arc<FileInfo>> {
         return Ok(Arc::clone(info));
     }
     let mut held = info.as_ref().clone();
-    let file = std::fs::File::open(&held.file.path);
+    let file = files::open(&held.file.path);
     let name = || file_name(&held.file.path);
     let unreadable = |error: std::io::Error| {
         Error::data(format!("cannot read {}: {error}", name())).in_file(name())

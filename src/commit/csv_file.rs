@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
+use super::directory::unreadable;
 use super::stage::{FileLock, Stage, blocking, check_local_source, clean, leftovers};
 use super::{Commit, CommittedRun, History, Mode, OpenTarget, Publish, SourcePlace, nothing};
 use crate::error::{Error, Result};
-use crate::failpoint;
+use crate::outside::{self, files};
 use crate::stop::Stop;
 use crate::store::Record;
 use crate::write::{Attempt, Manifest, Output, Staging, unwritable};
@@ -39,7 +40,22 @@ impl CsvFileTarget {
 
     fn past(&self) -> Result<History> {
         let runs = record(&self.path)?.into_iter().map(CommittedRun::from).collect();
-        Ok(History { runs, leftovers: leftovers(&self.path) })
+        Ok(History { runs, leftovers: self.left()? })
+    }
+
+    /// Files of runs that died: what they wrote aside, and records of files that never got the name of the target.
+    fn left(&self) -> Result<Vec<String>> {
+        let pending = || {
+            let file = found(&self.path)?;
+            let own = file.map(|file| pending_path(&self.path, &file));
+            let mut pending = pending(&self.path)?;
+            pending.retain(|path| own.as_deref().and_then(Path::file_name) != path.file_name());
+            Ok(pending)
+        };
+        let pending = pending().map_err(|error: std::io::Error| unreadable(&self.path, &error))?;
+        let mut left = leftovers(&self.path)?;
+        left.extend(pending.iter().map(|path| path.display().to_string()));
+        Ok(left)
     }
 
     fn take(&self) -> Result<OpenCsvFile> {
@@ -71,10 +87,15 @@ impl Commit for CsvFileTarget {
         blocking(move || this.past()).await
     }
 
+    async fn leftovers(&self) -> Result<Vec<String>> {
+        let this = self.clone();
+        blocking(move || this.left()).await
+    }
+
     async fn is_there(&self, record: &Record) -> Result<bool> {
         let (path, files) = (self.path.clone(), record.files.clone());
         blocking(move || {
-            let bytes = std::fs::metadata(&path).ok().map(|meta| meta.len());
+            let bytes = files::metadata(&path).ok().map(|meta| meta.len());
             Ok(files.iter().all(|file| Some(file.bytes) == bytes))
         })
         .await
@@ -108,11 +129,21 @@ fn pending_path(target: &Path, file: &Metadata) -> PathBuf {
     record_path(target).with_extension(format!("json.{}", file.ino()))
 }
 
+/// What the system says of the file; None where there is none.
+fn found(target: &Path) -> std::io::Result<Option<Metadata>> {
+    match files::metadata(target) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The record of the run that wrote the file; None where there is no file, or no run wrote it.
 fn record(target: &Path) -> Result<Option<Record>> {
-    let Ok(file) = std::fs::metadata(target) else { return Ok(None) };
+    let unreadable = |error| unreadable(target, &error);
+    let Some(file) = found(target).map_err(unreadable)? else { return Ok(None) };
     for path in [pending_path(target, &file), record_path(target)] {
-        if path.exists() {
+        if files::exists(&path).map_err(unreadable)? {
             return Record::read(&path).map(Some);
         }
     }
@@ -121,14 +152,14 @@ fn record(target: &Path) -> Result<Option<Record>> {
 
 /// Ends what runs that died began: the record of the file gets its name, others go.
 fn settle(target: &Path) -> std::io::Result<()> {
-    let file = std::fs::metadata(target).ok();
+    let file = found(target)?;
     let own = file.map(|file| pending_path(target, &file));
     let own = own.as_deref().and_then(Path::file_name);
     let record = record_path(target);
     for path in pending(target)? {
         match path.file_name() == own {
-            true => std::fs::rename(&path, &record)?,
-            false => std::fs::remove_file(&path)?,
+            true => files::rename(&path, &record)?,
+            false => files::remove_file(&path)?,
         }
     }
     Ok(())
@@ -139,8 +170,8 @@ fn pending(target: &Path) -> std::io::Result<Vec<PathBuf>> {
     let record = record_path(target);
     let prefix = record.file_name().map(|n| n.to_string_lossy().into_owned() + ".");
     let prefix = prefix.unwrap_or_default();
-    let entries = std::fs::read_dir(super::stage::parent(target))?.flatten();
-    let named = entries.filter(|entry| {
+    let entries = files::list(super::stage::parent(target))?;
+    let named = entries.iter().filter(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
         let number = name.strip_prefix(&prefix).unwrap_or_default();
         !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
@@ -150,7 +181,9 @@ fn pending(target: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 /// Refuses a file that no run wrote.
 fn check_owner(target: &Path) -> Result<()> {
-    if !target.exists() || record(target)?.is_some() {
+    if found(target).map_err(|error| unreadable(target, &error))?.is_none()
+        || record(target)?.is_some()
+    {
         return Ok(());
     }
     Err(Error::target(format!("{} was not written by windrow", target.display()))
@@ -210,12 +243,10 @@ impl OpenTarget for OpenCsvFile {
         let target = self.path.clone();
         let (stage, record, pending) = blocking(move || {
             let unwritable = |error| unwritable(&target, &error);
-            let file = std::fs::metadata(stage.path()).map_err(unwritable)?;
+            let file = files::metadata(stage.path()).map_err(unwritable)?;
             let pending = pending_path(&target, &file);
-            std::fs::write(&pending, record.to_json()?)
-                .and_then(|()| std::fs::File::open(&pending)?.sync_all())
-                .map_err(unwritable)?;
-            failpoint::point("record-written");
+            files::write_synced(&pending, record.to_json()?.as_bytes()).map_err(unwritable)?;
+            outside::step("record-written");
             Ok((stage, record, pending))
         })
         .await?;
@@ -224,8 +255,8 @@ impl OpenTarget for OpenCsvFile {
         blocking(move || {
             // If this fails, or nobody comes as far, the next run does it.
             let _ = match &committed {
-                Ok(()) => std::fs::rename(&pending, record_path(&target)),
-                Err(_) => std::fs::remove_file(&pending),
+                Ok(()) => files::rename(&pending, &record_path(&target)),
+                Err(_) => files::remove_file(&pending),
             };
             committed
         })

@@ -15,8 +15,7 @@
 //! new state and a stage with the old one. The next run removes all but the state.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Write;
+use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ use super::publish::MERGE;
 use super::stage::{FileLock, Stage, blocking, check_local_source, clean, leftovers};
 use super::{Commit, CommittedRun, History, Kept, OpenTarget, Publish, SourcePlace, nothing};
 use crate::error::{Error, Result};
-use crate::failpoint;
+use crate::outside::{self, files};
 use crate::stop::Stop;
 use crate::store::{Opened, RECORD_DIR, Record, RecordFile, latest, records, records_beside};
 use crate::write::{Attempt, Manifest, Notes, Output, Staging, unwritable};
@@ -46,8 +45,8 @@ impl DirectoryTarget {
 
     fn past(&self) -> Result<History> {
         let read = |path: &PathBuf| Record::read(path).map(CommittedRun::from);
-        let runs = records(&self.path).iter().map(read).collect::<Result<_>>()?;
-        Ok(History { runs, leftovers: leftovers(&self.path) })
+        let runs = records(&self.path)?.iter().map(read).collect::<Result<_>>()?;
+        Ok(History { runs, leftovers: leftovers(&self.path)? })
     }
 
     fn take(&self) -> Result<OpenDirectory> {
@@ -79,10 +78,15 @@ impl Commit for DirectoryTarget {
         blocking(move || this.past()).await
     }
 
+    async fn leftovers(&self) -> Result<Vec<String>> {
+        let path = self.path.clone();
+        blocking(move || leftovers(&path)).await
+    }
+
     async fn is_there(&self, record: &Record) -> Result<bool> {
         let (path, files) = (self.path.clone(), record.files.clone());
         let is = move |file: &RecordFile| {
-            std::fs::metadata(path.join(&file.path)).is_ok_and(|meta| meta.len() == file.bytes)
+            files::metadata(&path.join(&file.path)).is_ok_and(|meta| meta.len() == file.bytes)
         };
         blocking(move || Ok(files.iter().all(is))).await
     }
@@ -160,11 +164,11 @@ impl OpenTarget for OpenDirectory {
         // The stage goes along: if nobody waits any more, it is removed when the links are made.
         let stage = blocking(move || {
             let folder = stage.path().join(&generation);
-            std::fs::create_dir_all(&folder).map_err(|error| unwritable(&target, &error))?;
-            failpoint::point("stage-made");
+            files::create_folder(&folder).map_err(|error| unwritable(&target, &error))?;
+            outside::step("stage-made");
             if let Some(kept) = &kept {
                 link(kept, &target, &folder)?;
-                failpoint::point("files-linked");
+                outside::step("files-linked");
             }
             Ok(stage)
         });
@@ -189,7 +193,7 @@ impl OpenTarget for OpenDirectory {
             let unwritable = |error| unwritable(&target, &error);
             remove_unnamed(stage.path(), &record).map_err(unwritable)?;
             write_record(stage.path(), &target, &record).map_err(unwritable)?;
-            failpoint::point("record-written");
+            outside::step("record-written");
             Ok((stage, record))
         })
         .await?;
@@ -226,12 +230,14 @@ fn in_generation(path: &str) -> &str {
 
 /// Refuses a directory with files that no run wrote: a commit would remove them.
 fn check_owner(target: &Path) -> Result<()> {
-    if target.is_file() {
+    let found = match files::metadata(target) {
+        Ok(found) => found,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unreadable(target, &error)),
+    };
+    if found.is_file() {
         return Err(Error::target(format!("{} is a file", target.display()))
             .hint("name a directory, or a file that ends in .csv"));
-    }
-    if !target.exists() {
-        return Ok(());
     }
     let ours: BTreeSet<PathBuf> = match latest(target)? {
         Some(record) => record.files.iter().map(|file| target.join(&file.path)).collect(),
@@ -258,13 +264,12 @@ fn foreign(
     folder: &Path,
     ours: &BTreeSet<PathBuf>,
 ) -> std::io::Result<Option<PathBuf>> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<_>>()?;
-    paths.sort();
+    let mut entries = files::list(folder)?;
+    entries.sort_by_key(DirEntry::file_name);
     let records = target.join(RECORD_DIR);
-    for path in paths {
-        if path.is_dir() && !path.is_symlink() {
+    for entry in entries {
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
             if let Some(found) = foreign(target, &path, ours)? {
                 return Ok(Some(found));
             }
@@ -282,7 +287,7 @@ fn foreign(
 fn link(kept: &Kept, target: &Path, folder: &Path) -> Result<()> {
     for file in &kept.files {
         let (from, to) = (target.join(&file.path), folder.join(in_generation(&file.path)));
-        if !from.exists() {
+        if !files::exists(&from).map_err(|error| unreadable(&from, &error))? {
             return Err(Error::target(format!(
                 "{} is gone, which the target held",
                 from.display()
@@ -290,9 +295,9 @@ fn link(kept: &Kept, target: &Path, folder: &Path) -> Result<()> {
             .hint("run the whole set, without --merge or --append; the target is as it was"));
         }
         if let Some(folder) = to.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+            files::create_folder(folder).map_err(|error| unwritable(folder, &error))?;
         }
-        std::fs::hard_link(&from, &to).map_err(|error| unwritable(&to, &error))?;
+        files::link(&from, &to).map_err(|error| unwritable(&to, &error))?;
     }
     Ok(())
 }
@@ -301,7 +306,7 @@ fn link(kept: &Kept, target: &Path, folder: &Path) -> Result<()> {
 fn remove_unnamed(stage: &Path, record: &Record) -> std::io::Result<()> {
     let named: BTreeSet<PathBuf> = record.files.iter().map(|file| stage.join(&file.path)).collect();
     while let Some(file) = foreign(stage, stage, &named)? {
-        std::fs::remove_file(file)?;
+        files::remove_file(&file)?;
     }
     Ok(())
 }
@@ -311,47 +316,47 @@ fn remove_unnamed(stage: &Path, record: &Record) -> std::io::Result<()> {
 fn write_record(stage: &Path, target: &Path, record: &Record) -> std::io::Result<()> {
     let folder = stage.join(RECORD_DIR);
     let texts = records_beside(target);
-    std::fs::create_dir_all(&folder)?;
-    std::fs::create_dir_all(&texts)?;
+    files::create_folder(&folder)?;
+    files::create_folder(&texts)?;
     let mut last = 0;
-    for path in records(target) {
+    for path in records(target).map_err(std::io::Error::other)? {
         let Some(name) = path.file_name() else { continue };
-        if std::fs::metadata(&path)?.len() > 0 {
+        if files::metadata(&path)?.len() > 0 {
             // Of an earlier build, which wrote the text there.
-            write_synced(&texts.join(name), &std::fs::read(&path)?)?;
+            write_whole(&texts.join(name), &files::read(&path)?)?;
         }
-        File::create(folder.join(name))?;
+        files::create(&folder.join(name))?;
         let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
         last = last.max(number.unwrap_or(0));
     }
     let name = format!("{:06}.json", last + 1);
     let text = record.to_json().map_err(std::io::Error::other)?;
-    write_synced(&texts.join(&name), text.as_bytes())?;
-    File::open(&texts)?.sync_all()?;
-    File::create(folder.join(name)).map(|_| ())
+    write_whole(&texts.join(&name), text.as_bytes())?;
+    files::sync(&texts)?;
+    files::create(&folder.join(name)).map(|_| ())
 }
 
 /// Writes a file whole or not at all.
-fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let part = path.with_extension("part");
-    let mut file = File::create(&part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(part, path)
+    files::write_synced(&part, bytes)?;
+    files::rename(&part, path)
 }
 
 /// Removes texts beside the target that no record in it stands for.
 fn remove_texts(target: &Path) -> std::io::Result<()> {
     let texts = records_beside(target);
-    let Ok(entries) = std::fs::read_dir(&texts) else { return Ok(()) };
-    let records = records(target);
-    if records.is_empty() {
-        return std::fs::remove_dir_all(&texts);
+    if !files::exists(&texts)? {
+        return Ok(());
     }
-    for entry in entries {
-        let path = entry?.path();
+    let records = records(target).map_err(std::io::Error::other)?;
+    if records.is_empty() {
+        return files::remove_all(&texts);
+    }
+    for entry in files::list(&texts)? {
+        let path = entry.path();
         if !records.iter().any(|record| record.file_name() == path.file_name()) {
-            std::fs::remove_file(path)?;
+            files::remove_file(&path)?;
         }
     }
     Ok(())

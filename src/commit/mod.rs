@@ -18,6 +18,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::error::{Error, Result};
+use crate::outside::files;
 use crate::stop::Stop;
 use crate::store::{RECORD_DIR, Record};
 use crate::write::{Attempt, Manifest, Notes, Output, Staging};
@@ -48,6 +49,12 @@ pub trait Commit: fmt::Debug + Send + Sync {
     /// # Errors
     /// A target that cannot be read.
     async fn history(&self) -> Result<History>;
+
+    /// The names of what runs that died left behind.
+    ///
+    /// # Errors
+    /// A target that cannot be read.
+    async fn leftovers(&self) -> Result<Vec<String>>;
 
     /// Whether what a run wrote is still there, as far as names, sizes and counts tell.
     ///
@@ -163,7 +170,8 @@ pub fn nothing(target: &dyn fmt::Display) -> Error {
 /// The first targets that lie in a directory, with commas between; None if there is none.
 fn targets_in(folder: &Path) -> Option<String> {
     const TOLD: usize = 5;
-    let entries = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let entries = files::list(folder).ok()?;
+    let entries = entries.iter().map(std::fs::DirEntry::path);
     let mut targets: Vec<_> = entries.filter(|path| path.join(RECORD_DIR).is_dir()).collect();
     targets.sort();
     let names = targets.iter().take(TOLD).map(|path| path.display().to_string());

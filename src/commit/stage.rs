@@ -3,14 +3,15 @@
 //! Everything that a run writes before its commit stands beside the target under a name that
 //! begins with a dot, so that neither readers of the target nor of its parent take it for data.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::Metadata;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::SourcePlace;
 use crate::error::{Error, Result};
-use crate::failpoint;
+use crate::outside::{self, files};
 use crate::stop::Stop;
 use crate::write::unwritable;
 
@@ -18,7 +19,7 @@ use crate::write::unwritable;
 /// however it ends.
 #[derive(Debug)]
 pub(super) struct FileLock {
-    _locked: File,
+    _locked: files::LocalFile,
     run: String,
 }
 
@@ -26,32 +27,22 @@ impl FileLock {
     /// Takes the lock or says who holds it.
     pub(super) fn take(path: &Path) -> Result<Self> {
         let parent = parent(path);
-        std::fs::create_dir_all(parent).map_err(|error| unwritable(parent, &error))?;
+        files::create_folder(parent).map_err(|error| unwritable(parent, &error))?;
         let lock = beside(path, "lock");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&lock)
-            .map_err(|error| unwritable(path, &error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = std::fs::read_to_string(&lock).unwrap_or_default();
-                return Err(Error::target(format!(
-                    "another run is writing {} ({})",
-                    path.display(),
-                    holder.trim()
-                ))
-                .hint("wait for it, or write to another target"));
-            }
-            Err(TryLockError::Error(error)) => return Err(unwritable(&lock, &error)),
+        let mut file = files::open_or_create(&lock).map_err(|error| unwritable(path, &error))?;
+        if !file.lock().map_err(|error| unwritable(&lock, &error))? {
+            let holder = files::read_text(&lock).unwrap_or_default();
+            return Err(Error::target(format!(
+                "another run is writing {} ({})",
+                path.display(),
+                holder.trim()
+            ))
+            .hint("wait for it, or write to another target"));
         }
         let run = run_name();
         // For people: the lock itself is the system's.
-        let note = format!("run {run}, process {}\n", std::process::id());
-        let _ = file.set_len(0).and_then(|()| file.write_all(note.as_bytes()));
+        let note = format!("run {run}, process {}\n", outside::process());
+        let _ = file.clear().and_then(|()| file.write_all(note.as_bytes()));
         Ok(Self { _locked: file, run })
     }
 
@@ -65,11 +56,11 @@ impl FileLock {
 /// in one microsecond of a process, the second takes the next.
 pub(super) fn run_name() -> String {
     static LAST: AtomicI64 = AtomicI64::new(0);
-    let now = chrono::Utc::now().timestamp_micros();
+    let now = outside::now().timestamp_micros();
     let last = LAST.fetch_max(now, Ordering::Relaxed);
     let mine = if now > last { now } else { LAST.fetch_add(1, Ordering::Relaxed) + 1 };
     let moment = chrono::DateTime::from_timestamp_micros(mine).unwrap_or_default();
-    format!("{}-{}", moment.format("%Y%m%dT%H%M%S%6f"), std::process::id())
+    format!("{}-{}", moment.format("%Y%m%dT%H%M%S%6f"), outside::process())
 }
 
 /// The directory that a path is in.
@@ -89,42 +80,42 @@ fn beside(path: &Path, what: &str) -> PathBuf {
 /// Removes what killed runs left beside a target that this process has locked.
 pub(super) fn clean(path: &Path) -> Result<()> {
     for stage in stages(path).map_err(|error| unwritable(path, &error))? {
-        remove(&stage).map_err(|error| unwritable(&stage, &error))?;
+        files::remove_all(&stage).map_err(|error| unwritable(&stage, &error))?;
     }
     Ok(())
 }
 
 /// What killed runs left beside a target: everything that is not of the run at work there.
-pub(super) fn leftovers(path: &Path) -> Vec<String> {
+///
+/// # Errors
+/// The directory that the target is in cannot be listed.
+pub(super) fn leftovers(path: &Path) -> Result<Vec<String>> {
     let lock = beside(path, "lock");
-    let busy = File::open(&lock).is_ok_and(|file| file.try_lock_shared().is_err());
+    let busy = files::open(&lock).is_ok_and(|file| file.is_locked().unwrap_or(true));
     // The name of the run stands in the lock and in that of its stage.
-    let holder = std::fs::read_to_string(&lock).unwrap_or_default();
+    let holder = files::read_text(&lock).unwrap_or_default();
     let at_work = |stage: &PathBuf| {
         let name = stage.to_string_lossy();
         let run = name.rsplit_once("windrow-stage-").map_or("", |(_, run)| run);
         busy && holder.contains(run)
     };
-    let stages = stages(path).unwrap_or_default().into_iter();
-    stages.filter(|stage| !at_work(stage)).map(|stage| stage.display().to_string()).collect()
+    let mut stages = match stages(path) {
+        Ok(stages) => stages,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(super::directory::unreadable(path, &error)),
+    };
+    stages.retain(|stage| !at_work(stage));
+    Ok(stages.iter().map(|stage| stage.display().to_string()).collect())
 }
 
 /// The directories and files that stand beside a target.
 fn stages(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let stage = beside(path, "stage-");
     let prefix = stage.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let entries = std::fs::read_dir(parent(path))?.flatten();
-    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+    let entries = files::list(parent(path))?;
+    let ours =
+        entries.iter().filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
     Ok(ours.map(|entry| entry.path()).collect())
-}
-
-fn remove(path: &Path) -> std::io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 /// A directory or file beside the target that becomes the target, or goes.
@@ -153,24 +144,44 @@ impl Stage {
     pub(super) async fn commit(mut self, stop: &Stop) -> Result<()> {
         let path = self.path.clone();
         let synced = blocking(move || {
-            let synced = sync(&path);
-            failpoint::point("before-exchange");
+            let synced = sync(&path).and_then(|()| files::metadata(&path));
+            outside::step("before-exchange");
             synced.map_err(|error| unwritable(&path, &error))
         });
-        stop.or(synced).await?;
-        exchange(&self.path, &self.target)?;
+        let staged = stop.or(synced).await?;
+        if let Err(error) = exchange(&self.path, &self.target)
+            && !self.is_target(&staged)?
+        {
+            return Err(error);
+        }
         self.committed = true;
         let (path, target) = (self.path.clone(), self.target.clone());
         blocking(move || {
-            failpoint::point("after-exchange");
-            let _ = sync_directory(parent(&target));
-            failpoint::point("before-cleaning");
+            outside::step("after-exchange");
+            let _ = files::sync(parent(&target));
+            outside::step("before-cleaning");
             // The old state now stands under the stage's name. If this fails, the next run does it.
-            let _ = remove(&path);
-            failpoint::point("after-cleaning");
+            let _ = files::remove_all(&path);
+            outside::step("after-cleaning");
             Ok(())
         })
         .await
+    }
+}
+
+impl Stage {
+    /// Whether the stage became the target although the system said that it failed, as servers of files may whose
+    /// answer is lost.
+    fn is_target(&self, staged: &Metadata) -> Result<bool> {
+        let shown = self.target.display();
+        match files::metadata(&self.target) {
+            Ok(found) => Ok((found.dev(), found.ino()) == (staged.dev(), staged.ino())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::target(format!(
+                "nobody knows whether the run is committed: {shown} cannot be looked at: {error}"
+            ))
+            .hint(format!("`windrow runs {shown}` tells; run again if it is not"))),
+        }
     }
 }
 
@@ -183,43 +194,32 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 fn exchange(stage: &Path, target: &Path) -> Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    let flags = if target.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
-    renameat_with(CWD, stage, CWD, target, flags).map_err(|error| {
-        let text = std::io::Error::from(error);
-        match error {
-            rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP => {
-                Error::target(format!(
-                    "the file system of {} cannot exchange two directories in one step ({text})",
-                    target.display()
-                ))
-                .hint("write to a target on a local file system, such as ext4, xfs, btrfs or tmpfs")
-            }
-            _ => unwritable(target, &text),
-        }
+    files::exchange(stage, target).map_err(|error| match error.kind() {
+        std::io::ErrorKind::Unsupported => Error::target(format!(
+            "the file system of {} cannot exchange two directories in one step ({error})",
+            target.display()
+        ))
+        .hint("write to a target on a local file system, such as ext4, xfs, btrfs or tmpfs"),
+        _ => unwritable(target, &error),
     })
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
         if !self.committed {
-            let _ = remove(&self.path);
+            let _ = files::remove_all(&self.path);
         }
     }
 }
 
 /// Makes what was written outlast a power cut, before it becomes visible.
 fn sync(path: &Path) -> std::io::Result<()> {
-    if path.is_dir() {
-        for entry in std::fs::read_dir(path)? {
-            sync(&entry?.path())?;
+    if files::metadata(path)?.is_dir() {
+        for entry in files::list(path)? {
+            sync(&entry.path())?;
         }
     }
-    File::open(path)?.sync_all()
-}
-
-fn sync_directory(path: &Path) -> std::io::Result<()> {
-    File::open(path)?.sync_all()
+    files::sync(path)
 }
 
 /// Refuses a source whose files a commit at this path would remove, or that would read what a run

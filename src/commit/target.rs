@@ -102,7 +102,10 @@ impl Target {
         }
         let mut real = real.canonicalize().map_err(|error| unwritable(path, &error))?;
         real.extend(below.iter().rev());
-        if let Some(outer) = real.ancestors().skip(1).find(|a| !records(a).is_empty()) {
+        for outer in real.ancestors().skip(1) {
+            if records(outer)?.is_empty() {
+                continue;
+            }
             return Err(Error::target(format!(
                 "{} lies within the target {}, whose next run would remove it",
                 path.display(),

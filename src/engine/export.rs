@@ -216,7 +216,15 @@ impl Engine {
         if !same(&held, &would) {
             return Ok(false);
         }
-        at.is_there(&held).await
+        let is_there = at.is_there(&held).await?;
+        if is_there && !at.leftovers().await?.is_empty() {
+            // No run will do it, as long as nothing changes.
+            match at.vacuum().await {
+                Ok(removed) => tracing::info!("removed {} of runs that died", removed.join(", ")),
+                Err(error) => tracing::info!("{target} has leftovers of runs that died: {error}"),
+            }
+        }
+        Ok(is_there)
     }
 }
 
@@ -227,7 +235,7 @@ fn same(held: &Record, would: &Record) -> bool {
     };
     held.left_out.is_empty()
         && held.fingerprint == would.fingerprint
-        && (&held.symbols, &held.from, &held.until) == (&None, &None, &None)
+        && held.is_of_all()
         && would.inputs.values().all(|input| input.state.is_some())
         && states(held) == states(would)
 }

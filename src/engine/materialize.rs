@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::commit::{OpenTarget, Publish};
 use crate::error::{Error, Result, counted};
 use crate::host;
+use crate::outside;
 use crate::store::{Access, Record, RecordFile};
 use crate::write::{self, AppendFilter, Manifest, Output, Watermarks, WriteJob};
 
@@ -162,7 +163,7 @@ impl Materialization {
         let missing: Vec<_> = missing.collect();
         record.notices.extend(missing);
         record.notices.extend((self.notices)());
-        record.committed = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        record.committed = outside::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         record.seconds = self.started.elapsed().as_secs_f64();
         record.peak_memory = host::peak_memory();
         Ok(record)

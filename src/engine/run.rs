@@ -14,6 +14,7 @@ use crate::commit::{Commit, Contents, OpenTarget, SourcePlace, Target};
 use crate::error::{Error, Kind, Result};
 use crate::exec::independent;
 use crate::feature_set::FeatureSet;
+use crate::outside;
 use crate::stop::Stop;
 use crate::store::Record;
 use crate::write::{Attempt, Progress};
@@ -139,7 +140,7 @@ impl Engine {
             if error.is_transient() && again < AGAIN {
                 again += 1;
                 // Not all at once: what failed may need a moment.
-                let wait = Duration::from_secs(1 << again).mul_f64(fastrand::f64());
+                let wait = outside::part_of(Duration::from_secs(1 << again));
                 let pause = async {
                     tokio::time::sleep(wait).await;
                     Ok(())

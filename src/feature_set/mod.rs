@@ -22,6 +22,7 @@ pub use template::Rendered;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Place, Result};
+use crate::outside::files;
 
 /// A feature set as plain data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +56,7 @@ impl FeatureSet {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| unreadable(path, &shown, &error))?;
+        let bytes = files::read(path).map_err(|error| unreadable(path, &shown, &error))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let place = place_in(&shown, &String::from_utf8_lossy(valid), valid.len());

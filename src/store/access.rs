@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use configparser::ini::Ini;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, resolve_bucket_region};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, resolve_bucket_region};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::client::HttpConnector;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::{ClientOptions, RetryConfig};
@@ -17,6 +18,7 @@ use tokio::runtime::Handle;
 use super::http::Connector;
 use super::objects::Objects;
 use super::retry::Retry;
+use super::uploads::UploadList;
 use super::url::ObjectUrl;
 use crate::config::{Config, StoreConfig, StoreKey};
 use crate::error::{Error, Result};
@@ -101,10 +103,12 @@ impl Access {
         let retry = Arc::new(Retry::new(name.clone(), self.limit));
         let connector = Connector { name: name.clone(), retry: Arc::clone(&retry), driver };
         let build = Build { url, settings: &settings, connector };
+        let mut uploads = None;
         let wrong = |error: object_store::Error| build.wrong(&error);
         let (store, multipart): (Arc<dyn object_store::ObjectStore>, _) = match url.scheme() {
             "s3" => {
-                let store = Arc::new(build.s3().await?);
+                let (store, list) = build.s3().await?;
+                uploads = Some(list);
                 (
                     Arc::clone(&store) as _,
                     Some(store as Arc<dyn object_store::multipart::MultipartStore>),
@@ -120,7 +124,8 @@ impl Access {
             }
             _ => (Arc::new(build.web().build().map_err(wrong)?), None),
         };
-        let objects = Arc::new(Objects::new(name, store, multipart, retry, self.room));
+        let objects = Objects::new(name, (store, multipart, uploads), retry, self.room);
+        let objects = Arc::new(objects);
         Ok(Arc::clone(self.opened().entry(known).or_insert(objects)))
     }
 
@@ -220,7 +225,7 @@ impl Build<'_> {
         ClientOptions::new().with_timeout_disabled().with_allow_http(allow_http)
     }
 
-    async fn s3(&self) -> Result<object_store::aws::AmazonS3> {
+    async fn s3(&self) -> Result<(Arc<AmazonS3>, UploadList)> {
         let own =
             [StoreKey::AccessKeyId, StoreKey::SecretAccessKey].map(|key| self.get(key).is_some());
         if own[0] != own[1] {
@@ -305,14 +310,19 @@ impl Build<'_> {
             };
             builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
         }
-        builder
-            .with_region(region)
+        let client = self.connector.connect(&self.client(allow_http));
+        let client = client.map_err(|error| self.wrong(&error))?;
+        let store = builder
+            .with_region(region.clone())
             .with_virtual_hosted_style_request(virtual_host)
             .with_client_options(self.client(allow_http))
             .with_http_connector(self.connector.clone())
             .with_retry(once())
             .build()
-            .map_err(|error| self.wrong(&error))
+            .map_err(|error| self.wrong(&error))?;
+        let store = Arc::new(store);
+        let uploads = UploadList { store: Arc::clone(&store), region, client };
+        Ok((store, uploads))
     }
 
     fn gs(&self) -> Result<GoogleCloudStorageBuilder> {
@@ -401,7 +411,7 @@ impl Profile {
         let mut keys = BTreeMap::new();
         let mut found = false;
         for (path, section) in files {
-            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let Ok(text) = crate::outside::files::read_text(&path) else { continue };
             let mut ini = Ini::new_cs();
             ini.set_default_section(" ");
             let wrong = |why: String| {

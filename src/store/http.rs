@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::retry::{Fault, Retry};
 use crate::error::Error;
+use crate::outside;
 
 /// How long nothing may come of an answer.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -299,7 +300,7 @@ impl Pace {
         let until = self.0.lock().unwrap_or_else(PoisonError::into_inner).1;
         if let Some(until) = until {
             // Not all at once when it is over.
-            let spread = Duration::from_millis(fastrand::u64(0..200));
+            let spread = outside::part_of(Duration::from_millis(200));
             if until > Instant::now() {
                 tokio::time::sleep_until(until + spread).await;
             }
@@ -315,7 +316,7 @@ impl Pace {
         }
         pace.0 = (pace.0 + 1).min(8);
         let bound = (Duration::from_millis(100) * 2_u32.pow(pace.0)).min(PAUSE);
-        let wait = after.map_or(bound.mul_f64(fastrand::f64()), |after| after.min(PAUSE));
+        let wait = after.map_or(outside::part_of(bound), |after| after.min(PAUSE));
         pace.1 = Some(now + wait);
         wait
     }

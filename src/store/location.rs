@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -13,6 +12,7 @@ use super::objects::Object;
 use super::record::{RECORD_DIR, latest};
 use super::url::ObjectUrl;
 use crate::error::{Error, Result};
+use crate::outside::files::{self, LocalFile};
 
 /// A place that a user names for a source or a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ pub struct FileRef {
     /// Where its bytes are; None is the local disk.
     pub object: Option<Object>,
     /// The open file: what it holds stays readable when a run takes its name away.
-    pub held: Option<Arc<File>>,
+    pub held: Option<Arc<LocalFile>>,
     /// Bytes.
     pub size: u64,
     /// When it was last written.
@@ -258,12 +258,11 @@ fn walk(root: &Path, dir: &Path, found: &mut Found) -> Result<()> {
         Error::data(format!("cannot list {}: {error}", dir.display()))
             .hint("check that the directory exists and may be read")
     };
-    let meta = std::fs::metadata(dir).map_err(unreadable)?;
+    let meta = files::metadata(dir).map_err(unreadable)?;
     if !found.seen.insert((meta.dev(), meta.ino())) {
         return Ok(());
     }
-    let entries = std::fs::read_dir(dir).map_err(unreadable)?;
-    let mut entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(unreadable)?;
+    let mut entries = files::list(dir).map_err(unreadable)?;
     // What is there itself comes before what is there by a link.
     entries.sort_by_key(|entry| {
         (entry.file_type().is_ok_and(|kind| kind.is_symlink()), entry.file_name())
@@ -347,7 +346,7 @@ fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
 /// Whether a local file begins as parquet does.
 fn is_parquet(path: &Path) -> bool {
     let mut mark = [0; 4];
-    let begins = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut mark));
+    let begins = files::open(path).and_then(|mut file| file.read_exact(&mut mark));
     begins.is_ok() && mark == *b"PAR1"
 }
 
@@ -386,7 +385,7 @@ pub(super) fn hidden(path: &Path) -> bool {
 
 /// The file with its hive partitions: the `key=value` directories of its path below `root`.
 fn file_ref(root: &Path, path: &Path) -> Result<FileRef> {
-    let meta = std::fs::metadata(path)
+    let meta = files::metadata(path)
         .map_err(|error| Error::data(format!("cannot read {}: {error}", path.display())))?;
     let partitions = partitions(path.strip_prefix(root).unwrap_or(path));
     let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -452,10 +451,9 @@ fn unescaped(text: &str) -> String {
 fn neighbour(path: &Path) -> Option<String> {
     let parent = path.parent()?;
     let listed = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let names: Vec<String> = std::fs::read_dir(listed)
-        .ok()?
-        .filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned()))
-        .collect();
+    let names = files::list(listed).ok()?;
+    let names: Vec<String> =
+        names.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     let name = path.file_name()?.to_string_lossy().into_owned();
     let near = crate::error::nearest(&name, names.iter().map(String::as_str))?;
     Some(parent.join(near).to_string_lossy().into_owned())

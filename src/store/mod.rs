@@ -14,6 +14,7 @@ mod record;
 mod retry;
 mod secrets;
 mod tls;
+mod uploads;
 mod url;
 
 pub use access::Access;

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use super::retry::Retry;
+use super::uploads::UploadList;
 use super::url::ObjectUrl;
 use crate::error::{Error, Kind, Result, behind};
 
@@ -34,6 +35,8 @@ pub struct Objects {
     store: Arc<dyn ObjectStore>,
     /// None where nothing can be written.
     multipart: Option<Arc<dyn MultipartStore>>,
+    /// None where uploads cannot be listed.
+    uploads: Option<UploadList>,
     retry: Arc<Retry>,
     handle: Handle,
     /// Bytes that small files may still take in memory from their first look to when they are read.
@@ -64,13 +67,16 @@ pub struct Object {
 impl Objects {
     pub(super) fn new(
         name: String,
-        store: Arc<dyn ObjectStore>,
-        multipart: Option<Arc<dyn MultipartStore>>,
+        (store, multipart, uploads): (
+            Arc<dyn ObjectStore>,
+            Option<Arc<dyn MultipartStore>>,
+            Option<UploadList>,
+        ),
         retry: Arc<Retry>,
         room: u64,
     ) -> Self {
         let (handle, room) = (Handle::current(), AtomicU64::new(room));
-        Self { name, store, multipart, retry, handle, room }
+        Self { name, store, multipart, uploads, retry, handle, room }
     }
 
     /// `s3://bucket`.
@@ -282,6 +288,16 @@ impl Objects {
             }
         };
         stream::iter(uploads).for_each_concurrent(TOGETHER, abort).await;
+    }
+
+    /// What was begun below a prefix and not ended, as far as the server says: Azure forgets it after a week by
+    /// itself, and some servers have no such list.
+    pub async fn begun(&self, prefix: &Path) -> Vec<(Path, MultipartId)> {
+        let Some(uploads) = &self.uploads else { return Vec::new() };
+        uploads.below(prefix).await.unwrap_or_else(|error| {
+            tracing::info!("{}", self.failed("list the uploads of", prefix, &error));
+            Vec::new()
+        })
     }
 
     /// What is at a web address; None if nothing is.

@@ -1,7 +1,6 @@
 //! A file that is read in pieces, wherever it is.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
@@ -14,6 +13,7 @@ use datafusion::parquet::file::reader::{ChunkReader, Length};
 use super::FileRef;
 use super::objects::Object;
 use crate::error;
+use crate::outside::files::{self, LocalFile};
 
 /// Bytes at the end of a file that are read at once: most footers are shorter.
 const TAIL: u64 = 64 << 10;
@@ -24,7 +24,7 @@ pub enum Opened {
     /// In memory.
     Held(Bytes),
     /// On the disk; the size is that of when it was opened.
-    Local(Arc<File>, u64),
+    Local(Arc<LocalFile>, u64),
     /// Some pieces of it in memory, by where they begin, in order; the number is its size.
     Pieces(Arc<Vec<(u64, Bytes)>>, u64),
     /// On a server; for threads that may wait.
@@ -68,7 +68,7 @@ impl Opened {
     /// # Errors
     /// A file that cannot be read.
     pub fn local(path: &Path, small: u64) -> std::io::Result<Self> {
-        let mut file = File::open(path)?;
+        let mut file = files::open(path)?;
         let size = file.metadata()?.len();
         if size > small {
             return Ok(Self::Local(Arc::new(file), size));
@@ -82,7 +82,7 @@ impl Opened {
     ///
     /// # Errors
     /// A file that cannot be read.
-    fn shared(file: &Arc<File>, small: u64) -> std::io::Result<Self> {
+    fn shared(file: &Arc<LocalFile>, small: u64) -> std::io::Result<Self> {
         let size = file.metadata()?.len();
         let whole = Self::Local(Arc::clone(file), size);
         if size > small {
@@ -148,7 +148,7 @@ impl ChunkReader for Opened {
                 let mut bytes = vec![0; length];
                 let mut read = 0;
                 while read < length {
-                    match read_at(file, &mut bytes[read..], start + read as u64)? {
+                    match file.read_at(&mut bytes[read..], start + read as u64)? {
                         0 => return Err(ParquetError::EOF("the file became shorter".to_string())),
                         more => read += more,
                     }
@@ -224,7 +224,7 @@ impl Read for Rest {
         let left = self.file.len().saturating_sub(self.at);
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
         let read = match &self.file {
-            Opened::Local(file, _) => read_at(file, into, self.at)?,
+            Opened::Local(file, _) => file.read_at(into, self.at)?,
             Opened::Pieces(pieces, _) => {
                 let here = pieces
                     .iter()
@@ -241,14 +241,4 @@ impl Read for Rest {
         self.at += read as u64;
         Ok(read)
     }
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, into: &mut [u8], at: u64) -> std::io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, into, at)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, into: &mut [u8], at: u64) -> std::io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, into, at)
 }

@@ -6,6 +6,7 @@
 //! the text in the directory; the next commit moves it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::instant::Instant;
 use super::objects::Objects;
 use crate::error::{Error, Result};
+use crate::outside::files;
 
 /// The directory of records inside a parquet target; readers skip names that begin with `_`.
 pub const RECORD_DIR: &str = "_windrow";
@@ -132,11 +134,11 @@ impl Record {
     /// The file cannot be read or is not a record.
     pub fn read(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let mut bytes = std::fs::read(path).map_err(|error| broken(&name, &error))?;
+        let mut bytes = files::read(path).map_err(|error| broken(&name, &error))?;
         if bytes.is_empty()
             && let Some(text) = text_of(path)
         {
-            bytes = std::fs::read(&text).map_err(|error| apart(path, &text, &error))?;
+            bytes = files::read(&text).map_err(|error| apart(path, &text, &error))?;
         }
         Self::parse(&name, &bytes)
     }
@@ -147,6 +149,11 @@ impl Record {
     /// It is not a record.
     pub fn parse(name: &str, text: &[u8]) -> Result<Self> {
         serde_json::from_slice(text).map_err(|error| broken(name, &error))
+    }
+
+    /// Whether the run had no scope.
+    pub fn is_of_all(&self) -> bool {
+        self.symbols.is_none() && self.from.is_none() && self.until.is_none()
     }
 
     /// The first time of all symbols; None without rows.
@@ -200,10 +207,13 @@ pub fn records_beside(target: &Path) -> PathBuf {
 }
 
 /// Whether a directory was moved or copied without the texts of its records.
-pub fn is_apart(target: &Path) -> bool {
-    let empty = |path: &&PathBuf| std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0);
-    let text = records(target).last().filter(empty).and_then(|path| text_of(path));
-    text.is_some_and(|text| !text.exists())
+///
+/// # Errors
+/// They cannot be listed.
+pub fn is_apart(target: &Path) -> Result<bool> {
+    let empty = |path: &&PathBuf| files::metadata(path).is_ok_and(|meta| meta.len() == 0);
+    let text = records(target)?.last().filter(empty).and_then(|path| text_of(path));
+    Ok(text.is_some_and(|text| files::exists(&text).is_ok_and(|exists| !exists)))
 }
 
 /// The records of a target in an object store.
@@ -293,14 +303,29 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// The records of a parquet target, oldest first; empty if it is none.
-pub fn records(target: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(target.join(RECORD_DIR)) else { return Vec::new() };
+///
+/// # Errors
+/// They cannot be listed.
+pub fn records(target: &Path) -> Result<Vec<PathBuf>> {
+    let folder = target.join(RECORD_DIR);
+    let entries = match files::list(&folder) {
+        Ok(entries) => entries,
+        // A file, or nothing: no target.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => {
+            return Err(Error::target(format!("cannot list {}: {error}", folder.display()))
+                .hint("check that it may be read"));
+        }
+    };
     let mut paths: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
+        .iter()
+        .map(std::fs::DirEntry::path)
         .filter(|path| path.extension().is_some_and(|e| e == "json"))
         .collect();
     paths.sort();
-    paths
+    Ok(paths)
 }
 
 /// The record of the last commit into a parquet target; None if windrow never wrote there.
@@ -308,5 +333,5 @@ pub fn records(target: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// The record cannot be read.
 pub fn latest(target: &Path) -> Result<Option<Record>> {
-    records(target).last().map(|path| Record::read(path)).transpose()
+    records(target)?.last().map(|path| Record::read(path)).transpose()
 }

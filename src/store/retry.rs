@@ -12,6 +12,7 @@ use recloser::{AsyncRecloser, Recloser};
 use tokio::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::outside;
 
 /// The longest wait before the second attempt; it doubles with each.
 const FIRST: Duration = Duration::from_millis(200);
@@ -174,7 +175,7 @@ impl Iterator for Jittered {
         let now = Instant::now();
         let until = *self.until.get_or_insert(now + self.patience);
         let bound = self.bounds.next().filter(|_| now < until)?;
-        Some(bound.mul_f64(fastrand::f64()))
+        Some(outside::part_of(bound))
     }
 }
 

@@ -5,6 +5,7 @@ mod any_store;
 mod buckets;
 mod compact;
 mod export;
+mod faults;
 mod files;
 mod identity;
 mod jobs;

@@ -1,9 +1,11 @@
 //! An S3 server within the test process, whose requests can be made to fail.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper::{Request, Response};
@@ -38,6 +40,7 @@ pub(crate) struct Store {
     port: u16,
     judge: Arc<Mutex<Judge>>,
     asked: Arc<Mutex<Vec<String>>>,
+    busy: Arc<AtomicUsize>,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -56,18 +59,26 @@ impl Store {
         let judge: Arc<Mutex<Judge>> = Arc::new(Mutex::new(Box::new(|_, _| Fate::Pass)));
         let asked = Arc::default();
         let root = folder.path().to_path_buf();
-        let front =
-            Front { folder: root, service, judge: Arc::clone(&judge), asked: Arc::clone(&asked) };
+        let front = Front {
+            folder: root,
+            service,
+            judge: Arc::clone(&judge),
+            asked: Arc::clone(&asked),
+            begun: Arc::default(),
+            busy: Arc::default(),
+        };
+        let busy = Arc::clone(&front.busy);
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let front = front.clone();
+                let _ = socket.set_nodelay(true);
                 tokio::spawn(async move {
                     let builder = Builder::new(TokioExecutor::new());
                     let _ = builder.serve_connection(TokioIo::new(socket), front).await;
                 });
             }
         });
-        Self { folder, port, judge, asked, runtime: Some(runtime) }
+        Self { folder, port, judge, asked, busy, runtime: Some(runtime) }
     }
 
     /// What windrow.yaml says of it.
@@ -116,6 +127,25 @@ impl Store {
                 .count()
     }
 
+    /// Removes everything.
+    pub(crate) fn empty(&self) {
+        self.settle();
+        std::fs::remove_dir_all(self.bucket()).unwrap();
+        std::fs::create_dir(self.bucket()).unwrap();
+        for entry in std::fs::read_dir(self.folder.path()).unwrap().flatten() {
+            if entry.path().is_file() {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
+    }
+
+    /// Waits until no request is at work.
+    pub(crate) fn settle(&self) {
+        while self.busy.load(Ordering::SeqCst) > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Decides by method and path (with its query) what becomes of each request from now on.
     pub(crate) fn judge(&self, judge: impl FnMut(&str, &str) -> Fate + Send + 'static) {
         *self.judge.lock().unwrap() = Box::new(judge);
@@ -135,13 +165,66 @@ impl Drop for Store {
     }
 }
 
-/// What stands between clients and the server.
+/// What stands between clients and the server, which knows no list of uploads.
 #[derive(Clone)]
 struct Front {
     folder: PathBuf,
     service: S3Service,
     judge: Arc<Mutex<Judge>>,
     asked: Arc<Mutex<Vec<String>>>,
+    begun: Arc<Mutex<Vec<(String, String)>>>,
+    /// Requests that are at work.
+    busy: Arc<AtomicUsize>,
+}
+
+impl Front {
+    /// Answers a request, also if nobody waits for it any more, and notes the uploads that are begun and ended.
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let this = self.clone();
+        tokio::spawn(async move { this.answer_now(request).await }).await?
+    }
+
+    async fn answer_now(&self, request: Request<Incoming>) -> Answer {
+        let (method, uri) = (request.method().to_string(), request.uri().clone());
+        let query = uri.query().unwrap_or_default();
+        let key = uri.path().trim_start_matches("/bucket").trim_matches('/').to_string();
+        if method == "GET" && query.starts_with("uploads") {
+            return Ok(self.list(query));
+        }
+        let answer = Service::call(&self.service, request).await.map_err(Into::into);
+        let ended = |(_, id): &(String, String)| query.contains(&format!("uploadId={id}"));
+        match answer {
+            Ok(response) if method == "POST" && query == "uploads" => {
+                let (head, body) = response.into_parts();
+                let bytes = body.collect().await.map_err(|_| "the answer broke off")?.to_bytes();
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let id = text.split("<UploadId>").nth(1).and_then(|id| id.split('<').next());
+                self.begun.lock().unwrap().extend(id.map(|id| (key, id.to_string())));
+                Ok(Response::from_parts(head, s3s::Body::from(text)))
+            }
+            Ok(response) if query.contains("uploadId=") && method != "PUT" => {
+                self.begun.lock().unwrap().retain(|begun| !ended(begun));
+                Ok(response)
+            }
+            answer => answer,
+        }
+    }
+
+    /// The answer of `ListMultipartUploads`.
+    fn list(&self, query: &str) -> Response<s3s::Body> {
+        let prefix = query.split("prefix=").nth(1).and_then(|p| p.split('&').next()).unwrap();
+        let prefix = percent_encoding::percent_decode_str(prefix).decode_utf8_lossy();
+        let begun = self.begun.lock().unwrap();
+        let found = begun.iter().filter(|(key, _)| key.starts_with(&*prefix));
+        let upload = |(key, id): &(String, String)| {
+            format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>")
+        };
+        let uploads: String = found.map(upload).collect();
+        let text = format!(
+            "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>{uploads}</ListMultipartUploadsResult>"
+        );
+        Response::new(s3s::Body::from(text))
+    }
 }
 
 type Answer = Result<Response<s3s::Body>, Box<dyn std::error::Error + Send + Sync>>;
@@ -155,8 +238,11 @@ impl Service<Request<Incoming>> for Front {
         let (method, path) = (request.method().to_string(), request.uri().to_string());
         let fate = (self.judge.lock().unwrap())(&method, &path);
         self.asked.lock().unwrap().push(format!("{method} {path}"));
-        let (service, folder) = (self.service.clone(), self.folder.clone());
+        let (front, folder) = (self.clone(), self.folder.clone());
+        front.busy.fetch_add(1, Ordering::SeqCst);
+        let done = Done(Arc::clone(&front.busy));
         Box::pin(async move {
+            let _done = done;
             match fate {
                 Fate::Pass => {}
                 Fate::Late(wait) => tokio::time::sleep(wait).await,
@@ -176,12 +262,21 @@ impl Service<Request<Incoming>> for Front {
                     }
                 }
                 Fate::Lost => {
-                    let _ = Service::call(&service, request).await;
+                    let _ = front.answer(request).await;
                     return Err("lost".into());
                 }
             }
-            Service::call(&service, request).await.map_err(Into::into)
+            front.answer(request).await
         })
+    }
+}
+
+/// A request that ends, however it ends.
+struct Done(Arc<AtomicUsize>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

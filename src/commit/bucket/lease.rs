@@ -5,8 +5,8 @@
 //! that changes is held; one that does not for [`DEAD`] is of a run that died, whatever clocks say.
 //! What a run commits is fenced once more by the number of its record: see `commit`.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::outside;
 use crate::store::Objects;
 use crate::write::UploadLog;
 
@@ -26,6 +27,9 @@ const BEAT: Duration = Duration::from_secs(4);
 
 /// How long a lease that nobody writes counts as held.
 const DEAD: Duration = Duration::from_secs(30);
+
+/// How long who met another at the door stays away at the most.
+const APART: Duration = Duration::from_millis(500);
 
 /// Uploads that are told at once; of more the next beat tells.
 const AT_ONCE: usize = 64;
@@ -48,13 +52,39 @@ pub(super) struct LeaseRecord {
 }
 
 impl LeaseRecord {
-    /// Whether the process is known to have ended: it was one of this machine.
+    /// Whether the run is known to have ended: it was one of this machine, whose process is gone, or of this
+    /// process, which has given it up.
     pub(super) fn is_over(&self) -> bool {
-        !self.machine.is_empty()
-            && self.machine == machine()
-            // Where processes of others are hidden, nobody knows.
-            && Path::new("/proc/1").exists()
-            && !Path::new(&format!("/proc/{}", self.process)).exists()
+        if self.machine.is_empty() || self.machine != outside::machine() {
+            return false;
+        }
+        match self.process == outside::process() {
+            true => !at_work().contains(&self.run),
+            false => outside::is_gone(self.process),
+        }
+    }
+}
+
+/// The runs of this process that have a lease, or are about to have one.
+fn at_work() -> MutexGuard<'static, BTreeSet<String>> {
+    static AT_WORK: std::sync::Mutex<BTreeSet<String>> = std::sync::Mutex::new(BTreeSet::new());
+    AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A run of this process that is at work, for as long as this lives.
+#[derive(Debug)]
+struct AtWork(String);
+
+impl AtWork {
+    fn begin(run: &str) -> Self {
+        at_work().insert(run.to_string());
+        Self(run.to_string())
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        at_work().remove(&self.0);
     }
 }
 
@@ -62,6 +92,7 @@ impl LeaseRecord {
 #[derive(Debug)]
 pub(super) struct Lease {
     written: Arc<Written>,
+    _at_work: AtWork,
     beats: JoinHandle<()>,
     /// The runs whose leases were taken away, for they had died.
     pub(super) buried: Vec<String>,
@@ -143,10 +174,11 @@ impl Lease {
         control: &Handle,
     ) -> Result<Self> {
         let key = folder.clone().join(format!("{run}{SUFFIX}"));
+        let at_work = AtWork::begin(run);
         let said = LeaseRecord {
             run: run.to_string(),
-            machine: machine(),
-            process: std::process::id(),
+            machine: outside::machine(),
+            process: outside::process(),
             ..LeaseRecord::default()
         };
         let text = said.text()?;
@@ -161,13 +193,14 @@ impl Lease {
                 let (objects, said) = (Arc::clone(objects), Mutex::new(said));
                 let written = Arc::new(Written { objects, key, said });
                 let beats = control.spawn(beat(Arc::clone(&written)));
-                return Ok(Self { written, beats, buried, ended, conditional });
+                return Ok(Self { written, _at_work: at_work, beats, buried, ended, conditional });
             }
             objects.delete(vec![key.clone()]).await?;
+            let mut met = false;
             for (other, said) in others {
                 let name = said.run.clone();
                 match watch(objects, &other, said, place).await? {
-                    Other::Gone => {}
+                    Other::Gone => met = true,
                     Other::Held => {
                         return Err(Error::target(format!(
                             "another run is writing {place} ({name})"
@@ -183,8 +216,11 @@ impl Lease {
                     }
                 }
             }
+            if !met {
+                continue;
+            }
             // Who met at the door comes back at another moment.
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(0..500))).await;
+            tokio::time::sleep(outside::part_of(APART)).await;
         }
     }
 
@@ -291,12 +327,4 @@ async fn bury(objects: &Objects, key: &Key, said: &LeaseRecord) -> Result<()> {
         said.uploads.iter().filter_map(|(key, id)| Some((Key::parse(key).ok()?, id.clone())));
     objects.abort_all(uploads.collect()).await;
     objects.delete(vec![key.clone()]).await
-}
-
-/// What tells this machine, and the space of its process numbers, from others; empty where the system
-/// does not say.
-fn machine() -> String {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let space = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    if boot.is_empty() { boot } else { format!("{} {}", boot.trim(), space.display()) }
 }

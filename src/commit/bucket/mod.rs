@@ -15,16 +15,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::ObjectMeta;
 use object_store::multipart::PartId;
 use object_store::path::Path as Key;
+use object_store::{MultipartId, ObjectMeta};
 
 use super::directory::{notes_of, unreadable};
 use super::publish::MERGE;
 use super::stage::run_name;
 use super::{Commit, CommittedRun, History, OpenTarget, Publish, SourcePlace, nothing};
 use crate::error::{Error, Result};
-use crate::failpoint;
+use crate::outside;
 use crate::stop::Stop;
 use crate::store::{
     Access, Location, ObjectUrl, Objects, Opened, RECORD_DIR, Record, RemoteRecords, path_below,
@@ -76,12 +76,15 @@ impl BucketTarget {
             place.check_alone(&state).await?;
             let last = state.records.latest().await?;
             place.check_owner(&state, last.as_ref())?;
-            Ok((state, last))
+            let aborted = place.begun().await;
+            place.objects.abort_all(aborted.clone()).await;
+            Ok((state, last, aborted))
         };
         match checked.await {
-            Ok((state, last)) => {
+            Ok((state, last, aborted)) => {
                 let lease = Arc::new(lease);
-                Ok(OpenBucket { run, lease, place, state, last, workers, uploads: None })
+                let aborted = aborted.iter().map(|(key, _)| place.below(key)).collect();
+                Ok(OpenBucket { run, lease, place, state, last, workers, aborted, uploads: None })
             }
             Err(error) => {
                 lease.release().await;
@@ -105,18 +108,15 @@ impl Commit for BucketTarget {
         let place = self.place().await?;
         let state = place.state().await?;
         let records = state.records.all().await?;
-        let leases = leases(&place.objects, &place.folder()).await?;
-        let at_work = |below: &str| {
-            leases.iter().any(|(_, lease)| !lease.is_over() && below.contains(&lease.run))
-        };
-        let left = place.left(&state.listed, records.last());
-        let left = left.iter().map(|key| place.below(key)).filter(|below| !at_work(below));
-        let uploads = leases.iter().map(|(_, lease)| match lease.is_over() {
-            true => format!("the uploads of the run {}", lease.run),
-            false => format!("the run {}, unless it is still at work", lease.run),
-        });
-        let leftovers = left.chain(uploads).collect();
+        let leftovers = place.leftovers(&state, records.last()).await?;
         Ok(History { runs: records.into_iter().map(CommittedRun::from).collect(), leftovers })
+    }
+
+    async fn leftovers(&self) -> Result<Vec<String>> {
+        let place = self.place().await?;
+        let state = place.state().await?;
+        let last = state.records.latest().await?;
+        place.leftovers(&state, last.as_ref()).await
     }
 
     async fn is_there(&self, record: &Record) -> Result<bool> {
@@ -176,6 +176,8 @@ struct OpenBucket {
     /// The last record of that state.
     last: Option<Record>,
     workers: usize,
+    /// Uploads of runs that died, which were aborted when the lease was taken.
+    aborted: Vec<String>,
     /// What this run uploads.
     uploads: Option<Arc<Uploads>>,
 }
@@ -241,6 +243,32 @@ impl Place {
         ours.map(|(key, _)| key.clone()).collect()
     }
 
+    /// What runs that died left: files, and leases with their uploads.
+    async fn leftovers(&self, state: &State, last: Option<&Record>) -> Result<Vec<String>> {
+        let leases = leases(&self.objects, &self.folder()).await?;
+        let at_work = |below: &str| {
+            leases.iter().any(|(_, lease)| !lease.is_over() && below.contains(&lease.run))
+        };
+        let left = self.left(&state.listed, last);
+        let left = left.iter().map(|key| self.below(key)).filter(|below| !at_work(below));
+        let uploads = leases.iter().map(|(_, lease)| match lease.is_over() {
+            true => format!("the uploads of the run {}", lease.run),
+            false => format!("the run {}, unless it is still at work", lease.run),
+        });
+        let mut all: Vec<String> = left.chain(uploads).collect();
+        if leases.is_empty() {
+            all.extend(self.begun().await.iter().map(|(key, _)| upload_of(&self.below(key))));
+        }
+        Ok(all)
+    }
+
+    /// Uploads of files that runs began and nobody ended.
+    async fn begun(&self) -> Vec<(Key, MultipartId)> {
+        let mut begun = self.objects.begun(&self.prefix).await;
+        begun.retain(|(key, _)| key.prefix_matches(&self.prefix) && is_ours(&self.below(key)));
+        begun
+    }
+
     /// Refuses a target that lies in another, or has another in it.
     async fn check_alone(&self, state: &State) -> Result<()> {
         let folder = format!("/{RECORD_DIR}/");
@@ -287,7 +315,7 @@ impl OpenTarget for OpenBucket {
     async fn stage(&mut self, output: &Output, publish: &Publish, _: &Attempt) -> Result<Staging> {
         publish.check_scope(&self.place.shown, self.last.as_ref(), MERGE)?;
         self.state.records.mark(&self.place.folder()).await?;
-        failpoint::point("lease-taken");
+        outside::step("lease-taken");
         let Place { objects, prefix, .. } = &self.place;
         let log = Arc::clone(&self.lease) as Arc<dyn UploadLog>;
         let workers = self.workers.max(output.side_by_side.min(2 * self.workers));
@@ -322,12 +350,12 @@ impl OpenTarget for OpenBucket {
             }
         }
         self.uploads = None;
-        failpoint::point("record-written");
+        outside::step("record-written");
         // The run is committed: what stays behind, the next one removes.
         if let Err(error) = self.clean(&record).await {
             tracing::warn!("the files of the state before stay behind until the next run: {error}");
         }
-        failpoint::point("old-removed");
+        outside::step("old-removed");
         self.last = Some(record.clone());
         Ok(record)
     }
@@ -348,14 +376,14 @@ impl OpenBucket {
     async fn make_ready(&self, manifests: &[Manifest], stop: &Stop) -> Result<()> {
         stop.or(self.lease.still_held(&self.place.shown)).await?;
         stop.or(self.complete_all(manifests)).await?;
-        failpoint::point("uploads-complete");
+        outside::step("uploads-complete");
         stop.or(self.lease.still_held(&self.place.shown)).await?;
         // Where the server does not look whether the record is there, we do.
         let key = self.state.records.next(&self.place.folder());
         if !self.lease.conditional && self.place.objects.head(&key).await?.is_some() {
             return Err(self.taken());
         }
-        failpoint::point("before-record");
+        outside::step("before-record");
         Ok(())
     }
 
@@ -450,11 +478,18 @@ impl OpenBucket {
         }
         self.place.objects.delete(left.clone()).await?;
         let uploads = self.lease.buried.iter().map(|run| format!("the uploads of the run {run}"));
-        Ok(uploads.chain(left.iter().map(|key| self.place.below(key))).collect())
+        let aborted = self.aborted.iter().map(|below| upload_of(below));
+        let files = left.iter().map(|key| self.place.below(key));
+        Ok(uploads.chain(aborted).chain(files).collect())
     }
 
     /// Whether any run was ever here.
     fn is_target(&self) -> bool {
-        self.state.records.is_target() || !self.lease.buried.is_empty()
+        self.state.records.is_target() || !self.lease.buried.is_empty() || !self.aborted.is_empty()
     }
+}
+
+/// What an upload is called.
+fn upload_of(below: &str) -> String {
+    format!("the upload of {below}")
 }

@@ -10,6 +10,7 @@
 //! Whoever reads the table sees the old rows or the new ones. A crash before 4 ends leaves the old
 //! rows and a staging table, which the next run drops; a crash after it leaves nothing.
 
+mod lock;
 mod publish;
 mod server;
 mod shape;
@@ -21,7 +22,7 @@ use async_trait::async_trait;
 use super::stage::run_name;
 use super::{Commit, History, Mode, OpenTarget, Publish, SourcePlace, nothing};
 use crate::error::{Error, Result};
-use crate::failpoint;
+use crate::outside;
 use crate::stop::Stop;
 use crate::store::{Access, PgLocation, Record, RecordFile, TableName};
 use crate::write::{Attempt, Layout, Manifest, Output, Staging, TableStaging};
@@ -141,12 +142,18 @@ impl Commit for TableTarget {
         self.server().await?.history().await
     }
 
+    async fn leftovers(&self) -> Result<Vec<String>> {
+        self.server().await?.leftovers().await
+    }
+
     async fn is_there(&self, record: &Record) -> Result<bool> {
         let rows = self.server().await?.rows().await?;
         // Of the long layout each row has many.
         Ok(match self.url.layout {
             Layout::Long => rows > 0,
-            Layout::Wide => rows == record.rows,
+            // Beside the rows of a scope there are others.
+            Layout::Wide if record.is_of_all() => rows == record.rows,
+            Layout::Wide => rows >= record.rows,
         })
     }
 
@@ -215,7 +222,7 @@ impl OpenTarget for OpenTable {
         let (shape, encoding) = TableShape::of(&self.url, output)?;
         let table = self.server.stage(attempt);
         let changes = self.server.prepare(&shape, &table).await?;
-        failpoint::point("stage-made");
+        outside::step("stage-made");
         let copier = self.server.copier(&table);
         let columns = shape.names();
         self.staged = Some(Staged { shape, changes, table });

@@ -7,7 +7,7 @@ use super::Staged;
 use super::server::{RUNS, Server};
 use crate::commit::Bounds;
 use crate::error::{Error, Result};
-use crate::failpoint;
+use crate::outside;
 use crate::store::{Fault, Instant, Record, quoted};
 
 impl Server {
@@ -76,9 +76,9 @@ impl Work<'_> {
         let wrong = self.server.fault("moving the rows");
         let work = client.transaction().await.map_err(&wrong)?;
         self.within(&work).await?;
-        failpoint::point("before-commit");
+        outside::step("before-commit");
         work.commit().await.map_err(&wrong)?;
-        failpoint::point("after-commit");
+        outside::step("after-commit");
         Ok(())
     }
 
@@ -186,12 +186,15 @@ impl Work<'_> {
         deleted.map(|_| ()).map_err(self.server.fault("deleting the rows of the scope"))
     }
 
+    /// Notes the run; the last one has the latest time, whatever the server's clock does.
     async fn leave_record(&self, work: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
         let record = self.record;
         let runs = self.server.table.beside(RUNS);
         let sql = format!(
             "INSERT INTO {runs} (run, target, set, committed, rows, first, last, seconds, version, record) \
-             VALUES ($1, $2, $3, now(), $4, $5, $6, $7, $8, $9::text::jsonb)"
+             VALUES ($1, $2, $3, \
+                GREATEST(now(), (SELECT max(committed) FROM {runs} WHERE target = $2) + interval '1 us'), \
+                $4, $5, $6, $7, $8, $9::text::jsonb)"
         );
         let text = |time: Option<Instant>| time.map(|time| time.to_string());
         let (first, last) = (text(record.first()), text(record.last()));

@@ -7,6 +7,7 @@ use deadpool_postgres::{Object, Pool};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
+use super::lock::application_name;
 use super::shape::{Column, ExistingTable, TableChanges, TableShape};
 use super::{TableUrl, connections};
 use crate::commit::{CommittedRun, History};
@@ -30,7 +31,8 @@ pub(super) struct Server {
     /// The connection that holds the lock.
     pub(super) control: Mutex<Option<Object>>,
     pub(super) run: String,
-    key: i64,
+    /// The key of its lock.
+    pub(super) key: i64,
 }
 
 impl std::fmt::Debug for Server {
@@ -76,7 +78,7 @@ impl Server {
         limit: Option<Duration>,
     ) -> Result<Self> {
         let location = target.location.clone();
-        let pool = location.pool(&format!("windrow {run}"), most)?;
+        let pool = location.pool(&application_name(&run), most)?;
         let mut server = Self {
             name: String::new(),
             table: target.table.clone(),
@@ -168,12 +170,23 @@ impl Server {
             let rows = client.query(&sql, &[&self.name]).await.map_err(&fault)?;
             runs = rows.iter().map(run).collect();
         }
-        let holder = self.holder(&client).await.map_err(&fault)?.map(|(name, _)| name);
-        let at_work = holder.as_deref().and_then(|name| name.strip_prefix("windrow ")).map(suffix);
+        Ok(History { runs, leftovers: self.left().await? })
+    }
+
+    /// The tables that runs which died left beside it.
+    pub(super) async fn leftovers(&self) -> Result<Vec<String>> {
+        self.retry.call("asking for tables of runs that died", || self.left()).await
+    }
+
+    async fn left(&self) -> Result<Vec<String>, Fault> {
+        let client = self.connection().await?;
+        let fault = self.fault("asking for tables of runs that died");
+        let holder = self.holder(&client).await.map_err(&fault)?;
+        let at_work = holder.and_then(|holder| holder.run).map(|run| suffix(&run));
         let stages = self.stages(&client).await.map_err(&fault)?;
         let dead =
             |stage: &String| at_work.as_ref().is_none_or(|run| !stage.contains(run.as_str()));
-        Ok(History { runs, leftovers: stages.into_iter().filter(dead).collect() })
+        Ok(stages.into_iter().filter(dead).collect())
     }
 
     async fn exists(
@@ -192,20 +205,6 @@ impl Server {
                    WHERE nspname = $1 AND starts_with(relname::text, $2) AND relkind = 'r'";
         let rows = client.query(sql, &[&schema, &prefix(&self.name)]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
-    }
-
-    /// Who holds the lock: its name and its process at the server.
-    async fn holder(
-        &self,
-        client: &Object,
-    ) -> Result<Option<(String, i32)>, tokio_postgres::Error> {
-        // The two halves of the key, as pg_locks shows them.
-        let sql = "SELECT application_name, pg_locks.pid FROM pg_locks JOIN pg_stat_activity USING (pid) \
-                   WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
-                   AND (classid::bigint << 32) | objid::bigint = $1 \
-                   AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-        let row = client.query_opt(sql, &[&self.key]).await?;
-        Ok(row.map(|row| (row.get(0), row.get(1))))
     }
 
     /// What an error of this server means.
@@ -245,34 +244,6 @@ impl Server {
         };
         let schema = self.retry.call("connecting", call).await?;
         Ok(format!("{schema}.{}", table.table))
-    }
-
-    /// Takes the lock on a connection that keeps it.
-    pub(super) async fn take(&self) -> Result<(), Fault> {
-        let mut control = self.control.lock().await;
-        if let Some(client) = control.take() {
-            if !client.is_closed() {
-                *control = Some(client); // It has the lock.
-                return Ok(());
-            }
-            drop(Object::take(client));
-        }
-        let client = self.connection().await?;
-        let fault = self.fault("taking the table");
-        let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&self.key]).await;
-        if row.map_err(&fault)?.get::<_, bool>(0) {
-            *control = Some(client);
-            return Ok(());
-        }
-        let holder = self.holder(&client).await.map_err(&fault)?;
-        let holder = holder.unwrap_or_else(|| ("a run that just ended".to_string(), 0));
-        // What this run held before its connection broke is released when the server sees it.
-        let transient = holder.0 == format!("windrow {}", self.run) || holder.1 == 0;
-        let error = Error::target(format!(
-            "another run is writing {} ({}, server process {})",
-            self.location, holder.0, holder.1
-        ));
-        Err(Fault { error: error.hint("wait for it, or write to another table"), transient })
     }
 
     /// Drops the tables of runs that died: nobody else has one here, for this run has the lock.

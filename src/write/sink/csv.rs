@@ -1,6 +1,5 @@
 //! One CSV file.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use datafusion::physical_plan::ExecutionPlanProperties;
 
 use super::{Flushing, PartitionSink, Sinks, Written, WrittenFile};
 use crate::error::{Error, Result};
+use crate::outside::files::{self, LocalFile};
 use crate::write::{WriteJob, unwritable};
 
 /// Bytes that are collected before they go to the file.
@@ -34,7 +34,7 @@ impl CsvSinks {
 
 impl Sinks for CsvSinks {
     fn partition(&self, _: usize) -> Result<Box<dyn PartitionSink>> {
-        let file = File::create(&self.path).map_err(|error| unwritable(&self.target, &error))?;
+        let file = files::create(&self.path).map_err(|error| unwritable(&self.target, &error))?;
         let file = BufWriter::with_capacity(BUFFER, file);
         let writer = WriterBuilder::new().with_header(true).build(file);
         Ok(Box::new(CsvSink { writer, target: self.target.clone(), rows: 0 }))
@@ -46,7 +46,7 @@ impl Sinks for CsvSinks {
 }
 
 struct CsvSink {
-    writer: Writer<BufWriter<File>>,
+    writer: Writer<BufWriter<LocalFile>>,
     target: PathBuf,
     rows: u64,
 }

@@ -1,6 +1,5 @@
 //! Parquet files: one after the other for each partition, in a folder or as uploads.
 
-use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,10 @@ use super::row_groups::Groups;
 use super::upload::{Upload, Uploads};
 use super::{Flushing, PartitionSink, Sinks, Written, WrittenFile};
 use crate::error::{Error, Result};
-use crate::failpoint;
+use crate::outside::{
+    self,
+    files::{self, LocalFile},
+};
 use crate::write::{WriteJob, unwritable};
 
 /// The sinks of a job.
@@ -69,9 +71,9 @@ impl Destination {
             Self::Folder(folder) => {
                 let path = folder.join(below);
                 let folder = path.parent().unwrap_or(folder);
-                let made = std::fs::create_dir_all(folder).and_then(|()| {
-                    let file = File::create(&path)?;
-                    Ok((file.try_clone()?, file))
+                let made = files::create_folder(folder).and_then(|()| {
+                    let file = files::create(&path)?;
+                    Ok((file.again()?, file))
                 });
                 let (writer, file) = made.map_err(|error| unwritable(&path, &error))?;
                 Ok((Box::new(writer), Out::File(file)))
@@ -86,7 +88,7 @@ impl Destination {
 
 /// A file on its way.
 enum Out {
-    File(File),
+    File(LocalFile),
     Upload(Box<Upload>),
 }
 
@@ -256,7 +258,7 @@ impl PartitionWriter {
         match out {
             Out::File(file) => {
                 self.closed.flushing.spawn_blocking(move || {
-                    let flushed = file.sync_all().and_then(|()| file.metadata());
+                    let flushed = file.sync().and_then(|()| file.metadata());
                     let flushed = flushed.map_err(|error| destination.unwritable(&path, &error));
                     flushed.map(|meta| WrittenFile { path, rows, bytes: meta.len(), upload: None })
                 });
@@ -265,7 +267,7 @@ impl PartitionWriter {
                 self.closed.flushing.spawn(upload.finish(rows));
             }
         }
-        failpoint::point("file-closed");
+        outside::step("file-closed");
         Ok(())
     }
 

@@ -1,0 +1,198 @@
+//! Faults that tests choose, in builds with debug assertions: the Nth call of a run fails, is held or is its last.
+//!
+//! In the process of a test, [`Faults`] applies to what lies below one folder, so that tests run side by side. A
+//! process of its own is told by environment variables: `WINDROW_FAULT=STEP` kills it at a step of a commit,
+//! `WINDROW_FAULT=wait:STEP` holds it there for ten seconds, `WINDROW_FAULT=kill:N` kills it at its Nth call to
+//! files, and `WINDROW_CLOCK=SECONDS` moves its clock.
+
+use std::io::{Error, ErrorKind, Result};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails, and nothing was done.
+    Error,
+    /// The disk is full: of a write half of the bytes are there, and all further ones fail.
+    Full,
+    /// It fails, and all was done.
+    Lost,
+    /// It takes a while.
+    Slow,
+    /// The process ends before it: no later call does anything.
+    KilledBefore,
+    /// The process ends after it.
+    KilledAfter,
+}
+
+impl Fault {
+    /// All kinds.
+    pub const ALL: [Self; 6] =
+        [Self::Error, Self::Full, Self::Lost, Self::Slow, Self::KilledBefore, Self::KilledAfter];
+}
+
+/// The faults of what lies below one folder, for as long as this lives.
+#[derive(Debug)]
+pub struct Faults(Arc<Plan>);
+
+#[derive(Debug)]
+struct Plan {
+    folder: PathBuf,
+    /// Which call gets which fault, both in the order of calls from 1.
+    faults: Vec<(u64, Fault)>,
+    calls: AtomicU64,
+    is_dead: AtomicBool,
+    is_full: AtomicBool,
+    log: Mutex<Vec<String>>,
+}
+
+static PLANS: Mutex<Vec<Arc<Plan>>> = Mutex::new(Vec::new());
+
+impl Faults {
+    /// From now on, the calls of these numbers get these faults.
+    pub fn below(folder: &Path, faults: Vec<(u64, Fault)>) -> Self {
+        let plan = Arc::new(Plan {
+            folder: folder.to_path_buf(),
+            faults,
+            calls: AtomicU64::new(0),
+            is_dead: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+            log: Mutex::default(),
+        });
+        lock(&PLANS).push(Arc::clone(&plan));
+        Self(plan)
+    }
+
+    /// The calls so far, with what they touched.
+    pub fn log(&self) -> Vec<String> {
+        lock(&self.0.log).clone()
+    }
+
+    /// Whether the process counts as killed.
+    pub fn is_dead(&self) -> bool {
+        self.0.is_dead.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        lock(&PLANS).retain(|plan| !Arc::ptr_eq(plan, &self.0));
+    }
+}
+
+fn lock<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The plan for a path.
+fn plan(path: &Path) -> Option<Arc<Plan>> {
+    lock(&PLANS).iter().find(|plan| path.starts_with(&plan.folder)).map(Arc::clone)
+}
+
+fn killed() -> Error {
+    Error::other("the process was killed here")
+}
+
+impl Plan {
+    /// Counts a call; gives its fault.
+    fn next(&self, name: &str, path: &Path) -> Result<Option<Fault>> {
+        if self.is_dead.load(Ordering::SeqCst) {
+            return Err(killed());
+        }
+        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let below = path.strip_prefix(&self.folder).unwrap_or(path);
+        lock(&self.log).push(format!("{name} {}", below.display()));
+        let fault = self.faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault);
+        if fault == Some(Fault::KilledBefore) {
+            self.is_dead.store(true, Ordering::SeqCst);
+            return Err(killed());
+        }
+        if fault == Some(Fault::Full) {
+            self.is_full.store(true, Ordering::SeqCst);
+        }
+        Ok(fault)
+    }
+
+    fn after<T>(&self, fault: Option<Fault>, done: Result<T>) -> Result<T> {
+        match fault {
+            Some(Fault::Lost) => Err(Error::from(ErrorKind::TimedOut)),
+            Some(Fault::KilledAfter) => {
+                self.is_dead.store(true, Ordering::SeqCst);
+                Err(killed())
+            }
+            _ => done,
+        }
+    }
+}
+
+/// Whether a call needs room on the disk.
+fn needs_room(name: &str) -> bool {
+    matches!(name, "write" | "create" | "mkdir" | "link" | "sync")
+}
+
+/// Does what touches a path, with the fault that is planned for it.
+pub(super) fn call<T>(name: &str, path: &Path, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    die_at_call();
+    let Some(plan) = plan(path) else { return act() };
+    let fault = plan.next(name, path)?;
+    match fault {
+        Some(Fault::Error) => return Err(Error::from_raw_os_error(EIO)),
+        Some(Fault::Slow) => std::thread::sleep(Duration::from_millis(20)),
+        _ if plan.is_full.load(Ordering::SeqCst) && needs_room(name) => {
+            return Err(Error::from_raw_os_error(ENOSPC));
+        }
+        _ => {}
+    }
+    plan.after(fault, act())
+}
+
+/// The part of the bytes for which the disk has room, at the write with which it becomes full.
+pub(super) fn short_write<'a>(path: &Path, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let plan = plan(path)?;
+    let next = plan.calls.load(Ordering::SeqCst) + 1;
+    let full = plan.faults.contains(&(next, Fault::Full));
+    if !full || bytes.len() < 2 || plan.next("write", path).is_err() {
+        return None;
+    }
+    Some(&bytes[..bytes.len() / 2])
+}
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+/// Dies or waits here if the environment names this step.
+pub(super) fn step(name: &str) {
+    let Ok(fault) = std::env::var("WINDROW_FAULT") else { return };
+    if fault == name {
+        die();
+    } else if fault.strip_prefix("wait:") == Some(name) {
+        std::thread::sleep(Duration::from_secs(10));
+    }
+}
+
+/// Dies here if the environment names the number of this call.
+fn die_at_call() {
+    static AT: OnceLock<Option<u64>> = OnceLock::new();
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let at = || std::env::var("WINDROW_FAULT").ok()?.strip_prefix("kill:")?.parse().ok();
+    if AT.get_or_init(at).is_some_and(|at| CALLS.fetch_add(1, Ordering::SeqCst) + 1 == at) {
+        die();
+    }
+}
+
+fn die() {
+    use rustix::process::{Signal, getpid, kill_process};
+    let _ = kill_process(getpid(), Signal::KILL);
+}
+
+/// How far the clock is moved.
+pub(super) fn clock() -> TimeDelta {
+    static MOVED: OnceLock<TimeDelta> = OnceLock::new();
+    let seconds = || std::env::var("WINDROW_CLOCK").ok()?.parse().ok();
+    *MOVED.get_or_init(|| TimeDelta::seconds(seconds().unwrap_or(0)))
+}

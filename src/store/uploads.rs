@@ -1,0 +1,118 @@
+//! Uploads that somebody began in a bucket of S3 and nobody ended. `object_store` begins and ends them, and has no
+//! list: this asks for it, signed as `object_store` signs.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::aws::{AmazonS3, AwsAuthorizer};
+use object_store::client::{HttpClient, HttpRequest};
+use object_store::path::Path;
+use object_store::signer::Signer;
+use object_store::{MultipartId, Result};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+/// Pages of a list that are asked for, of up to a thousand uploads each.
+const PAGES: usize = 100;
+
+/// Lists what was begun in one bucket.
+#[derive(Debug)]
+pub(super) struct UploadList {
+    pub(super) store: Arc<AmazonS3>,
+    /// The region that requests are signed for.
+    pub(super) region: String,
+    pub(super) client: HttpClient,
+}
+
+/// One page of the answer of `ListMultipartUploads`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Page {
+    is_truncated: bool,
+    next_key_marker: Option<String>,
+    next_upload_id_marker: Option<String>,
+    upload: Vec<Begun>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Begun {
+    key: String,
+    upload_id: String,
+}
+
+fn odd(why: impl Display) -> object_store::Error {
+    let source = format!("the list of uploads: {why}").into();
+    object_store::Error::Generic { store: "S3", source }
+}
+
+impl UploadList {
+    /// The uploads of keys that begin with a prefix.
+    ///
+    /// # Errors
+    /// A server that has no such list, refuses it, or stays away.
+    pub(super) async fn below(&self, prefix: &Path) -> Result<Vec<(Path, MultipartId)>> {
+        let (mut found, mut after) = (Vec::new(), String::new());
+        for _ in 0..PAGES {
+            let page = self.page(prefix, &after).await?;
+            for Begun { key, upload_id } in page.upload {
+                found.push((Path::parse(key)?, upload_id));
+            }
+            if !page.is_truncated {
+                return Ok(found);
+            }
+            let marker = |name: &str, value: Option<String>| match value {
+                Some(value) => format!("&{name}={}", utf8_percent_encode(&value, NON_ALPHANUMERIC)),
+                None => String::new(),
+            };
+            after = marker("key-marker", page.next_key_marker)
+                + &marker("upload-id-marker", page.next_upload_id_marker);
+        }
+        Ok(found) // Of more, the next run removes the next ones.
+    }
+
+    async fn page(&self, prefix: &Path, after: &str) -> Result<Page> {
+        // The address of the bucket is that of an object in it, without the object.
+        let get = "GET".parse().map_err(odd)?;
+        let signed = self.store.signed_url(get, &Path::from("x"), SIGNED).await?;
+        let object = signed.as_str().split('?').next().unwrap_or_default();
+        let bucket = object.strip_suffix("/x").ok_or_else(|| odd("an odd address"))?;
+        let prefix = utf8_percent_encode(prefix.as_ref(), NON_ALPHANUMERIC);
+        let address = format!("{bucket}/?uploads=&prefix={prefix}{after}");
+        let mut request = HttpRequest::new(Bytes::new().into());
+        *request.uri_mut() = address.parse().map_err(odd)?;
+        let credential = self.store.credentials().get_credential().await?;
+        AwsAuthorizer::new(&credential, "s3", &self.region).authorize(&mut request, None);
+        let (head, body) = self.client.execute(request).await.map_err(odd)?.into_parts();
+        if !head.status.is_success() {
+            return Err(odd(format_args!("the server answers {}", head.status)));
+        }
+        let bytes = body.bytes().await.map_err(odd)?;
+        quick_xml::de::from_reader(&bytes[..]).map_err(odd)
+    }
+}
+
+/// How long the address of an object is signed for, which is only looked at here.
+const SIGNED: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_read() {
+        let text = "<?xml version=\"1.0\"?><ListMultipartUploadsResult xmlns=\"x\"><Bucket>b</Bucket>\
+            <Upload><Key>a/b&amp;c.parquet</Key><UploadId>1</UploadId><Initiated>now</Initiated></Upload>\
+            <IsTruncated>true</IsTruncated><NextKeyMarker>a</NextKeyMarker>\
+            <Upload><Key>d</Key><UploadId>2</UploadId></Upload></ListMultipartUploadsResult>";
+        let page: Page = quick_xml::de::from_reader(text.as_bytes()).unwrap();
+        let found: Vec<_> = page.upload.iter().map(|u| (&*u.key, &*u.upload_id)).collect();
+        assert_eq!(found, [("a/b&c.parquet", "1"), ("d", "2")]);
+        assert!(page.is_truncated && page.next_upload_id_marker.is_none());
+        let empty = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>";
+        let page: Page = quick_xml::de::from_reader(empty.as_bytes()).unwrap();
+        assert!(page.upload.is_empty() && !page.is_truncated);
+    }
+}
