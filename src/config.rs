@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result, did_you_mean, nearest};
+use crate::limits::MEMORY_LEAST;
 pub use stores::{STORE_SCHEMES, StoreConfig, StoreKey};
 use yaml::{Key, Node, Value};
 
@@ -384,11 +385,8 @@ fn take_timeout(config: &mut Config, text: &str) -> Option<()> {
     Some(())
 }
 
-/// What a run over wide sets needs at the least: an open row group per thread, and sorts that spill.
-const LEAST_MEMORY: u64 = 128_000_000;
-
 fn take_memory_limit(config: &mut Config, text: &str) -> Option<()> {
-    config.memory_limit = Some(parse_size(text).ok().filter(|bytes| *bytes >= LEAST_MEMORY)?);
+    config.memory_limit = Some(parse_size(text).ok().filter(|bytes| *bytes >= MEMORY_LEAST)?);
     Some(())
 }
 

@@ -4,7 +4,10 @@
 //! build errors with the constructor of the party that must act; only `main` turns one into an
 //! exit code.
 
+use std::cell::Cell;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 use datafusion::arrow::error::ArrowError;
 
@@ -241,6 +244,35 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+thread_local! {
+    /// Whether this thread is within [`caught`], whose panics nobody should see.
+    static WITHIN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What work gives that may panic on bytes which somebody else wrote.
+///
+/// # Errors
+/// The text of the panic.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !WITHIN.get() {
+                tell(panic);
+            }
+        }));
+    });
+    let before = WITHIN.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    WITHIN.set(before);
+    done.map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        text.unwrap_or("its bytes make no sense").to_string()
+    })
+}
+
 /// The error of ours that lies behind another, however deep.
 pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);
@@ -277,6 +309,9 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// The names that a hint lists.
+pub const NAMES_TOLD: usize = 20;
+
 /// `; did you mean X?`-style hint text for [`Error::hint`], or the full list when nothing is near.
 pub fn did_you_mean<'a>(
     name: &str,
@@ -287,10 +322,16 @@ pub fn did_you_mean<'a>(
         Some(near) => format!("did you mean {near}?"),
         None => {
             let all: Vec<&str> = candidates.into_iter().collect();
-            if all.is_empty() {
-                format!("there are no {what}")
-            } else {
-                format!("{what}: {}", all.join(", "))
+            match all.len().saturating_sub(NAMES_TOLD) {
+                _ if all.is_empty() => format!("there are no {what}"),
+                0 => format!("{what}: {}", all.join(", ")),
+                more => {
+                    format!(
+                        "{what}: {} and {} more",
+                        all[..NAMES_TOLD].join(", "),
+                        grouped(more as u64)
+                    )
+                }
             }
         }
     }

@@ -17,6 +17,13 @@ fn status(name: &str) -> u64 {
     status.lines().find_map(|line| kilobytes(line.strip_prefix(name)?)).unwrap_or(0)
 }
 
+/// Lets this process have as many files open as the system allows it at the most: a source may have thousands.
+pub fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
 /// The memory that this process may have, in bytes: that of the machine, or the least limit of the control groups
 /// that it runs in (version 1 or 2). None where the system does not say.
 pub fn memory() -> Option<u64> {

@@ -32,9 +32,10 @@ use crate::error::{Error, Result};
 use crate::exec::{
     CleanExec, CleaningStats, DedupExec, FirstRow, NameError, NameFile, PeriodsExec, WindrowOptions,
 };
+use crate::limits::FILE_READ_WHOLE;
 use crate::scan::{
     Candidate, CsvPartition, EntityRanges, FileInfo, FileSlice, Files, ORDINAL, Periods, Prune,
-    RemoteFiles, RowSlice, SMALL, corrupt, periods, ranges,
+    RemoteFiles, RowSlice, corrupt, periods, ranges,
 };
 use crate::store::{FileKind, Opened, file_name};
 
@@ -134,7 +135,7 @@ impl FileTable {
     fn is_small(&self, groups: &[Vec<RowSlice>]) -> bool {
         let size = |slice: &RowSlice| self.files[slice.ordinal as usize].file.size;
         let files = groups.iter().flatten();
-        files.clone().map(size).sum::<u64>() < SMALL * files.count() as u64
+        files.clone().map(size).sum::<u64>() < FILE_READ_WHOLE * files.count() as u64
     }
 
     /// The scan by readers of our own.

@@ -16,7 +16,8 @@ use super::footer_cache::FooterCache;
 use super::state::{by_content, by_stamp};
 use super::{InputState, Source, keys_exist};
 use crate::config::{Duplicates, Inputs, SourceConfig};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, grouped};
+use crate::limits::{LISTED_AGAIN, SOURCE_FILES, TARGET_FILES_HELD};
 use crate::outside::{self, files};
 use crate::scan::{FileInfo, FileStatistics, Keys, comparable, merge, partition_type, read_all};
 use crate::store::{
@@ -31,13 +32,6 @@ async fn blocking<T: Send + 'static>(
     let panicked = |error| Error::internal(format!("opening a source panicked: {error}"));
     tokio::task::spawn_blocking(work).await.map_err(panicked)?
 }
-
-/// How often a target is listed again that runs commit into meanwhile.
-const AGAIN: usize = 50;
-
-/// Files of a target that are held open while they are read; of larger targets a file may be gone when its turn comes,
-/// which is an error.
-const HELD: usize = 256;
 
 /// A file that is left out with the reason.
 pub type LeftOut = (String, String);
@@ -90,7 +84,7 @@ impl FileTable {
                 return opened;
             }
             again += 1;
-            if again > AGAIN {
+            if again > LISTED_AGAIN {
                 return Err(Error::data(format!(
                     "{} is committed to faster than it can be listed",
                     config.location
@@ -140,6 +134,13 @@ impl FileTable {
         };
         let Listing { kind, mut files, .. } = listing;
         files.retain(|file| !skip.contains(&file_name(&file.path)));
+        if files.len() > SOURCE_FILES {
+            let (files, most) = (grouped(files.len() as u64), grouped(SOURCE_FILES as u64));
+            return Err(Error::data(format!(
+                "{location} has {files} files, past the limit of {most}"
+            ))
+            .hint("compact it"));
+        }
         let mut known: Vec<_> = files.iter().map(|file| footers.get(file, &keys)).collect();
         let new = files.into_iter().zip(&known).filter(|(_, known)| known.is_none());
         let (new, of_keys): (Vec<_>, _) = (new.map(|(file, _)| file).collect(), keys.clone());
@@ -168,7 +169,7 @@ impl FileTable {
             }
         }
         // A CSV file may be a target as well.
-        if (commit.is_some() || kind == FileKind::Csv) && infos.len() <= HELD {
+        if (commit.is_some() || kind == FileKind::Csv) && infos.len() <= TARGET_FILES_HELD {
             infos = infos.iter().map(held).collect::<Result<_>>()?;
         }
         let partitions = partition_fields(&infos, &keys)?;

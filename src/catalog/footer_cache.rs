@@ -7,12 +7,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::limits::FOOTERS_KEPT;
 use crate::scan::{FileInfo, Keys};
 use crate::store::{FileRef, file_name};
-
-/// Files that are kept; of more the oldest are forgotten. One takes about a kilobyte, and of a file
-/// whose order was proven a line for each symbol.
-const FILES: usize = 65_536;
 
 /// The footers that an engine has read. Its sessions share it.
 #[derive(Debug, Default)]
@@ -65,7 +62,7 @@ impl FooterCache {
         if kept.files.insert(key.clone(), Arc::clone(info)).is_none() {
             kept.order.push_back(key);
         }
-        while kept.order.len() > FILES {
+        while kept.order.len() > FOOTERS_KEPT {
             let Some(oldest) = kept.order.pop_front() else { break };
             kept.files.remove(&oldest);
         }

@@ -23,6 +23,7 @@ use super::{InputState, Source, keys_exist, only};
 use crate::config::{Duplicates, Inputs, SourceConfig};
 use crate::error::{Error, Result};
 use crate::exec::{CleanExec, CleaningStats, DedupExec, NameFile};
+use crate::limits::SOURCE_CONNECTIONS;
 use crate::scan::postgres::{self, Described, Reader, Snapshot};
 use crate::scan::{Keys, ORDINAL, canonical};
 use crate::store::{Fault, Input, PgLocation, Retry, quoted};
@@ -49,9 +50,6 @@ pub struct PostgresTable {
     revision: Option<String>,
     opening: Duration,
 }
-
-/// Connections to one source at most.
-const MOST: usize = 64;
 
 struct Ranges {
     /// Conditions that cut the rows apart.
@@ -86,7 +84,7 @@ impl PostgresTable {
         let parts = workers.max(4); // Fewer ranges than four are exchanged by the planner after all.
         // Connections are made as partitions are read: one for each thread, as a rule, and one that
         // holds the moment. Where plans read several at once, none may wait for another.
-        let pool = location.pool("windrow source", MOST)?;
+        let pool = location.pool("windrow source", SOURCE_CONNECTIONS)?;
         let retry = Retry::new(location.server(), limit);
         let relation = match location.query() {
             // Its last line may end with a comment.

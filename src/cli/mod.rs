@@ -25,6 +25,7 @@ mod demo;
 mod explain;
 mod export;
 mod functions;
+mod limits;
 mod logs;
 mod out;
 mod progress;
@@ -47,20 +48,15 @@ use crate::config::Config;
 use crate::engine::executor;
 use crate::error::{Error, Kind, Result};
 use crate::host;
+use crate::limits::{MEMORY_SLACK, STOP_GRACE, STOP_GRACE_REMOTE};
 use crate::render::output_closed;
 use crate::stop::Stop;
 
-/// How long a command that writes may take to put things in order once it is stopped.
-const GRACE: Duration = Duration::from_millis(500);
-/// The same where servers have to be told. What they are not told now, the next run tells them.
-const FAR_GRACE: Duration = Duration::from_millis(900);
 /// How long what it left running may take to end and to remove its temporary files.
 const WIND_DOWN: Duration = Duration::from_millis(400);
 /// How often the memory of the process is looked at, and what it may have beyond its limit, or a quarter if that is
 /// more: what the program needs for itself.
 const LOOK: Duration = Duration::from_millis(20);
-const SLACK: u64 = 256 << 20;
-
 #[derive(Debug, Parser)]
 #[command(
     name = "windrow",
@@ -100,6 +96,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// List the indicators, or document one
     Functions(functions::FunctionsArgs),
+    /// List every bound: what it bounds, and what happens past it
+    Limits(limits::LimitsArgs),
 }
 
 /// Sources, for every command that reads.
@@ -124,6 +122,7 @@ pub fn main() -> u8 {
         eprintln!("error: {error}");
         return error.exit_code();
     }
+    host::allow_open_files();
     match ended(cli.command) {
         Ok(code) => code,
         Err(error) if output_closed(&error) => 0,
@@ -143,7 +142,7 @@ fn ended(command: Command) -> Result<u8> {
         let done = std::panic::catch_unwind(AssertUnwindSafe(|| start(command, late)));
         let _ = ends.send(done.unwrap_or_else(|_| Err(Error::internal("the command panicked"))));
     };
-    let work = std::thread::Builder::new().stack_size(executor::STACK).spawn(work);
+    let work = std::thread::Builder::new().stack_size(crate::limits::PLAN_STACK).spawn(work);
     work.map_err(|error| Error::internal(format!("cannot start a thread: {error}")))?;
     end.recv().unwrap_or_else(|_| Err(Error::internal("the command went missing")))
 }
@@ -172,7 +171,10 @@ fn start(command: Command, late: mpsc::Sender<Result<u8>>) -> Result<u8> {
         let grace = command.grace(&config);
         let (stop, over) = executor::stops(config.timeout, grace)?;
         let mut told = stop.clone();
-        let most = config.memory_limit.or_else(host::memory);
+        let most = match config.memory_limit {
+            Some(limit) => Some(limit.saturating_add(MEMORY_SLACK.max(limit / 4))),
+            None => host::memory().map(|memory| memory / 10 * 9),
+        };
         executor::control()?.spawn(async move {
             let deaf = async {
                 let error = told.stopped().await;
@@ -202,9 +204,8 @@ fn start(command: Command, late: mpsc::Sender<Result<u8>>) -> Result<u8> {
 }
 
 /// Resolves once the process has far more memory than its limit: what templates and plans take nobody counts.
-async fn outgrown(limit: Option<u64>) -> Error {
-    let Some(limit) = limit else { return std::future::pending().await };
-    let most = limit.saturating_add(SLACK.max(limit / 4));
+async fn outgrown(most: Option<u64>) -> Error {
+    let Some(most) = most else { return std::future::pending().await };
     loop {
         tokio::time::sleep(LOOK).await;
         if host::resident_memory() > most {
@@ -228,7 +229,7 @@ impl Command {
             Self::Export(_) => config.targets.values().any(|target| far(target)),
             _ => return Duration::ZERO,
         };
-        if far { FAR_GRACE } else { GRACE }
+        if far { STOP_GRACE_REMOTE } else { STOP_GRACE }
     }
 }
 
@@ -247,7 +248,8 @@ fn configuration(command: &Command) -> Result<Config> {
         | Command::Runs(_)
         | Command::Vacuum(_)
         | Command::Check(_)
-        | Command::Functions(_) => {}
+        | Command::Functions(_)
+        | Command::Limits(_) => {}
     }
     Ok(config)
 }
@@ -265,5 +267,6 @@ async fn dispatch(command: Command, config: Config, stop: Stop) -> Result<u8> {
         Command::Check(args) => check::run(args, config).await,
         Command::Explain(args) => explain::run(args, config).await,
         Command::Functions(args) => functions::run(&args),
+        Command::Limits(args) => limits::run(&args),
     }
 }

@@ -353,9 +353,10 @@ fn remove_texts(target: &Path) -> std::io::Result<()> {
     if records.is_empty() {
         return files::remove_all(&texts);
     }
+    let known: BTreeSet<_> = records.iter().filter_map(|record| record.file_name()).collect();
     for entry in files::list(&texts)? {
         let path = entry.path();
-        if !records.iter().any(|record| record.file_name() == path.file_name()) {
+        if !known.contains(entry.file_name().as_os_str()) {
             files::remove_file(&path)?;
         }
     }

@@ -7,10 +7,11 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_yaml::Spanned;
 use serde_yaml::options::{DuplicateKeyPolicy, MergeKeyPolicy};
+use serde_yaml::{Budget, Spanned};
 
 use crate::error::{self, Error, Place, Result};
+use crate::limits::{YAML_DEPTH, YAML_NODES};
 
 /// A value, where it stands, and who must act when it is wrong.
 #[derive(Clone, Debug)]
@@ -56,6 +57,9 @@ pub(crate) fn read(kind: error::Kind, file: &str, first_line: usize, text: &str)
     options.merge_keys = MergeKeyPolicy::AsOrdinary;
     options.strict_booleans = true;
     options.leading_zero_numbers_as_strings = true;
+    let mut budget = Budget::default();
+    (budget.max_depth, budget.max_nodes) = (YAML_DEPTH, YAML_NODES);
+    options.budget = Some(budget);
     let document = Document { kind, file, first_line };
     match serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(raw) => document.node(raw),
@@ -86,7 +90,15 @@ impl Document<'_> {
         if let Some(end) = message.rfind(" at line ") {
             message = &message[..end];
         }
-        let (message, hint) = explain(message);
+        let deep = format!("it is nested deeper than the limit of {YAML_DEPTH} levels");
+        let (message, hint) = match message.strip_prefix("budget breached: ") {
+            Some(what) if what.starts_with("Depth") => (&*deep, "take parts of it apart"),
+            Some(_) => (
+                "it goes past the limits on its size",
+                "leave some of it out; an alias counts as what it stands for",
+            ),
+            None => explain(message),
+        };
         let place = fault.location().map_or_else(|| (1, 1), |at| (at.line(), at.column()));
         Error::new(self.kind, format!("not valid YAML: {message}"))
             .at(self.place(place.0, place.1))

@@ -12,14 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Kind, Result};
+use crate::limits::{FILE_THREADS, PLAN_STACK};
 use crate::stop::{Stop, Stopper};
-
-/// Stack of a thread that plans or computes: plans of long expressions are walked recursively.
-pub const STACK: usize = 64 << 20;
-
-/// Threads that read and flush files, beside one for each worker. What a thread frees it keeps for a
-/// while, so many of them hold memory that nobody uses.
-const FILE_THREADS: usize = 6;
 
 /// A pool of so many workers that compute.
 ///
@@ -30,7 +24,7 @@ pub fn compute(workers: usize) -> Result<Runtime> {
         .thread_name("compute")
         .worker_threads(workers.max(1))
         .max_blocking_threads(workers.max(1) + FILE_THREADS)
-        .thread_stack_size(STACK)
+        .thread_stack_size(PLAN_STACK)
         .enable_all()
         .build()
         .map_err(no_threads)

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::commit::{OpenTarget, Publish};
 use crate::error::{Error, Result, counted};
 use crate::host;
+use crate::limits::noticed;
 use crate::outside;
 use crate::store::{Access, Record, RecordFile};
 use crate::write::{self, AppendFilter, Manifest, Output, Watermarks, WriteJob};
@@ -118,7 +119,7 @@ impl Materialization {
         record.audits.extend(manifest.judge(&self.job.checks)?);
         let [entity, time] = keys;
         record.notices.extend(manifest.doubtful_keys(entity, time));
-        record.notices.extend(manifest.empty_columns(&self.about_null));
+        record.notices.extend(noticed(manifest.empty_columns(&self.about_null)));
         record.rows = manifest.rows;
         if record.rows == 0 && !self.appends() {
             return Err(self.empty());
@@ -160,7 +161,7 @@ impl Materialization {
             }
             None => format!("there is no row of {symbol}"),
         });
-        let missing: Vec<_> = missing.collect();
+        let missing = noticed(missing.collect());
         record.notices.extend(missing);
         record.notices.extend((self.notices)());
         record.committed = outside::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);

@@ -1,6 +1,9 @@
 //! What DataFusion would plan and compute as something else than the statement says: each is an error
 //! before types are adapted to each other.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
@@ -12,15 +15,48 @@ use datafusion::logical_expr::{
 
 use super::kind_checks::{self, Part, check_together, check_zones};
 use super::subquery_checks::check_subquery;
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Place, Result, grouped};
 use crate::guards::{compares, nanoseconds_of};
+use crate::limits::PLAN_NODES;
 use crate::sql::blame;
+
+/// Refuses a plan that grows too large: what it reads by several names stands in it several times, and those may
+/// double with each query that reads the one before twice.
+fn check_size(plan: &LogicalPlan) -> Result<()> {
+    let mut known = HashMap::new();
+    let nodes = nodes(plan, &mut known);
+    if nodes <= PLAN_NODES {
+        return Ok(());
+    }
+    let most = grouped(PLAN_NODES);
+    Err(Error::query(format!("the plan of the statement goes past the limit of {most} steps"))
+        .hint("write what is read again and again to a target, and read that"))
+}
+
+/// The steps of a plan. It shares its parts, so each is walked once, however often it counts.
+fn nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, u64>) -> u64 {
+    if let Some(nodes) = known.get(&std::ptr::from_ref(plan)) {
+        return *nodes;
+    }
+    let mut sum = plan
+        .inputs()
+        .into_iter()
+        .fold(1, |sum: u64, input| sum.saturating_add(nodes(input, known)));
+    if let LogicalPlan::TableScan(scan) = plan
+        && let Some(Cow::Borrowed(view)) = scan.source.get_logical_plan()
+    {
+        sum = sum.saturating_add(nodes(view, known));
+    }
+    known.insert(std::ptr::from_ref(plan), sum);
+    sum
+}
 
 /// Refuses such a plan.
 ///
 /// # Errors
 /// The first fault, with its place where one is known.
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    check_size(plan)?;
     let mut found = None;
     let walked = plan.apply_with_subqueries(|node| {
         let schemas = node.inputs().into_iter().map(|input| input.schema().as_ref().clone());

@@ -14,13 +14,11 @@ use crate::commit::{Commit, Contents, OpenTarget, SourcePlace, Target};
 use crate::error::{Error, Kind, Result};
 use crate::exec::independent;
 use crate::feature_set::FeatureSet;
+use crate::limits::RUN_AGAIN;
 use crate::outside;
 use crate::stop::Stop;
 use crate::store::Record;
 use crate::write::{Attempt, Progress};
-
-/// How often a run begins anew because a server lost what it had.
-const AGAIN: usize = 3;
 
 /// How to run a feature set.
 #[derive(Clone, Debug)]
@@ -137,7 +135,7 @@ impl Engine {
                 }
                 Err(error) => error,
             };
-            if error.is_transient() && again < AGAIN {
+            if error.is_transient() && again < RUN_AGAIN {
                 again += 1;
                 // Not all at once: what failed may need a moment.
                 let wait = outside::part_of(Duration::from_secs(1 << again));

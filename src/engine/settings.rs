@@ -10,11 +10,8 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::exec::{WindrowOptions, physical_rules};
 use crate::guards;
+use crate::limits::{SPILL_FAN_IN, SPILLED_BYTES};
 use crate::sql::blame;
-
-/// Spilled files that a sort merges at a time under a limit. Without a bound a merge takes as many as
-/// it gets memory for, and the sorts above it get none.
-const FAN_IN: usize = 16;
 
 /// Adds to a session what windrow's plans need: functions, planners, rules, and every setting that its
 /// operators rely on, whatever the session had. A cluster's client, scheduler and executors apply the
@@ -88,8 +85,9 @@ pub(super) fn session(config: &Config) -> Result<SessionContext> {
         runtime = runtime.with_memory_pool(Arc::new(SharedPool::new(shared)));
     }
     if config.memory_limit.is_some() {
-        runtime = runtime.with_max_spill_merge_fan_in(FAN_IN);
+        runtime = runtime.with_max_spill_merge_fan_in(SPILL_FAN_IN);
     }
+    let runtime = runtime.with_max_temp_directory_size(SPILLED_BYTES);
     let runtime = runtime.build_arc().map_err(|error| blame(&error, "", &[]))?;
     let builder =
         SessionStateBuilder::new().with_config(settings(config)).with_runtime_env(runtime);

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, RecordBatch,
@@ -25,9 +26,10 @@ use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
     PlanProperties, SendableRecordBatchStream,
 };
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 
 use super::{CleaningStats, ascending};
+use crate::error::caught;
 
 /// The column that holds a row's place in its source: file ordinal, then row.
 pub const SEQUENCE: &str = "__seq";
@@ -198,7 +200,7 @@ impl ExecutionPlan for CleanExec {
             rows: 0,
         };
         let baseline = BaselineMetrics::new(&self.metrics, partition);
-        let batches = input.map(move |batch| match batch {
+        let batches = without_panics(input).map(move |batch| match batch {
             Ok(batch) => {
                 let _timer = baseline.elapsed_compute().timer();
                 baseline.record_output(batch.num_rows());
@@ -214,6 +216,22 @@ impl ExecutionPlan for CleanExec {
         self.report.cleaned().into_iter().for_each(|metric| metrics.push(metric));
         Some(metrics)
     }
+}
+
+/// The batches of files that somebody else wrote: a panic of whoever reads them is an error, the last one.
+fn without_panics(
+    mut input: SendableRecordBatchStream,
+) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    let mut ended = false;
+    futures::stream::poll_fn(move |context| {
+        if ended {
+            return Poll::Ready(None);
+        }
+        caught(|| input.poll_next_unpin(context)).unwrap_or_else(|panic| {
+            ended = true;
+            Poll::Ready(Some(Err(DataFusionError::External(panic.into()))))
+        })
+    })
 }
 
 struct Cleaner {

@@ -10,9 +10,7 @@ use datafusion::physical_plan::metrics::{Count, Label, Metric, MetricValue};
 
 use super::shared::inputs;
 use crate::error::counted;
-
-/// How many conflicting rows are told in words.
-const TOLD: usize = 3;
+use crate::limits::CONFLICTS_TOLD;
 
 /// Counts of one scan of one source.
 #[derive(Debug, Default)]
@@ -58,9 +56,9 @@ impl CleaningStats {
         // The first in key order, whichever partition meets its conflict first.
         let key = key();
         let at = first.partition_point(|k| *k <= key);
-        if at < TOLD {
+        if at < CONFLICTS_TOLD {
             first.insert(at, key);
-            first.truncate(TOLD);
+            first.truncate(CONFLICTS_TOLD);
         }
     }
 

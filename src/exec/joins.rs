@@ -2,6 +2,7 @@
 //! DataFusion would hold one side as a whole; and range by range where both sides are cut alike,
 //! where it would exchange and sort both anew.
 
+use crate::limits::CROSS_JOIN_FEW;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,9 +28,6 @@ use datafusion::physical_plan::{
 type Pair = (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>);
 type Keys = Vec<Pair>;
 
-/// Rows up to which the side of a cross join is the one that is held.
-const FEW: usize = 1024;
-
 /// A cross join that holds its small side. DataFusion holds the left one and gives a batch for each of its
 /// rows and each batch of the other side: of many rows beside one these are batches of one row.
 pub(super) fn small_first(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
@@ -47,7 +45,7 @@ fn few_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
     let rows =
         StatisticsContext::default().compute(plan.as_ref(), &StatisticsArgs::new())?.num_rows;
     Ok(match rows {
-        Precision::Exact(rows) if rows <= FEW => Some(rows),
+        Precision::Exact(rows) if rows <= CROSS_JOIN_FEW => Some(rows),
         _ => None,
     })
 }

@@ -152,6 +152,10 @@ impl Job<'_> {
             {
                 return self.unclosed(offset);
             }
+            ErrorKind::SyntaxError if detail.contains("maximum recursion") => {
+                Error::query("tags or brackets of the template are nested too deep")
+                    .hint("take some apart with {% set %}")
+            }
             ErrorKind::SyntaxError => Error::query(format!("template syntax: {detail}")),
             ErrorKind::UnknownFilter => unknown_filter(&detail),
             ErrorKind::TemplateNotFound => Error::query("a template cannot take in other files")
@@ -160,6 +164,17 @@ impl Job<'_> {
                 let most = grouped(limits::TEMPLATE_STEPS);
                 Error::query(format!("the template goes past the limit of {most} steps"))
                     .hint("shorten its loops")
+            }
+            _ if detail.contains("recursion limit") => {
+                let most = limits::TEMPLATE_CALLS;
+                Error::query(format!(
+                    "macros of the template call each other past the limit of {most}"
+                ))
+                .hint("look for a macro that calls itself without an end")
+            }
+            _ if detail.contains("too many elements") => {
+                Error::query("a range of the template has more than 100,000 values")
+                    .hint("make rows of a source, and read it")
             }
             _ if detail.is_empty() => Error::query(format!("template: {}", error.kind())),
             _ => Error::query(format!("template: {detail}")),
@@ -200,6 +215,7 @@ fn environment(present: BTreeMap<String, bool>) -> Environment<'static> {
     environment.set_debug(true); // Errors tell their place.
     environment.remove_global("debug");
     environment.set_fuel(Some(limits::TEMPLATE_STEPS));
+    environment.set_recursion_limit(limits::TEMPLATE_CALLS);
     environment.add_function("has", move |column: &str| -> Result<bool, minijinja::Error> {
         present.get(column).copied().ok_or_else(|| {
             let error = Error::query(format!("has('{column}'): {column} is not in optional"))

@@ -5,6 +5,7 @@ use super::lexer::{Kind, Token, tokens};
 use super::session::{Flow, Session};
 use crate::engine::Query;
 use crate::error::{Error, Result, did_you_mean};
+use crate::limits::PLOT_ROWS;
 use crate::render::{Axis, Chart, Series, from_io};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -26,9 +27,6 @@ struct Request {
     symbol: Option<String>,
     from: Option<String>,
 }
-
-/// More rows of one symbol than this are not drawn: the picture has some hundred columns.
-const MOST: usize = 2_000_000;
 
 const USAGE: &str = "\\plot takes columns, such as \\plot close, sma_20 of AAPL";
 
@@ -330,9 +328,9 @@ impl Points {
             {
                 continue;
             }
-            if self.count >= MOST {
+            if self.count >= PLOT_ROWS {
                 return Err(
-                    Error::query(format!("more than {MOST} rows to draw")).hint("add a WHERE")
+                    Error::query(format!("more than {PLOT_ROWS} rows to draw")).hint("add a WHERE")
                 );
             }
             let x = match &x {

@@ -9,6 +9,7 @@ use super::split::{Piece, is_blank, split};
 use super::types::type_name;
 use crate::engine::{Engine, Query};
 use crate::error::{Error, Result, did_you_mean};
+use crate::limits::FILES_IN_FILES;
 use crate::render::{Format, Limit, Printer, Terminal, error_text, output_closed};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::util::display::array_value_to_string;
@@ -53,8 +54,6 @@ pub(super) struct Session {
     told: bool,
 }
 
-/// How deep files may run files.
-const DEEPEST: usize = 16;
 /// How wide messages are where there is no terminal.
 const WIDE: usize = 120;
 
@@ -471,8 +470,10 @@ impl Session {
         if let [] | [Piece::Statement(_)] = pieces.as_slice() {
             return self.include_set(path).await;
         }
-        if self.depth >= DEEPEST {
-            return Err(Error::query(format!("{file}: files run each other {DEEPEST} deep")));
+        if self.depth >= FILES_IN_FILES {
+            return Err(Error::query(format!(
+                "{file}: files run each other {FILES_IN_FILES} deep"
+            )));
         }
         self.depth += 1;
         let flow = self.run_all(&pieces).await;

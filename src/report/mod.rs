@@ -7,6 +7,7 @@
 
 mod export;
 mod function;
+mod limit;
 mod plan;
 mod progress;
 mod run;
@@ -14,6 +15,7 @@ mod runs;
 
 pub use export::{ExportReport, ExportStatus, ExportedSet};
 pub use function::{FunctionReport, Parameter};
+pub use limit::LimitReport;
 pub use plan::{All, Counted, HistoryStep, Output, PlanReport, Rows};
 pub use progress::Event;
 pub use run::{Audit, Column, Input, LeftOut, RunReport};

@@ -15,6 +15,7 @@ use super::foreign::parsed;
 use super::page_reader::stored_fields;
 use super::schema::Keys;
 use crate::error::{Error, Result, behind};
+use crate::limits::FOOTER_READERS;
 use crate::store::{FileKind, FileRef, LABEL, Opened, ROLE, file_name};
 
 /// A file with what it says about itself.
@@ -47,9 +48,6 @@ pub(crate) struct SortProof {
 
 /// Bytes of a file up to which it is read as a whole for its footer.
 const AT_ONCE: u64 = 64 << 10;
-
-/// Threads that look into files on servers.
-const WAITING: usize = 64;
 
 /// Reads what every file says about itself, on `threads` threads. The outer error is the first
 /// file's, in path order; with `keep_going` bad files are returned instead.
@@ -106,6 +104,7 @@ fn read(
 pub(crate) fn corrupt(path: &Path, why: impl std::fmt::Display) -> Error {
     let why = why.to_string();
     let why = why.lines().next().unwrap_or_default();
+    let why = why.split(" { ").next().unwrap_or_default(); // Values of Rust tell nobody anything.
     let why = ["Parquet argument error: ", "Parquet error: ", "External: ", "EOF: "]
         .iter()
         .fold(why, |why, prefix| why.trim_start_matches(prefix));
@@ -116,13 +115,32 @@ pub(crate) fn corrupt(path: &Path, why: impl std::fmt::Display) -> Error {
 
 /// The error for a file that cannot be read or decoded.
 pub(crate) fn unreadable(path: &Path, error: &(dyn std::error::Error + 'static)) -> Error {
+    if let Some(too_many) = too_many_open(error) {
+        let name = file_name(path);
+        return Error::data(format!("cannot read {name}: {too_many}"))
+            .hint("raise the limit on open files (ulimit -n), or compact the source")
+            .in_file(name);
+    }
     behind(error).cloned().unwrap_or_else(|| corrupt(path, error))
+}
+
+/// What the system said, where it has too many open files: nothing is wrong with the file.
+fn too_many_open(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let io = error.downcast_ref::<std::io::Error>();
+        if let Some(io) = io.filter(|io| matches!(io.raw_os_error(), Some(23 | 24))) {
+            return Some(io.to_string());
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// Threads that look into files: those that wait for a server cost nothing.
 pub(crate) fn readers<'a>(files: impl IntoIterator<Item = &'a FileRef>, threads: usize) -> usize {
     let remote = files.into_iter().any(|file| file.object.is_some());
-    if remote { threads.max(WAITING) } else { threads.max(1) }
+    if remote { threads.max(FOOTER_READERS) } else { threads.max(1) }
 }
 
 fn open(file: &FileRef, small: u64) -> Result<Opened> {
@@ -140,6 +158,7 @@ fn parquet(file: &FileRef, keys: &Keys) -> Result<FileInfo> {
     let path = &file.path;
     let meta = ArrowReaderMetadata::load(&open(file, AT_ONCE)?, ArrowReaderOptions::new());
     let meta = meta.map_err(|error| unreadable(path, &error))?;
+    check_ranges(&meta, file.size).map_err(|why| corrupt(path, why))?;
     let range = |column: &str| -> Option<(ScalarValue, ScalarValue)> {
         let groups = meta.metadata().row_groups();
         let converter =
@@ -158,6 +177,33 @@ fn parquet(file: &FileRef, keys: &Keys) -> Result<FileInfo> {
         file: file.clone(),
         proof: Arc::default(),
     })
+}
+
+/// Refuses a footer that speaks of bytes which the file has not, before anybody takes memory for them.
+fn check_ranges(meta: &ArrowReaderMetadata, size: u64) -> std::result::Result<(), String> {
+    for group in meta.metadata().row_groups() {
+        if group.num_rows() < 0 {
+            return Err(format!("a row group of {} rows", group.num_rows()));
+        }
+        for column in group.columns() {
+            let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+            let (start, length) = (u64::try_from(start), u64::try_from(column.compressed_size()));
+            let end =
+                start.ok().zip(length.ok()).and_then(|(start, length)| start.checked_add(length));
+            if end.is_none_or(|end| end > size) {
+                return Err(format!("{} lies past the end of the file", column.column_path()));
+            }
+        }
+    }
+    let rows: i64 = meta
+        .metadata()
+        .row_groups()
+        .iter()
+        .fold(0, |sum, group| group.num_rows().saturating_add(sum));
+    match rows == meta.metadata().file_metadata().num_rows() {
+        true => Ok(()),
+        false => Err("its row groups have other rows than it says".to_string()),
+    }
 }
 
 /// The columns that a file says of that they are labels.

@@ -1,40 +1,16 @@
 //! Calls into parsers of bytes that somebody else wrote: a panic in one is the file's error.
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Once;
 
 use super::footer::corrupt;
-use crate::error::Result;
-
-thread_local! {
-    /// Whether this thread is within such a call, whose panics nobody should see.
-    static WITHIN: Cell<bool> = const { Cell::new(false) };
-}
+use crate::error::{Result, caught};
 
 /// What a parser makes of the bytes of a file.
 ///
 /// # Errors
 /// Of the parser, and that the file is corrupt if it panics.
 pub(crate) fn parsed<T>(path: &Path, parse: impl FnOnce() -> Result<T>) -> Result<T> {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
-        let tell = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !WITHIN.get() {
-                tell(panic);
-            }
-        }));
-    });
-    let before = WITHIN.replace(true);
-    let done = catch_unwind(AssertUnwindSafe(parse));
-    WITHIN.set(before);
-    done.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Err(corrupt(path, text.unwrap_or("its bytes make no sense")))
-    })
+    caught(parse).unwrap_or_else(|panic| Err(corrupt(path, panic)))
 }
 
 #[cfg(test)]

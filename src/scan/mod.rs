@@ -19,7 +19,7 @@ mod time_buckets;
 pub(crate) use csv::CsvPartition;
 pub(crate) use file_slice::FileSlice;
 pub(crate) use footer::{FileInfo, corrupt, read_all};
-pub(crate) use parquet_local::{Files, SMALL};
+pub(crate) use parquet_local::Files;
 pub(crate) use parquet_remote::{Prune, RemoteFiles};
 pub(crate) use prune::{FileStatistics, comparable};
 pub use schema::{Keys, standard};

@@ -204,19 +204,35 @@ impl Chunks {
         let rows = usize::try_from(group.num_rows()).unwrap_or(0);
         let chunk = group.column(self.column);
         let file = Arc::clone(&self.file);
-        if !matches!(chunk.compression(), Compression::ZSTD(_)) {
-            return Ok(Box::new(SerializedPageReader::new(file, chunk, rows, None)?));
-        }
+        let codec = match chunk.compression() {
+            Compression::ZSTD(_) => Codec::Zstd,
+            Compression::SNAPPY => Codec::Snappy,
+            Compression::LZ4_RAW => Codec::Lz4,
+            _ => return Ok(Box::new(SerializedPageReader::new(file, chunk, rows, None)?)),
+        };
         let as_it_lies =
             chunk.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?;
-        Ok(Box::new(Zstd(SerializedPageReader::new(file, &as_it_lies, rows, None)?)))
+        let pages = SerializedPageReader::new(file, &as_it_lies, rows, None)?;
+        Ok(Box::new(Packed { pages, codec }))
     }
 }
 
-/// Pages of one column that are compressed with zstd.
-struct Zstd(SerializedPageReader<Opened>);
+/// How pages are compressed that are decompressed here: the size that a page claims may be damaged, and memory of
+/// that size is taken for it elsewhere.
+#[derive(Clone, Copy)]
+enum Codec {
+    Zstd,
+    Snappy,
+    Lz4,
+}
 
-impl Iterator for Zstd {
+/// Pages of one column that are compressed.
+struct Packed {
+    pages: SerializedPageReader<Opened>,
+    codec: Codec,
+}
+
+impl Iterator for Packed {
     type Item = Result<Page>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -224,31 +240,33 @@ impl Iterator for Zstd {
     }
 }
 
-impl PageReader for Zstd {
+impl PageReader for Packed {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
-        self.0.get_next_page()?.map(plain).transpose()
+        let codec = self.codec;
+        self.pages.get_next_page()?.map(|page| plain(page, codec)).transpose()
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
-        self.0.peek_next_page()
+        self.pages.peek_next_page()
     }
 
     fn skip_next_page(&mut self) -> Result<()> {
-        self.0.skip_next_page()
+        self.pages.skip_next_page()
     }
 }
 
 /// The page without its compression.
-fn plain(mut page: Page) -> Result<Page> {
+fn plain(mut page: Page, codec: Codec) -> Result<Page> {
     match &mut page {
         Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => {
-            *buf = decompressed(buf, 0)?;
+            *buf = decompressed(buf, 0, codec)?;
         }
         Page::DataPageV2 {
             buf, def_levels_byte_len, rep_levels_byte_len, is_compressed, ..
         } => {
             if *is_compressed {
-                *buf = decompressed(buf, (*def_levels_byte_len + *rep_levels_byte_len) as usize)?;
+                let levels = *def_levels_byte_len as usize + *rep_levels_byte_len as usize;
+                *buf = decompressed(buf, levels, codec)?;
             }
         }
     }
@@ -256,18 +274,33 @@ fn plain(mut page: Page) -> Result<Page> {
 }
 
 /// The bytes with all but the first `levels` of them decompressed.
-fn decompressed(bytes: &Bytes, levels: usize) -> Result<Bytes> {
-    thread_local! {
-        static CONTEXT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
-    }
+fn decompressed(bytes: &Bytes, levels: usize, codec: Codec) -> Result<Bytes> {
     let Some((levels, frame)) = bytes.split_at_checked(levels) else {
         return Err(ParquetError::General("a page is shorter than its levels".to_string()));
     };
     if frame.is_empty() {
         return Ok(Bytes::copy_from_slice(levels));
     }
+    let values = match codec {
+        Codec::Zstd => zstd(frame)?,
+        Codec::Snappy => snappy(frame)?,
+        Codec::Lz4 => lz4(frame)?,
+    };
+    if levels.is_empty() {
+        return Ok(values.into());
+    }
+    Ok([levels, &values].concat().into())
+}
+
+/// A page that claims to be larger is taken step by step.
+const MOST: usize = 64 << 20;
+
+fn zstd(frame: &[u8]) -> Result<Vec<u8>> {
+    thread_local! {
+        static CONTEXT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
     let size = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
-    let values = match size.and_then(|size| usize::try_from(size).ok()).filter(|s| *s < MOST) {
+    Ok(match size.and_then(|size| usize::try_from(size).ok()).filter(|s| *s < MOST) {
         None => zstd::decode_all(frame)?,
         Some(size) => CONTEXT.with_borrow_mut(|context| {
             let context = match context {
@@ -276,15 +309,37 @@ fn decompressed(bytes: &Bytes, levels: usize) -> Result<Bytes> {
             };
             context.decompress(frame, size)
         })?,
-    };
-    if levels.is_empty() {
-        return Ok(values.into());
-    }
-    Ok([levels, &values].concat().into())
+    })
 }
 
-/// A page that claims to be larger is taken step by step: the claim may be damaged.
-const MOST: usize = 64 << 20;
+/// Three bytes of snappy make 64 at the most.
+fn snappy(block: &[u8]) -> Result<Vec<u8>> {
+    let wrong = |error: snap::Error| ParquetError::General(error.to_string());
+    let size = snap::raw::decompress_len(block).map_err(wrong)?;
+    if size > block.len().saturating_mul(22) + 64 {
+        return Err(ParquetError::General(format!(
+            "a page of {} bytes claims to hold {size}",
+            block.len()
+        )));
+    }
+    snap::raw::Decoder::new().decompress_vec(block).map_err(wrong)
+}
+
+/// A byte of LZ4 makes 255 at the most; the block does not say how many it makes.
+fn lz4(block: &[u8]) -> Result<Vec<u8>> {
+    use lz4_flex::block::DecompressError;
+    let most = block.len().saturating_mul(255) + 64;
+    let mut room = block.len().saturating_mul(4).clamp(16 << 10, most.max(16 << 10));
+    loop {
+        match lz4_flex::block::decompress(block, room) {
+            Ok(values) => return Ok(values),
+            Err(DecompressError::OutputTooSmall { .. }) if room < most => {
+                room = room.saturating_mul(2).min(most);
+            }
+            Err(error) => return Err(ParquetError::General(error.to_string())),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

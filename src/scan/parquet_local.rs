@@ -25,10 +25,7 @@ use super::file_slice::FileSlice;
 use super::foreign::parsed;
 use super::page_reader as pages;
 use crate::error::Result;
-
-/// Files up to this size are read whole, and files of this size on average by this reader also if
-/// there is a filter.
-pub(crate) const SMALL: u64 = 1 << 20;
+use crate::limits::FILE_READ_WHOLE;
 
 /// The files that one partition of a scan reads, one after the other.
 #[derive(Debug)]
@@ -132,7 +129,7 @@ impl Batches {
     }
 
     fn reader(&self, part: &FileSlice) -> Result<ParquetRecordBatchReader> {
-        let file = part.info.file.open(SMALL).map_err(|e| part.broken(e))?;
+        let file = part.info.file.open(FILE_READ_WHOLE).map_err(|e| part.broken(e))?;
         let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
             .map_err(|error| part.broken(error))?;
         let fields = meta.schema().fields().iter().map(|field| field.name().as_str());

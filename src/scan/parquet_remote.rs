@@ -31,17 +31,12 @@ use super::file_slice::FileSlice;
 use super::footer::unreadable;
 use super::foreign::parsed;
 use super::page_reader as pages;
-use super::parquet_local::SMALL;
 use super::prune::{FileStatistics, comparable};
 use crate::error::{Error, Result};
+use crate::limits::{BYTES_AHEAD, FILE_READ_WHOLE, ROW_GROUPS_AHEAD};
 use crate::store::{Object, Opened};
 
-/// Files that are opened ahead: as many as hold so many bytes, within bounds.
-const AHEAD_BYTES: u64 = 8 << 20;
 const AHEAD_FILES: [u64; 2] = [4, 64];
-
-/// Row groups that are fetched ahead.
-const AHEAD_GROUPS: usize = 2;
 
 /// A filter on the key columns, by which row groups are left out.
 #[derive(Debug)]
@@ -118,9 +113,10 @@ impl Reading {
             let task = SpawnedTask::spawn(Arc::clone(reading).open(part));
             async move { joined(task).await }
         };
-        let bytes: u64 = self.parts.iter().map(|part| part.info.file.size.min(SMALL)).sum();
+        let bytes: u64 =
+            self.parts.iter().map(|part| part.info.file.size.min(FILE_READ_WHOLE)).sum();
         let [least, most] = AHEAD_FILES;
-        let files = AHEAD_BYTES * self.parts.len() as u64 / bytes.max(1);
+        let files = BYTES_AHEAD * self.parts.len() as u64 / bytes.max(1);
         let files = usize::try_from(files.clamp(least, most)).unwrap_or(1);
         let opened = (0..self.parts.len()).map(move |part| ahead(&self, part));
         stream::iter(opened)
@@ -131,7 +127,7 @@ impl Reading {
                 let task = SpawnedTask::spawn(unit.fetch());
                 async move { joined(task).await }
             })
-            .try_buffered(AHEAD_GROUPS)
+            .try_buffered(ROW_GROUPS_AHEAD)
             .and_then(|fetched| async move { fetched.batches() })
             .map_ok(stream::iter)
             .try_flatten()
@@ -143,7 +139,7 @@ impl Reading {
         let part = &self.parts[number];
         let (path, size) = (&part.info.file.path, part.info.file.size);
         let object = object(part)?;
-        let held = if size <= SMALL { Some(object.range(0..size).await?) } else { None };
+        let held = if size <= FILE_READ_WHOLE { Some(object.range(0..size).await?) } else { None };
         let file = match &held {
             Some(bytes) => Opened::Held(bytes.clone()),
             None => Opened::tail(object, size).await?,

@@ -19,9 +19,9 @@ use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderO
 use super::footer::{FileInfo, SortProof, readers};
 use super::foreign::parsed;
 use super::page_reader as pages;
-use super::parquet_local::SMALL;
 use super::schema::Keys;
 use super::split_points::fill;
+use crate::limits::FILE_READ_WHOLE;
 use crate::store::FileRef;
 
 /// Rows that the look takes at a time: few enough to stay near the processor.
@@ -159,7 +159,7 @@ type Look<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Reads the keys of a file; None if a row is out of order or lacks a key.
 fn look(file: &FileRef, entity: Option<&str>, keys: &Keys) -> Look<Option<SortProof>> {
-    let file = file.open(SMALL)?;
+    let file = file.open(FILE_READ_WHOLE)?;
     let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
     let names: Vec<&str> = match entity {
         Some(_) => vec![&keys.time],

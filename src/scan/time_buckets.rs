@@ -15,10 +15,10 @@ use datafusion::common::ScalarValue;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::page_reader as pages;
-use super::parquet_local::SMALL;
 use super::schema::Keys;
 use super::sortedness::{Candidate, RowSlice};
 use super::split_points::splits;
+use crate::limits::FILE_READ_WHOLE;
 
 /// Files that are looked into for the entities of a source.
 const LOOKED_INTO: usize = 8;
@@ -157,7 +157,7 @@ fn look(file: &Candidate, keys: &Keys, seen: &mut BTreeMap<String, u64>) -> Opti
     if file.entity.is_some() {
         return Some(());
     }
-    let file = file.info.file.open(SMALL).ok()?;
+    let file = file.info.file.open(FILE_READ_WHOLE).ok()?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).ok()?;
     let mask = pages::columns(builder.parquet_schema(), [keys.entity.as_str()]);
     let reader = builder.with_projection(mask).with_limit(LOOK).build().ok()?;

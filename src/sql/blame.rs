@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 
 use super::{place, words};
 use crate::error::{Error, Place, did_you_mean, nearest};
+use crate::limits::STATEMENT_DEPTH;
 
 /// One sentence on an error of planning or running `text`. `tables` are the names that FROM knows.
 pub fn blame(error: &DataFusionError, text: &str, tables: &[String]) -> Error {
@@ -131,7 +132,13 @@ fn syntax_error(message: &str) -> Error {
         Some((text, at)) => (text, at.split_once(", Column: ")),
         None => (message, None),
     };
-    let error = Error::query(format!("syntax error: {}", lower_first(&first_line(text))));
+    let error = match text.starts_with("recursion limit exceeded") {
+        true => Error::query(format!(
+            "the statement is nested deeper than the limit of {STATEMENT_DEPTH} levels"
+        ))
+        .hint("compute parts of it in a WITH query"),
+        false => Error::query(format!("syntax error: {}", lower_first(&first_line(text)))),
+    };
     let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
     match at.and_then(|(line, column)| Some((number(line)?, number(column)?))) {
         Some((line, column)) => error.at(place(Location { line, column })),

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Word};
 
 use super::at;
 use crate::error::{Error, Result, grouped};
-use crate::limits::{EXPRESSION_OPERATORS, STATEMENT_PARTS, check_statement};
+use crate::limits::{EXPRESSION_OPERATORS, STATEMENT_CASES, STATEMENT_PARTS, check_statement};
 
 /// Refuses a statement that is longer or deeper than the bounds.
 pub(super) fn check(text: &str) -> Result<()> {
@@ -16,8 +16,11 @@ pub(super) fn check(text: &str) -> Result<()> {
         return Ok(());
     };
     let (mut open, mut level, mut parts) = (Vec::new(), Level::default(), 0);
+    let mut cases = 0_usize;
     for token in tokens {
         match &token.token {
+            Token::Word(word) if word.keyword == Keyword::CASE => cases += 1,
+            Token::Word(word) if word.keyword == Keyword::END => cases = cases.saturating_sub(1),
             Token::LParen | Token::LBracket => {
                 level.depth += usize::from(token.token == Token::LBracket);
                 open.push(std::mem::take(&mut level));
@@ -27,12 +30,18 @@ pub(super) fn check(text: &str) -> Result<()> {
                 level = open.pop().unwrap_or_default();
                 level.depth += inner;
             }
-            Token::Comma | Token::SemiColon => level.ends(),
+            Token::Comma | Token::SemiColon => {
+                parts += usize::from(level.lists_tables);
+                level.ends();
+            }
             Token::Word(word) if is_join(word) => {
                 parts += 1;
                 level.ends();
             }
-            Token::Word(word) if begins(word) => level.ends(),
+            Token::Word(word) if begins(word) => {
+                level.lists_tables = word.keyword == Keyword::FROM;
+                level.ends();
+            }
             token if is_operator(token) => level.depth += 1,
             _ => {}
         }
@@ -44,10 +53,17 @@ pub(super) fn check(text: &str) -> Result<()> {
             .hint("write IN (...) for a chain of OR, or compute parts of it in a WITH query")
             .at(at(token.span)));
         }
+        if cases > STATEMENT_CASES {
+            return Err(Error::query(format!(
+                "CASE stands in CASE past the limit of {STATEMENT_CASES} levels"
+            ))
+            .hint("write one CASE with more WHEN, or compute parts of it in a WITH query")
+            .at(at(token.span)));
+        }
         if parts > STATEMENT_PARTS {
             let most = grouped(STATEMENT_PARTS as u64);
             return Err(Error::query(format!(
-                "the statement goes past the limit of {most} tables and queries put together by JOIN and UNION"
+                "the statement goes past the limit of {most} tables and queries put together by JOIN, UNION and commas"
             ))
             .hint("put their rows into one source, or name its files with a glob")
             .at(at(token.span)));
@@ -63,6 +79,8 @@ struct Level {
     depth: usize,
     /// The most of an expression before it.
     before: usize,
+    /// Whether FROM came last of the words that begin a part of a query.
+    lists_tables: bool,
 }
 
 impl Level {

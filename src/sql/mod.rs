@@ -30,6 +30,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
 
 use crate::error::{Error, Place, Result};
+use crate::limits::STATEMENT_DEPTH;
 
 pub use blame::blame;
 
@@ -55,7 +56,7 @@ pub struct Output {
 pub fn parse(text: &str) -> Result<Sql> {
     depth::check(text)?;
     let parsed = DFParserBuilder::new(text)
-        .with_recursion_limit(200)
+        .with_recursion_limit(STATEMENT_DEPTH)
         .build()
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| blame(&error, text, &[]))?;

@@ -21,22 +21,11 @@ use tokio::time::Instant;
 
 use super::retry::{Fault, Retry};
 use crate::error::Error;
+use crate::limits::{ANSWER_SILENCE, REQUESTS_AT_ONCE, SLOW_DOWN, SLOW_DOWN_PAUSE};
 use crate::outside;
-
-/// How long nothing may come of an answer.
-const SILENCE: Duration = Duration::from_secs(20);
 
 /// Bytes a second that an upload, and an answer, get at the least before they count as stuck.
 const SLOWEST: [u64; 2] = [100_000, 10_000];
-
-/// Requests to one store at a time.
-const AT_A_TIME: usize = 128;
-
-/// How long a server may ask a call to slow down.
-const SLOW: Duration = Duration::from_secs(600);
-
-/// The longest pause at a time.
-const PAUSE: Duration = Duration::from_secs(8);
 
 /// Where machines in a cloud ask for their credentials.
 const METADATA: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
@@ -61,7 +50,7 @@ impl HttpConnector for Connector {
         Ok(HttpClient::new(Service {
             client,
             pace: Pace::default(),
-            permits: Semaphore::new(AT_A_TIME),
+            permits: Semaphore::new(REQUESTS_AT_ONCE),
             name: self.name.clone(),
             retry: Arc::clone(&self.retry),
         }))
@@ -136,8 +125,8 @@ impl Service {
                 }
                 Answer::SlowDown { why, after } => (why, after),
             };
-            if since.elapsed() > SLOW {
-                let minutes = SLOW.as_secs() / 60;
+            if since.elapsed() > SLOW_DOWN {
+                let minutes = SLOW_DOWN.as_secs() / 60;
                 return Err(Error::target(format!("{}: {why}, for {minutes} minutes", self.name))
                     .hint("run at another time, or with fewer --threads")
                     .into());
@@ -161,7 +150,7 @@ impl Service {
         let asked = format!(" to {} {}", request.method(), request.uri().path());
         let in_part = request.headers().contains_key("range");
         let upload = request.body().content_length() as u64;
-        let most = SILENCE + Duration::from_secs(upload / SLOWEST[0]);
+        let most = ANSWER_SILENCE + Duration::from_secs(upload / SLOWEST[0]);
         let sent = tokio::time::timeout(most, self.client.execute(request)).await;
         let response = sent
             .map_err(|_| lost(format!("no answer for {} s", most.as_secs())))?
@@ -175,12 +164,13 @@ impl Service {
         let mut body = body.bytes_stream();
         let since = Instant::now();
         loop {
-            let next = tokio::time::timeout(SILENCE, body.next()).await;
-            let next =
-                next.map_err(|_| lost(format!("its answer stopped for {} s", SILENCE.as_secs())))?;
+            let next = tokio::time::timeout(ANSWER_SILENCE, body.next()).await;
+            let next = next.map_err(|_| {
+                lost(format!("its answer stopped for {} s", ANSWER_SILENCE.as_secs()))
+            })?;
             let Some(chunk) = next else { break };
             bytes.extend_from_slice(&chunk.map_err(|error| lost(told(&error)))?);
-            let fair = SILENCE + Duration::from_secs(bytes.len() as u64 / SLOWEST[1]);
+            let fair = ANSWER_SILENCE + Duration::from_secs(bytes.len() as u64 / SLOWEST[1]);
             if since.elapsed() > fair {
                 return Err(lost("its answer comes too slowly".to_string()));
             }
@@ -315,8 +305,8 @@ impl Pace {
             return until - now; // Others were told the same a moment ago.
         }
         pace.0 = (pace.0 + 1).min(8);
-        let bound = (Duration::from_millis(100) * 2_u32.pow(pace.0)).min(PAUSE);
-        let wait = after.map_or(outside::part_of(bound), |after| after.min(PAUSE));
+        let bound = (Duration::from_millis(100) * 2_u32.pow(pace.0)).min(SLOW_DOWN_PAUSE);
+        let wait = after.map_or(outside::part_of(bound), |after| after.min(SLOW_DOWN_PAUSE));
         pace.1 = Some(now + wait);
         wait
     }

@@ -15,12 +15,7 @@ use super::objects::{Object, Objects};
 use super::record::{RECORD_DIR, Record, RemoteRecords};
 use super::url::ObjectUrl;
 use crate::error::{Error, Result};
-
-/// Web addresses that are asked for at a time.
-const TOGETHER: usize = 16;
-
-/// How often a target is listed again that another run committed into meanwhile.
-const AGAIN: usize = 3;
+use crate::limits::{LISTED_AGAIN_REMOTE, WEB_ADDRESSES_AT_ONCE};
 
 /// Lists the parquet or CSV files of an object, a prefix or a glob. Of a target that windrow wrote
 /// they are those of its last commit, whose record comes along.
@@ -28,7 +23,7 @@ const AGAIN: usize = 3;
 /// # Errors
 /// Nothing there, parquet and CSV mixed, or a server that refuses.
 pub async fn list_objects(access: &Access, url: &ObjectUrl) -> Result<(Listing, Option<Record>)> {
-    let mut again = 0..AGAIN;
+    let mut again = 0..LISTED_AGAIN_REMOTE;
     loop {
         match list_once(access, url).await {
             Err(error) if error.is_transient() && again.next().is_some() => {}
@@ -138,7 +133,7 @@ pub async fn records_above(objects: &Objects, prefix: &Key) -> Vec<(Key, Vec<Obj
         let listed = objects.list(&root.clone().join(RECORD_DIR)).await.unwrap_or_default();
         (root, listed)
     };
-    stream::iter(above).map(look).buffered(TOGETHER).collect().await
+    stream::iter(above).map(look).buffered(WEB_ADDRESSES_AT_ONCE).collect().await
 }
 
 /// Lists files of web servers; with `keep_going` those that cannot be had are left out, with the reason.
@@ -157,7 +152,7 @@ pub async fn list_web(
         let found = found.map_err(|error| error.in_file(url.to_string()));
         found.map(|(object, meta)| file(url.to_string(), object, &meta, url.key()))
     };
-    let mut looked = stream::iter(urls.to_vec()).map(look).buffered(TOGETHER);
+    let mut looked = stream::iter(urls.to_vec()).map(look).buffered(WEB_ADDRESSES_AT_ONCE);
     let (mut files, mut left_out) = (Vec::new(), Vec::new());
     while let Some(found) = looked.next().await {
         match found {

@@ -21,9 +21,7 @@ use super::retry::Retry;
 use super::uploads::UploadList;
 use super::url::ObjectUrl;
 use crate::error::{Error, Kind, Result, behind};
-
-/// Requests at a time where many objects are asked for something small.
-const TOGETHER: usize = 16;
+use crate::limits::OBJECTS_REMOVED;
 
 /// Ranges that lie no further apart than this are asked for together.
 const NEAR: u64 = 512 << 10;
@@ -207,7 +205,7 @@ impl Objects {
                 Err(error) => Err(self.failed("remove", &key, &error)),
             }
         };
-        stream::iter(keys).map(delete).buffer_unordered(TOGETHER).try_collect().await
+        stream::iter(keys).map(delete).buffer_unordered(OBJECTS_REMOVED).try_collect().await
     }
 
     fn multipart(&self) -> Result<&dyn MultipartStore> {
@@ -287,7 +285,7 @@ impl Objects {
                 tracing::info!("{error} (upload {id})");
             }
         };
-        stream::iter(uploads).for_each_concurrent(TOGETHER, abort).await;
+        stream::iter(uploads).for_each_concurrent(OBJECTS_REMOVED, abort).await;
     }
 
     /// What was begun below a prefix and not ended, as far as the server says: Azure forgets it after a week by

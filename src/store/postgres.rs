@@ -16,6 +16,7 @@ use super::location::all_set;
 use super::retry::Fault;
 use super::tls::{self, Trust};
 use crate::error::{Error, Result, did_you_mean};
+use crate::limits::SERVER_SILENCE;
 
 /// A table and the server that has it: `postgres://user@host/db?table=t`.
 #[derive(Clone, PartialEq, Eq)]
@@ -228,13 +229,23 @@ impl PgLocation {
     pub fn pool(&self, name: &str, most: usize) -> Result<Pool> {
         let mut config = self.config.clone();
         config.application_name(name);
+        // A server that is gone says nothing: the system asks for it, and tells.
+        config.tcp_user_timeout(SERVER_SILENCE);
+        if config.get_keepalives_idle() > SERVER_SILENCE {
+            config.keepalives_idle(SERVER_SILENCE / 2);
+            config.keepalives_interval(SERVER_SILENCE / 6);
+            config.keepalives_retries(3);
+        }
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Verified };
         let manager = match &self.trust {
             None => Manager::from_config(config, NoTls, manager),
             Some(trust) => Manager::from_config(config, tls::connector(trust)?, manager),
         };
-        let timeouts =
-            Timeouts { wait: None, create: None, recycle: Some(Duration::from_secs(10)) };
+        let timeouts = Timeouts {
+            wait: None,
+            create: Some(SERVER_SILENCE),
+            recycle: Some(SERVER_SILENCE / 6),
+        };
         Pool::builder(manager)
             .max_size(most)
             .runtime(Runtime::Tokio1)

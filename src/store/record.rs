@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -148,7 +148,17 @@ impl Record {
     /// # Errors
     /// It is not a record.
     pub fn parse(name: &str, text: &[u8]) -> Result<Self> {
-        serde_json::from_slice(text).map_err(|error| broken(name, &error))
+        let record: Self = serde_json::from_slice(text).map_err(|error| broken(name, &error))?;
+        match record.files.iter().find(|file| !is_below(&file.path)) {
+            None => Ok(record),
+            Some(file) => {
+                let path = &file.path;
+                Err(broken(
+                    name,
+                    &format!("it names the file {path:?}, which is no path below the target"),
+                ))
+            }
+        }
     }
 
     /// Whether the run had no scope.
@@ -175,6 +185,14 @@ impl Record {
             .map(|text| text + "\n")
             .map_err(|error| Error::internal(format!("a record cannot be written: {error}")))
     }
+}
+
+/// Whether a path leads to a file below a folder, and nowhere else.
+fn is_below(path: &str) -> bool {
+    let parts = || Path::new(path).components();
+    parts().next().is_some()
+        && parts().all(|part| matches!(part, Component::Normal(_)))
+        && !path.contains('\0')
 }
 
 fn broken(name: &str, why: &dyn std::fmt::Display) -> Error {
@@ -324,7 +342,10 @@ pub fn records(target: &Path) -> Result<Vec<PathBuf>> {
         .map(std::fs::DirEntry::path)
         .filter(|path| path.extension().is_some_and(|e| e == "json"))
         .collect();
-    paths.sort();
+    // Of a million and more the names are longer.
+    paths.sort_by_key(|path| {
+        (path.file_name().and_then(|name| number(name.to_str()?)), path.clone())
+    });
     Ok(paths)
 }
 

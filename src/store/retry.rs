@@ -12,22 +12,10 @@ use recloser::{AsyncRecloser, Recloser};
 use tokio::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::limits::{
+    RETRY_PATIENCE, RETRY_WAIT, RETRY_WAIT_FIRST, SERVER_FAILURES, SERVER_LEFT_ALONE,
+};
 use crate::outside;
-
-/// The longest wait before the second attempt; it doubles with each.
-const FIRST: Duration = Duration::from_millis(200);
-
-/// The longest wait.
-const LONGEST: Duration = Duration::from_secs(10);
-
-/// How long a call is tried again where the command has no time limit.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Calls in a row that fail before a server is left alone.
-const FAILURES: usize = 5;
-
-/// How long a server that fails is left alone.
-const ALONE: Duration = Duration::from_secs(5);
 
 /// What a call failed with.
 #[derive(Debug)]
@@ -73,11 +61,11 @@ impl Retry {
     pub fn new(server: impl Into<String>, limit: Option<Duration>) -> Self {
         let breaker = Recloser::custom()
             .error_rate(0.99)
-            .closed_len(FAILURES)
+            .closed_len(SERVER_FAILURES)
             .half_open_len(1)
-            .open_wait(ALONE)
+            .open_wait(SERVER_LEFT_ALONE)
             .build();
-        let (server, patience) = (server.into(), limit.unwrap_or(PATIENCE));
+        let (server, patience) = (server.into(), limit.unwrap_or(RETRY_PATIENCE));
         let (breaker, last) = (AsyncRecloser::from(breaker), Mutex::default());
         Self { server, patience, breaker, count: AtomicU64::new(0), last }
     }
@@ -118,12 +106,12 @@ impl Retry {
                 let transient: fn(&Fault) -> bool = |fault| fault.transient;
                 let done = self.breaker.call_with(transient, call).await;
                 if matches!(done, Err(recloser::Error::Rejected)) {
-                    let (server, seconds) = (&self.server, ALONE.as_secs());
+                    let (server, seconds) = (&self.server, SERVER_LEFT_ALONE.as_secs());
                     tracing::warn!(
                         server,
-                        "{server} failed {FAILURES} times in a row and is left alone for {seconds} s"
+                        "{server} failed {SERVER_FAILURES} times in a row and is left alone for {seconds} s"
                     );
-                    tokio::time::sleep(ALONE).await;
+                    tokio::time::sleep(SERVER_LEFT_ALONE).await;
                 }
                 done.map_err(|error| match error {
                     recloser::Error::Inner(fault) => {
@@ -154,8 +142,8 @@ impl BackoffBuilder for FullJitter {
 
     fn build(self) -> Jittered {
         let bounds = ExponentialBuilder::default()
-            .with_min_delay(FIRST)
-            .with_max_delay(LONGEST)
+            .with_min_delay(RETRY_WAIT_FIRST)
+            .with_max_delay(RETRY_WAIT)
             .without_max_times()
             .build();
         Jittered { bounds, patience: self.0, until: None }
@@ -228,7 +216,7 @@ mod tests {
         let attempts = retry.count() + 1;
         assert!(attempts >= 7, "{attempts}");
         let called = calls.load(Ordering::Relaxed) as u64;
-        assert!(called >= FAILURES as u64 && called <= attempts, "{called} of {attempts}");
+        assert!(called >= SERVER_FAILURES as u64 && called <= attempts, "{called} of {attempts}");
     }
 
     #[test]
@@ -236,7 +224,8 @@ mod tests {
         let waits = FullJitter(Duration::from_secs(60)).build().take(20);
         let waits: Vec<Duration> = waits.collect();
         assert_eq!(waits.len(), 20);
-        let bounds = (0..).map(|n| FIRST * 2_u32.pow(n)).map(|bound| bound.min(LONGEST));
+        let bounds =
+            (0..).map(|n| RETRY_WAIT_FIRST * 2_u32.pow(n)).map(|bound| bound.min(RETRY_WAIT));
         assert!(waits.iter().zip(bounds).all(|(wait, bound)| *wait <= bound), "{waits:?}");
         assert_eq!(FullJitter(Duration::ZERO).build().next(), None);
     }

@@ -1,6 +1,7 @@
 //! Uploads that somebody began in a bucket of S3 and nobody ended. `object_store` begins and ends them, and has no
 //! list: this asks for it, signed as `object_store` signs.
 
+use crate::limits::UPLOAD_PAGES;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +14,6 @@ use object_store::signer::Signer;
 use object_store::{MultipartId, Result};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-
-/// Pages of a list that are asked for, of up to a thousand uploads each.
-const PAGES: usize = 100;
 
 /// Lists what was begun in one bucket.
 #[derive(Debug)]
@@ -55,7 +53,7 @@ impl UploadList {
     /// A server that has no such list, refuses it, or stays away.
     pub(super) async fn below(&self, prefix: &Path) -> Result<Vec<(Path, MultipartId)>> {
         let (mut found, mut after) = (Vec::new(), String::new());
-        for _ in 0..PAGES {
+        for _ in 0..UPLOAD_PAGES {
             let page = self.page(prefix, &after).await?;
             for Begun { key, upload_id } in page.upload {
                 found.push((Path::parse(key)?, upload_id));

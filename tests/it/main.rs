@@ -7,6 +7,7 @@ mod compact;
 mod export;
 mod faults;
 mod files;
+mod fuzzed;
 mod identity;
 mod jobs;
 mod kill;

@@ -10,14 +10,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use windrow::report::{
-    Event, ExportReport, FunctionReport, HistoryReport, PlanReport, RunReport, VacuumReport,
+    Event, ExportReport, FunctionReport, HistoryReport, LimitReport, PlanReport, RunReport,
+    VacuumReport,
 };
 
 use super::support::{self, Bars, write_parquet};
 
 /// Commands: the definition of what they print, their words, their exit code (-1 of those that are
 /// killed), and where they are killed or wait.
-const COMMANDS: [(&str, &str, i32, &str); 12] = [
+const COMMANDS: [(&str, &str, i32, &str); 13] = [
     // The run waits before it commits, so that it tells how far it is.
     ("run", "run set.sql --to out --json --progress json", 0, "wait:rows-written"),
     ("run", "run queries/wrong.sql --to none --progress json", 1, ""),
@@ -31,6 +32,7 @@ const COMMANDS: [(&str, &str, i32, &str); 12] = [
     ("plan", "explain set.sql --json", 0, ""),
     ("functions", "functions --json", 0, ""),
     ("function", "functions rsi --json", 0, ""),
+    ("limits", "limits --json", 0, ""),
 ];
 
 /// What the commands print, each document with the name of its definition.
@@ -270,6 +272,7 @@ fn reports_come_back_as_they_were() {
             "vacuum" => comes_back::<VacuumReport>(text),
             "function" => comes_back::<FunctionReport>(text),
             "functions" => comes_back::<Vec<FunctionReport>>(text),
+            "limits" => comes_back::<Vec<LimitReport>>(text),
             "event" => comes_back::<Event>(text),
             other => panic!("{other} has no report"),
         }
@@ -287,7 +290,7 @@ fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(text: &str) {
 }
 
 /// The definitions of the structs in `src/report/`, and of the events.
-const DEFINITIONS: [(&str, &str); 19] = [
+const DEFINITIONS: [(&str, &str); 20] = [
     ("RunReport", "run"),
     ("Column", "column"),
     ("Input", "input"),
@@ -303,6 +306,7 @@ const DEFINITIONS: [(&str, &str); 19] = [
     ("VacuumReport", "vacuum"),
     ("FunctionReport", "function"),
     ("Parameter", "parameter"),
+    ("LimitReport", "limit"),
     ("Started", "started"),
     ("Progress", "progress"),
     ("Finished", "finished"),

@@ -2,7 +2,7 @@
 //!
 //! No lock of a server is needed for it, only that who lists sees what was written before. Who takes
 //! the target writes a lease and looks for others; who sees one steps back and watches it. A lease
-//! that changes is held; one that does not for [`DEAD`] is of a run that died, whatever clocks say.
+//! that changes is held; one that does not for [`LEASE_DEAD`] is of a run that died, whatever clocks say.
 //! What a run commits is fenced once more by the number of its record: see `commit`.
 
 use std::collections::BTreeSet;
@@ -18,21 +18,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::limits::{LEASE_BEAT, LEASE_DEAD, UPLOADS_NOTED};
 use crate::outside;
 use crate::store::Objects;
 use crate::write::UploadLog;
 
-/// How often a lease is written.
-const BEAT: Duration = Duration::from_secs(4);
-
-/// How long a lease that nobody writes counts as held.
-const DEAD: Duration = Duration::from_secs(30);
-
 /// How long who met another at the door stays away at the most.
 const APART: Duration = Duration::from_millis(500);
-
-/// Uploads that are told at once; of more the next beat tells.
-const AT_ONCE: usize = 64;
 
 /// What an object of a lease is called, behind the name of the run.
 const SUFFIX: &str = ".lease";
@@ -150,7 +142,7 @@ impl UploadLog for Lease {
     async fn note(&self, key: &Key, id: &str) -> Result<()> {
         let mut said = self.written.said.lock().await;
         said.uploads.push((key.to_string(), id.to_string()));
-        if said.uploads.len() > AT_ONCE {
+        if said.uploads.len() > UPLOADS_NOTED {
             return Ok(());
         }
         match self.written.renew(&said).await? {
@@ -225,7 +217,7 @@ impl Lease {
     }
 
     fn lost(&self, place: &str) -> Error {
-        let seconds = DEAD.as_secs();
+        let seconds = LEASE_DEAD.as_secs();
         Error::target(format!(
             "another run took {place} over: this one did not answer for {seconds} s"
         ))
@@ -285,7 +277,7 @@ impl LeaseRecord {
 /// Writes the lease again and again.
 async fn beat(written: Arc<Written>) {
     loop {
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(LEASE_BEAT).await;
         let mut said = written.said.lock().await;
         said.beat += 1;
         match written.renew(&said).await {
@@ -304,9 +296,9 @@ async fn watch(objects: &Objects, key: &Key, first: LeaseRecord, place: &str) ->
     tracing::warn!(
         "{place} has the lease of {}: looking for up to {} s whether that run lives",
         first.run,
-        DEAD.as_secs()
+        LEASE_DEAD.as_secs()
     );
-    let until = Instant::now() + DEAD;
+    let until = Instant::now() + LEASE_DEAD;
     while Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(500)).await;
         match read(objects, key).await? {

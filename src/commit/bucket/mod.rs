@@ -24,6 +24,7 @@ use super::publish::MERGE;
 use super::stage::run_name;
 use super::{Commit, CommittedRun, History, OpenTarget, Publish, SourcePlace, nothing};
 use crate::error::{Error, Result};
+use crate::limits::UPLOADS_COMPLETED;
 use crate::outside;
 use crate::stop::Stop;
 use crate::store::{
@@ -34,9 +35,6 @@ use crate::write::{
     Attempt, Manifest, Notes, Output, Staging, UploadLog, Uploads, WrittenFile, is_ours,
 };
 use lease::{Lease, leases};
-
-/// Uploads that are completed at a time.
-const TOGETHER: usize = 16;
 
 /// How much older than the newest object a file is that nobody can still want to commit.
 const LONG_AGO: chrono::Duration = chrono::Duration::hours(1);
@@ -393,7 +391,7 @@ impl OpenBucket {
         for file in manifests.iter().flat_map(|manifest| &manifest.files) {
             complete.push(self.complete(file));
         }
-        stream::iter(complete).buffer_unordered(TOGETHER).try_collect().await
+        stream::iter(complete).buffer_unordered(UPLOADS_COMPLETED).try_collect().await
     }
 
     /// Makes a file of its upload.

@@ -4,9 +4,9 @@
 //! 1. The run asks for the lock. If nobody has it, it is taken.
 //! 2. A holder that is a process of this machine is at work: the run is refused.
 //! 3. A holder of this machine whose process is gone has died: its connection is ended, and the run waits for the
-//!    server to let go, for [`DEAD`].
+//!    server to let go, for [`LOCK_OF_A_DEAD_RUN`].
 //! 4. Of a holder elsewhere nobody here knows: the server sees within a second that its connection is closed, also
-//!    in the middle of a statement (`WATCHED`), so the run waits for [`ELSEWHERE`] and is refused then.
+//!    in the middle of a statement (`WATCHED`), so the run waits for [`LOCK_OF_ANOTHER_MACHINE`] and is refused then.
 
 use std::time::Duration;
 
@@ -17,14 +17,9 @@ use tokio::time::Instant;
 use super::server::Server;
 use crate::error::Error;
 use crate::identity::hexadecimal;
+use crate::limits::{LOCK_OF_A_DEAD_RUN, LOCK_OF_ANOTHER_MACHINE};
 use crate::outside;
 use crate::store::Fault;
-
-/// How long a run waits for the lock of one that is known to have died, until the server sees that too.
-const DEAD: Duration = Duration::from_secs(30);
-
-/// How long it waits for one of another machine, of which nobody here knows whether it lives.
-const ELSEWHERE: Duration = Duration::from_secs(5);
 
 /// How often it looks meanwhile.
 const LOOK: Duration = Duration::from_millis(250);
@@ -121,8 +116,10 @@ impl Server {
             };
             let (patience, why) = match holder.lives(&self.run) {
                 Lives::Here => (Duration::ZERO, String::new()),
-                Lives::Elsewhere => (ELSEWHERE, "may have died elsewhere".to_string()),
-                Lives::No => (DEAD, "died".to_string()),
+                Lives::Elsewhere => {
+                    (LOCK_OF_ANOTHER_MACHINE, "may have died elsewhere".to_string())
+                }
+                Lives::No => (LOCK_OF_A_DEAD_RUN, "died".to_string()),
             };
             if since.elapsed() >= patience {
                 let transient = holder.run.as_ref() == Some(&self.run);

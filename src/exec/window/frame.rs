@@ -17,6 +17,7 @@ use super::function::{Running, Slice, Start};
 use super::results::Results;
 use super::summary::{Extreme, Joined, Spread, Summary, Total};
 use crate::guards::{ExactSum, Moments};
+use crate::limits::FRAME_ROWS;
 
 /// The rows of a frame, counted from its own row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +29,6 @@ pub(super) struct Bounds {
     /// The rows of equal order with the last row belong to it.
     peers: bool,
 }
-
-/// Frames longer than this stay with DataFusion.
-const LONGEST: i64 = 1 << 24;
 
 impl Bounds {
     /// The bounds of a frame that a running summary serves.
@@ -45,7 +43,7 @@ impl Bounds {
                 WindowFrameBound::CurrentRow => 0,
                 WindowFrameBound::Following(value) => rows(value)?,
             };
-            Some(offset).filter(|offset| offset.abs() < LONGEST)
+            Some(offset).filter(|offset| offset.abs() < FRAME_ROWS)
         };
         let unbounded = matches!(&frame.start_bound, WindowFrameBound::Preceding(v) if v.is_null());
         match frame.units {

@@ -16,9 +16,9 @@ use datafusion::parquet::schema::types::ColumnPath;
 
 use super::Output;
 use super::float_encoder;
-use super::row_groups::ROW_GROUP;
 use crate::config;
 use crate::error::{Error, Result};
+use crate::limits::ROW_GROUP_ROWS;
 use crate::write::{Attempt, WriteJob};
 
 /// What every file of a job has in common.
@@ -98,7 +98,7 @@ impl FileLayout {
 fn group(schema: &SchemaRef, limit: MemoryLimit, open: usize, workers: usize) -> (usize, usize) {
     let width = |field: &FieldRef| field.data_type().primitive_width().unwrap_or(16) + 1;
     let row: usize = schema.fields().iter().map(width).sum();
-    let most = ROW_GROUP * workers.min(open).max(1) / open.max(1);
+    let most = ROW_GROUP_ROWS * workers.min(open).max(1) / open.max(1);
     let rows = match limit {
         MemoryLimit::Finite(limit) => most.min(limit / (16 * open.max(1) * row)),
         _ => most,

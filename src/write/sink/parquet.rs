@@ -19,6 +19,7 @@ use super::row_groups::Groups;
 use super::upload::{Upload, Uploads};
 use super::{Flushing, PartitionSink, Sinks, Written, WrittenFile};
 use crate::error::{Error, Result};
+use crate::limits::FILES_FLUSHED;
 use crate::outside::{
     self,
     files::{self, LocalFile},
@@ -156,9 +157,6 @@ impl ClosedFiles {
     }
 }
 
-/// Closed files that may be on their way at a time.
-const CLOSED: usize = 16;
-
 impl PartitionWriter {
     fn new(destination: &Destination, number: usize, layout: Arc<FileLayout>) -> Self {
         Self {
@@ -178,7 +176,7 @@ impl PartitionWriter {
         if let Some(Open { out: Out::Upload(upload), .. }) = &mut self.open {
             upload.settle().await?;
         }
-        self.closed.flushed(CLOSED).await
+        self.closed.flushed(FILES_FLUSHED).await
     }
 
     /// Takes rows; files that end on the way are closed.

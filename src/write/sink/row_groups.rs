@@ -5,10 +5,6 @@ use datafusion::parquet::errors::Result;
 
 use super::parquet_file::{FileScratch, ParquetFile};
 
-/// Rows of a row group, if no memory limit asks for fewer. Every worker holds one group until it is
-/// written.
-pub(super) const ROW_GROUP: usize = 128 * 1024;
-
 /// A parquet file whose row groups hold whole symbols. A symbol larger than a group has groups of
 /// its own.
 ///
@@ -88,6 +84,7 @@ impl Groups {
 
 #[cfg(test)]
 mod tests {
+    use crate::limits::ROW_GROUP_ROWS;
     use std::sync::Arc;
 
     use datafusion::arrow::array::{Array, AsArray, Int32Array};
@@ -107,12 +104,12 @@ mod tests {
             RecordBatch::try_from_iter([("s", Arc::new(column) as Arc<dyn Array>)]).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         let properties =
-            WriterProperties::builder().set_max_row_group_row_count(Some(ROW_GROUP)).build();
+            WriterProperties::builder().set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
         let handle = Box::new(file.reopen().unwrap());
         let kept = FileScratch::new(Compression::None).unwrap();
         let written =
             ParquetFile::new(handle, batch.schema(), properties, vec![false], kept).unwrap();
-        let mut groups = Groups::new(written, ROW_GROUP);
+        let mut groups = Groups::new(written, ROW_GROUP_ROWS);
         for from in (0..all.len()).step_by(size) {
             let to = (from + size).min(all.len());
             let starts: Vec<usize> =
@@ -132,13 +129,13 @@ mod tests {
 
     #[test]
     fn symbols_are_not_cut() {
-        const FULL: i64 = ROW_GROUP as i64;
+        const FULL: i64 = ROW_GROUP_ROWS as i64;
         let cases: &[(&[usize], &[i64])] = &[
             (&[10, 20, 30], &[60]),
             (&[60_000, 60_000, 60_000], &[120_000, 60_000]),
-            (&[ROW_GROUP, 1], &[FULL, 1]),
-            (&[1, ROW_GROUP - 1, 1], &[FULL, 1]),
-            (&[1, ROW_GROUP], &[1, FULL]),
+            (&[ROW_GROUP_ROWS, 1], &[FULL, 1]),
+            (&[1, ROW_GROUP_ROWS - 1, 1], &[FULL, 1]),
+            (&[1, ROW_GROUP_ROWS], &[1, FULL]),
             (&[5, 300_000, 7], &[5, FULL, FULL, 300_000 - 2 * FULL, 7]),
             (&[300_000, 300_000], &[FULL, FULL, 37_856, FULL, FULL, 37_856]),
             (&[100_000, 100_000, 20_000, 20_000], &[100_000, 120_000, 20_000]),

@@ -16,14 +16,9 @@ use tokio::sync::{RwLock, Semaphore};
 use tokio::task::JoinSet;
 
 use super::{UploadParts, WrittenFile};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, grouped};
+use crate::limits::{UPLOAD_PART, UPLOAD_PART_LIMITED, UPLOAD_PARTS};
 use crate::store::Objects;
-
-/// Bytes of a part: object stores take 5 MiB at the least, and 10,000 parts.
-const PART: usize = 8 << 20;
-
-/// The same where memory is limited. A file then has up to 50 GB.
-const SMALL_PART: usize = 5 << 20;
 
 /// Notes uploads that were begun, so that somebody can end them if this run cannot.
 #[async_trait]
@@ -66,7 +61,7 @@ impl Uploads {
             } else {
                 (2 * workers).clamp(8, 16)
             })),
-            part: if limited { SMALL_PART } else { PART },
+            part: if limited { UPLOAD_PART_LIMITED } else { UPLOAD_PART },
             begun: Mutex::default(),
             beginning: Arc::default(),
         }
@@ -205,6 +200,14 @@ impl Upload {
             Some(id) => id.clone(),
             None => self.begin().await?,
         };
+        if self.next == UPLOAD_PARTS {
+            return Err(Error::target(format!(
+                "{} has more than {} parts, which no object store takes",
+                self.key,
+                grouped(UPLOAD_PARTS as u64)
+            ))
+            .hint("write smaller files: name outputs under partition_by, or use more --threads"));
+        }
         let closed = |_| Error::internal("nothing is sent any more");
         let permit = Arc::clone(&self.uploads.permits).acquire_owned().await.map_err(closed)?;
         let (uploads, key, number) = (Arc::clone(&self.uploads), self.key.clone(), self.next);

@@ -14,10 +14,8 @@ use tracing::Instrument;
 use super::encode::Rows;
 use super::{StagedRows, TableStaging};
 use crate::error::{Error, Result};
+use crate::limits::COPY_CHUNK;
 use crate::store::{Fault, PgLocation, Retry, TableName, connection};
-
-/// Bytes of a chunk: it is kept until the server has it, and sent again if the connection breaks.
-const CHUNK: usize = 4 << 20;
 
 /// Bytes that are handed to a connection at a time.
 const PIECE: usize = 64 << 10;
@@ -140,7 +138,7 @@ impl Chunks {
         let new = || Rows::new(std::mem::take(&mut self.spare));
         let mut rows = self.rows.take().unwrap_or_else(new);
         rows.add(&self.staging.encoding, batch)?;
-        if rows.size() < CHUNK {
+        if rows.size() < COPY_CHUNK {
             self.rows = Some(rows);
             return Ok(());
         }

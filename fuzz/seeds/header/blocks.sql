@@ -1,0 +1,13 @@
+/*
+description: |2-
+    a
+   b
+  c
+outputs:
+  close: >+
+
+
+    folded
+
+
+*/SELECT symbol, ts, close, lead(close) OVER (PARTITION BY symbol ORDER BY ts) AS ahead FROM bars

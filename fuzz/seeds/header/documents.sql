@@ -1,0 +1,8 @@
+/*
+%YAML 1.2
+---
+labels: [ahead]
+...
+---
+time: ts
+*/SELECT symbol, ts, close, lead(close) OVER (PARTITION BY symbol ORDER BY ts) AS ahead FROM bars

@@ -1,0 +1,3 @@
+/*
+description: café
+*/SELECT symbol, ts, close, lead(close) OVER (PARTITION BY symbol ORDER BY ts) AS ahead FROM bars

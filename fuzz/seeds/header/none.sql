@@ -1,0 +1,2 @@
+-- a remark
+SELECT symbol, ts, close FROM bars

@@ -1,0 +1,1 @@
+/* optional: [factor] */ SELECT symbol, ts, close FROM fuzzed

@@ -1,0 +1,2 @@
+/* Copyright 2024: all rights */
+SELECT symbol, ts, close, lead(close) OVER (PARTITION BY symbol ORDER BY ts) AS ahead FROM bars

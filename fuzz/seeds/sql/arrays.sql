@@ -1,0 +1,1 @@
+SELECT symbol, ts, [close, open, NULL][2] AS a, make_array(1, 'x')[-1] AS b, unnest([1, 2]) AS u, struct(close AS c, {'k': 1} AS d)['c'] AS s, map {'a': 1}['a'] AS m, array_agg(close) OVER (ORDER BY ts) AS g FROM bars

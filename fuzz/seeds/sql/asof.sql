@@ -1,0 +1,1 @@
+SELECT * FROM bars a ASOF JOIN bars b MATCH_CONDITION (a.ts >= b.ts) ON a.symbol = b.symbol

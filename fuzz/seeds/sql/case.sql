@@ -1,0 +1,1 @@
+SELECT symbol, ts, CASE WHEN close IS DISTINCT FROM open THEN NULL WHEN NOT (close BETWEEN 1 AND 2) THEN coalesce(volume, 0) % 0 ELSE nullif(close, close) / 0 END AS c, (close, open) = (open, close) AS t FROM bars

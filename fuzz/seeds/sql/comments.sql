@@ -1,0 +1,2 @@
+SELECT /* a /* b */ c */ symbol, -- {{ x }}
+ ts /*+ HINT */ FROM bars --

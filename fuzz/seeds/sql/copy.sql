@@ -1,0 +1,1 @@
+COPY (SELECT * FROM bars) TO 'out.parquet' STORED AS PARQUET

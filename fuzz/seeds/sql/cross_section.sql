@@ -1,0 +1,1 @@
+SELECT symbol, ts, cs_rank(close) OVER (PARTITION BY ts) AS r, zscore(close, 5) OVER (PARTITION BY symbol ORDER BY ts) AS z FROM bars QUALIFY row_number() OVER (PARTITION BY symbol ORDER BY ts DESC) <= 3 ORDER BY ts, symbol

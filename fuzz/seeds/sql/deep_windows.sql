@@ -1,0 +1,1 @@
+SELECT symbol, ts, sma(sma(sma(sma(sma(sma(sma(sma(sma(sma(sma(sma(close, 2) OVER w, 2) OVER w, 2) OVER w, 2) OVER w, 2) OVER w, 2) OVER w, 2) OVER w, 2) OVER w, 2) OVER w, 2) OVER w, 2) OVER w, 2) OVER w AS x FROM bars WINDOW w AS (PARTITION BY symbol ORDER BY ts)

@@ -1,0 +1,1 @@
+EXPLAIN ANALYZE VERBOSE SELECT symbol, sma(close, 3) OVER (PARTITION BY symbol ORDER BY ts) FROM bars

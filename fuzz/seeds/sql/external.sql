@@ -1,0 +1,1 @@
+CREATE EXTERNAL TABLE t (a INT NOT NULL) STORED AS CSV PARTITIONED BY (a) LOCATION '../../etc/passwd' OPTIONS ('format.has_header' 'true')

@@ -1,0 +1,1 @@
+SELECT symbol, sector, count(*) AS n, avg(close) FILTER (WHERE volume IS NOT NULL) AS m, approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY close) AS p, string_agg(sector, ',') AS s FROM bars GROUP BY GROUPING SETS ((symbol, sector), ROLLUP (symbol), ()) HAVING count(DISTINCT ts) > 1

@@ -1,0 +1,2 @@
+WITH a AS (SELECT symbol, ts, close FROM bars), b AS (SELECT symbol, max(ts) AS ts FROM bars GROUP BY symbol)
+SELECT a.symbol, a.ts, close FROM a JOIN b ON a.symbol = b.symbol AND a.ts <= b.ts LEFT JOIN LATERAL (SELECT 1 AS one) l ON true ORDER BY 1, 2 LIMIT 5 OFFSET 2

@@ -1,0 +1,1 @@
+SELECT '{"a": [1]}'::JSON -> 'a' ->> 0, a #> '{b}' FROM bars

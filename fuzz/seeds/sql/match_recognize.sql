@@ -1,0 +1,1 @@
+SELECT * FROM bars MATCH_RECOGNIZE (PARTITION BY symbol ORDER BY ts MEASURES A.close AS c PATTERN (A B+? $) DEFINE B AS close > PREV(close))

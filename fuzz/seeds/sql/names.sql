@@ -1,0 +1,1 @@
+SELECT "symbol" AS "a.b""c", `ts` AS [t], bars.*, b."Close" AS "日本 語" FROM bars AS "bars" CROSS JOIN bars b(symbol, ts) LIMIT 3

@@ -1,0 +1,1 @@
+SELECT m.symbol, m.ts, rsi_14 FROM momentum m JOIN bars_raw USING (symbol, ts)

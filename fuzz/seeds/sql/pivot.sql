@@ -1,0 +1,1 @@
+SELECT * FROM bars PIVOT (sum(close) FOR symbol IN ('A' AS a, 'B')) UNPIVOT (x FOR y IN (a))

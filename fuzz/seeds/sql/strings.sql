@@ -1,0 +1,1 @@
+SELECT E'\x41\u0041\n' || U&'\0041' || N'x' || X'4a' || $$a$b$$ || 'it''s' AS s, symbol ILIKE 'a%' ESCAPE '\' AS l, symbol ~ '(a+)+$' AS r, regexp_replace(sector, '(.)(', '\2', 'g') AS x, substr(sector, -9223372036854775808, 9223372036854775807) AS y, split_part(sector, '', 0) AS z FROM bars

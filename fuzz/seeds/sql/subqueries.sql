@@ -1,0 +1,1 @@
+SELECT symbol, ts, (SELECT max(b.close) FROM bars b WHERE b.symbol = bars.symbol) AS most FROM bars WHERE EXISTS (SELECT 1 FROM bars b WHERE b.ts > bars.ts) AND symbol IN (SELECT symbol FROM bars GROUP BY symbol HAVING count(*) > 3) AND close >= ALL (SELECT 1)

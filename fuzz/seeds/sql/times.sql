@@ -1,0 +1,1 @@
+SELECT symbol, ts, date_trunc('hour', ts) AS h, ts + INTERVAL '1 month 3 days' AS t, ts AT TIME ZONE 'America/New_York' AS z, extract(epoch FROM ts) AS e, date_bin(INTERVAL '15 minutes', ts, TIMESTAMP '2000-01-01 00:00:00') AS b, to_char(ts, '%Y-%m-%d') AS c FROM bars WHERE ts BETWEEN DATE '2024-01-01' AND TIMESTAMP '2024-12-31 23:59:59.999999999'

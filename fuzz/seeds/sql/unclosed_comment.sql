@@ -1,0 +1,1 @@
+SELECT symbol /* never closed FROM bars

@@ -1,0 +1,1 @@
+SELECT $tag$ symbol FROM bars $ta

@@ -1,0 +1,1 @@
+SELECT symbol AS ‮і, '📈' AS é, ts FROM bars WHERE sector = 'İıﬁ' AND　close > 1

@@ -1,0 +1,1 @@
+CREATE OR REPLACE VIEW v AS SELECT symbol, ts, close FROM bars WHERE close > 'x'

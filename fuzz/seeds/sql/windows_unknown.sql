@@ -1,0 +1,1 @@
+SELECT symbol, ts, rsi(close, 0) OVER nobody AS a, sma(close, -5, 7, 8) OVER (nobody ROWS 1 PRECEDING) AS b, macd(close => close, fastperiod => 99999999999999999999) OVER (PARTITION BY symbol ORDER BY ts) AS c FROM bars WINDOW x AS (x)

@@ -1,0 +1,7 @@
+//! CSV files of a source.
+#![no_main]
+
+#[path = "../inputs.rs"]
+mod inputs;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| inputs::csv(bytes));

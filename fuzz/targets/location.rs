@@ -1,0 +1,7 @@
+//! Paths and URLs of sources and targets.
+#![no_main]
+
+#[path = "../inputs.rs"]
+mod inputs;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| inputs::location(bytes));

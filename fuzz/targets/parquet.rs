@@ -1,0 +1,7 @@
+//! Parquet files of a source: footers and pages.
+#![no_main]
+
+#[path = "../inputs.rs"]
+mod inputs;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| inputs::parquet(bytes));

@@ -1,0 +1,7 @@
+//! Statements.
+#![no_main]
+
+#[path = "../inputs.rs"]
+mod inputs;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| inputs::sql(bytes));

@@ -1,0 +1,45 @@
+//! `windrow limits`: every bound, from their table.
+
+use clap::Args;
+
+use super::out::{print, print_json};
+use crate::error::Result;
+use crate::limits;
+use crate::report::LimitReport;
+
+#[derive(Debug, Args)]
+pub(super) struct LimitsArgs {
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &LimitsArgs) -> Result<u8> {
+    let limits: Vec<LimitReport> = limits::all().into_iter().map(LimitReport::from).collect();
+    if args.json {
+        print_json(&limits)?;
+    } else {
+        print(&listing(&limits))?;
+    }
+    Ok(0)
+}
+
+/// A chapter for each group, and in it the value and the sentences of each bound.
+fn listing(limits: &[LimitReport]) -> String {
+    let widest = |text: fn(&LimitReport) -> &str| {
+        limits.iter().map(|limit| text(limit).chars().count()).max().unwrap_or(0)
+    };
+    let (name, value) = (widest(|limit| &limit.name), widest(|limit| &limit.value));
+    let mut out = String::new();
+    let mut group = "";
+    for limit in limits {
+        if limit.group != group {
+            let gap = if group.is_empty() { "" } else { "\n" };
+            group = &limit.group;
+            out += &format!("{gap}{group}\n");
+        }
+        let words = format!("{} {}", limit.bounds, limit.past);
+        out += &format!("  {:name$}  {:>value$}  {}\n", limit.name, limit.value, words.trim_end());
+    }
+    out
+}

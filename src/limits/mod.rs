@@ -1,0 +1,144 @@
+//! Every bound that a user may meet, each with its name: what it bounds, and what happens past it. Rooms take the
+//! values from here; `windrow limits` and docs/limits.md show them.
+
+mod table;
+
+pub use table::*;
+
+use crate::error::{Error, Result, counted, grouped};
+
+/// One bound.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// The chapter that it belongs to.
+    pub group: &'static str,
+    /// Its name, which is that of the constant.
+    pub name: &'static str,
+    /// Its value with its unit.
+    pub value: String,
+    /// What it bounds.
+    pub bounds: String,
+    /// What happens past it.
+    pub past: &'static str,
+}
+
+/// A number of things.
+fn count(number: u64, noun: &str) -> String {
+    counted(number, noun)
+}
+
+/// A number of bytes, in the largest unit that keeps it whole.
+fn bytes(number: u64) -> String {
+    let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.iter().find(|(unit, _)| number >= *unit && number % unit == 0) {
+        Some((unit, name)) => format!("{} {name}", grouped(number / unit)),
+        None => counted(number, "byte"),
+    }
+}
+
+/// A time.
+fn time(of: std::time::Duration) -> String {
+    match (of.as_secs(), of.subsec_millis()) {
+        (0, milliseconds) => format!("{milliseconds} ms"),
+        (seconds, 0) if seconds % 3600 == 0 => counted(seconds / 3600, "hour"),
+        (seconds, 0) if seconds % 60 == 0 => counted(seconds / 60, "minute"),
+        (seconds, 0) => format!("{seconds} s"),
+        _ => format!("{} s", of.as_secs_f64()),
+    }
+}
+
+/// docs/limits.md.
+pub fn markdown() -> String {
+    let mut out = "# Limits\n\nEvery buffer, queue, cache, retry and input has a bound. These are the ones that somebody may \
+        meet; `windrow limits` prints them, with `--json` for programs. Periods of indicators have theirs in \
+        [functions.md](functions.md).\n"
+        .to_string();
+    let mut group = "";
+    for limit in all() {
+        if limit.group != group {
+            group = limit.group;
+            out += &format!(
+                "\n## {group}\n| limit | value | what it bounds | past it |\n|---|---|---|---|\n"
+            );
+        }
+        let Limit { name, value, bounds, past, .. } = limit;
+        out += &format!("| `{}` | {value} | {bounds} | {past} |\n", name.to_lowercase());
+    }
+    out
+}
+
+/// Refuses a statement that is too long.
+///
+/// # Errors
+/// Its length, and the bound.
+pub fn check_statement(text: &str) -> Result<()> {
+    if text.len() <= STATEMENT_BYTES {
+        return Ok(());
+    }
+    let (length, most) = (grouped(text.len() as u64), grouped(STATEMENT_BYTES as u64));
+    Err(Error::query(format!("the statement has {length} bytes, past the limit of {most}"))
+        .hint("put values into a source, and read it"))
+}
+
+/// Names with commas between them, [`NAMES_TOLD`] at the most, and how many more there are.
+pub fn told(names: &[impl AsRef<str>]) -> String {
+    let first: Vec<&str> = names.iter().take(NAMES_TOLD).map(AsRef::as_ref).collect();
+    let more = names.len().saturating_sub(NAMES_TOLD);
+    match more {
+        0 => first.join(", "),
+        more => format!("{} and {} more", first.join(", "), grouped(more as u64)),
+    }
+}
+
+/// Sentences of one kind, [`NOTICES_TOLD`] at the most, and one on how many more there are.
+pub fn noticed(mut notices: Vec<String>) -> Vec<String> {
+    let more = notices.len().saturating_sub(NOTICES_TOLD);
+    if more > 0 {
+        notices.truncate(NOTICES_TOLD);
+        notices.push(format!("and {} more of this kind", grouped(more as u64)));
+    }
+    notices
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_what_the_table_says() {
+        let path = "docs/limits.md";
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, markdown()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == markdown(), "{path} is old: run the tests with UPDATE_DOCS=1");
+    }
+
+    #[test]
+    fn values_have_units() {
+        assert_eq!(
+            [bytes(16 << 20), bytes(1 << 40), bytes(1500)],
+            ["16 MiB", "1 TiB", "1,500 bytes"]
+        );
+        let times = [250, 20_000, 600_000, 3_600_000, 1_500].map(Duration::from_millis).map(time);
+        assert_eq!(times, ["250 ms", "20 s", "10 minutes", "1 hour", "1.5 s"]);
+    }
+
+    #[test]
+    fn names_and_sentences_end() {
+        let names: Vec<String> = (0..22).map(|n| format!("n{n}")).collect();
+        assert!(told(&names).ends_with("n18, n19 and 2 more"));
+        assert_eq!(told(&names[..2]), "n0, n1");
+        assert_eq!(noticed(names.clone())[NOTICES_TOLD], "and 2 more of this kind");
+        assert_eq!(noticed(names[..20].to_vec()).len(), 20);
+    }
+
+    #[test]
+    fn names_are_there_once() {
+        let all = all();
+        let names: std::collections::BTreeSet<_> = all.iter().map(|limit| limit.name).collect();
+        assert_eq!(names.len(), all.len());
+    }
+}

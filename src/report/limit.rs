@@ -1,0 +1,33 @@
+//! What a bound is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::Limit;
+
+/// One bound: one of the list of `limits --json`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct LimitReport {
+    /// The chapter that it belongs to.
+    pub group: String,
+    /// Its name.
+    pub name: String,
+    /// Its value with its unit.
+    pub value: String,
+    /// What it bounds.
+    pub bounds: String,
+    /// What happens past it; empty where nothing more does.
+    pub past: String,
+}
+
+impl From<Limit> for LimitReport {
+    fn from(limit: Limit) -> Self {
+        let Limit { group, name, value, bounds, past } = limit;
+        Self {
+            group: group.to_string(),
+            name: name.to_lowercase(),
+            value,
+            bounds,
+            past: past.to_string(),
+        }
+    }
+}
