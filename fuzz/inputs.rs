@@ -33,8 +33,11 @@ use windrow::store::{
 };
 use windrow::write::Progress;
 
+/// Holds what must hold of some bytes.
+pub(crate) type Check = fn(&[u8]);
+
 /// Every kind by its name, which is that of its binary and of its folder in fuzz/seeds.
-pub(crate) const KINDS: [(&str, fn(&[u8])); 8] = [
+pub(crate) const KINDS: [(&str, Check); 8] = [
     ("config", config),
     ("csv", csv),
     ("header", header),

@@ -29,8 +29,11 @@ fn count(number: u64, noun: &str) -> String {
 
 /// A number of bytes, in the largest unit that keeps it whole.
 fn bytes(number: u64) -> String {
+    if number > 0 && number.is_multiple_of(1_000_000) {
+        return format!("{} MB", grouped(number / 1_000_000));
+    }
     let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.iter().find(|(unit, _)| number >= *unit && number % unit == 0) {
+    match units.iter().find(|(unit, _)| number >= *unit && number.is_multiple_of(*unit)) {
         Some((unit, name)) => format!("{} {name}", grouped(number / unit)),
         None => counted(number, "byte"),
     }

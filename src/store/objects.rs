@@ -26,6 +26,9 @@ use crate::limits::OBJECTS_REMOVED;
 /// Ranges that lie no further apart than this are asked for together.
 const NEAR: u64 = 512 << 10;
 
+/// The ways to a bucket: its objects, its uploads, and the list of those that nobody ended.
+pub(super) type Doors = (Arc<dyn ObjectStore>, Option<Arc<dyn MultipartStore>>, Option<UploadList>);
+
 /// A bucket whose objects are listed, read and written.
 pub struct Objects {
     /// `s3://bucket`.
@@ -65,11 +68,7 @@ pub struct Object {
 impl Objects {
     pub(super) fn new(
         name: String,
-        (store, multipart, uploads): (
-            Arc<dyn ObjectStore>,
-            Option<Arc<dyn MultipartStore>>,
-            Option<UploadList>,
-        ),
+        (store, multipart, uploads): Doors,
         retry: Arc<Retry>,
         room: u64,
     ) -> Self {

@@ -109,33 +109,73 @@ fn killed_at_every_step() {
     }
 }
 
+/// Kills by `WINDROW_KILLS` (100) runs in turn into a directory, one with folders and a CSV file: every other one at a
+/// call to files, the others at a moment, both chosen by `WINDROW_SEED` (1).
 #[test]
 fn killed_at_random_moments() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let kills = number("WINDROW_KILLS").unwrap_or(100) as usize;
+    let seed = number("WINDROW_SEED").unwrap_or(1);
+    let mut random = fastrand::Rng::with_seed(seed);
     let folder = prepare();
     let folder = folder.path();
-    run(folder, 1, "out");
-    let whole = std::time::Instant::now();
-    run(folder, 2, "out");
-    let whole = whole.elapsed();
-    let mut before = 2;
-    let mut seed = 42u64;
-    for state in 3..53 {
-        let mut child =
-            windrow(folder).args(args(state, "out")).stderr(Stdio::null()).spawn().unwrap();
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let share = (seed >> 33) as f64 / (1u64 << 31) as f64;
-        std::thread::sleep(Duration::from_secs_f64(whole.as_secs_f64() * 1.1 * share));
-        let _ = child.kill();
-        child.wait().unwrap();
-        let found = read(folder, "out");
+    let by_symbol = SET.replacen("/*", "/*\npartition_by: [symbol]", 1);
+    std::fs::write(folder.join("folders.sql"), by_symbol).unwrap();
+    let words = |state: usize, target: &str| {
+        let mut words = args(state, target);
+        if target == "folders" {
+            words[1] = "folders.sql".to_string();
+        }
+        words
+    };
+    let whole = |state: usize, target: &str| {
+        let words = words(state, target);
+        ok(folder, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    let targets = ["out", "folders", "out.csv"];
+    targets.iter().for_each(|target| whole(1, target));
+    let took = std::time::Instant::now();
+    targets.iter().for_each(|target| whole(2, target));
+    let took = took.elapsed() / 3;
+    let mut held = [2; 3];
+    for kill in 0..kills {
+        let (of, state) = (kill % targets.len(), 3 + kill);
+        let target = targets[of];
+        let mut child = windrow(folder);
+        child.args(words(state, target)).stderr(Stdio::null());
+        let at = match kill % 2 {
+            0 => format!("call {}", random.u64(1..=200)),
+            _ => format!("{:.4} s", took.as_secs_f64() * 1.1 * random.f64()),
+        };
+        if let Some(call) = at.strip_prefix("call ") {
+            let _ = child.env("WINDROW_FAULT", format!("kill:{call}")).status().unwrap();
+        } else {
+            let mut child = child.spawn().unwrap();
+            let seconds = at.trim_end_matches(" s").parse().unwrap();
+            std::thread::sleep(Duration::from_secs_f64(seconds));
+            let _ = child.kill();
+            child.wait().unwrap();
+        }
+        let found = read(folder, target).unwrap();
+        let told = format!("seed {seed}, kill {kill} of {target} at {at}");
         assert!(
-            found == Some(before) || found == Some(state),
-            "{found:?}, not {before} or {state}"
+            found == held[of] || found == state,
+            "{told}: {found}, not {} or {state}",
+            held[of]
         );
-        before = found.unwrap();
+        held[of] = found;
+        if kill % 10 == 9 {
+            whole(state, target);
+            held[of] = state;
+            let mut left = leftovers(&folder.join(target));
+            left.retain(|name| name.starts_with(&format!(".{target}.windrow")));
+            assert_eq!(left, Vec::<String>::new(), "{told}");
+        }
     }
-    run(folder, 99, "out");
-    assert_eq!(read(folder, "out"), Some(99));
+    for target in targets {
+        whole(99, target);
+        assert_eq!(read(folder, target), Some(99), "{target}");
+    }
     assert_eq!(leftovers(&folder.join("out")), Vec::<String>::new());
 }
 

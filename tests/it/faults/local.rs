@@ -2,8 +2,9 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use tokio::runtime::Runtime;
 use windrow::config::Config;
 use windrow::outside::faults::{Fault, Faults};
@@ -53,16 +54,10 @@ fn read(scene: &Scene) -> Result<Rows, String> {
         let folder = path.parent().unwrap();
         let name = folder.file_name().unwrap().to_str().unwrap().strip_prefix("symbol=").unwrap();
         let batch = plain_read(folder)?.unwrap();
-        let symbol = datafusion::arrow::array::StringArray::from(vec![name; batch.num_rows()]);
-        let state = batch.column_by_name("state").unwrap();
-        let named: [(&str, datafusion::arrow::array::ArrayRef); 3] = [
-            ("symbol", std::sync::Arc::new(symbol)),
-            ("ts", batch.column_by_name("ts").unwrap().clone()),
-            ("state", state.clone()),
-        ];
-        rows.extend(rows_of([
-            &datafusion::arrow::array::RecordBatch::try_from_iter(named).unwrap()
-        ]));
+        let symbol = Arc::new(StringArray::from(vec![name; batch.num_rows()])) as ArrayRef;
+        let column = |name: &str| ArrayRef::clone(batch.column_by_name(name).unwrap());
+        let named = [("symbol", symbol), ("ts", column("ts")), ("state", column("state"))];
+        rows.extend(rows_of([&RecordBatch::try_from_iter(named).unwrap()]));
     }
     Ok(rows)
 }
@@ -114,7 +109,7 @@ fn kinds(number: u64, call: &str) -> Vec<Fault> {
     if number == 1 {
         kinds.push(Fault::KilledBefore);
     }
-    if number % 16 == 0 {
+    if number.is_multiple_of(16) {
         kinds.push(Fault::Slow);
     }
     kinds
