@@ -52,7 +52,7 @@ pub(crate) const KINDS: [(&str, Check); 8] = [
 const TIME: Duration = Duration::from_secs(5);
 
 /// What one input may take in all: a query and a check up to their limit, and what does not look at the clock.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The memory limit of an engine, and by how much the process may grow over one input.
 const MEMORY: u64 = 256 << 20;

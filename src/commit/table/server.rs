@@ -170,20 +170,20 @@ impl Server {
             let rows = client.query(&sql, &[&self.name]).await.map_err(&fault)?;
             runs = rows.iter().map(run).collect();
         }
-        Ok(History { runs, leftovers: self.left().await? })
+        Ok(History { runs, leftovers: self.left(&client).await? })
     }
 
     /// The tables that runs which died left beside it.
     pub(super) async fn leftovers(&self) -> Result<Vec<String>> {
-        self.retry.call("asking for tables of runs that died", || self.left()).await
+        let call = || async { self.left(&self.connection().await?).await };
+        self.retry.call("asking for tables of runs that died", call).await
     }
 
-    async fn left(&self) -> Result<Vec<String>, Fault> {
-        let client = self.connection().await?;
+    async fn left(&self, client: &Object) -> Result<Vec<String>, Fault> {
         let fault = self.fault("asking for tables of runs that died");
-        let holder = self.holder(&client).await.map_err(&fault)?;
+        let holder = self.holder(client).await.map_err(&fault)?;
         let at_work = holder.and_then(|holder| holder.run).map(|run| suffix(&run));
-        let stages = self.stages(&client).await.map_err(&fault)?;
+        let stages = self.stages(client).await.map_err(&fault)?;
         let dead =
             |stage: &String| at_work.as_ref().is_none_or(|run| !stage.contains(run.as_str()));
         Ok(stages.into_iter().filter(dead).collect())
