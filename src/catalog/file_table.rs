@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::future::ready;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,8 +21,8 @@ use crate::limits::{LISTED_AGAIN, SOURCE_FILES, TARGET_FILES_HELD};
 use crate::outside::{self, files};
 use crate::scan::{FileInfo, FileStatistics, Keys, comparable, merge, partition_type, read_all};
 use crate::store::{
-    Access, FileKind, FileRef, Input, Listing, Location, below, file_name, is_apart, latest, list,
-    list_objects, list_web, records, stamp,
+    Access, FileKind, FileRef, Input, Listing, Location, Record, below, file_name, is_apart,
+    latest, list, list_objects, list_web, records, stamp,
 };
 
 /// Runs what waits for a disk or a server beside what computes.
@@ -73,14 +73,12 @@ impl FileTable {
             Ok(Location::Local(path)) => records(&path).ok().and_then(|mut records| records.pop()),
             _ => None,
         };
-        let local = matches!(Location::parse(&config.location), Ok(Location::Local(_)));
         let mut again = 0;
         loop {
             let before = committed();
             let opened = Self::open_once(name, config, access, footers, threads, leave).await;
             // A list made while a run commits may name files of both states, and files that are gone.
-            let replaced = matches!(&opened, Err(error) if local && error.is_transient());
-            if !replaced && (before == committed() || before.is_none()) {
+            if before == committed() || before.is_none() {
                 return opened;
             }
             again += 1;
@@ -117,7 +115,11 @@ impl FileTable {
                 blocking(move || {
                     // Of a copy without its records the files are known all the same.
                     let record = if is_apart(&path)? { None } else { latest(&path)? };
-                    Ok((list(&path)?, record))
+                    let listing = list(&path)?;
+                    if let Some(record) = &record {
+                        check_named(&path, &listing, record)?;
+                    }
+                    Ok((held_csv(listing)?, record))
                 })
                 .await?
             }
@@ -168,8 +170,7 @@ impl FileTable {
                 Err(error) => return Err(error),
             }
         }
-        // A CSV file may be a target as well.
-        if (commit.is_some() || kind == FileKind::Csv) && infos.len() <= TARGET_FILES_HELD {
+        if commit.is_some() && infos.len() <= TARGET_FILES_HELD {
             infos = infos.iter().map(held).collect::<Result<_>>()?;
         }
         let partitions = partition_fields(&infos, &keys)?;
@@ -332,24 +333,64 @@ impl Source for FileTable {
     }
 }
 
+/// Refuses a target with other files than its record names: a run wrote none of them, and would refuse them too.
+fn check_named(target: &Path, listing: &Listing, record: &Record) -> Result<()> {
+    let named: BTreeSet<PathBuf> =
+        record.files.iter().map(|file| target.join(&file.path)).collect();
+    if let Some(file) = listing.files.iter().find(|file| !named.contains(&file.path)) {
+        return Err(Error::data(format!(
+            "{} holds files that windrow did not write, such as {}",
+            target.display(),
+            file.path.display()
+        ))
+        .hint("move them away, or name the files to read with a glob"));
+    }
+    let there: BTreeSet<&PathBuf> = listing.files.iter().map(|file| &file.path).collect();
+    match named.iter().find(|path| !there.contains(path)) {
+        None => Ok(()),
+        Some(path) => {
+            let path = path.display();
+            Err(Error::data(format!(
+                "{path} is gone, which the last run into {} wrote",
+                target.display()
+            ))
+            .hint("run the whole set again"))
+        }
+    }
+}
+
+/// The files of a list of CSV, held open: such a file may be a target, which runs replace.
+fn held_csv(mut listing: Listing) -> Result<Listing> {
+    if listing.kind == FileKind::Csv && listing.files.len() <= TARGET_FILES_HELD {
+        for file in &mut listing.files {
+            hold(file)?;
+        }
+    }
+    Ok(listing)
+}
+
 /// A local file that stays readable when a run takes its name away.
 fn held(info: &Arc<FileInfo>) -> Result<Arc<FileInfo>> {
-    if info.file.object.is_some() {
+    if info.file.object.is_some() || info.file.held.is_some() {
         return Ok(Arc::clone(info));
     }
     let mut held = info.as_ref().clone();
-    let file = files::open(&held.file.path);
-    let name = || file_name(&held.file.path);
-    let unreadable = |error: std::io::Error| {
-        Error::data(format!("cannot read {}: {error}", name())).in_file(name())
-    };
-    let file = file.map_err(unreadable)?;
-    if held.file.stamp != Some(stamp(&file.metadata().map_err(unreadable)?)) {
-        let replaced = format!("{} was replaced while it was opened", name());
-        return Err(Error::data(replaced).hint("read it again").in_file(name()).transient());
-    }
-    held.file.held = Some(Arc::new(file));
+    hold(&mut held.file)?;
     Ok(Arc::new(held))
+}
+
+/// Opens a local file, and says of it what is so of the open one.
+fn hold(file: &mut FileRef) -> Result<()> {
+    let name = file_name(&file.path);
+    let unreadable = |error: std::io::Error| {
+        Error::data(format!("cannot read {name}: {error}")).in_file(name.clone())
+    };
+    let opened = files::open(&file.path).map_err(unreadable)?;
+    let meta = opened.metadata().map_err(unreadable)?;
+    (file.size, file.stamp) = (meta.len(), Some(stamp(&meta)));
+    file.modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    file.held = Some(Arc::new(opened));
+    Ok(())
 }
 
 fn partition_fields(files: &[Arc<FileInfo>], keys: &Keys) -> Result<Vec<FieldRef>> {

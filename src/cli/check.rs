@@ -1,6 +1,8 @@
 //! `windrow check`: findings in feature sets, without running them.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use clap::Args;
 
@@ -66,7 +68,7 @@ pub(super) fn files(given: &[String]) -> Result<Vec<String>> {
             continue;
         }
         let before = files.len();
-        walk(path, &mut files)?;
+        walk(path, &mut BTreeSet::new(), &mut files)?;
         if files.len() == before && !name.contains('/') {
             files.push(name.clone()); // A set whose target has its name.
         } else if files.len() == before {
@@ -76,14 +78,23 @@ pub(super) fn files(given: &[String]) -> Result<Vec<String>> {
     Ok(files)
 }
 
-fn walk(folder: &Path, files: &mut Vec<String>) -> Result<()> {
-    let entries = std::fs::read_dir(folder)
-        .map_err(|error| Error::usage(format!("cannot list {}: {error}", folder.display())))?;
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    for path in paths {
+/// Takes the `.sql` files below a directory, each directory once: by links one may be met again.
+fn walk(folder: &Path, seen: &mut BTreeSet<(u64, u64)>, files: &mut Vec<String>) -> Result<()> {
+    let unlisted =
+        |error: std::io::Error| Error::usage(format!("cannot list {}: {error}", folder.display()));
+    let meta = std::fs::metadata(folder).map_err(unlisted)?;
+    if !seen.insert((meta.dev(), meta.ino())) {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(folder).map_err(unlisted)?;
+    let mut entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(unlisted)?;
+    // What is there itself comes before what is there by a link.
+    entries.sort_by_key(|entry| {
+        (entry.file_type().is_ok_and(|kind| kind.is_symlink()), entry.file_name())
+    });
+    for path in entries.iter().map(std::fs::DirEntry::path) {
         if path.is_dir() {
-            walk(&path, files)?;
+            walk(&path, seen, files)?;
         } else if path.extension().is_some_and(|e| e == "sql") {
             files.push(path.to_string_lossy().into_owned());
         }

@@ -123,6 +123,7 @@ pub fn main() -> u8 {
         return error.exit_code();
     }
     host::allow_open_files();
+    executor::ignore_file_size_signal();
     match ended(cli.command) {
         Ok(code) => code,
         Err(error) if output_closed(&error) => 0,
@@ -143,7 +144,7 @@ fn ended(command: Command) -> Result<u8> {
         let _ = ends.send(done.unwrap_or_else(|_| Err(Error::internal("the command panicked"))));
     };
     let work = std::thread::Builder::new().stack_size(crate::limits::PLAN_STACK).spawn(work);
-    work.map_err(|error| Error::internal(format!("cannot start a thread: {error}")))?;
+    work.map_err(executor::no_threads)?;
     end.recv().unwrap_or_else(|_| Err(Error::internal("the command went missing")))
 }
 

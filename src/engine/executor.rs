@@ -50,8 +50,10 @@ pub fn control() -> Result<Handle> {
     Ok(handle)
 }
 
-fn no_threads(error: std::io::Error) -> Error {
-    Error::internal(format!("cannot start threads: {error}"))
+/// The error of a system that gives no thread.
+pub fn no_threads(error: std::io::Error) -> Error {
+    Error::new(Kind::Data, format!("cannot start threads: {error}"))
+        .hint("raise the limits of this user (ulimit -u, -n, -v), or lower --threads")
 }
 
 /// Stops work on Ctrl-C, on SIGTERM and at the time limit: it is told through the first half, has
@@ -94,6 +96,15 @@ async fn interrupted() {
         () = heard(SignalKind::interrupt()) => {}
         () = heard(SignalKind::terminate()) => {}
     }
+}
+
+/// Lets a write past the limit on the size of files fail with an error, which has words, instead of ending the process.
+pub fn ignore_file_size_signal() {
+    const SIGXFSZ: i32 = 25;
+    let Ok(control) = control() else { return };
+    let _inside = control.enter();
+    // Whoever listens once has taken its place for good.
+    let _ = signal(SignalKind::from_raw(SIGXFSZ));
 }
 
 /// Every Ctrl-C from now on; it no longer ends the program.

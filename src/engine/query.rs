@@ -9,10 +9,11 @@ use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
-use futures::TryStreamExt;
+use futures::{TryStreamExt, stream};
 
 use super::overlay::{Views, with_views};
 use super::plan_checks::check_plan;
+use super::writing::CopyAside;
 use super::{Engine, Reader, shared};
 use crate::error::{Error, Result};
 use crate::exec::reports;
@@ -24,6 +25,7 @@ pub struct Query {
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
     text: Arc<Rendered>,
+    copy: Option<Arc<CopyAside>>,
 }
 
 impl Query {
@@ -50,7 +52,17 @@ impl Query {
             let error = locate(blame(&error, &text.sql, &[]), &text);
             datafusion::common::DataFusionError::External(Box::new(error))
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), worded)))
+        let Some(copy) = self.copy.clone() else {
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), worded)));
+        };
+        // What it counts is told when all is written and has its name.
+        let counted = async move {
+            let batches: Vec<_> = worded.try_collect().await?;
+            copy.finish().map_err(|error| DataFusionError::External(Box::new(error)))?;
+            Ok::<_, DataFusionError>(stream::iter(batches.into_iter().map(Ok)))
+        };
+        let counted = stream::once(counted).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), counted)))
     }
 
     /// An error of the stream in words, with its place.
@@ -100,8 +112,8 @@ impl Engine {
     async fn query_text(&self, text: Rendered, path: Option<&Path>) -> Result<Query> {
         let text = Arc::new(text);
         let planned = self.plan_query(&text.sql, path).await;
-        let plan = planned.map_err(|error| locate(error, &text))?;
-        Ok(Query { plan, context: self.context().task_ctx(), text })
+        let (plan, copy) = planned.map_err(|error| locate(error, &text))?;
+        Ok(Query { plan, context: self.context().task_ctx(), text, copy: copy.map(Arc::new) })
     }
 
     /// Refuses what the planner would drop without a word, and what it would take for something else.
@@ -111,10 +123,15 @@ impl Engine {
         sql.check_misread()
     }
 
-    async fn plan_query(&self, text: &str, path: Option<&Path>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn plan_query(
+        &self,
+        text: &str,
+        path: Option<&Path>,
+    ) -> Result<(Arc<dyn ExecutionPlan>, Option<CopyAside>)> {
         let mut sql = parse(text)?;
         self.check_forms(&sql)?;
         self.check_writing(&sql)?;
+        let copy = self.copy_aside(&mut sql);
         self.open_read(&sql).await?;
         let reader = path.map_or(Reader::Nobody, Reader::File);
         let views = self.read_sets(&sql, reader, &mut Vec::new()).await?.views;
@@ -128,6 +145,7 @@ impl Engine {
             let (state, plan) = frame.into_parts();
             shared::physical_plan(&state, &plan).await
         };
-        planned.await.map_err(|error| blame(&error, text, &names))
+        let plan = planned.await.map_err(|error| blame(&error, text, &names))?;
+        Ok((plan, copy))
     }
 }

@@ -21,7 +21,8 @@ pub use template::Rendered;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Place, Result, grouped};
+use crate::limits::STATEMENT_BYTES;
 use crate::outside::files;
 
 /// A feature set as plain data.
@@ -56,6 +57,17 @@ impl FeatureSet {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
+        let meta = files::metadata(path).map_err(|error| unreadable(path, &shown, &error))?;
+        if !meta.is_file() && !meta.is_dir() {
+            return Err(Error::query(format!("{shown} is no file")).hint("name a .sql file"));
+        }
+        if meta.len() > STATEMENT_BYTES as u64 {
+            let (length, most) = (grouped(meta.len()), grouped(STATEMENT_BYTES as u64));
+            return Err(Error::query(format!(
+                "{shown} has {length} bytes, past the limit of {most}"
+            ))
+            .hint("put values into a source, and read it"));
+        }
         let bytes = files::read(path).map_err(|error| unreadable(path, &shown, &error))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];

@@ -3,16 +3,17 @@
 //! It knows the template language and nothing of SQL; a `--` comment is text like any other, so
 //! tags in it are read, as dbt and jinja do. `{# #}` leaves text out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 
+use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, Template, UndefinedBehavior, Value};
 
 use super::marks::{Marked, Reach, Span, source_of};
-use super::scan::{Scan, scan};
+use super::scan::{Piece, Scan, scan};
 use super::swallowed::swallowed;
 use super::{FeatureSet, place_in};
-use crate::error::{Error, Place, Result, did_you_mean, grouped, nearest};
+use crate::error::{Error, Place, Result, caught, did_you_mean, grouped, nearest};
 use crate::limits;
 
 /// SQL, and the way back to the file that it came from.
@@ -67,10 +68,15 @@ pub(super) fn render(
         Value::from_pairs(params.iter().map(|(name, value)| (name.as_str(), value.clone())));
     let job = Job { environment: environment(present), file: &set.path, source, body, params };
     let text = &source[body..];
-    let template = job.compile(text)?;
     let found = scan(text);
+    job.check_tags(&found)?;
+    let template = job.compile(text)?;
     job.check_names(&template, &found)?;
-    let sql = template.render(context.clone()).map_err(|error| job.error(&error))?;
+    let rendered = caught(|| template.render(context.clone()));
+    let rendered = rendered.map_err(|panic| {
+        Error::query(format!("the template cannot be rendered: {panic}")).at(job.place(0))
+    })?;
+    let sql = rendered.map_err(|error| job.error(&error))?;
     if sql.trim().is_empty() {
         return Err(Error::query("the template renders to nothing")
             .at(job.place(0))
@@ -102,6 +108,53 @@ impl Job<'_> {
 
     fn compile<'a>(&'a self, text: &'a str) -> Result<Template<'a, 'a>> {
         self.environment.template_from_str(text).map_err(|error| self.error(&error))
+    }
+
+    /// Refuses tags that are too long: they are parsed recursively.
+    fn check_tags(&self, found: &Scan<'_>) -> Result<()> {
+        let text = &self.source[self.body..];
+        let tags = found.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Output(_, tag) => Some((tag.start, tag.len())),
+            Piece::Block { start, .. } => Some((*start, text[*start..].find("%}").unwrap_or(0))),
+        });
+        match tags.into_iter().find(|(_, length)| *length > limits::TEMPLATE_TAG) {
+            None => self.check_namespaces(found),
+            Some((start, length)) => Err(Error::query(format!(
+                "a tag of the template has {} bytes, past the limit of {}",
+                grouped(length as u64),
+                grouped(limits::TEMPLATE_TAG as u64)
+            ))
+            .at(self.place(start))
+            .hint("take it apart with {% set %}")),
+        }
+    }
+
+    /// Refuses to put a namespace into a namespace: one that holds itself is written without an end.
+    fn check_namespaces(&self, found: &Scan<'_>) -> Result<()> {
+        let text = &self.source[self.body..];
+        let mut namespaces: BTreeSet<&str> = BTreeSet::new();
+        for piece in &found.pieces {
+            let Piece::Block { start, word, .. } = piece else { continue };
+            let tag = &text[*start..];
+            let tag = &tag[..tag.find("%}").unwrap_or(tag.len())];
+            let Some((name, value)) = tag.split_once('=').filter(|_| word == "set") else {
+                continue;
+            };
+            let name =
+                name.trim_start_matches(['{', '%', '-', '+', ' ']).trim_start_matches("set").trim();
+            let mut words = value.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'));
+            let holds = words.any(|word| word == "namespace" || namespaces.contains(word));
+            if holds && name.contains('.') {
+                return Err(Error::query(format!("{name} would hold a namespace"))
+                    .at(self.place(*start))
+                    .hint("put its values there, such as other.value"));
+            }
+            if holds {
+                namespaces.insert(name);
+            }
+        }
+        Ok(())
     }
 
     /// Refuses names that nothing declares, also where no parameter value leads this time.
@@ -224,6 +277,15 @@ fn environment(present: BTreeMap<String, bool>) -> Environment<'static> {
         })
     });
     environment.set_formatter(|output, state, value| {
+        if is_deep(value, limits::TEMPLATE_DEPTH) {
+            let most = limits::TEMPLATE_DEPTH;
+            let error =
+                Error::query(format!("a value is nested deeper than the limit of {most} levels"))
+                    .hint("write one of its items");
+            return Err(
+                minijinja::Error::new(ErrorKind::InvalidOperation, "deep").with_source(error)
+            );
+        }
         if value.is_none() {
             let error = Error::query("an empty value would be written into the SQL")
                 .hint("give the parameter a value in the header or with --set");
@@ -234,6 +296,25 @@ fn environment(present: BTreeMap<String, bool>) -> Environment<'static> {
         minijinja::escape_formatter(output, state, value)
     });
     environment
+}
+
+/// Whether a list or mapping holds others deeper than a bound; one that holds itself has no end.
+fn is_deep(value: &Value, most: usize) -> bool {
+    if !matches!(
+        value.kind(),
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable | ValueKind::Plain
+    ) {
+        return false;
+    }
+    if most == 0 {
+        return true;
+    }
+    let Ok(keys) = value.try_iter() else { return false };
+    let item = |key: Value| match value.kind() {
+        ValueKind::Map | ValueKind::Plain => value.get_item(&key).unwrap_or(key),
+        _ => key,
+    };
+    keys.map(item).any(|item| is_deep(&item, most - 1))
 }
 
 /// The filters that a misspelt one is held against; minijinja does not list its own.
@@ -343,6 +424,14 @@ mod tests {
             "5:19: unknown name slwo in the template; did you mean slow?",
         ),
         ("{{ f(1) }}", "5:4: unknown template function f; functions: dict, has, namespace, range"),
+        (
+            "{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}",
+            "5:27: ns.a would hold a namespace; put its values there, such as other.value",
+        ),
+        (
+            "{{ 1 is divisibleby(0) }}",
+            "4:3: the template cannot be rendered: attempt to calculate the remainder with a divisor of zero",
+        ),
         ("{{ hass('x') }}", "5:4: unknown template function hass; did you mean has?"),
         ("a {{ fast|uper }}", "5:11: unknown filter uper in the template; did you mean upper?"),
         (

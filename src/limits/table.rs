@@ -42,7 +42,11 @@ limits! {
         /// The rows of a frame (`ROWS BETWEEN n PRECEDING ...`) that is computed as rows come.
         FRAME_ROWS: i64 = 1_000_000, count(FRAME_ROWS as u64, "row"), "The whole group is held in memory instead.";
         /// The tags, filters and turns of loops of a template.
-        TEMPLATE_STEPS: u64 = 2_000_000, count(TEMPLATE_STEPS, "step"), "It is refused.";
+        TEMPLATE_STEPS: u64 = 400_000, count(TEMPLATE_STEPS, "step"), "It is refused.";
+        /// The length of one tag of a template.
+        TEMPLATE_TAG: usize = 16 << 10, bytes(TEMPLATE_TAG as u64), "It is refused, with its place.";
+        /// How deep the lists and mappings of a template hold each other where they are written.
+        TEMPLATE_DEPTH: usize = 64, count(TEMPLATE_DEPTH as u64, "level"), "It is refused.";
         /// How deep macros of a template call each other.
         TEMPLATE_CALLS: usize = 100, count(TEMPLATE_CALLS as u64, "call"), "It is refused.";
         /// How deep `windrow.yaml` and the header of a feature set are nested.

@@ -206,6 +206,15 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     call("rename", to, || std::fs::rename(from, to))
 }
 
+/// Gives a file or directory another name, which nothing may have.
+///
+/// # Errors
+/// Of the system: `AlreadyExists` where something has it.
+pub fn rename_new(from: &Path, to: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    call("rename", to, || Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?))
+}
+
 /// Exchanges two names in one step; where the second is not there, the first becomes it.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //! This room knows arrow and [`crate::error`]. It writes into whatever `Write` it is given and
 //! must not know where that leads, what a query is, or who asked.
 
+mod calendar;
 mod cell;
 mod chart;
 mod flat;
@@ -11,6 +12,7 @@ mod message;
 mod table;
 mod terminal;
 
+pub use calendar::check_times;
 pub use chart::{Axis, Chart, Series};
 pub use layout::wrapped;
 pub use message::error_text;
@@ -138,6 +140,7 @@ impl<W: Write> Printer<W> {
     /// # Errors
     /// When they cannot be written; [`output_closed`] tells whether the reader went away.
     pub fn batch(&mut self, batch: &RecordBatch) -> Result<()> {
+        check_times(batch)?;
         let first = self.rows == 0;
         let room = self.limit.max_rows().map_or(usize::MAX, |max| max.saturating_sub(self.rows));
         self.rows += batch.num_rows();

@@ -10,9 +10,11 @@ use datafusion::common::DataFusionError;
 use futures::{FutureExt, StreamExt};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Ctrl-C while something runs.
 pub(super) struct Interrupt(mpsc::UnboundedReceiver<()>);
@@ -47,14 +49,15 @@ impl Interrupt {
 /// Where queries run.
 pub(super) struct Runner {
     threads: usize,
+    limit: Option<Duration>,
     runtime: Option<Runtime>,
     last: Option<tokio::task::AbortHandle>,
 }
 
 impl Runner {
-    /// A place for queries with this many threads.
-    pub(super) fn new(threads: usize) -> Self {
-        Self { threads: threads.max(1), runtime: None, last: None }
+    /// A place for queries with this many threads, each of which may take so long.
+    pub(super) fn new(threads: usize, limit: Option<Duration>) -> Self {
+        Self { threads: threads.max(1), limit, runtime: None, last: None }
     }
 
     /// Starts a query. At most two of its batches wait to be taken.
@@ -77,7 +80,8 @@ impl Runner {
         let task = runtime.spawn(send(Arc::clone(query), sender));
         self.last = Some(task.abort_handle());
         self.runtime = Some(runtime);
-        Ok(Rows { batches, task, interrupt })
+        let until = self.limit.map(|limit| Instant::now() + limit);
+        Ok(Rows { batches, task, interrupt, until })
     }
 
     /// Does not wait for threads that still compute.
@@ -112,18 +116,26 @@ pub(super) struct Rows<'a> {
     batches: mpsc::Receiver<Result<RecordBatch>>,
     task: JoinHandle<()>,
     interrupt: Option<&'a mut Interrupt>,
+    /// When the query has taken as long as it may.
+    until: Option<Instant>,
 }
 
 impl Rows<'_> {
     /// The next batch, or nothing after the last one.
     ///
     /// # Errors
-    /// When the query fails or Ctrl-C comes.
+    /// When the query fails, Ctrl-C comes or the time limit passes.
     pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        let batches = &mut self.batches;
+        let (batches, until) = (&mut self.batches, self.until);
+        let next = async {
+            let Some(until) = until else { return Ok(batches.recv().await) };
+            tokio::time::timeout_at(until, batches.recv()).await.map_err(|_| {
+                Error::new(Kind::Timeout, "the time limit has passed").hint("raise timeout_seconds")
+            })
+        };
         let next = match &mut self.interrupt {
-            Some(interrupt) => interrupt.or_cancel(async { Ok(batches.recv().await) }).await?,
-            None => batches.recv().await,
+            Some(interrupt) => interrupt.or_cancel(next).await?,
+            None => next.await?,
         };
         match next {
             Some(batch) => batch.map(Some),

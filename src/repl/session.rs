@@ -60,7 +60,7 @@ const WIDE: usize = 120;
 impl Session {
     pub(super) fn new(engine: Engine, out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
         Self {
-            runner: Runner::new(engine.config().parallel_workers),
+            runner: Runner::new(engine.config().parallel_workers, engine.config().timeout),
             engine,
             out,
             err,

@@ -127,6 +127,17 @@ impl Sql {
         }
     }
 
+    /// Lets COPY write to another place.
+    pub fn copy_to(&mut self, place: String) {
+        let mut parsed = &mut self.statement;
+        while let Parsed::Explain(explain) = parsed {
+            parsed = explain.statement.as_mut();
+        }
+        if let Parsed::CopyTo(copy) = parsed {
+            copy.target = place;
+        }
+    }
+
     /// Where an external table would lie.
     pub fn external_locations(&self) -> &[String] {
         match self.explained() {

@@ -250,6 +250,8 @@ struct Found {
     targets: Vec<PathBuf>,
     /// The directories that were looked into, by device and number: by links one may be met again.
     seen: BTreeSet<(u64, u64)>,
+    /// Whether files are chosen by their names: others are none that would be passed over.
+    by_name: bool,
 }
 
 /// Takes what lies below a directory, each directory once.
@@ -280,7 +282,7 @@ fn walk(root: &Path, dir: &Path, found: &mut Found) -> Result<()> {
             walk(root, &path, found)?;
         } else if FileKind::of(&path).is_some() {
             found.files.push(file_ref(root, &path)?);
-        } else {
+        } else if !found.by_name {
             check_read(&path)?;
         }
     }
@@ -313,8 +315,9 @@ pub(super) fn check_read(path: &Path) -> Result<()> {
 
 fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
     let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
-    let paths = glob::glob_with(pattern, options)
-        .map_err(|error| Error::usage(format!("the glob {pattern} is wrong: {}", error.msg)))?;
+    let wrong = |error: glob::PatternError| {
+        Error::usage(format!("the glob {pattern} is wrong: {}", error.msg))
+    };
     let mut root = PathBuf::new();
     for part in Path::new(pattern).components() {
         if part.as_os_str().to_string_lossy().contains(['*', '?', '[']) {
@@ -323,16 +326,37 @@ fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
         root.push(part);
     }
     let mut found = Found::default();
-    for path in paths {
-        let path =
-            path.map_err(|error| Error::data(format!("cannot list {pattern}: {}", error.error())))?;
-        if path.is_dir() {
-            walk(&path, &path, &mut found)?;
-            found.targets.extend(path.join(RECORD_DIR).is_dir().then(|| path.clone()));
-        } else if !hidden(&path) && FileKind::of(&path).is_some() {
-            found.files.push(file_ref(Path::new(""), &path)?);
-        } else if !hidden(&path) {
-            check_read(&path)?;
+    if let Some((above, _)) = pattern.split_once("**") {
+        // Links may lead in circles, which a glob of any depth follows without an end.
+        let folders = match above.trim_end_matches('/') {
+            "" if pattern.starts_with('/') => vec![PathBuf::from("/")],
+            "" => vec![PathBuf::from(".")],
+            above => {
+                glob::glob_with(above, options).map_err(wrong)?.filter_map(Result::ok).collect()
+            }
+        };
+        let wanted = glob::Pattern::new(pattern).map_err(wrong)?;
+        found.by_name = true;
+        for folder in folders.iter().filter(|folder| folder.is_dir()) {
+            walk(Path::new(""), folder, &mut found)?;
+        }
+        found.files.retain(|file| {
+            let path = file.path.strip_prefix(".").unwrap_or(&file.path);
+            path.ancestors().any(|path| wanted.matches_path_with(path, options))
+        });
+    } else {
+        for path in glob::glob_with(pattern, options).map_err(wrong)? {
+            let path = path.map_err(|error| {
+                Error::data(format!("cannot list {pattern}: {}", error.error()))
+            })?;
+            if path.is_dir() {
+                walk(&path, &path, &mut found)?;
+                found.targets.extend(path.join(RECORD_DIR).is_dir().then(|| path.clone()));
+            } else if !hidden(&path) && FileKind::of(&path).is_some() {
+                found.files.push(file_ref(Path::new(""), &path)?);
+            } else if !hidden(&path) {
+                check_read(&path)?;
+            }
         }
     }
     let Found { files, targets, .. } = found;

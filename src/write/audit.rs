@@ -153,10 +153,11 @@ fn nulls(batch: &RecordBatch, columns: &[usize]) -> PlanResult<Option<BooleanArr
 }
 
 fn name_row(batch: &RecordBatch, keys: [usize; 2], row: usize) -> PlanResult<String> {
-    let options = FormatOptions::default().with_null("NULL");
+    let options = FormatOptions::default().with_null("NULL").with_display_error(false);
     let mut words = Vec::new();
     for key in keys {
-        words.push(ArrayFormatter::try_new(batch.column(key), &options)?.value(row).to_string());
+        let text = ArrayFormatter::try_new(batch.column(key), &options)?.value(row).try_to_string();
+        words.push(text.unwrap_or_else(|_| "a time beyond the calendar".to_string()));
     }
     Ok(words.join(" "))
 }

@@ -4,6 +4,7 @@
 mod any_store;
 mod buckets;
 mod compact;
+mod copying;
 mod export;
 mod faults;
 mod files;

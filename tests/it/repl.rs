@@ -414,6 +414,23 @@ fn a_script_keeps_every_row() {
 }
 
 #[test]
+fn each_statement_has_the_time_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    bars(folder.path());
+    let endless = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i % 7 FROM n) SELECT count(*) FROM n;\n";
+    fs::write(folder.path().join("endless.sql"), endless).unwrap();
+    let mut command = command(folder.path());
+    command
+        .env("WINDROW_TIMEOUT_SECONDS", "1")
+        .stdin(fs::File::open(folder.path().join("endless.sql")).unwrap());
+    let began = Instant::now();
+    let output = command.output().unwrap();
+    let told = text(&output.stderr);
+    assert!(told.contains("the time limit has passed; raise timeout_seconds"), "{told}");
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
 fn a_script_stops_at_the_first_error() {
     let folder = tempfile::tempdir().unwrap();
     bars(folder.path());

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::csv::{Writer, WriterBuilder};
+use datafusion::arrow::error::ArrowError;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::ExecutionPlanProperties;
 
@@ -55,7 +56,15 @@ struct CsvSink {
 impl PartitionSink for CsvSink {
     async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
-        self.writer.write(batch).map_err(|error| unwritable(&self.target, &error))
+        self.writer.write(batch).map_err(|error| match &error {
+            ArrowError::IoError(..) => unwritable(&self.target, &error),
+            ArrowError::CsvError(text) if text.contains("Cast error") => {
+                let why = text.split("Cast error: ").nth(1).unwrap_or(text);
+                Error::data(format!("{}: {why}", self.target.display()))
+                    .hint("correct the value, or leave its rows out; the target is as it was")
+            }
+            _ => unwritable(&self.target, &error),
+        })
     }
 
     async fn finish(self: Box<Self>) -> Result<Flushing> {

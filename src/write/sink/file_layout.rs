@@ -293,8 +293,8 @@ pub(super) fn folder(
         let text = if values.is_null(row) {
             NULL.to_string()
         } else {
-            let options = FormatOptions::default();
-            let text = ArrayFormatter::try_new(values, &options)?.value(row).to_string();
+            let options = FormatOptions::default().with_display_error(false);
+            let text = ArrayFormatter::try_new(values, &options)?.value(row).try_to_string()?;
             match text == NULL {
                 true => text.replacen('_', "%5F", 1), // A value that looks like none.
                 false => escape(&text),
