@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 
 use super::footer_cache::FooterCache;
 use super::state::{by_content, by_stamp};
-use super::{InputState, Source, keys_exist};
+use super::{InputState, NO_KEY, Source, keys_exist};
 use crate::config::{Duplicates, Inputs, SourceConfig};
 use crate::error::{Error, Result, grouped};
 use crate::limits::{LISTED_AGAIN, SOURCE_FILES, TARGET_FILES_HELD};
@@ -186,6 +186,9 @@ impl FileTable {
                 .hint("its files are empty; check what wrote them"));
         }
         keys_exist(&schema, config, name)?;
+        if commit.is_some() {
+            check_recorded(&schema, &keys, &location)?;
+        }
         for (info, file) in infos.iter().map(|i| (&i.schema, file_name(&i.file.path))) {
             let mut seen = BTreeSet::new();
             if let Some(twice) = info.fields().iter().find(|f| !seen.insert(f.name())) {
@@ -330,6 +333,19 @@ impl Source for FileTable {
 
     fn rows(&self) -> Option<u64> {
         self.files.iter().map(|f| f.rows).sum()
+    }
+}
+
+/// Refuses a target whose record speaks of keys that it does not have.
+fn check_recorded(schema: &Schema, keys: &Keys, location: &Location) -> Result<()> {
+    let missing =
+        |key: &&String| !key.is_empty() && *key != NO_KEY && schema.field_with_name(key).is_err();
+    match [&keys.entity, &keys.time].into_iter().find(missing) {
+        None => Ok(()),
+        Some(key) => Err(Error::target(format!(
+            "the record of {location} names the key {key}, which is no column of it"
+        ))
+        .hint("move the target away and run again")),
     }
 }
 

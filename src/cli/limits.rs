@@ -38,8 +38,8 @@ fn listing(limits: &[LimitReport]) -> String {
             group = &limit.group;
             out += &format!("{gap}{group}\n");
         }
-        let words = format!("{} {}", limit.bounds, limit.past);
-        out += &format!("  {:name$}  {:>value$}  {}\n", limit.name, limit.value, words.trim_end());
+        out += &format!("  {:name$}  {:>value$}  {}\n", limit.name, limit.value, limit.bounds);
+        out += &format!("  {:name$}  {:>value$}  Past it: {}\n", "", "", limit.past);
     }
     out
 }

@@ -111,6 +111,15 @@ impl Engine {
         let stop = &options.stop;
         let source = self.sources().remove(&name);
         let source = source.ok_or_else(|| Error::internal("a source went missing"))?;
+        if let Some(other) =
+            open.held().filter(|held| !in_place && !options.append && held.set != SET)
+        {
+            return Err(Error::target(format!(
+                "{target} holds the set {}, which compact would replace by a source",
+                other.set
+            ))
+            .hint("write to another directory"));
+        }
         let held = open.held().cloned().filter(|_| in_place || options.append);
         let mut columns: Vec<usize> = (0..source.schema().fields().len()).collect();
         if let Some(held) = held.as_ref().filter(|_| options.append) {

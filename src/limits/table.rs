@@ -39,14 +39,14 @@ limits! {
         STATEMENT_PARTS: usize = 500, count(STATEMENT_PARTS as u64, "part"), "It is refused, with its place.";
         /// The steps of a plan before it is optimised; what is read by several names counts each time.
         PLAN_NODES: u64 = 20_000, count(PLAN_NODES, "step"), "It is refused.";
-        /// The rows of a frame (`ROWS BETWEEN n PRECEDING ...`) that is computed as rows come.
-        FRAME_ROWS: i64 = 1_000_000, count(FRAME_ROWS as u64, "row"), "The whole group is held in memory instead.";
+        /// The length of a frame (`ROWS BETWEEN n PRECEDING ...`) that is computed while the rows of a group pass by.
+        FRAME_ROWS: i64 = 1_000_000, count(FRAME_ROWS as u64, "row"), "All rows of a group are held in memory at a time.";
         /// The tags, filters and turns of loops of a template.
         TEMPLATE_STEPS: u64 = 400_000, count(TEMPLATE_STEPS, "step"), "It is refused.";
         /// The length of one tag of a template.
         TEMPLATE_TAG: usize = 16 << 10, bytes(TEMPLATE_TAG as u64), "It is refused, with its place.";
-        /// How deep the lists and mappings of a template hold each other where they are written.
-        TEMPLATE_DEPTH: usize = 64, count(TEMPLATE_DEPTH as u64, "level"), "It is refused.";
+        /// How deep lists and mappings are nested in a value that a template writes.
+        TEMPLATE_DEPTH: usize = 64, count(TEMPLATE_DEPTH as u64, "level"), "It is refused, with its place.";
         /// How deep macros of a template call each other.
         TEMPLATE_CALLS: usize = 100, count(TEMPLATE_CALLS as u64, "call"), "It is refused.";
         /// How deep `windrow.yaml` and the header of a feature set are nested.
@@ -55,22 +55,22 @@ limits! {
         YAML_NODES: usize = 250_000, count(YAML_NODES as u64, "value"), "It is refused.";
     }
     "Sources" {
-        /// The files of a source: a place of a row counts its file in 24 bits.
+        /// The files of a source.
         SOURCE_FILES: usize = 1 << 24, count(SOURCE_FILES as u64, "file"), "The source is refused.";
         /// The files of a target, or of CSV, that are held open while they are read, so that no commit takes them away.
         TARGET_FILES_HELD: usize = 256, count(TARGET_FILES_HELD as u64, "file"), "A file may be gone when its turn comes, which is an error.";
         /// How often a local target is listed again while runs commit into it.
-        LISTED_AGAIN: usize = 50, count(LISTED_AGAIN as u64, "time"), "It is an error.";
+        LISTED_AGAIN: usize = 50, count(LISTED_AGAIN as u64, "time"), "The read ends with an error.";
         /// How often a target in an object store is listed again while runs commit into it.
-        LISTED_AGAIN_REMOTE: usize = 3, count(LISTED_AGAIN_REMOTE as u64, "time"), "It is an error.";
-        /// The files whose footers and proofs of order an engine remembers.
-        FOOTERS_KEPT: usize = 65_536, count(FOOTERS_KEPT as u64, "file"), "The oldest are forgotten, and read again.";
+        LISTED_AGAIN_REMOTE: usize = 3, count(LISTED_AGAIN_REMOTE as u64, "time"), "The read ends with an error.";
+        /// The files of which an engine remembers what their footers said.
+        FOOTERS_KEPT: usize = 65_536, count(FOOTERS_KEPT as u64, "file"), "The oldest are forgotten, and their footers are read again.";
         /// The threads that read footers of files on servers at a time, unless there are more that compute.
         FOOTER_READERS: usize = 64, count(FOOTER_READERS as u64, "thread"), "Files wait for their turn.";
         /// The web addresses that are asked for at a time when a source is listed.
         WEB_ADDRESSES_AT_ONCE: usize = 16, count(WEB_ADDRESSES_AT_ONCE as u64, "request"), "The others wait.";
-        /// The size of a file that is read or fetched whole.
-        FILE_READ_WHOLE: u64 = 1 << 20, bytes(FILE_READ_WHOLE), "It is read column by column.";
+        /// The size up to which a file is read or fetched whole.
+        FILE_READ_WHOLE: u64 = 1 << 20, bytes(FILE_READ_WHOLE), "A larger file is read column by column.";
         /// The bytes of files on a server that each partition opens before their turn.
         BYTES_AHEAD: u64 = 8 << 20, bytes(BYTES_AHEAD), "The next ones wait.";
         /// The row groups that each partition fetches before their turn.
@@ -80,15 +80,15 @@ limits! {
     }
     "Memory and execution" {
         /// The least `memory_limit`.
-        MEMORY_LEAST: u64 = 128_000_000, bytes(MEMORY_LEAST), "It is refused.";
+        MEMORY_LEAST: u64 = 128_000_000, bytes(MEMORY_LEAST), "A smaller limit is refused.";
         /// What the process may have beyond its memory limit, or a quarter of the limit if that is more.
         MEMORY_SLACK: u64 = 256 << 20, bytes(MEMORY_SLACK), "The command ends.";
         /// The temporary files of sorts, exchanges and shared rows.
         SPILLED_BYTES: u64 = 100 << 30, bytes(SPILLED_BYTES), "The command ends.";
         /// The spilled files that a sort merges at a time.
         SPILL_FAN_IN: usize = 16, count(SPILL_FAN_IN as u64, "file"), "It takes more passes.";
-        /// The rows up to which a side of a cross join is the one that is held.
-        CROSS_JOIN_FEW: usize = 1024, count(CROSS_JOIN_FEW as u64, "row"), "The other side is.";
+        /// The rows up to which a side of a cross join is held in memory while the other one passes by.
+        CROSS_JOIN_FEW: usize = 1024, count(CROSS_JOIN_FEW as u64, "row"), "The side with fewer rows is held.";
         /// The stack of a thread that plans or computes.
         PLAN_STACK: usize = 64 << 20, bytes(PLAN_STACK as u64), "The bounds on statements keep plans within it.";
         /// The threads that read and flush files, beside one for each worker.
@@ -116,11 +116,11 @@ limits! {
         /// How often a run begins anew because files or a server lost what they had.
         RUN_AGAIN: usize = 3, count(RUN_AGAIN as u64, "time"), "The error of the last attempt is told.";
         /// How often a run writes its lease in an object store.
-        LEASE_BEAT: Duration = Duration::from_secs(4), time(LEASE_BEAT), "";
+        LEASE_BEAT: Duration = Duration::from_secs(4), time(LEASE_BEAT), "A lease that is not written counts as dead after a while: `lease_dead`.";
         /// How long a lease that nobody writes counts as held.
         LEASE_DEAD: Duration = Duration::from_secs(30), time(LEASE_DEAD), "The next run takes the target over.";
-        /// The uploads that a run writes into its lease as they begin.
-        UPLOADS_NOTED: usize = 64, count(UPLOADS_NOTED as u64, "upload"), "The next beat tells of more.";
+        /// The uploads that a run writes into its lease as soon as they begin.
+        UPLOADS_NOTED: usize = 64, count(UPLOADS_NOTED as u64, "upload"), "Further ones are written with the next beat of the lease.";
         /// The pages of a thousand uploads that are looked through for those of dead runs.
         UPLOAD_PAGES: usize = 100, count(UPLOAD_PAGES as u64, "page"), "The next run looks at the next ones.";
         /// The uploads that a commit completes at a time.
@@ -139,20 +139,20 @@ limits! {
         ANSWER_SILENCE: Duration = Duration::from_secs(20), time(ANSWER_SILENCE), "The request is sent again.";
         /// How long a store may ask a request to slow down.
         SLOW_DOWN: Duration = Duration::from_secs(600), time(SLOW_DOWN), "The command ends.";
-        /// The longest pause of all requests to a store that asks for it.
-        SLOW_DOWN_PAUSE: Duration = Duration::from_secs(8), time(SLOW_DOWN_PAUSE), "";
+        /// The longest pause of all requests to a store that asks for one.
+        SLOW_DOWN_PAUSE: Duration = Duration::from_secs(8), time(SLOW_DOWN_PAUSE), "Requests go on after it.";
         /// How long a server of PostgreSQL may be unreachable while it is waited for.
         SERVER_SILENCE: Duration = Duration::from_secs(60), time(SERVER_SILENCE), "The connection counts as broken, and the call is made again.";
         /// How long a call is made again from its first failure, where `timeout_seconds` says nothing.
         RETRY_PATIENCE: Duration = Duration::from_secs(60), time(RETRY_PATIENCE), "The last error is told.";
         /// The longest wait before the second attempt; it doubles with each.
-        RETRY_WAIT_FIRST: Duration = Duration::from_millis(200), time(RETRY_WAIT_FIRST), "";
-        /// The longest wait before an attempt.
-        RETRY_WAIT: Duration = Duration::from_secs(10), time(RETRY_WAIT), "";
+        RETRY_WAIT_FIRST: Duration = Duration::from_millis(200), time(RETRY_WAIT_FIRST), "The call is made again after it.";
+        /// The longest wait before any attempt.
+        RETRY_WAIT: Duration = Duration::from_secs(10), time(RETRY_WAIT), "The call is made again after it.";
         /// The calls that fail in a row before a server is left alone.
         SERVER_FAILURES: usize = 5, count(SERVER_FAILURES as u64, "call"), "It is left alone for a while.";
         /// How long a server that fails is left alone.
-        SERVER_LEFT_ALONE: Duration = Duration::from_secs(5), time(SERVER_LEFT_ALONE), "";
+        SERVER_LEFT_ALONE: Duration = Duration::from_secs(5), time(SERVER_LEFT_ALONE), "It is called again.";
     }
     "Terminal and messages" {
         /// How deep files that `\i` runs may run files.
@@ -160,7 +160,7 @@ limits! {
         /// The rows that `\plot` draws.
         PLOT_ROWS: usize = 2_000_000, count(PLOT_ROWS as u64, "row"), "It is refused.";
         /// The conflicting rows that a note names.
-        CONFLICTS_TOLD: usize = 3, count(CONFLICTS_TOLD as u64, "row"), "Their number tells of all.";
+        CONFLICTS_TOLD: usize = 3, count(CONFLICTS_TOLD as u64, "row"), "The note says how many there are in all.";
         /// The names that a message lists.
         NAMES_TOLD: usize = crate::error::NAMES_TOLD, count(NAMES_TOLD as u64, "name"), "It says how many more there are.";
         /// The notices of one kind that a run gives and records.

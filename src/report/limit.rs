@@ -15,7 +15,7 @@ pub struct LimitReport {
     pub value: String,
     /// What it bounds.
     pub bounds: String,
-    /// What happens past it; empty where nothing more does.
+    /// What happens past it.
     pub past: String,
 }
 

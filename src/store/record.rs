@@ -133,12 +133,13 @@ impl Record {
     /// # Errors
     /// The file cannot be read or is not a record.
     pub fn read(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
+        let mut name = path.display().to_string();
         let mut bytes = files::read(path).map_err(|error| broken(&name, &error))?;
         if bytes.is_empty()
             && let Some(text) = text_of(path)
         {
             bytes = files::read(&text).map_err(|error| apart(path, &text, &error))?;
+            name = text.display().to_string();
         }
         Self::parse(&name, &bytes)
     }
@@ -207,7 +208,7 @@ fn apart(path: &Path, text: &Path, why: &std::io::Error) -> Error {
         text.display(),
         path.parent().and_then(Path::parent).unwrap_or(path).display()
     ))
-    .hint("move it along, or remove the directory _windrow in the target, which forgets its runs")
+    .hint("move the directory of records along with its target, or write to a new directory")
 }
 
 /// Where the text of an empty record is.
