@@ -1,18 +1,18 @@
 //! A directory of parquet files: the new state is built beside it, and the two are exchanged.
 //!
-//! Files in folders of `partition_by` lie below one folder more, which has the name of the run: a reader that
-//! lists folder by folder finds none of the next state below what it has listed of this one.
-//!
 //! 1. The run takes the lock beside the directory, and removes what killed runs left there.
 //! 2. It makes a stage beside it and links the files that stay.
 //! 3. Rows are written into the stage.
 //! 4. The text of the record is written and synced beside the directory, where those of earlier runs
 //!    lie; an empty file in the stage stands for it, behind those for the earlier ones.
-//! 5. The stage is synced, and exchanged with the directory in one step: this is the commit.
-//! 6. What was the directory is removed.
+//! 5. Folders of `partition_by` that only the new state has are made in the directory, empty, and the run waits
+//!    for a moment: a reader that lists folder by folder, and has begun with the directory itself, shall know
+//!    them when it comes to the files of the new state.
+//! 6. The stage is synced, and exchanged with the directory in one step: this is the commit.
+//! 7. What was the directory is removed.
 //!
-//! A crash before 5 leaves the old state, a stage, and maybe a text that nothing stands for; after it the
-//! new state and a stage with the old one. The next run removes all but the state.
+//! A crash before 6 leaves the old state, maybe with empty folders, a stage, and maybe a text that nothing stands
+//! for; after it the new state and a stage with the old one. The next run removes all but the state.
 
 use std::collections::BTreeSet;
 use std::fs::DirEntry;
@@ -27,6 +27,7 @@ use super::publish::MERGE;
 use super::stage::{FileLock, Stage, blocking, check_local_source, clean, leftovers};
 use super::{Commit, CommittedRun, History, Kept, OpenTarget, Publish, SourcePlace, nothing};
 use crate::error::{Error, Result};
+use crate::limits::FOLDERS_LISTED;
 use crate::outside::{self, files};
 use crate::stop::Stop;
 use crate::store::{Opened, RECORD_DIR, Record, RecordFile, latest, records, records_beside};
@@ -56,7 +57,7 @@ impl DirectoryTarget {
         remove_texts(&path).map_err(|error| unwritable(&path, &error))?;
         check_owner(&path)?;
         let held = latest(&path)?;
-        Ok(OpenDirectory { path, lock, held, stage: None, generation: String::new() })
+        Ok(OpenDirectory { path, lock, held, stage: None })
     }
 }
 
@@ -140,8 +141,6 @@ struct OpenDirectory {
     lock: FileLock,
     held: Option<Record>,
     stage: Option<Stage>,
-    /// The folder of this run below the target, with its `/`; empty where the files lie in the target itself.
-    generation: String,
 }
 
 #[async_trait]
@@ -154,49 +153,51 @@ impl OpenTarget for OpenDirectory {
         self.held.as_ref()
     }
 
-    async fn stage(&mut self, output: &Output, publish: &Publish, _: &Attempt) -> Result<Staging> {
+    async fn stage(&mut self, _: &Output, publish: &Publish, _: &Attempt) -> Result<Staging> {
         publish.check_scope(&self.path.display(), self.held.as_ref(), MERGE)?;
         self.stage = None; // Of an attempt before.
         let stage = Stage::new(&self.path, &self.lock);
         let (target, kept) = (self.path.clone(), publish.kept().cloned());
-        self.generation = generation(self.lock.run(), output, kept.as_ref());
-        let generation = self.generation.clone();
         // The stage goes along: if nobody waits any more, it is removed when the links are made.
         let stage = blocking(move || {
-            let folder = stage.path().join(&generation);
-            files::create_folder(&folder).map_err(|error| unwritable(&target, &error))?;
+            files::create_folder(stage.path()).map_err(|error| unwritable(&target, &error))?;
             outside::step("stage-made");
             if let Some(kept) = &kept {
-                link(kept, &target, &folder)?;
+                link(kept, &target, stage.path())?;
                 outside::step("files-linked");
             }
             Ok(stage)
         });
         let stage = self.stage.insert(stage.await?);
-        Ok(Staging::Folder(stage.path().join(&self.generation)))
+        Ok(Staging::Folder(stage.path().to_path_buf()))
     }
 
     async fn publish(
         &mut self,
         _: &Publish,
         _: &[Manifest],
-        mut record: Record,
+        record: Record,
         stop: &Stop,
     ) -> Result<Record> {
-        for file in &mut record.files {
-            file.path = self.generation.clone() + in_generation(&file.path);
-        }
         let missing = || Error::internal("a directory is published that was not staged");
         let stage = self.stage.take().ok_or_else(missing)?;
         let target = self.path.clone();
-        let (stage, record) = blocking(move || {
+        let (stage, record, announced) = blocking(move || {
             let unwritable = |error| unwritable(&target, &error);
             remove_unnamed(stage.path(), &record).map_err(unwritable)?;
             write_record(stage.path(), &target, &record).map_err(unwritable)?;
             outside::step("record-written");
-            Ok((stage, record))
+            let announced = announce(&target, &record).map_err(unwritable)?;
+            Ok((stage, record, announced))
         })
         .await?;
+        if announced {
+            let listed = async {
+                tokio::time::sleep(FOLDERS_LISTED).await;
+                Ok(())
+            };
+            stop.or(listed).await?;
+        }
         stage.commit(stop).await?;
         self.held = Some(record.clone());
         Ok(record)
@@ -209,23 +210,22 @@ impl OpenTarget for OpenDirectory {
     async fn release(self: Box<Self>) {}
 }
 
-/// What the folder of a run is called, before the name of the run.
-const GENERATION: &str = "run-";
-
-/// The folder that the files of a run get below their target; empty where none of them lies in a folder.
-fn generation(run: &str, output: &Output, kept: Option<&Kept>) -> String {
-    let is_foldered = |file: &RecordFile| in_generation(&file.path).contains('/');
-    let kept_foldered = kept.is_some_and(|kept| kept.files.iter().any(is_foldered));
-    match kept_foldered || !output.partition_by.is_empty() {
-        true => format!("{GENERATION}{run}/"),
-        false => String::new(),
+/// Makes the folders of a state that its target does not have yet; gives whether there were any.
+fn announce(target: &Path, record: &Record) -> std::io::Result<bool> {
+    let folders = record.files.iter().filter_map(|file| Path::new(&file.path).parent());
+    let folders: BTreeSet<&Path> =
+        folders.filter(|folder| !folder.as_os_str().is_empty()).collect();
+    if folders.is_empty() || !files::exists(target)? {
+        return Ok(false);
     }
-}
-
-/// The path of a file below the folder of the run that committed it.
-fn in_generation(path: &str) -> &str {
-    let folder = path.split_once('/').filter(|(first, _)| first.starts_with(GENERATION));
-    folder.filter(|(first, _)| !first.contains('=')).map_or(path, |(_, below)| below)
+    let mut any = false;
+    for folder in folders.into_iter().map(|folder| target.join(folder)) {
+        if !files::exists(&folder)? {
+            files::create_folder(&folder)?;
+            any = true;
+        }
+    }
+    Ok(any)
 }
 
 /// Refuses a directory with files that no run wrote: a commit would remove them.
@@ -283,10 +283,10 @@ fn foreign(
     Ok(None)
 }
 
-/// Takes the files of the target into a folder of the stage: they stay what they are.
-fn link(kept: &Kept, target: &Path, folder: &Path) -> Result<()> {
+/// Takes the files of the target into the stage: they stay what they are.
+fn link(kept: &Kept, target: &Path, stage: &Path) -> Result<()> {
     for file in &kept.files {
-        let (from, to) = (target.join(&file.path), folder.join(in_generation(&file.path)));
+        let (from, to) = (target.join(&file.path), stage.join(&file.path));
         if !files::exists(&from).map_err(|error| unreadable(&from, &error))? {
             return Err(Error::target(format!(
                 "{} is gone, which the target held",

@@ -115,6 +115,9 @@ limits! {
     "Commits" {
         /// How often a run begins anew because files or a server lost what they had.
         RUN_AGAIN: usize = 3, count(RUN_AGAIN as u64, "time"), "The error of the last attempt is told.";
+        /// How long a commit that adds folders of `partition_by` waits between making them and the exchange, so that
+        /// other readers know them.
+        FOLDERS_LISTED: Duration = Duration::from_secs(2), time(FOLDERS_LISTED), "A reader that lists more slowly may miss the rows of new folders.";
         /// How often a run writes its lease in an object store.
         LEASE_BEAT: Duration = Duration::from_secs(4), time(LEASE_BEAT), "A lease that is not written counts as dead after a while: `lease_dead`.";
         /// How long a lease that nobody writes counts as held.

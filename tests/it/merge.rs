@@ -5,7 +5,7 @@ use std::path::Path;
 
 use datafusion::arrow::compute::concat_batches;
 
-use super::support::{Bars, bits, leftovers, ok, plain_read, run, run_folder, write_parquet};
+use super::support::{Bars, bits, leftovers, ok, plain_read, run, write_parquet};
 
 const SCOPE: [&str; 6] =
     ["--symbols", "S001,S004", "--from", "2019-04-24", "--until", "2019-05-04"];
@@ -90,8 +90,7 @@ fn files_without_rows_of_the_scope_are_kept_as_they_are() {
     bars(folder, 1);
     assert_eq!(run_to(folder, "out", &[]).0, 0);
     let inodes = |symbol: &str| -> Vec<u64> {
-        let files =
-            std::fs::read_dir(run_folder(&folder.join("out")).join(format!("symbol={symbol}")));
+        let files = std::fs::read_dir(folder.join("out").join(format!("symbol={symbol}")));
         let files = files.unwrap();
         files.map(|file| file.unwrap().metadata().unwrap().ino()).collect()
     };
@@ -175,7 +174,7 @@ fn a_merge_after_compact_and_beside_others_of_its_kind() {
     // A file that somebody removed is named.
     std::fs::write(folder.join("s.sql"), set("partition_by: [symbol]", 3)).unwrap();
     assert_eq!(run_to(folder, "out", &[]).0, 0);
-    std::fs::remove_dir_all(run_folder(&folder.join("out")).join("symbol=S003")).unwrap();
+    std::fs::remove_dir_all(folder.join("out").join("symbol=S003")).unwrap();
     let (code, told) = run_to(folder, "out", &one);
     assert_eq!(code, 1);
     assert!(told.contains("/symbol=S003/part-") && told.contains("is gone"), "{told}");

@@ -1,8 +1,7 @@
 //! What a run promises: scope, labels, audits, partitions, sets that read sets, records.
 
 use super::support::{
-    Bars, bits, fails, leftovers, ok, plain_glob, plain_read, rows, run, run_folder, run_json,
-    write_parquet,
+    Bars, bits, fails, leftovers, ok, plain_glob, plain_read, rows, run, run_json, write_parquet,
 };
 
 fn prepare() -> tempfile::TempDir {
@@ -209,8 +208,7 @@ fn partition_by_becomes_directories() {
     ok(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"]);
     let paths = plain_glob(&folder.join("out"));
     assert_eq!(paths.len(), 5);
-    let first = run_folder(&folder.join("out")).join("year=2019/symbol=S000");
-    assert!(paths[0].starts_with(first), "{paths:?}");
+    assert!(paths[0].to_string_lossy().contains("out/year=2019/symbol=S000/"), "{paths:?}");
     assert_eq!(rows(folder, "SELECT count(*), min(year) FROM f", &["f=out"]), ["1000,2019"]);
     let (_, told) = fails(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "o.csv"]);
     assert!(told.contains("a CSV target is one file and cannot be partitioned"), "{told}");

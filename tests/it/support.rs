@@ -142,14 +142,6 @@ pub(crate) fn plain_read(target: &Path) -> Result<Option<RecordBatch>, String> {
     Ok(Some(concat_batches(&schema, &batches).map_err(|error| error.to_string())?))
 }
 
-/// The folder of the last run in a target with `partition_by`, in which those of its values lie.
-pub(crate) fn run_folder(target: &Path) -> PathBuf {
-    let mut runs = glob::glob(&format!("{}/run-*", target.display())).unwrap();
-    let run = runs.next().unwrap().unwrap();
-    assert!(runs.next().is_none(), "two runs in {}", target.display());
-    run
-}
-
 /// The text of the last record of a directory.
 pub(crate) fn last_record(target: &Path) -> String {
     let records = std::fs::read_dir(target.join("_windrow")).unwrap();
