@@ -5,9 +5,10 @@
 //! 3. Rows are written into the stage.
 //! 4. The text of the record is written and synced beside the directory, where those of earlier runs
 //!    lie; an empty file in the stage stands for it, behind those for the earlier ones.
-//! 5. Folders of `partition_by` that only the new state has are made in the directory, empty, and the run waits
-//!    for a moment: a reader that lists folder by folder, and has begun with the directory itself, shall know
-//!    them when it comes to the files of the new state.
+//! 5. Folders of `partition_by` that only the new state has are made in the directory, each with a file without
+//!    rows, and the run waits for a moment: a reader that lists folder by folder, and has begun with the
+//!    directory itself, shall know them when it comes to the files of the new state. If it has listed them before,
+//!    the file without rows is gone when it opens it.
 //! 6. The stage is synced, and exchanged with the directory in one step: this is the commit.
 //! 7. What was the directory is removed.
 //!
@@ -16,11 +17,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::DirEntry;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::Field;
+use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::publish::MERGE;
@@ -30,7 +33,10 @@ use crate::error::{Error, Result};
 use crate::limits::FOLDERS_LISTED;
 use crate::outside::{self, files};
 use crate::stop::Stop;
-use crate::store::{Opened, RECORD_DIR, Record, RecordFile, latest, records, records_beside};
+use crate::store::{
+    Opened, RECORD_DIR, Record, RecordFile, announced_name, is_announced, latest, records,
+    records_beside,
+};
 use crate::write::{Attempt, Manifest, Notes, Output, Staging, unwritable};
 
 /// A directory that runs write to.
@@ -187,7 +193,7 @@ impl OpenTarget for OpenDirectory {
             remove_unnamed(stage.path(), &record).map_err(unwritable)?;
             write_record(stage.path(), &target, &record).map_err(unwritable)?;
             outside::step("record-written");
-            let announced = announce(&target, &record).map_err(unwritable)?;
+            let announced = announce(&target, stage.path(), &record).map_err(unwritable)?;
             Ok((stage, record, announced))
         })
         .await?;
@@ -210,22 +216,40 @@ impl OpenTarget for OpenDirectory {
     async fn release(self: Box<Self>) {}
 }
 
-/// Makes the folders of a state that its target does not have yet; gives whether there were any.
-fn announce(target: &Path, record: &Record) -> std::io::Result<bool> {
+/// Makes the folders of a state that its target does not have yet, each with a file without rows; gives whether there
+/// were any.
+fn announce(target: &Path, stage: &Path, record: &Record) -> std::io::Result<bool> {
     let folders = record.files.iter().filter_map(|file| Path::new(&file.path).parent());
     let folders: BTreeSet<&Path> =
         folders.filter(|folder| !folder.as_os_str().is_empty()).collect();
     if folders.is_empty() || !files::exists(target)? {
         return Ok(false);
     }
-    let mut any = false;
+    let mut without_rows = None;
     for folder in folders.into_iter().map(|folder| target.join(folder)) {
         if !files::exists(&folder)? {
+            let bytes = match without_rows.take() {
+                Some(bytes) => bytes,
+                None => file_without_rows(&stage.join(&record.files[0].path))?,
+            };
             files::create_folder(&folder)?;
-            any = true;
+            let name = announced_name(&record.run);
+            files::create(&folder.join(name)).and_then(|mut file| file.write_all(&bytes))?;
+            without_rows = Some(bytes);
         }
     }
-    Ok(any)
+    Ok(without_rows.is_some())
+}
+
+/// A parquet file with the columns of another.
+fn file_without_rows(like: &Path) -> std::io::Result<Vec<u8>> {
+    let other = std::io::Error::other::<datafusion::parquet::errors::ParquetError>;
+    let opened = Opened::local(like, 0)?;
+    let meta = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new()).map_err(other)?;
+    let mut bytes = Vec::new();
+    let writer = ArrowWriter::try_new(&mut bytes, Arc::clone(meta.schema()), None);
+    writer.and_then(ArrowWriter::close).map_err(other)?;
+    Ok(bytes)
 }
 
 /// Refuses a directory with files that no run wrote: a commit would remove them.
@@ -275,7 +299,7 @@ fn foreign(
             }
         } else {
             let record = folder == records && path.extension().is_some_and(|e| e == "json");
-            if !record && !ours.contains(&path) {
+            if !record && !ours.contains(&path) && !is_announced(&path) {
                 return Ok(Some(path));
             }
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::objects::Object;
-use super::record::{RECORD_DIR, latest};
+use super::record::{RECORD_DIR, is_announced, latest};
 use super::url::ObjectUrl;
 use crate::error::{Error, Result};
 use crate::outside::files::{self, LocalFile};
@@ -280,6 +280,8 @@ fn walk(root: &Path, dir: &Path, found: &mut Found) -> Result<()> {
         let kind = entry.file_type().map_err(unreadable)?;
         if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
             walk(root, &path, found)?;
+        } else if is_announced(&path) {
+            // A commit is about to add the folder.
         } else if FileKind::of(&path).is_some() {
             found.files.push(file_ref(root, &path)?);
         } else if !found.by_name {

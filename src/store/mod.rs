@@ -26,7 +26,7 @@ pub use opened::{Opened, Rest};
 pub use postgres::{PgLocation, TableName, connection, password, quoted};
 pub use record::{
     Input, LABEL, RECORD_DIR, RECORD_FORMAT, ROLE, Record, RecordFile, RemoteRecords, SymbolRange,
-    is_apart, latest, records, records_beside,
+    announced_name, is_announced, is_apart, latest, records, records_beside,
 };
 pub use retry::{Fault, Retry};
 pub use secrets::{anywhere, withheld, without_secrets};

@@ -225,6 +225,17 @@ pub fn records_beside(target: &Path) -> PathBuf {
     target.parent().unwrap_or_else(|| Path::new("")).join(name)
 }
 
+/// What the file without rows is called that a commit puts into a folder before the folder has others.
+pub fn announced_name(run: &str) -> String {
+    format!("part-{run}-announced.parquet")
+}
+
+/// Whether a file is such a one: it is of no state.
+pub fn is_announced(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with("part-") && name.ends_with("-announced.parquet")
+}
+
 /// Whether a directory was moved or copied without the texts of its records.
 ///
 /// # Errors

@@ -48,35 +48,42 @@ fn read(files: &[PathBuf]) -> Option<Vec<f64>> {
     Some(states)
 }
 
-/// A run adds folders. A reader that lists the target when they have been made, and the folders after the commit, finds
-/// all of the new state.
+/// A run adds folders. A reader that lists the target when they have been made finds all of the new state, or that a
+/// file is gone, wherever in its listing the commit falls.
 #[test]
-fn new_folders_are_listed_before_they_have_files() {
+fn new_folders_are_listed_before_they_have_rows() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     std::fs::write(folder.join("s.sql"), SET).unwrap();
     let (few, many) = (40, 150);
-    run(folder, 1, few);
     let out = folder.join("out");
-    let folders = || std::fs::read_dir(&out).unwrap().count();
-    let before = folders();
-    std::thread::scope(|scope| {
-        let committing = scope.spawn(|| run(folder, 2, many));
-        while folders() == before {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        // All of them are made at one go.
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        let (mut listings, mut files, mut committing) = (0, Vec::new(), Some(committing));
-        let mut wait = || {
-            listings += 1;
-            if listings == 2 {
-                committing.take().unwrap().join().unwrap();
+    // The first two listings are of the target and of its records.
+    for at in [3, 4, 5] {
+        std::fs::remove_dir_all(&out).ok();
+        run(folder, 1, few);
+        let folders = || std::fs::read_dir(&out).unwrap().count();
+        let before = folders();
+        std::thread::scope(|scope| {
+            let committing = scope.spawn(|| run(folder, 2, many));
+            while folders() == before {
+                std::thread::sleep(std::time::Duration::from_millis(5));
             }
-        };
-        list(&out, &mut wait, &mut files);
-        let rows = read(&files).unwrap();
-        assert_eq!(rows.len(), 2 * many);
-        assert!(rows.iter().all(|state| *state == 2.0));
-    });
+            // All of them are made at one go.
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let (mut listings, mut files, mut committing) = (0, Vec::new(), Some(committing));
+            let mut wait = || {
+                listings += 1;
+                if listings == at {
+                    committing.take().unwrap().join().unwrap();
+                }
+            };
+            list(&out, &mut wait, &mut files);
+            let rows = read(&files);
+            assert_eq!(rows.is_some(), at == 3, "{at}");
+            if let Some(rows) = rows {
+                assert_eq!(rows.len(), 2 * many);
+                assert!(rows.iter().all(|state| *state == 2.0));
+            }
+        });
+    }
 }
