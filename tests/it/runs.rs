@@ -518,5 +518,8 @@ fn a_target_holds_nothing_but_data_to_those_who_read_every_file() {
     let (_, told) = fails(folder, &["run", "t.sql", "--source", "m=moved", "--to", "t"]);
     assert!(told.contains("looks ahead"), "{told}");
     let (_, told) = fails(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "moved"]);
-    assert!(told.contains("was moved or copied without it; move it along"), "{told}");
+    assert!(
+        told.contains("was moved or copied without it; move the directory of records along"),
+        "{told}"
+    );
 }
