@@ -111,43 +111,44 @@ impl Server {
                 *control = Some(client);
                 return Ok(());
             }
-            let Some(holder) = self.holder(&client).await.map_err(&fault)? else {
-                continue; // It just ended.
+            let holder = self.holder(&client).await.map_err(&fault)?;
+            let lives = holder.as_ref().map_or(Lives::No, |holder| holder.lives(&self.run));
+            let (patience, why) = match lives {
+                Lives::Here => (Duration::ZERO, ""),
+                Lives::Elsewhere => (LOCK_OF_ANOTHER_MACHINE, "may have died elsewhere"),
+                Lives::No => (LOCK_OF_A_DEAD_RUN, "died"),
             };
-            let (patience, why) = match holder.lives(&self.run) {
-                Lives::Here => (Duration::ZERO, String::new()),
-                Lives::Elsewhere => {
-                    (LOCK_OF_ANOTHER_MACHINE, "may have died elsewhere".to_string())
-                }
-                Lives::No => (LOCK_OF_A_DEAD_RUN, "died".to_string()),
-            };
+            let name = holder.as_ref().map_or("a run that just ended", |holder| &holder.name);
             if since.elapsed() >= patience {
-                let transient = holder.run.as_ref() == Some(&self.run);
-                return Err(Fault { error: self.taken(&holder), transient });
+                let process = holder.as_ref().map_or(0, |holder| holder.process);
+                let mine =
+                    holder.as_ref().is_none_or(|holder| holder.run.as_ref() == Some(&self.run));
+                return Err(Fault { error: self.taken(name, process), transient: mine });
             }
-            if !told {
-                told = true;
-                tracing::warn!(
-                    "{} is held by {}, which {why}: waiting up to {} s for the server to let go of it",
-                    self.location,
-                    holder.name,
-                    patience.as_secs()
-                );
-            }
-            if holder.lives(&self.run) == Lives::No {
-                // Where this user may not, the server sees it by itself.
-                let end = "SELECT pg_terminate_backend($1)";
-                let _ = client.execute(end, &[&holder.process]).await;
+            if let Some(holder) = &holder {
+                if !told {
+                    told = true;
+                    tracing::warn!(
+                        "{} is held by {name}, which {why}: waiting up to {} s for the server to let go of it",
+                        self.location,
+                        patience.as_secs()
+                    );
+                }
+                if lives == Lives::No {
+                    // Where this user may not, the server sees it by itself.
+                    let end = "SELECT pg_terminate_backend($1)";
+                    let _ = client.execute(end, &[&holder.process]).await;
+                }
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
     /// The error for a table that another run writes.
-    fn taken(&self, holder: &Holder) -> Error {
+    fn taken(&self, name: &str, process: i32) -> Error {
         Error::target(format!(
-            "another run is writing {} ({}, server process {})",
-            self.location, holder.name, holder.process
+            "another run is writing {} ({name}, server process {process})",
+            self.location
         ))
         .hint("wait for it, or write to another table")
     }
