@@ -55,11 +55,18 @@ impl FooterCache {
         Some(Arc::new(FileInfo { file: file.clone(), ..found.as_ref().clone() }))
     }
 
-    /// Keeps what was read of a file.
+    /// Keeps what was read of a file, and not the file open.
     pub(super) fn put(&self, info: &Arc<FileInfo>, keys: &Keys) {
         let Some(key) = Key::of(&info.file, keys) else { return };
+        let info = match info.file.held {
+            None => Arc::clone(info),
+            Some(_) => {
+                let file = FileRef { held: None, ..info.file.clone() };
+                Arc::new(FileInfo { file, ..info.as_ref().clone() })
+            }
+        };
         let mut kept = self.kept();
-        if kept.files.insert(key.clone(), Arc::clone(info)).is_none() {
+        if kept.files.insert(key.clone(), info).is_none() {
             kept.order.push_back(key);
         }
         while kept.order.len() > FOOTERS_KEPT {

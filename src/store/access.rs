@@ -9,7 +9,6 @@ use std::time::Duration;
 use configparser::ini::Ini;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, resolve_bucket_region};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::client::HttpConnector;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::{ClientOptions, RetryConfig};
@@ -310,18 +309,18 @@ impl Build<'_> {
             };
             builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
         }
-        let client = self.connector.connect(&self.client(allow_http));
-        let client = client.map_err(|error| self.wrong(&error))?;
+        let options = self.client(allow_http);
         let store = builder
             .with_region(region.clone())
             .with_virtual_hosted_style_request(virtual_host)
-            .with_client_options(self.client(allow_http))
+            .with_client_options(options.clone())
             .with_http_connector(self.connector.clone())
             .with_retry(once())
             .build()
             .map_err(|error| self.wrong(&error))?;
         let store = Arc::new(store);
-        let uploads = UploadList { store: Arc::clone(&store), region, client };
+        let connector = self.connector.clone();
+        let uploads = UploadList { store: Arc::clone(&store), region, connector, options };
         Ok((store, uploads))
     }
 

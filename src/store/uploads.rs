@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::aws::{AmazonS3, AwsAuthorizer};
-use object_store::client::{HttpClient, HttpRequest};
+use object_store::client::{HttpClient, HttpConnector, HttpRequest};
 use object_store::path::Path;
 use object_store::signer::Signer;
-use object_store::{MultipartId, Result};
+use object_store::{ClientOptions, MultipartId, Result};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+
+use super::http::Connector;
 
 /// Lists what was begun in one bucket.
 #[derive(Debug)]
@@ -21,7 +23,9 @@ pub(super) struct UploadList {
     pub(super) store: Arc<AmazonS3>,
     /// The region that requests are signed for.
     pub(super) region: String,
-    pub(super) client: HttpClient,
+    /// Makes the client, for the few who ask.
+    pub(super) connector: Connector,
+    pub(super) options: ClientOptions,
 }
 
 /// One page of the answer of `ListMultipartUploads`.
@@ -52,9 +56,10 @@ impl UploadList {
     /// # Errors
     /// A server that has no such list, refuses it, or stays away.
     pub(super) async fn below(&self, prefix: &Path) -> Result<Vec<(Path, MultipartId)>> {
+        let client = self.connector.connect(&self.options)?;
         let (mut found, mut after) = (Vec::new(), String::new());
         for _ in 0..UPLOAD_PAGES {
-            let page = self.page(prefix, &after).await?;
+            let page = self.page(&client, prefix, &after).await?;
             for Begun { key, upload_id } in page.upload {
                 found.push((Path::parse(key)?, upload_id));
             }
@@ -71,7 +76,7 @@ impl UploadList {
         Ok(found) // Of more, the next run removes the next ones.
     }
 
-    async fn page(&self, prefix: &Path, after: &str) -> Result<Page> {
+    async fn page(&self, client: &HttpClient, prefix: &Path, after: &str) -> Result<Page> {
         // The address of the bucket is that of an object in it, without the object.
         let get = "GET".parse().map_err(odd)?;
         let signed = self.store.signed_url(get, &Path::from("x"), SIGNED).await?;
@@ -83,7 +88,7 @@ impl UploadList {
         *request.uri_mut() = address.parse().map_err(odd)?;
         let credential = self.store.credentials().get_credential().await?;
         AwsAuthorizer::new(&credential, "s3", &self.region).authorize(&mut request, None);
-        let (head, body) = self.client.execute(request).await.map_err(odd)?.into_parts();
+        let (head, body) = client.execute(request).await.map_err(odd)?.into_parts();
         if !head.status.is_success() {
             return Err(odd(format_args!("the server answers {}", head.status)));
         }
