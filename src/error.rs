@@ -360,6 +360,15 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_names_ends() {
+        let names: Vec<String> = (0..22).map(|n| format!("n{n}")).collect();
+        let hint =
+            |names: &[String]| did_you_mean("other", "names", names.iter().map(String::as_str));
+        assert!(hint(&names).ends_with("n18, n19 and 2 more"), "{}", hint(&names));
+        assert_eq!(hint(&names[..2]), "names: n0, n1");
+    }
+
+    #[test]
     fn nearest_names() {
         let names = ["batch_size", "parallel_workers", "timeout_seconds"];
         assert_eq!(nearest("batchsize", names), Some("batch_size"));

@@ -1,7 +1,6 @@
 //! `windrow check`: findings in feature sets, without running them.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use clap::Args;
@@ -12,6 +11,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{Error, Place, Result};
 use crate::feature_set::FeatureSet;
+use crate::outside::files;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -82,16 +82,7 @@ pub(super) fn files(given: &[String]) -> Result<Vec<String>> {
 fn walk(folder: &Path, seen: &mut BTreeSet<(u64, u64)>, files: &mut Vec<String>) -> Result<()> {
     let unlisted =
         |error: std::io::Error| Error::usage(format!("cannot list {}: {error}", folder.display()));
-    let meta = std::fs::metadata(folder).map_err(unlisted)?;
-    if !seen.insert((meta.dev(), meta.ino())) {
-        return Ok(());
-    }
-    let entries = std::fs::read_dir(folder).map_err(unlisted)?;
-    let mut entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(unlisted)?;
-    // What is there itself comes before what is there by a link.
-    entries.sort_by_key(|entry| {
-        (entry.file_type().is_ok_and(|kind| kind.is_symlink()), entry.file_name())
-    });
+    let entries = files::list_once(folder, seen).map_err(unlisted)?;
     for path in entries.iter().map(std::fs::DirEntry::path) {
         if path.is_dir() {
             walk(&path, seen, files)?;

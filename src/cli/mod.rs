@@ -54,9 +54,9 @@ use crate::stop::Stop;
 
 /// How long what it left running may take to end and to remove its temporary files.
 const WIND_DOWN: Duration = Duration::from_millis(400);
-/// How often the memory of the process is looked at, and what it may have beyond its limit, or a quarter if that is
-/// more: what the program needs for itself.
+/// How often the memory of the process is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+
 #[derive(Debug, Parser)]
 #[command(
     name = "windrow",

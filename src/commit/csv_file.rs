@@ -46,7 +46,7 @@ impl CsvFileTarget {
     /// Files of runs that died: what they wrote aside, and records of files that never got the name of the target.
     fn left(&self) -> Result<Vec<String>> {
         let pending = || {
-            let file = found(&self.path)?;
+            let file = files::found(&self.path)?;
             let own = file.map(|file| pending_path(&self.path, &file));
             let mut pending = pending(&self.path)?;
             pending.retain(|path| own.as_deref().and_then(Path::file_name) != path.file_name());
@@ -129,19 +129,10 @@ fn pending_path(target: &Path, file: &Metadata) -> PathBuf {
     record_path(target).with_extension(format!("json.{}", file.ino()))
 }
 
-/// What the system says of the file; None where there is none.
-fn found(target: &Path) -> std::io::Result<Option<Metadata>> {
-    match files::metadata(target) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// The record of the run that wrote the file; None where there is no file, or no run wrote it.
 fn record(target: &Path) -> Result<Option<Record>> {
     let unreadable = |error| unreadable(target, &error);
-    let Some(file) = found(target).map_err(unreadable)? else { return Ok(None) };
+    let Some(file) = files::found(target).map_err(unreadable)? else { return Ok(None) };
     for path in [pending_path(target, &file), record_path(target)] {
         if files::exists(&path).map_err(unreadable)? {
             return Record::read(&path).map(Some);
@@ -152,7 +143,7 @@ fn record(target: &Path) -> Result<Option<Record>> {
 
 /// Ends what runs that died began: the record of the file gets its name, others go.
 fn settle(target: &Path) -> std::io::Result<()> {
-    let file = found(target)?;
+    let file = files::found(target)?;
     let own = file.map(|file| pending_path(target, &file));
     let own = own.as_deref().and_then(Path::file_name);
     let record = record_path(target);
@@ -181,7 +172,7 @@ fn pending(target: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 /// Refuses a file that no run wrote.
 fn check_owner(target: &Path) -> Result<()> {
-    if found(target).map_err(|error| unreadable(target, &error))?.is_none()
+    if files::found(target).map_err(|error| unreadable(target, &error))?.is_none()
         || record(target)?.is_some()
     {
         return Ok(());

@@ -254,11 +254,8 @@ fn file_without_rows(like: &Path) -> std::io::Result<Vec<u8>> {
 
 /// Refuses a directory with files that no run wrote: a commit would remove them.
 fn check_owner(target: &Path) -> Result<()> {
-    let found = match files::metadata(target) {
-        Ok(found) => found,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(unreadable(target, &error)),
-    };
+    let found = files::found(target).map_err(|error| unreadable(target, &error))?;
+    let Some(found) = found else { return Ok(()) };
     if found.is_file() {
         return Err(Error::target(format!("{} is a file", target.display()))
             .hint("name a directory, or a file that ends in .csv"));

@@ -174,9 +174,9 @@ impl Stage {
     /// answer is lost.
     fn is_target(&self, staged: &Metadata) -> Result<bool> {
         let shown = self.target.display();
-        match files::metadata(&self.target) {
-            Ok(found) => Ok((found.dev(), found.ino()) == (staged.dev(), staged.ino())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        match files::found(&self.target) {
+            Ok(found) => Ok(found
+                .is_some_and(|found| (found.dev(), found.ino()) == (staged.dev(), staged.ino()))),
             Err(error) => Err(Error::target(format!(
                 "nobody knows whether the run is committed: {shown} cannot be looked at: {error}"
             ))

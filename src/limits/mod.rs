@@ -83,16 +83,6 @@ pub fn check_statement(text: &str) -> Result<()> {
         .hint("put values into a source, and read it"))
 }
 
-/// Names with commas between them, [`NAMES_TOLD`] at the most, and how many more there are.
-pub fn told(names: &[impl AsRef<str>]) -> String {
-    let first: Vec<&str> = names.iter().take(NAMES_TOLD).map(AsRef::as_ref).collect();
-    let more = names.len().saturating_sub(NAMES_TOLD);
-    match more {
-        0 => first.join(", "),
-        more => format!("{} and {} more", first.join(", "), grouped(more as u64)),
-    }
-}
-
 /// Sentences of one kind, [`NOTICES_TOLD`] at the most, and one on how many more there are.
 pub fn noticed(mut notices: Vec<String>) -> Vec<String> {
     let more = notices.len().saturating_sub(NOTICES_TOLD);
@@ -130,10 +120,8 @@ mod tests {
     }
 
     #[test]
-    fn names_and_sentences_end() {
+    fn sentences_end() {
         let names: Vec<String> = (0..22).map(|n| format!("n{n}")).collect();
-        assert!(told(&names).ends_with("n18, n19 and 2 more"));
-        assert_eq!(told(&names[..2]), "n0, n1");
         assert_eq!(noticed(names.clone())[NOTICES_TOLD], "and 2 more of this kind");
         assert_eq!(noticed(names[..20].to_vec()).len(), 20);
     }

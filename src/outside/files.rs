@@ -1,7 +1,9 @@
 //! Files of the local disk. The functions are those of the standard library, under one roof.
 
+use std::collections::BTreeSet;
 use std::fs::{DirEntry, File, Metadata, OpenOptions, TryLockError};
 use std::io::{Error, Read, Result, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 #[cfg(debug_assertions)]
 use std::sync::Arc;
@@ -285,6 +287,35 @@ pub fn list(path: &Path) -> Result<Vec<DirEntry>> {
 /// Of the system.
 pub fn metadata(path: &Path) -> Result<Metadata> {
     call("stat", path, || std::fs::metadata(path))
+}
+
+/// Size and times of a file or directory; None where nothing has the name.
+///
+/// # Errors
+/// Of the system.
+pub fn found(path: &Path) -> Result<Option<Metadata>> {
+    match metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a directory holds, by name and links last; nothing if it was listed before, for by links one may be met again.
+/// `seen` has the directories by device and number.
+///
+/// # Errors
+/// Of the system.
+pub fn list_once(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> Result<Vec<DirEntry>> {
+    let meta = metadata(path)?;
+    if !seen.insert((meta.dev(), meta.ino())) {
+        return Ok(Vec::new());
+    }
+    let mut entries = list(path)?;
+    entries.sort_by_key(|entry| {
+        (entry.file_type().is_ok_and(|kind| kind.is_symlink()), entry.file_name())
+    });
+    Ok(entries)
 }
 
 /// Whether something has this name. What cannot be asked for is an error, and not taken for absent.

@@ -260,15 +260,7 @@ fn walk(root: &Path, dir: &Path, found: &mut Found) -> Result<()> {
         Error::data(format!("cannot list {}: {error}", dir.display()))
             .hint("check that the directory exists and may be read")
     };
-    let meta = files::metadata(dir).map_err(unreadable)?;
-    if !found.seen.insert((meta.dev(), meta.ino())) {
-        return Ok(());
-    }
-    let mut entries = files::list(dir).map_err(unreadable)?;
-    // What is there itself comes before what is there by a link.
-    entries.sort_by_key(|entry| {
-        (entry.file_type().is_ok_and(|kind| kind.is_symlink()), entry.file_name())
-    });
+    let entries = files::list_once(dir, &mut found.seen).map_err(unreadable)?;
     for entry in entries {
         let path = entry.path();
         if dir != root && entry.file_name() == RECORD_DIR {
