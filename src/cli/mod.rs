@@ -123,6 +123,7 @@ pub fn main() -> u8 {
         return error.exit_code();
     }
     host::allow_open_files();
+    executor::exit_without_threads();
     executor::ignore_file_size_signal();
     match ended(cli.command) {
         Ok(code) => code,

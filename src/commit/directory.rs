@@ -10,32 +10,32 @@
 //!    directory itself, shall know them when it comes to the files of the new state. If it has listed them before,
 //!    the file without rows is gone when it opens it.
 //! 6. The stage is synced, and exchanged with the directory in one step: this is the commit.
-//! 7. What was the directory is removed.
+//! 7. What was the directory is removed after a moment: a reader that has opened it, or a folder of it, and not yet
+//!    listed it would find it empty.
 //!
-//! A crash before 6 leaves the old state, maybe with empty folders, a stage, and maybe a text that nothing stands
-//! for; after it the new state and a stage with the old one. The next run removes all but the state.
+//! A crash before 6 leaves the old state, maybe with folders that hold no rows, a stage, and maybe a text that nothing
+//! stands for; after it the new state and a stage with the old one. The next run removes all but the state.
 
 use std::collections::BTreeSet;
 use std::fs::DirEntry;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::Field;
-use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::publish::MERGE;
 use super::stage::{FileLock, Stage, blocking, check_local_source, clean, leftovers};
-use super::{Commit, CommittedRun, History, Kept, OpenTarget, Publish, SourcePlace, nothing};
+use super::{
+    Commit, CommittedRun, History, Kept, OpenTarget, Publish, SourcePlace, announce, nothing,
+};
 use crate::error::{Error, Result};
 use crate::limits::FOLDERS_LISTED;
 use crate::outside::{self, files};
 use crate::stop::Stop;
 use crate::store::{
-    Opened, RECORD_DIR, Record, RecordFile, announced_name, is_announced, latest, records,
-    records_beside,
+    Opened, RECORD_DIR, Record, RecordFile, is_announced, latest, records, records_beside,
 };
 use crate::write::{Attempt, Manifest, Notes, Output, Staging, unwritable};
 
@@ -53,7 +53,7 @@ impl DirectoryTarget {
     fn past(&self) -> Result<History> {
         let read = |path: &PathBuf| Record::read(path).map(CommittedRun::from);
         let runs = records(&self.path)?.iter().map(read).collect::<Result<_>>()?;
-        Ok(History { runs, leftovers: leftovers(&self.path)? })
+        Ok(History { runs, leftovers: leftovers_of(&self.path)? })
     }
 
     fn take(&self) -> Result<OpenDirectory> {
@@ -62,6 +62,7 @@ impl DirectoryTarget {
         clean(&path)?;
         remove_texts(&path).map_err(|error| unwritable(&path, &error))?;
         check_owner(&path)?;
+        announce::remove(&path).map_err(|error| unwritable(&path, &error))?;
         let held = latest(&path)?;
         Ok(OpenDirectory { path, lock, held, stage: None })
     }
@@ -87,7 +88,7 @@ impl Commit for DirectoryTarget {
 
     async fn leftovers(&self) -> Result<Vec<String>> {
         let path = self.path.clone();
-        blocking(move || leftovers(&path)).await
+        blocking(move || leftovers_of(&path)).await
     }
 
     async fn is_there(&self, record: &Record) -> Result<bool> {
@@ -121,6 +122,14 @@ impl Commit for DirectoryTarget {
     fn check_apart(&self, source: &SourcePlace<'_>) -> Result<()> {
         check_local_source(&self.path, source)
     }
+}
+
+/// What killed runs left beside a directory and in it.
+fn leftovers_of(path: &Path) -> Result<Vec<String>> {
+    let mut left = leftovers(path)?;
+    let announced = announce::left(path).map_err(|error| unreadable(path, &error))?;
+    left.extend(announced.iter().map(|file| file.display().to_string()));
+    Ok(left)
 }
 
 /// What a parquet file says of its columns.
@@ -193,18 +202,18 @@ impl OpenTarget for OpenDirectory {
             remove_unnamed(stage.path(), &record).map_err(unwritable)?;
             write_record(stage.path(), &target, &record).map_err(unwritable)?;
             outside::step("record-written");
-            let announced = announce(&target, stage.path(), &record).map_err(unwritable)?;
+            let announced = announce::make(&target, stage.path(), &record).map_err(unwritable)?;
+            outside::step("folders-made");
             Ok((stage, record, announced))
         })
         .await?;
-        if announced {
-            let listed = async {
-                tokio::time::sleep(FOLDERS_LISTED).await;
-                Ok(())
-            };
-            stop.or(listed).await?;
+        let committed = exchange_later(stage, announced, stop).await;
+        if committed.is_err() && announced {
+            let target = self.path.clone();
+            // If this fails, the next run does it.
+            let _ = blocking(move || Ok(announce::remove(&target))).await?;
         }
-        stage.commit(stop).await?;
+        committed?;
         self.held = Some(record.clone());
         Ok(record)
     }
@@ -216,40 +225,16 @@ impl OpenTarget for OpenDirectory {
     async fn release(self: Box<Self>) {}
 }
 
-/// Makes the folders of a state that its target does not have yet, each with a file without rows; gives whether there
-/// were any.
-fn announce(target: &Path, stage: &Path, record: &Record) -> std::io::Result<bool> {
-    let folders = record.files.iter().filter_map(|file| Path::new(&file.path).parent());
-    let folders: BTreeSet<&Path> =
-        folders.filter(|folder| !folder.as_os_str().is_empty()).collect();
-    if folders.is_empty() || !files::exists(target)? {
-        return Ok(false);
+/// Exchanges the stage with the target: if folders were announced, after readers had the time to list them.
+async fn exchange_later(stage: Stage, announced: bool, stop: &Stop) -> Result<()> {
+    if announced {
+        let listed = async {
+            tokio::time::sleep(FOLDERS_LISTED).await;
+            Ok(())
+        };
+        stop.or(listed).await?;
     }
-    let mut without_rows = None;
-    for folder in folders.into_iter().map(|folder| target.join(folder)) {
-        if !files::exists(&folder)? {
-            let bytes = match without_rows.take() {
-                Some(bytes) => bytes,
-                None => file_without_rows(&stage.join(&record.files[0].path))?,
-            };
-            files::create_folder(&folder)?;
-            let name = announced_name(&record.run);
-            files::create(&folder.join(name)).and_then(|mut file| file.write_all(&bytes))?;
-            without_rows = Some(bytes);
-        }
-    }
-    Ok(without_rows.is_some())
-}
-
-/// A parquet file with the columns of another.
-fn file_without_rows(like: &Path) -> std::io::Result<Vec<u8>> {
-    let other = std::io::Error::other::<datafusion::parquet::errors::ParquetError>;
-    let opened = Opened::local(like, 0)?;
-    let meta = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new()).map_err(other)?;
-    let mut bytes = Vec::new();
-    let writer = ArrowWriter::try_new(&mut bytes, Arc::clone(meta.schema()), None);
-    writer.and_then(ArrowWriter::close).map_err(other)?;
-    Ok(bytes)
+    stage.commit(stop).await
 }
 
 /// Refuses a directory with files that no run wrote: a commit would remove them.

@@ -3,6 +3,7 @@
 //! This room publishes exactly what manifests name and knows no batches; it knows neither feature
 //! sets nor how rows got to where they were written aside.
 
+mod announce;
 mod bucket;
 mod csv_file;
 mod directory;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::SourcePlace;
 use crate::error::{Error, Result};
+use crate::limits::OLD_STATE_LISTED;
 use crate::outside::{self, files};
 use crate::stop::Stop;
 use crate::write::unwritable;
@@ -90,14 +91,11 @@ pub(super) fn clean(path: &Path) -> Result<()> {
 /// # Errors
 /// The directory that the target is in cannot be listed.
 pub(super) fn leftovers(path: &Path) -> Result<Vec<String>> {
-    let lock = beside(path, "lock");
-    let busy = files::open(&lock).is_ok_and(|file| file.is_locked().unwrap_or(true));
-    // The name of the run stands in the lock and in that of its stage.
-    let holder = files::read_text(&lock).unwrap_or_default();
+    let holder = holder(path);
     let at_work = |stage: &PathBuf| {
         let name = stage.to_string_lossy();
         let run = name.rsplit_once("windrow-stage-").map_or("", |(_, run)| run);
-        busy && holder.contains(run)
+        holder.as_ref().is_some_and(|holder| holder == run)
     };
     let mut stages = match stages(path) {
         Ok(stages) => stages,
@@ -106,6 +104,18 @@ pub(super) fn leftovers(path: &Path) -> Result<Vec<String>> {
     };
     stages.retain(|stage| !at_work(stage));
     Ok(stages.iter().map(|stage| stage.display().to_string()).collect())
+}
+
+/// The name of the run that is at work at a target; empty if the lock is held and does not say by which.
+pub(super) fn holder(path: &Path) -> Option<String> {
+    let lock = beside(path, "lock");
+    if !files::open(&lock).is_ok_and(|file| file.is_locked().unwrap_or(true)) {
+        return None;
+    }
+    // As the run that holds the lock has written it.
+    let note = files::read_text(&lock).unwrap_or_default();
+    let run = note.strip_prefix("run ").and_then(|note| note.split(',').next());
+    Some(run.unwrap_or_default().to_string())
 }
 
 /// The directories and files that stand beside a target.
@@ -156,12 +166,24 @@ impl Stage {
         }
         self.committed = true;
         let (path, target) = (self.path.clone(), self.target.clone());
-        blocking(move || {
+        let old = blocking(move || {
             outside::step("after-exchange");
             let _ = files::sync(parent(&target));
             outside::step("before-cleaning");
+            Ok(path)
+        })
+        .await?;
+        if files::metadata(&old).is_ok_and(|old| old.is_dir()) {
+            let listed = async {
+                tokio::time::sleep(OLD_STATE_LISTED).await;
+                Ok(())
+            };
+            // Who asks to stop shortens it.
+            let _ = stop.or(listed).await;
+        }
+        blocking(move || {
             // The old state now stands under the stage's name. If this fails, the next run does it.
-            let _ = files::remove_all(&path);
+            let _ = files::remove_all(&old);
             outside::step("after-cleaning");
             Ok(())
         })

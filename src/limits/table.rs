@@ -118,6 +118,9 @@ limits! {
         /// How long a commit that adds folders of `partition_by` waits between making them and the exchange, so that
         /// other readers know them.
         FOLDERS_LISTED: Duration = Duration::from_secs(2), time(FOLDERS_LISTED), "A reader that lists more slowly may miss the rows of new folders.";
+        /// How long a commit keeps the old directory after the exchange, for readers that have opened it, or one of its
+        /// folders, and have not listed it yet.
+        OLD_STATE_LISTED: Duration = Duration::from_millis(50), time(OLD_STATE_LISTED), "A reader that takes longer finds the directory empty.";
         /// How often a run writes its lease in an object store.
         LEASE_BEAT: Duration = Duration::from_secs(4), time(LEASE_BEAT), "A lease that is not written counts as dead after a while: `lease_dead`.";
         /// How long a lease that nobody writes counts as held.

@@ -109,6 +109,61 @@ fn killed_at_every_step() {
     }
 }
 
+/// A run into folders, then one that adds a folder and that `end` ends before its commit.
+fn ended_after_its_folders(end: impl FnOnce(&Path, Vec<String>)) {
+    let folder = prepare();
+    let folder = folder.path();
+    let by_state = SET.replacen("/*", "/*\npartition_by: [version]", 1);
+    let by_state = by_state.replace("AS state,", "AS state, 'v{{ state }}' AS version,");
+    std::fs::write(folder.join("set.sql"), by_state).unwrap();
+    run(folder, 1, "out");
+    let entries = || -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(folder.join("out"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let before = entries();
+    end(folder, args(2, "out"));
+    if entries() != before {
+        assert_eq!(entries(), ["_windrow", "version=v1", "version=v2"]);
+        let told = super::support::run(folder, &["runs", "out"]).stderr;
+        let told = String::from_utf8(told).unwrap();
+        assert!(told.contains("left by a run that died: out/version=v2/part-"), "{told}");
+        ok(folder, &["vacuum", "out"]);
+    }
+    assert_eq!(entries(), before);
+    assert_eq!(read(folder, "out"), Some(1));
+    assert_eq!(super::support::run(folder, &["runs", "out"]).stderr, b"");
+}
+
+#[test]
+fn folders_that_a_killed_run_has_added_are_left_and_go() {
+    ended_after_its_folders(|folder, words| {
+        let mut killed = windrow(folder);
+        killed.args(words).env("WINDROW_FAULT", "folders-made").stderr(Stdio::null());
+        assert_eq!(killed.status().unwrap().code(), None);
+        assert!(folder.join("out/version=v2").exists());
+    });
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_takes_its_folders_back() {
+    ended_after_its_folders(|folder, words| {
+        let mut child = windrow(folder).args(words).stderr(Stdio::null()).spawn().unwrap();
+        while !folder.join("out/version=v2").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "the run ended without the folder");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let asked = std::process::Command::new("kill").arg(child.id().to_string()).status();
+        assert!(asked.unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert!(!folder.join("out/version=v2").exists());
+    });
+}
+
 /// Kills by `WINDROW_KILLS` (100) runs in turn into a directory, one with folders and a CSV file: every other one at a
 /// call to files, the others at a moment, both chosen by `WINDROW_SEED` (1).
 #[test]

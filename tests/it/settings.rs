@@ -178,3 +178,23 @@ fn named_sources_and_targets() {
         run(folder, &["sql", "SELECT count(*) FROM f", "--source", "f=other", "--format", "csv"]);
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().nth(1), Some("16000"));
 }
+
+/// Tokio panics where the system gives it no thread, and whoever waits for its workers would wait forever.
+#[test]
+fn without_threads_a_command_ends_with_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    Bars::new(2, 20).write(&folder.join("bars/all.parquet"));
+    let few = format!("ulimit -v 500000; exec {} \"$@\"", env!("CARGO_BIN_EXE_windrow"));
+    let words = ["-c", &few, "sh", "sql", "SELECT count(*) FROM bars", "--source", "bars=bars"];
+    let ended = std::process::Command::new("sh")
+        .args(words)
+        .args(["--threads", "32"])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.starts_with("error: cannot start threads: "), "{told}");
+    assert!(told.ends_with("or lower --threads\n"), "{told}");
+}
