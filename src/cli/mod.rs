@@ -123,7 +123,7 @@ pub fn main() -> u8 {
         return error.exit_code();
     }
     host::allow_open_files();
-    executor::exit_without_threads();
+    exit_without_threads();
     executor::ignore_file_size_signal();
     match ended(cli.command) {
         Ok(code) => code,
@@ -133,6 +133,21 @@ pub fn main() -> u8 {
             error.exit_code()
         }
     }
+}
+
+/// Ends the process with one sentence where a runtime misses a thread: tokio panics then, some of its workers are there,
+/// and whoever waits for the others would wait forever. A run that is ended so leaves what a killed one leaves.
+fn exit_without_threads() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // How tokio words it; a test holds that this is still so.
+        const WORDS: &str = "OS can't spawn worker thread: ";
+        let text = panic.payload_as_str().unwrap_or_default();
+        let Some(reason) = text.strip_prefix(WORDS) else { return tell(panic) };
+        let error = executor::no_threads(std::io::Error::other(reason.to_string()));
+        eprintln!("error: {error}");
+        std::process::exit(error.exit_code().into());
+    }));
 }
 
 /// How a command ended. Its thread is left where it is if it does not listen: templates and plans are made without

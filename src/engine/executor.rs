@@ -56,21 +56,6 @@ pub fn no_threads(error: std::io::Error) -> Error {
         .hint("raise the limits of this user (ulimit -u, -n, -v), or lower --threads")
 }
 
-/// Ends the process with one sentence where a runtime misses a thread: tokio panics then, some of its workers are there,
-/// and whoever waits for the others would wait forever. A run that is ended so leaves what a killed one leaves.
-pub fn exit_without_threads() {
-    let tell = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        // How tokio words it; a test holds that this is still so.
-        const WORDS: &str = "OS can't spawn worker thread: ";
-        let text = panic.payload_as_str().unwrap_or_default();
-        let Some(reason) = text.strip_prefix(WORDS) else { return tell(panic) };
-        let error = no_threads(std::io::Error::other(reason.to_string()));
-        eprintln!("error: {error}");
-        std::process::exit(error.exit_code().into());
-    }));
-}
-
 /// Stops work on Ctrl-C, on SIGTERM and at the time limit: it is told through the first half, has
 /// `grace` to leave everything as it was, and is over when the second half resolves.
 ///
