@@ -4,7 +4,7 @@ use arrow::array::{ArrayRef, Float64Array};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use std::sync::Arc;
-use windrow_udfs::{Entry, Kind};
+use windrow_udfs::{Entry, FunctionKind};
 
 /// Rows per run: more than the cache of a core holds.
 const ROWS: usize = 1 << 20;
@@ -14,8 +14,8 @@ fn main() {
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    windrow_udfs::all()
-        .filter(|entry| entry.spec.kind() == Kind::Indicator)
+    windrow_udfs::all_functions()
+        .filter(|entry| entry.spec.function_kind() == FunctionKind::Indicator)
         .map(|entry| entry.spec.name)
 }
 
@@ -48,10 +48,10 @@ fn bars(entry: &Entry) -> Vec<ArrayRef> {
 
 #[divan::bench(args = names(), sample_count = 10)]
 fn rows(bencher: Bencher, name: &str) {
-    let Some(entry) = windrow_udfs::find(name) else { return };
+    let Some(entry) = windrow_udfs::find_function(name) else { return };
     let inputs = bars(entry);
     bencher.counter(ItemsCount::new(ROWS)).bench(|| {
-        let mut kernel = entry.bind(&entry.spec.defaults())?.kernel()?;
-        kernel.update(&inputs, ROWS)
+        let mut kernel = entry.bind_params(&entry.spec.default_params())?.new_kernel()?;
+        kernel.compute_rows(&inputs, ROWS)
     });
 }

@@ -2,7 +2,7 @@
 //! it for the seeds and for mutations of them, `fuzz/run` for as long as it is told.
 //!
 //! Whatever the bytes are: nothing panics, and no panic hides in an error; a message tells a person something; the
-//! end comes within [`LIMIT`], and memory grows by less than [`MOST`]. The library is used as a program uses it.
+//! end comes within [`LIMIT`], and memory grows by less than [`CLAIMED_SIZE_LIMIT`]. The library is used as a program uses it.
 //! Engines and threads are made once, for they take longer than most inputs.
 #![allow(dead_code)] // A binary of fuzz/targets calls one of these.
 
@@ -251,7 +251,7 @@ pub(crate) fn config(bytes: &[u8]) {
         }
         let text = String::from_utf8_lossy(bytes);
         for (key, value) in text.lines().take(40).filter_map(|line| line.split_once(':')) {
-            told(bytes, Config::default().apply(key, value, "WINDROW_KEY"));
+            told(bytes, Config::default().set_key(key, value, "WINDROW_KEY"));
             told(bytes, parse_size(value));
         }
     });
@@ -373,7 +373,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Runs a statement to its end, or to [`ROWS`], and prints the first rows in every form.
+/// Runs a statement to its end, or to [`PAGE_ROWS`], and prints the first rows in every form.
 async fn rows(input: &[u8], engine: &Engine, sql: &str) -> Result<()> {
     let query = engine.query(sql).await?;
     let first = Limit::Rows { max_rows: 20, max_width: 120 };
@@ -548,7 +548,10 @@ fn use_config(input: &[u8], config: &Config) {
     }
     for name in config.targets.keys() {
         for set in [None, Some("momentum")] {
-            told(input, config.target_of(name, set).and_then(|place| Target::parse(&place)));
+            told(
+                input,
+                config.resolve_set_target(name, set).and_then(|place| Target::parse(&place)),
+            );
         }
     }
 }

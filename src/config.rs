@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind, Result, did_you_mean, nearest};
+use crate::error::{Error, Kind, Result, did_you_mean, nearest_name};
 use crate::limits::MEMORY_LEAST;
 pub use stores::{STORE_SCHEMES, StoreConfig, StoreKey};
-use yaml::{Key, Node, Value};
+use yaml::{YamlKey, YamlNode, YamlValue};
 
 /// The name of the file that is looked for upwards from the working directory.
 pub const FILE: &str = "windrow.yaml";
@@ -121,7 +121,7 @@ pub struct SourceConfig {
     /// What to do with conflicting rows of one symbol and time.
     pub duplicates: Duplicates,
     /// How it is told whether files are what they were.
-    pub inputs: Inputs,
+    pub inputs: ChangeDetection,
     /// A query whose answer changes whenever the rows of a table or query of a server do.
     pub revision: Option<String>,
 }
@@ -129,7 +129,7 @@ pub struct SourceConfig {
 /// How it is told whether the files of a source are what they were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Inputs {
+pub enum ChangeDetection {
     /// By path, length and times of change; of an object by its tag.
     #[default]
     State,
@@ -158,7 +158,7 @@ impl Duplicates {
 }
 
 /// What text in the file may refer to.
-struct Around<'a> {
+struct ConfigContext<'a> {
     /// The directory of the file.
     directory: &'a Path,
     /// Looks up one environment variable.
@@ -170,7 +170,7 @@ enum Setting {
     /// A single value, which the environment and flags can set too. The text says what is expected.
     Single(fn(&mut Config, &str) -> Option<()>, &'static str),
     /// A mapping that only the file can hold: takes its file's directory.
-    Mapping(fn(&mut Config, &Node, &Around) -> Result<()>),
+    Mapping(fn(&mut Config, &YamlNode, &ConfigContext) -> Result<()>),
     /// A word that a later version will know.
     NotYet,
 }
@@ -179,7 +179,7 @@ enum Setting {
 const KEYS: [(&str, Setting); 10] = [
     ("sources", Setting::Mapping(take_sources)),
     ("targets", Setting::Mapping(take_targets)),
-    ("stores", Setting::Mapping(stores::take)),
+    ("stores", Setting::Mapping(stores::take_stores)),
     ("batch_size", Setting::Single(take_batch_size, "1024 to 1048576 rows")),
     ("parallel_workers", Setting::Single(take_parallel_workers, "1 to 1024 threads")),
     ("timeout_seconds", Setting::Single(take_timeout, "0.001 to 31536000 seconds")),
@@ -224,13 +224,13 @@ impl SourceConfig {
             entity: "symbol".to_owned(),
             time: "ts".to_owned(),
             duplicates: Duplicates::default(),
-            inputs: Inputs::default(),
+            inputs: ChangeDetection::default(),
             revision: None,
         }
     }
 
     /// The settings that decide which values are computed of the rows that are there.
-    pub fn policy(&self) -> Vec<(&'static str, String)> {
+    pub fn row_policy(&self) -> Vec<(&'static str, String)> {
         // Taken apart, so that nobody forgets a field: where the rows are and how their state is found
         // belongs to the inputs.
         let Self { location: _, entity, time, duplicates, inputs: _, revision: _ } = self;
@@ -252,13 +252,13 @@ impl Config {
         if let Some(file) = start.ancestors().map(|at| at.join(FILE)).find(|file| file.is_file()) {
             let nearby = file.parent() == Some(start.as_path());
             let shown = if nearby { FILE.to_owned() } else { file.display().to_string() };
-            config.read(&file, &shown, env)?;
+            config.read_config_file(&file, &shown, env)?;
             config.file = Some(file);
         }
         for (key, name) in Self::environment_keys() {
             // An empty variable counts as not set, as in most programs.
             if let Some(text) = env(&name).filter(|text| !text.trim().is_empty()) {
-                config.apply(key, &text, &name)?;
+                config.set_key(key, &text, &name)?;
             }
         }
         Ok(config)
@@ -268,7 +268,7 @@ impl Config {
     ///
     /// # Errors
     /// A named target with `{set}` in its location, where no set is known.
-    pub fn target_of(&self, name: &str, set: Option<&str>) -> Result<String> {
+    pub fn resolve_set_target(&self, name: &str, set: Option<&str>) -> Result<String> {
         match (self.targets.get(name), set) {
             (None, Some(set)) => Ok(name.replace("{set}", set)),
             (None, None) => Ok(name.to_owned()),
@@ -285,23 +285,29 @@ impl Config {
     }
 
     /// The location of a target that is given by its name, or as itself.
-    pub fn target<'a>(&'a self, name: &'a str) -> &'a str {
+    pub fn target_location<'a>(&'a self, name: &'a str) -> &'a str {
         self.targets.get(name).map_or(name, String::as_str)
     }
 
     /// Sets one key from text, for the environment and for flags; `origin` names either in errors.
-    pub fn apply(&mut self, key: &str, text: &str, origin: &str) -> Result<()> {
+    pub fn set_key(&mut self, key: &str, text: &str, origin: &str) -> Result<()> {
         match KEYS.iter().find(|(name, _)| *name == key) {
-            Some((_, Setting::Single(take, expected))) => take(self, text.trim())
-                .ok_or_else(|| Error::usage(format!("{origin}: {}", wrong(key, text, expected)))),
-            Some((_, Setting::NotYet)) => Err(not_yet(key, origin)),
+            Some((_, Setting::Single(take, expected))) => {
+                take(self, text.trim()).ok_or_else(|| {
+                    Error::usage(format!(
+                        "{origin}: {}",
+                        unexpected_value_message(key, text, expected)
+                    ))
+                })
+            }
+            Some((_, Setting::NotYet)) => Err(unsupported_key_error(key, origin)),
             Some((_, Setting::Mapping(_))) => {
                 Err(Error::usage(format!("{origin}: {key} can only be set in {FILE}")))
             }
             None => Err(Error::usage(format!("{origin}: unknown key {key}")).hint(did_you_mean(
                 key,
                 "keys",
-                names(),
+                config_keys(),
             ))),
         }
     }
@@ -313,7 +319,7 @@ impl Config {
             .map(|(key, _)| (*key, format!("WINDROW_{}", key.to_uppercase())))
     }
 
-    fn read(
+    fn read_config_file(
         &mut self,
         file: &Path,
         shown: &str,
@@ -321,25 +327,26 @@ impl Config {
     ) -> Result<()> {
         let text = crate::outside::files::read_text(file)
             .map_err(|error| Error::usage(format!("{shown}: cannot be read: {error}")))?;
-        let around = Around { directory: file.parent().unwrap_or(Path::new("")), env };
-        let root = yaml::read(Kind::Usage, shown, 1, &text)?;
-        for (key, node) in root.entries(FILE)? {
+        let around = ConfigContext { directory: file.parent().unwrap_or(Path::new("")), env };
+        let root = yaml::parse_document(Kind::Usage, shown, 1, &text)?;
+        for (key, node) in root.require_entries(FILE)? {
             match KEYS.iter().find(|(name, _)| *name == key.text) {
                 Some((name, Setting::Single(take, expected))) => {
-                    let text = node.scalar(name)?;
-                    take(self, text.trim())
-                        .ok_or_else(|| node.error(wrong(name, &text, expected)))?;
+                    let text = node.require_scalar(name)?;
+                    take(self, text.trim()).ok_or_else(|| {
+                        node.error_here(unexpected_value_message(name, &text, expected))
+                    })?;
                 }
                 Some((_, Setting::Mapping(take))) => take(self, node, &around)?,
                 Some((name, Setting::NotYet)) => {
-                    return Err(key.error(format!("{name} is not supported yet")).hint(REMOVE));
+                    return Err(key
+                        .error_here(format!("{name} is not supported yet"))
+                        .hint(REMOVE));
                 }
                 None => {
-                    return Err(key.error(format!("unknown key {}", key.text)).hint(did_you_mean(
-                        &key.text,
-                        "keys",
-                        names(),
-                    )));
+                    return Err(key
+                        .error_here(format!("unknown key {}", key.text))
+                        .hint(did_you_mean(&key.text, "keys", config_keys())));
                 }
             }
         }
@@ -351,21 +358,21 @@ impl Config {
 const REMOVE: &str = "remove the key";
 
 /// The names of the keys.
-fn names() -> impl Iterator<Item = &'static str> + Clone {
+fn config_keys() -> impl Iterator<Item = &'static str> + Clone {
     KEYS.iter().map(|(name, _)| *name)
 }
 
-fn wrong(key: &str, text: &str, expected: &str) -> String {
+fn unexpected_value_message(key: &str, text: &str, expected: &str) -> String {
     let mut message = format!("{key} is {}, expected {expected}", text.trim());
     if key == "compression"
-        && let Some(near) = nearest(text.trim(), Compression::WORDS)
+        && let Some(near) = nearest_name(text.trim(), Compression::WORDS)
     {
         message += &format!("; did you mean {near}?");
     }
     message
 }
 
-fn not_yet(key: &str, origin: &str) -> Error {
+fn unsupported_key_error(key: &str, origin: &str) -> Error {
     Error::usage(format!("{origin}: {key} is not supported yet"))
 }
 
@@ -400,79 +407,79 @@ fn take_float32(config: &mut Config, text: &str) -> Option<()> {
     Some(())
 }
 
-fn take_sources(config: &mut Config, node: &Node, around: &Around<'_>) -> Result<()> {
-    for (key, value) in node.entries("sources")? {
-        let name = identifier(key, "source")?;
+fn take_sources(config: &mut Config, node: &YamlNode, around: &ConfigContext<'_>) -> Result<()> {
+    for (key, value) in node.require_entries("sources")? {
+        let name = require_identifier(key, "source")?;
         let source = match &value.value {
-            Value::Map(entries) => source(name, key, entries, around)?,
-            _ => SourceConfig::new(location(&format!("source {name}"), value, around)?),
+            YamlValue::Map(entries) => parse_source_config(name, key, entries, around)?,
+            _ => SourceConfig::new(resolve_location(&format!("source {name}"), value, around)?),
         };
         config.sources.insert(name.to_owned(), source);
     }
     Ok(())
 }
 
-fn source(
+fn parse_source_config(
     name: &str,
-    at: &Key,
-    entries: &[(Key, Node)],
-    around: &Around<'_>,
+    at: &YamlKey,
+    entries: &[(YamlKey, YamlNode)],
+    around: &ConfigContext<'_>,
 ) -> Result<SourceConfig> {
     let mut source = SourceConfig::new("");
     for (key, value) in entries {
         let what = || format!("{} of source {name}", key.text);
         match key.text.as_str() {
-            "location" => source.location = location(&what(), value, around)?,
-            "entity" => source.entity = value.text(&what())?.to_owned(),
-            "time" => source.time = value.text(&what())?.to_owned(),
-            "duplicates" => source.duplicates = duplicates(&what(), value)?,
-            "inputs" => source.inputs = inputs(&what(), value)?,
-            "revision" => source.revision = Some(value.text(&what())?.to_owned()),
+            "location" => source.location = resolve_location(&what(), value, around)?,
+            "entity" => source.entity = value.require_text(&what())?.to_owned(),
+            "time" => source.time = value.require_text(&what())?.to_owned(),
+            "duplicates" => source.duplicates = parse_duplicates(&what(), value)?,
+            "inputs" => source.inputs = parse_change_detection(&what(), value)?,
+            "revision" => source.revision = Some(value.require_text(&what())?.to_owned()),
             "bar_time" => {
-                return Err(key.error("bar_time is not supported yet").hint(REMOVE));
+                return Err(key.error_here("bar_time is not supported yet").hint(REMOVE));
             }
             other => {
                 let hint = did_you_mean(other, "keys", SOURCE_KEYS);
-                return Err(key.error(format!("unknown key {other} of source {name}")).hint(hint));
+                return Err(key
+                    .error_here(format!("unknown key {other} of source {name}"))
+                    .hint(hint));
             }
         }
     }
     if source.location.is_empty() {
         return Err(at
-            .error(format!("source {name} has no location"))
+            .error_here(format!("source {name} has no location"))
             .hint("add `location:` with a directory, file, glob or URL"));
     }
     Ok(source)
 }
 
-fn duplicates(what: &str, node: &Node) -> Result<Duplicates> {
-    let text = node.scalar(what)?;
-    Duplicates::NAMES
-        .iter()
-        .find(|(name, _)| *name == text)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| node.error(wrong(what, &text, "error, first, last or all")))
+fn parse_duplicates(what: &str, node: &YamlNode) -> Result<Duplicates> {
+    let text = node.require_scalar(what)?;
+    Duplicates::NAMES.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(
+        || node.error_here(unexpected_value_message(what, &text, "error, first, last or all")),
+    )
 }
 
-fn inputs(what: &str, node: &Node) -> Result<Inputs> {
-    match node.scalar(what)?.as_str() {
-        "state" => Ok(Inputs::State),
-        "content" => Ok(Inputs::Content),
-        other => Err(node.error(wrong(what, other, "state or content"))),
+fn parse_change_detection(what: &str, node: &YamlNode) -> Result<ChangeDetection> {
+    match node.require_scalar(what)?.as_str() {
+        "state" => Ok(ChangeDetection::State),
+        "content" => Ok(ChangeDetection::Content),
+        other => Err(node.error_here(unexpected_value_message(what, other, "state or content"))),
     }
 }
 
-fn take_targets(config: &mut Config, node: &Node, around: &Around<'_>) -> Result<()> {
-    for (key, value) in node.entries("targets")? {
-        let name = identifier(key, "target")?;
-        let location = location(&format!("target {name}"), value, around)?;
+fn take_targets(config: &mut Config, node: &YamlNode, around: &ConfigContext<'_>) -> Result<()> {
+    for (key, value) in node.require_entries("targets")? {
+        let name = require_identifier(key, "target")?;
+        let location = resolve_location(&format!("target {name}"), value, around)?;
         config.targets.insert(name.to_owned(), location);
     }
     Ok(())
 }
 
 /// A name that SQL can write without quotes.
-fn identifier<'a>(key: &'a Key, what: &str) -> Result<&'a str> {
+fn require_identifier<'a>(key: &'a YamlKey, what: &str) -> Result<&'a str> {
     let name = key.text.as_str();
     let fits = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
@@ -480,24 +487,24 @@ fn identifier<'a>(key: &'a Key, what: &str) -> Result<&'a str> {
         return Ok(name);
     }
     Err(key
-        .error(format!("{what} {name} is not a name that SQL can read"))
+        .error_here(format!("{what} {name} is not a name that SQL can read"))
         .hint("use lower-case letters, digits and _, and start with a letter"))
 }
 
 /// A location; a relative path starts from the directory of the file, and `${NAME}` is what the
 /// environment has under that name.
-fn location(what: &str, node: &Node, around: &Around<'_>) -> Result<String> {
-    if let Value::List(items) = &node.value {
-        let urls = items.iter().map(|item| location(what, item, around));
+fn resolve_location(what: &str, node: &YamlNode, around: &ConfigContext<'_>) -> Result<String> {
+    if let YamlValue::List(items) = &node.value {
+        let urls = items.iter().map(|item| resolve_location(what, item, around));
         let urls = urls.collect::<Result<Vec<_>>>()?;
         if let Some((_, at)) = urls.iter().zip(items).find(|(url, _)| !url.starts_with("http")) {
             return Err(at
-                .error(format!("{what} is a list of something else than web addresses"))
+                .error_here(format!("{what} is a list of something else than web addresses"))
                 .hint("name a directory or a glob: only http has no listing"));
         }
         return Ok(urls.join(","));
     }
-    let text = &filled_in(what, node, around.env)?;
+    let text = &expand_variables(what, node, around.env)?;
     if text.contains("://") || Path::new(text).is_absolute() {
         return Ok(text.to_owned());
     }
@@ -505,13 +512,17 @@ fn location(what: &str, node: &Node, around: &Around<'_>) -> Result<String> {
 }
 
 /// Text with the values of the variables that it names. No message has a value.
-fn filled_in(what: &str, node: &Node, env: &dyn Fn(&str) -> Option<String>) -> Result<String> {
-    let mut rest = node.text(what)?;
+fn expand_variables(
+    what: &str,
+    node: &YamlNode,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<String> {
+    let mut rest = node.require_text(what)?;
     let mut text = String::new();
     while let Some((before, reference)) = rest.split_once("${") {
         let Some((name, after)) = reference.split_once('}') else {
             return Err(node
-                .error(format!("{what}: ${{ has no end"))
+                .error_here(format!("{what}: ${{ has no end"))
                 .hint("write ${NAME} for the value of an environment variable"));
         };
         text += before;

@@ -2,30 +2,30 @@
 //! nothing here prints, parses a command line or reads a key press.
 
 mod audits;
-mod columns;
+mod common_subplans;
 mod compact;
+mod definition;
 pub mod executor;
 mod export;
-mod failing;
-mod identity;
+mod failing_symbols;
 mod job;
-mod kind_checks;
 mod materialize;
-mod memory;
+mod memory_pool;
 mod merge;
+mod mixed_type_checks;
 mod overlay;
 mod plan;
 mod plan_checks;
 mod planned_run;
 mod query;
-mod ranges;
+mod range_repartition;
 mod run;
 mod scope;
-mod settings;
-mod shared;
+mod session_setup;
+mod set_columns;
 mod sources;
 mod subquery_checks;
-mod writing;
+mod write_access;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -34,26 +34,26 @@ use std::sync::{Arc, RwLock};
 use datafusion::prelude::SessionContext;
 
 use crate::catalog::{FooterCache, Source};
-use crate::commit::{Commit, Target};
+use crate::commit::{Target, TargetBackend};
 use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result, did_you_mean};
-use crate::feature_set::{FeatureSet, shipped, shipped_names};
-use crate::sql::blame;
-use crate::store::Access;
+use crate::feature_set::{FeatureSet, load_shipped_set, shipped_set_names};
+use crate::sql::diagnose_error;
+use crate::store::StoreRegistry;
 
 pub use compact::CompactOptions;
-pub use export::{Export, ExportOptions, Exported, export};
+pub use export::{Export, ExportOptions, ExportOutcome, export_feature_sets};
 pub use job::{JOB_FORMAT, Job, JobSettings, ReadSet};
-pub use plan::{OutputColumn, Planned};
+pub use plan::{OutputColumn, PlannedSet};
 pub use query::Query;
-pub use run::{Outcome, RunOptions};
+pub use run::{RunOptions, RunOutcome};
 pub use scope::Scope;
-pub use settings::configure;
-use settings::{session, settings};
+pub use session_setup::configure_session;
+use session_setup::{build_session, session_settings};
 
 /// Who reads a feature set by name.
 #[derive(Clone, Copy, Debug)]
-enum Reader<'a> {
+enum LookupOrigin<'a> {
     /// A person.
     Nobody,
     /// A file: what lies beside it comes first.
@@ -62,7 +62,7 @@ enum Reader<'a> {
     Shipped,
 }
 
-impl std::fmt::Display for Reader<'_> {
+impl std::fmt::Display for LookupOrigin<'_> {
     /// The file; nothing where there is none.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -76,17 +76,17 @@ impl std::fmt::Display for Reader<'_> {
 /// its own beside the tables that are here.
 pub struct Engine {
     config: Config,
-    access: Arc<Access>,
+    access: Arc<StoreRegistry>,
     /// What footers and proofs of order said; sessions share it.
     footers: Arc<FooterCache>,
     context: SessionContext,
     /// Sources that are opened when a statement reads them.
-    known: BTreeMap<String, SourceConfig>,
+    lazy_sources: BTreeMap<String, SourceConfig>,
     opened: RwLock<BTreeMap<String, Arc<dyn Source>>>,
     skip_files: BTreeSet<String>,
     keep_going: bool,
     /// The sets that a job brought along: no others are looked for then.
-    carried: Option<Vec<ReadSet>>,
+    carried_sets: Option<Vec<ReadSet>>,
     /// Whether COPY may write.
     writes: bool,
 }
@@ -98,48 +98,53 @@ impl Engine {
     /// Settings that DataFusion refuses.
     pub fn new(config: Config) -> Result<Self> {
         Ok(Self {
-            context: session(&config)?,
-            access: Arc::new(Access::of(&config).controlled_by(executor::control()?)),
+            context: build_session(&config)?,
+            access: Arc::new(
+                StoreRegistry::from_config(&config)
+                    .with_control_runtime(executor::control_handle()?),
+            ),
             config,
             footers: Arc::default(),
-            known: BTreeMap::new(),
+            lazy_sources: BTreeMap::new(),
             opened: RwLock::default(),
             skip_files: BTreeSet::new(),
             keep_going: false,
-            carried: None,
+            carried_sets: None,
             writes: false,
         })
     }
 
     /// A session for one job: functions, settings, tables and the memory pool are those of this engine, and what
     /// the job registers or leaves out is its own.
-    async fn session(&self) -> Result<Self> {
-        let tables = self.all_tables().await?;
-        let state = overlay::apart(self.context.state(), tables);
-        let state = state.map_err(|error| blame(&error, "", &[]))?;
+    async fn fork_session(&self) -> Result<Self> {
+        let tables = self.registered_providers().await?;
+        let state = overlay::isolate_tables(self.context.state(), tables);
+        let state = state.map_err(|error| diagnose_error(&error, "", &[]))?;
         Ok(Self {
             config: self.config.clone(),
             access: Arc::clone(&self.access),
             context: SessionContext::new_with_state(state),
             footers: Arc::clone(&self.footers),
-            known: self.known.clone(),
+            lazy_sources: self.lazy_sources.clone(),
             opened: RwLock::new(self.sources()),
             skip_files: self.skip_files.clone(),
             keep_going: self.keep_going,
-            carried: self.carried.clone(),
+            carried_sets: self.carried_sets.clone(),
             writes: self.writes,
         })
     }
 
     /// One of several sessions that share the machine. What may change while others run is opened anew:
     /// targets, which may be theirs, and tables, whose connections a plan must not wait for.
-    async fn session_of(&self, side_by_side: usize) -> Result<Self> {
-        let mut session = self.session().await?;
+    async fn fork_concurrent_session(&self, side_by_side: usize) -> Result<Self> {
+        let mut session = self.fork_session().await?;
         let config = &mut session.config;
         config.parallel_workers = (config.parallel_workers / side_by_side).max(1);
         config.memory_limit = config.memory_limit.map(|limit| limit / side_by_side as u64);
-        session.access = Arc::new(Access::of(config).controlled_by(executor::control()?));
-        *session.context.state_ref().write().config_mut() = settings(config);
+        session.access = Arc::new(
+            StoreRegistry::from_config(config).with_control_runtime(executor::control_handle()?),
+        );
+        *session.context.state_ref().write().config_mut() = session_settings(config);
         for (name, source) in self.sources() {
             if source.may_change() {
                 session.open_source(&name, source.config().clone()).await?;
@@ -149,12 +154,12 @@ impl Engine {
     }
 
     /// The tables by name.
-    async fn all_tables(&self) -> Result<overlay::Views> {
-        let mut tables = overlay::Views::new();
-        for name in self.registered() {
+    async fn registered_providers(&self) -> Result<overlay::TablesByName> {
+        let mut tables = overlay::TablesByName::new();
+        for name in self.registered_names() {
             let reference = datafusion::common::TableReference::bare(name.as_str());
             let table = self.context.table_provider(reference).await;
-            tables.insert(name, table.map_err(|error| blame(&error, "", &[]))?);
+            tables.insert(name, table.map_err(|error| diagnose_error(&error, "", &[]))?);
         }
         Ok(tables)
     }
@@ -165,8 +170,8 @@ impl Engine {
     }
 
     /// What a run does with a target.
-    pub fn commit(&self, target: &Target) -> Box<dyn Commit> {
-        target.commit(&self.access)
+    pub fn commit(&self, target: &Target) -> Box<dyn TargetBackend> {
+        target.to_backend(&self.access)
     }
 
     /// DataFusion's session, for what this type does not offer.
@@ -175,7 +180,7 @@ impl Engine {
     }
 
     /// Leaves out files that cannot be read instead of failing; they are told in the outcome.
-    pub fn keep_going(&mut self, keep_going: bool) {
+    pub fn set_keep_going(&mut self, keep_going: bool) {
         self.keep_going = keep_going;
     }
 
@@ -185,10 +190,10 @@ impl Engine {
     /// # Errors
     /// No such feature set, or a header that is wrong.
     pub fn find_set(&self, name: &str) -> Result<FeatureSet> {
-        match self.look_for_set(name, Reader::Nobody)? {
+        match self.look_for_set(name, LookupOrigin::Nobody)? {
             Some(set) => Ok(set),
             None => {
-                let known = shipped_names();
+                let known = shipped_set_names();
                 Err(Error::query(format!("no feature set {name}")).hint(did_you_mean(
                     name,
                     "shipped sets",
@@ -203,11 +208,12 @@ impl Engine {
     /// # Errors
     /// There is none of that name.
     pub fn find_set_shipped(&self, name: &str) -> Result<FeatureSet> {
-        shipped(name)?.ok_or_else(|| Error::query(format!("no shipped feature set {name}")))
+        load_shipped_set(name)?
+            .ok_or_else(|| Error::query(format!("no shipped feature set {name}")))
     }
 
-    fn look_for_set(&self, name: &str, reader: Reader<'_>) -> Result<Option<FeatureSet>> {
-        if let Some(carried) = &self.carried {
+    fn look_for_set(&self, name: &str, reader: LookupOrigin<'_>) -> Result<Option<FeatureSet>> {
+        if let Some(carried) = &self.carried_sets {
             let reader = reader.to_string();
             let found = carried.iter().find(|read| read.reader == reader && read.name == name);
             return found.map(|read| FeatureSet::of_text(&read.set)).transpose();
@@ -216,7 +222,7 @@ impl Engine {
         let of_program = name.strip_prefix("queries/").and_then(|name| name.strip_suffix(".sql"));
         if let Some(of_program) = of_program
             && !Path::new(name).exists()
-            && let Some(set) = shipped(of_program)?
+            && let Some(set) = load_shipped_set(of_program)?
         {
             return Ok(Some(set));
         }
@@ -226,11 +232,11 @@ impl Engine {
         let file = format!("{name}.sql");
         let mut folders: Vec<PathBuf> = Vec::new();
         match reader {
-            Reader::Nobody => {}
-            Reader::File(path) => folders.extend(path.parent().map(Path::to_path_buf)),
+            LookupOrigin::Nobody => {}
+            LookupOrigin::File(path) => folders.extend(path.parent().map(Path::to_path_buf)),
             // What comes with the program fits together, whatever stands in the working directory.
-            Reader::Shipped => {
-                if let Some(set) = shipped(name)? {
+            LookupOrigin::Shipped => {
+                if let Some(set) = load_shipped_set(name)? {
                     return Ok(Some(set));
                 }
             }
@@ -241,7 +247,7 @@ impl Engine {
         }
         match folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file()) {
             Some(path) => FeatureSet::read(&path).map(Some),
-            None => shipped(name),
+            None => load_shipped_set(name),
         }
     }
 }

@@ -15,12 +15,12 @@ use datafusion::arrow::error::ArrowError;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// `1 row`, `1,234 rows`.
-pub fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+pub fn pluralize_count(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", group_digits(number), if number == 1 { "" } else { "s" })
 }
 
 /// `1,234,567`.
-pub fn grouped(number: u64) -> String {
+pub fn group_digits(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -53,7 +53,7 @@ pub enum Kind {
 
 /// A place in a file that a person wrote: line and column count from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct TextPlace {
     /// The file as the user named it, or a name such as `SQL` for text typed at a prompt.
     pub file: String,
     /// The line, from 1.
@@ -62,7 +62,7 @@ pub struct Place {
     pub column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for TextPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
@@ -70,13 +70,13 @@ impl fmt::Display for Place {
 
 /// What went wrong, where, and the way out.
 #[derive(Clone, Debug)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorDetails>);
 
 #[derive(Clone, Debug)]
-struct Inner {
+struct ErrorDetails {
     kind: Kind,
     message: String,
-    place: Option<Place>,
+    place: Option<TextPlace>,
     hint: Option<String>,
     file: Option<String>,
     symbol: Option<String>,
@@ -87,7 +87,7 @@ impl Error {
     /// An error of the given kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self(Box::new(Inner {
+        Self(Box::new(ErrorDetails {
             kind,
             message,
             place: None,
@@ -119,8 +119,8 @@ impl Error {
     }
 
     /// What arrow says of values that it was given: they are the data's, other faults are the program's.
-    pub fn of_arrow(error: &ArrowError) -> Self {
-        if let Some(own) = behind(error) {
+    pub fn from_arrow_error(error: &ArrowError) -> Self {
+        if let Some(own) = downcast_own_error(error) {
             return own.clone();
         }
         match error {
@@ -140,14 +140,14 @@ impl Error {
 
     /// Adds the place, unless a nearer one is known.
     #[must_use]
-    pub fn at(mut self, place: Place) -> Self {
+    pub fn at_place(mut self, place: TextPlace) -> Self {
         self.0.place.get_or_insert(place);
         self
     }
 
     /// Replaces the place: where text was generated from a file, by the place in the file.
     #[must_use]
-    pub fn relocate(mut self, place: impl FnOnce(&Place) -> Place) -> Self {
+    pub fn relocate(mut self, place: impl FnOnce(&TextPlace) -> TextPlace) -> Self {
         self.0.place = self.0.place.as_ref().map(place);
         self
     }
@@ -161,21 +161,21 @@ impl Error {
 
     /// Names the data file that cannot be read, so that `--keep-going` can leave it out.
     #[must_use]
-    pub fn in_file(mut self, file: impl Into<String>) -> Self {
+    pub fn with_bad_file(mut self, file: impl Into<String>) -> Self {
         self.0.file = Some(file.into());
         self
     }
 
     /// Names the symbol that cannot be computed, so that `--keep-going` can leave it out.
     #[must_use]
-    pub fn in_symbol(mut self, symbol: impl Into<String>) -> Self {
+    pub fn with_bad_symbol(mut self, symbol: impl Into<String>) -> Self {
         self.0.symbol = Some(symbol.into());
         self
     }
 
     /// The same may go well the next time it is tried.
     #[must_use]
-    pub fn transient(mut self) -> Self {
+    pub fn as_transient(mut self) -> Self {
         self.0.transient = true;
         self
     }
@@ -191,12 +191,12 @@ impl Error {
     }
 
     /// The place in a file that a person wrote, where one is known.
-    pub fn place(&self) -> Option<&Place> {
+    pub fn place(&self) -> Option<&TextPlace> {
         self.0.place.as_ref()
     }
 
     /// The same error, with words in front of what it says.
-    pub fn within(mut self, what: &str) -> Self {
+    pub fn with_context(mut self, what: &str) -> Self {
         self.0.message = format!("{what}: {}", self.0.message);
         self
     }
@@ -245,7 +245,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 thread_local! {
-    /// Whether this thread is within [`caught`], whose panics nobody should see.
+    /// Whether this thread is within [`catch_panic`], whose panics nobody should see.
     static WITHIN: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -253,7 +253,7 @@ thread_local! {
 ///
 /// # Errors
 /// The text of the panic.
-pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let tell = std::panic::take_hook();
@@ -274,7 +274,7 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 }
 
 /// The error of ours that lies behind another, however deep.
-pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+pub fn downcast_own_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<Error>() {
@@ -291,7 +291,10 @@ pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Er
 }
 
 /// The name among `candidates` that a misspelt `name` most likely meant.
-pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest_name<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let name = name.to_lowercase();
     // `talib_rsi` and `rsi14` are rsi.
     let part = |part: &str| part.trim_end_matches(|c: char| c.is_ascii_digit()).to_string();
@@ -318,7 +321,7 @@ pub fn did_you_mean<'a>(
     what: &str,
     candidates: impl IntoIterator<Item = &'a str> + Clone,
 ) -> String {
-    match nearest(name, candidates.clone()) {
+    match nearest_name(name, candidates.clone()) {
         Some(near) => format!("did you mean {near}?"),
         None => {
             let all: Vec<&str> = candidates.into_iter().collect();
@@ -329,7 +332,7 @@ pub fn did_you_mean<'a>(
                     format!(
                         "{what}: {} and {} more",
                         all[..NAMES_TOLD].join(", "),
-                        grouped(more as u64)
+                        group_digits(more as u64)
                     )
                 }
             }
@@ -343,8 +346,8 @@ mod tests {
 
     #[test]
     fn one_sentence_with_place_and_way_out() {
-        let place = Place { file: "momentum.sql".into(), line: 3, column: 14 };
-        let error = Error::query("unknown column clos").at(place).hint("did you mean close?");
+        let place = TextPlace { file: "momentum.sql".into(), line: 3, column: 14 };
+        let error = Error::query("unknown column clos").at_place(place).hint("did you mean close?");
         assert_eq!(
             error.to_string(),
             "momentum.sql:3:14: unknown column clos; did you mean close?"
@@ -354,9 +357,9 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(counted(1, "row"), "1 row");
-        assert_eq!(counted(1_234_567, "row"), "1,234,567 rows");
+        assert_eq!(group_digits(0), "0");
+        assert_eq!(pluralize_count(1, "row"), "1 row");
+        assert_eq!(pluralize_count(1_234_567, "row"), "1,234,567 rows");
     }
 
     #[test]
@@ -371,11 +374,11 @@ mod tests {
     #[test]
     fn nearest_names() {
         let names = ["batch_size", "parallel_workers", "timeout_seconds"];
-        assert_eq!(nearest("batchsize", names), Some("batch_size"));
-        assert_eq!(nearest("colour", names), None);
+        assert_eq!(nearest_name("batchsize", names), Some("batch_size"));
+        assert_eq!(nearest_name("colour", names), None);
         let names = ["stochrsi", "rsi", "trange", "sma"];
-        assert_eq!(nearest("talib_rsi", names), Some("rsi"));
-        assert_eq!(nearest("RSI14", names), Some("rsi"));
-        assert_eq!(nearest("pct_change", names), None);
+        assert_eq!(nearest_name("talib_rsi", names), Some("rsi"));
+        assert_eq!(nearest_name("RSI14", names), Some("rsi"));
+        assert_eq!(nearest_name("pct_change", names), None);
     }
 }

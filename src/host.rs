@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 /// Peak resident memory of this process in bytes; 0 where the system does not say.
 pub fn peak_memory() -> u64 {
-    status("VmHWM:")
+    read_status_field("VmHWM:")
 }
 
 /// Resident memory of this process now, in bytes; 0 where the system does not say.
 pub fn resident_memory() -> u64 {
-    status("VmRSS:")
+    read_status_field("VmRSS:")
 }
 
-fn status(name: &str) -> u64 {
+fn read_status_field(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().find_map(|line| kilobytes(line.strip_prefix(name)?)).unwrap_or(0)
+    status.lines().find_map(|line| parse_kilobytes(line.strip_prefix(name)?)).unwrap_or(0)
 }
 
 /// Lets this process have as many files open as the system allows it at the most: a source may have thousands.
@@ -26,12 +26,13 @@ pub fn allow_open_files() {
 
 /// The memory that this process may have, in bytes: that of the machine, or the least limit of the control groups
 /// that it runs in (version 1 or 2). None where the system does not say.
-pub fn memory() -> Option<u64> {
+pub fn usable_memory() -> Option<u64> {
     let machine = std::fs::read_to_string("/proc/meminfo").ok();
-    let machine = machine
-        .and_then(|text| text.lines().find_map(|line| kilobytes(line.strip_prefix("MemTotal:")?)));
+    let machine = machine.and_then(|text| {
+        text.lines().find_map(|line| parse_kilobytes(line.strip_prefix("MemTotal:")?))
+    });
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let limits = limit_files(&groups, Path::new("/sys/fs/cgroup"));
+    let limits = cgroup_limit_files(&groups, Path::new("/sys/fs/cgroup"));
     let limits = limits.iter().filter_map(|file| {
         std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok() // `max` is none.
     });
@@ -39,12 +40,12 @@ pub fn memory() -> Option<u64> {
 }
 
 /// `1024 kB` in bytes.
-fn kilobytes(text: &str) -> Option<u64> {
+fn parse_kilobytes(text: &str) -> Option<u64> {
     text.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The files that limit the memory of a process, by its /proc/self/cgroup: of its group and of all above it.
-fn limit_files(groups: &str, root: &Path) -> Vec<PathBuf> {
+fn cgroup_limit_files(groups: &str, root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {
         let mut parts = line.splitn(3, ':');
@@ -72,7 +73,7 @@ mod tests {
     fn groups_and_all_above_them_limit() {
         let root = Path::new("/sys/fs/cgroup");
         let files = |groups: &str| -> Vec<String> {
-            let files = limit_files(groups, root);
+            let files = cgroup_limit_files(groups, root);
             files.iter().map(|file| file.display().to_string()).collect()
         };
         assert_eq!(
@@ -91,9 +92,9 @@ mod tests {
                 "/sys/fs/cgroup/memory/memory.limit_in_bytes"
             ]
         );
-        assert_eq!(kilobytes("   2048 kB"), Some(2 << 20));
-        assert_eq!(kilobytes("2048"), None);
-        assert!(memory().is_some_and(|bytes| bytes > 1 << 26));
+        assert_eq!(parse_kilobytes("   2048 kB"), Some(2 << 20));
+        assert_eq!(parse_kilobytes("2048"), None);
+        assert!(usable_memory().is_some_and(|bytes| bytes > 1 << 26));
         assert!(resident_memory() > 1 << 16 && peak_memory() >= resident_memory() / 2);
     }
 }

@@ -41,31 +41,33 @@ impl Definition {
     /// The digest: 32 hexadecimal digits.
     pub fn digest(&self) -> String {
         // JSON says where each text ends.
-        digest(serde_json::to_string(self).unwrap_or_default().as_bytes())
+        truncated_sha256(serde_json::to_string(self).unwrap_or_default().as_bytes())
     }
 }
 
 /// The identity of the rows of some files or tables: of each its place, its bytes, and what tells those
 /// from others. None if nothing does for one of them.
-pub fn inputs(files: impl IntoIterator<Item = (String, u64, Option<String>)>) -> Option<String> {
+pub fn digest_inputs(
+    files: impl IntoIterator<Item = (String, u64, Option<String>)>,
+) -> Option<String> {
     let known = files.into_iter().map(|(place, bytes, state)| Some((place, bytes, state?)));
     let mut known = known.collect::<Option<Vec<_>>>()?;
     known.sort_unstable();
-    Some(digest(serde_json::to_string(&known).ok()?.as_bytes()))
+    Some(truncated_sha256(serde_json::to_string(&known).ok()?.as_bytes()))
 }
 
 /// The digest of some texts, which also says where each of them ends.
-pub fn digest_of(texts: &[&str]) -> String {
-    digest(serde_json::to_string(texts).unwrap_or_default().as_bytes())
+pub fn digest_texts(texts: &[&str]) -> String {
+    truncated_sha256(serde_json::to_string(texts).unwrap_or_default().as_bytes())
 }
 
 /// The first half of SHA-256: 32 hexadecimal digits.
-fn digest(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes)[..16])
+fn truncated_sha256(bytes: &[u8]) -> String {
+    encode_hex(&Sha256::digest(bytes)[..16])
 }
 
 /// Bytes as hexadecimal digits.
-pub fn hexadecimal(bytes: &[u8]) -> String {
+pub fn encode_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -120,7 +122,7 @@ mod tests {
     fn files_are_known_by_path_length_and_state_in_any_order() {
         let files = |list: &[(&str, u64, Option<&str>)]| {
             let owned = |state: Option<&str>| state.map(str::to_string);
-            inputs(
+            digest_inputs(
                 list.iter().map(|(path, bytes, state)| (path.to_string(), *bytes, owned(*state))),
             )
         };

@@ -29,38 +29,38 @@ impl Stop {
     /// What `work` gives, or the error to end with if it is stopped first; `work` is then dropped.
     ///
     /// # Errors
-    /// Of `work`, or [`Stop::stopped`].
-    pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Of `work`, or [`Stop::wait_until_stopped`].
+    pub async fn run_until_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut stop = self.clone();
         tokio::select! {
             done = work => done,
-            error = stop.stopped() => Err(error),
+            error = stop.wait_until_stopped() => Err(error),
         }
     }
 
     /// The error to end with, if it is stopped: for work that hardly ever waits.
     ///
     /// # Errors
-    /// As [`Stop::stopped`].
-    pub fn check(&self) -> Result<()> {
+    /// As [`Stop::wait_until_stopped`].
+    pub fn check_stopped(&self) -> Result<()> {
         match *self.0.borrow() {
-            Some(why) => Err(stopped(why)),
+            Some(why) => Err(stop_error(why)),
             None => Ok(()),
         }
     }
 
     /// Resolves with the error to end with, once stopped; never if the other half is gone.
-    pub async fn stopped(&mut self) -> Error {
+    pub async fn wait_until_stopped(&mut self) -> Error {
         let why = self.0.wait_for(Option::is_some).await.map(|why| *why).ok();
         let why = match why {
             Some(why) => why,
             None => std::future::pending().await,
         };
-        stopped(why.unwrap_or(Kind::Interrupted))
+        stop_error(why.unwrap_or(Kind::Interrupted))
     }
 }
 
-fn stopped(why: Kind) -> Error {
+fn stop_error(why: Kind) -> Error {
     match why {
         Kind::Timeout => Error::new(Kind::Timeout, "the time limit has passed")
             .hint("raise timeout_seconds; the target is as it was"),

@@ -9,19 +9,23 @@ use datafusion::common::{Column, DFSchema, Result};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, LogicalPlan, Subquery, WindowFunctionDefinition};
 
-use crate::identity::digest_of;
+use crate::identity::digest_texts;
 
 /// The digests of the columns of a plan, in their order.
 ///
 /// # Errors
 /// Never on a plan that was analysed.
 pub fn column_digests(plan: &LogicalPlan) -> Result<Vec<String>> {
-    let digests = Digests::of(plan)?;
-    Ok(digests.columns.iter().map(|column| digest_of(&["value", column, &digests.rows])).collect())
+    let digests = NodeDigests::digest_node(plan)?;
+    Ok(digests
+        .columns
+        .iter()
+        .map(|column| digest_texts(&["value", column, &digests.rows]))
+        .collect())
 }
 
 /// The digests of the columns of a node, and of what makes its rows.
-struct Digests<'a> {
+struct NodeDigests<'a> {
     schema: &'a DFSchema,
     columns: Vec<String>,
     rows: String,
@@ -29,8 +33,8 @@ struct Digests<'a> {
     order: String,
 }
 
-impl<'a> Digests<'a> {
-    fn of(plan: &'a LogicalPlan) -> Result<Self> {
+impl<'a> NodeDigests<'a> {
+    fn digest_node(plan: &'a LogicalPlan) -> Result<Self> {
         let schema: &DFSchema = plan.schema();
         match plan {
             LogicalPlan::TableScan(node) => {
@@ -40,86 +44,93 @@ impl<'a> Digests<'a> {
                 let table =
                     provider.map_or(table.clone(), |provider| format!("{table} {provider:?}"));
                 let filters = format!("{:?} {:?}", node.filters, node.fetch);
-                let column = |field: &str, ty: String| digest_of(&["column", &table, field, &ty]);
+                let column =
+                    |field: &str, ty: String| digest_texts(&["column", &table, field, &ty]);
                 let fields = schema.fields().iter();
                 let columns = fields.map(|f| column(f.name(), f.data_type().to_string()));
-                let rows = digest_of(&["scan", &table, &filters]);
+                let rows = digest_texts(&["scan", &table, &filters]);
                 Ok(Self { schema, columns: columns.collect(), rows, order: String::new() })
             }
             LogicalPlan::Projection(node) => {
-                let below = Self::of(&node.input)?;
-                let columns = node.expr.iter().map(|expr| below.expr(expr));
+                let below = Self::digest_node(&node.input)?;
+                let columns = node.expr.iter().map(|expr| below.digest_expr(expr));
                 Ok(Self { schema, columns: columns.collect::<Result<_>>()?, ..below })
             }
             LogicalPlan::Window(node) => {
-                let mut below = Self::of(&node.input)?;
+                let mut below = Self::digest_node(&node.input)?;
                 for expr in &node.window_expr {
                     // A window reads other rows than its own.
-                    let window = digest_of(&["window", &below.expr(expr)?, &below.rows]);
+                    let window = digest_texts(&["window", &below.digest_expr(expr)?, &below.rows]);
                     below.columns.push(window);
                 }
                 Ok(Self { schema, ..below })
             }
             LogicalPlan::Filter(node) => {
-                let below = Self::of(&node.input)?;
-                let rows = digest_of(&["filter", &below.rows, &below.expr(&node.predicate)?]);
+                let below = Self::digest_node(&node.input)?;
+                let rows =
+                    digest_texts(&["filter", &below.rows, &below.digest_expr(&node.predicate)?]);
                 Ok(Self { schema, rows, ..below })
             }
-            LogicalPlan::SubqueryAlias(node) => Ok(Self { schema, ..Self::of(&node.input)? }),
+            LogicalPlan::SubqueryAlias(node) => {
+                Ok(Self { schema, ..Self::digest_node(&node.input)? })
+            }
             LogicalPlan::Sort(node) if node.fetch.is_none() => {
-                let below = Self::of(&node.input)?;
+                let below = Self::digest_node(&node.input)?;
                 let mut order = Vec::new();
                 for sort in &node.expr {
                     let (asc, nulls_first) = (sort.asc, sort.nulls_first);
-                    order.push(format!("{} {asc} {nulls_first}", below.expr(&sort.expr)?));
+                    order.push(format!("{} {asc} {nulls_first}", below.digest_expr(&sort.expr)?));
                 }
                 Ok(Self { schema, order: order.join(", "), ..below })
             }
-            other => Self::whole(other, schema),
+            other => Self::digest_opaque_node(other, schema),
         }
     }
 
     /// A node of which every column depends on all of it.
-    fn whole(plan: &LogicalPlan, schema: &'a DFSchema) -> Result<Self> {
+    fn digest_opaque_node(plan: &LogicalPlan, schema: &'a DFSchema) -> Result<Self> {
         let mut parts = vec![plan.display().to_string()];
         for input in plan.inputs() {
-            let below = Digests::of(input)?;
+            let below = NodeDigests::digest_node(input)?;
             parts.extend(below.columns);
             parts.extend([below.rows, below.order]);
         }
         let mut exprs = Vec::new();
         plan.apply_expressions(|expr| {
-            exprs.push(written(expr, &|column| column.flat_name())?);
+            exprs.push(canonical_expr_text(expr, &|column| column.flat_name())?);
             Ok(TreeNodeRecursion::Continue)
         })?;
         parts.extend(exprs);
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let rows = digest_of(&parts);
-        let column = |index: usize| digest_of(&["column of", &rows, &index.to_string()]);
+        let rows = digest_texts(&parts);
+        let column = |index: usize| digest_texts(&["column of", &rows, &index.to_string()]);
         let columns = (0..schema.fields().len()).map(column).collect();
         Ok(Self { schema, columns, rows, order: String::new() })
     }
 
     /// The digest of an expression over the columns.
-    fn expr(&self, expr: &Expr) -> Result<String> {
+    fn digest_expr(&self, expr: &Expr) -> Result<String> {
         let mut expr = expr;
         while let Expr::Alias(alias) = expr {
             expr = &alias.expr;
         }
         if let Expr::Column(column) = expr {
-            return Ok(self.column(column));
+            return Ok(self.digest_column(column));
         }
-        Ok(digest_of(&["expr", &written(expr, &|column| self.column(column))?]))
+        Ok(digest_texts(&[
+            "expr",
+            &canonical_expr_text(expr, &|column| self.digest_column(column))?,
+        ]))
     }
 
-    fn column(&self, column: &Column) -> String {
+    fn digest_column(&self, column: &Column) -> String {
         let known = self.schema.maybe_index_of_column(column);
         known.and_then(|i| self.columns.get(i).cloned()).unwrap_or_else(|| column.flat_name())
     }
 }
 
 /// An expression in full, without aliases and places, its columns by their digests.
-fn written(expr: &Expr, column: &dyn Fn(&Column) -> String) -> Result<String> {
+fn canonical_expr_text(expr: &Expr, column: &dyn Fn(&Column) -> String) -> Result<String> {
     let mut beside = Vec::new();
     let plain = expr.clone().transform_up(|part| {
         Ok(match part {
@@ -128,7 +139,7 @@ fn written(expr: &Expr, column: &dyn Fn(&Column) -> String) -> Result<String> {
             }
             Expr::Alias(alias) => Transformed::yes(*alias.expr),
             other => {
-                note(&other, &mut beside)?;
+                collect_hidden_inputs(&other, &mut beside)?;
                 Transformed::no(other)
             }
         })
@@ -138,7 +149,7 @@ fn written(expr: &Expr, column: &dyn Fn(&Column) -> String) -> Result<String> {
 
 /// What the text of an expression does not say: the plans of its subqueries, and the version of what
 /// an indicator computes.
-fn note(expr: &Expr, beside: &mut Vec<String>) -> Result<()> {
+fn collect_hidden_inputs(expr: &Expr, beside: &mut Vec<String>) -> Result<()> {
     let subquery: Option<&Subquery> = match expr {
         Expr::ScalarSubquery(query) => Some(query),
         Expr::Exists(exists) => Some(&exists.subquery),
@@ -146,7 +157,7 @@ fn note(expr: &Expr, beside: &mut Vec<String>) -> Result<()> {
         Expr::SetComparison(compared) => Some(&compared.subquery),
         Expr::WindowFunction(window) => {
             if let WindowFunctionDefinition::WindowUDF(udf) = &window.fun
-                && let Some(entry) = windrow_udfs::find(udf.name())
+                && let Some(entry) = windrow_udfs::find_function(udf.name())
             {
                 beside.push(format!("{} {}", udf.name(), entry.spec.version));
             }
@@ -155,7 +166,7 @@ fn note(expr: &Expr, beside: &mut Vec<String>) -> Result<()> {
         _ => None,
     };
     if let Some(query) = subquery {
-        let below = Digests::of(&query.subquery)?;
+        let below = NodeDigests::digest_node(&query.subquery)?;
         beside.extend(below.columns);
         beside.extend([below.rows, below.order]);
     }

@@ -1,22 +1,22 @@
 //! What a logical plan needs and leaks: lookback, warm-up, look-ahead; and what each column is
 //! computed by. Reads plans, runs nothing.
 
-mod call;
 mod column_digest;
-mod history;
-mod joins;
+mod expr_text;
+mod join_timing;
 mod need;
 mod relation;
-mod text;
-mod window;
+mod row_dependency;
+mod row_history;
+mod window_need;
 
 use datafusion::common::Result;
 use datafusion::logical_expr::LogicalPlan;
 
-pub use call::Call;
 pub use column_digest::column_digests;
-pub use history::{Counted, History, Reach};
-pub use need::{Ahead, Need};
+pub use need::{LookAhead, Need};
+pub use row_dependency::RowDependency;
+pub use row_history::{RowCounting, RowHistory, StepBack};
 
 /// What a plan reads, as far as names tell.
 #[derive(Clone, Copy)]
@@ -35,6 +35,6 @@ pub struct PlanNames<'a> {
 ///
 /// # Errors
 /// A call of an indicator with impossible parameters.
-pub fn needs(plan: &LogicalPlan, names: PlanNames<'_>) -> Result<Vec<Need>> {
-    relation::Relation::of(plan, names).map(relation::Relation::into_needs)
+pub fn plan_needs(plan: &LogicalPlan, names: PlanNames<'_>) -> Result<Vec<Need>> {
+    relation::Relation::analyze_node(plan, names).map(relation::Relation::into_needs)
 }

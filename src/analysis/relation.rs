@@ -9,10 +9,10 @@ use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Expr, Join, LogicalPlan, Operator, Subquery, Union,
 };
 
-use super::joins::{Beside, beside};
-use super::need::merge;
-use super::text::text;
-use super::{Ahead, Call, Counted, History, Need, PlanNames, Reach};
+use super::expr_text::bounded_expr_text;
+use super::join_timing::{JoinTiming, join_timing};
+use super::need::union_of_needs;
+use super::{LookAhead, Need, PlanNames, RowCounting, RowDependency, RowHistory, StepBack};
 
 /// What a node gives.
 pub(super) struct Relation<'a> {
@@ -36,71 +36,75 @@ impl<'a> Relation<'a> {
     ///
     /// # Errors
     /// A call of an indicator with impossible parameters.
-    pub(super) fn of(plan: &'a LogicalPlan, names: PlanNames<'a>) -> Result<Self> {
+    pub(super) fn analyze_node(plan: &'a LogicalPlan, names: PlanNames<'a>) -> Result<Self> {
         let schema: &DFSchema = plan.schema();
         match plan {
             LogicalPlan::Projection(node) => {
-                let below = Self::of(&node.input, names)?;
-                let (needs, texts) = (below.all(&node.expr)?, below.texts(&node.expr));
+                let below = Self::analyze_node(&node.input, names)?;
+                let (needs, texts) = (below.expr_needs(&node.expr)?, below.expr_texts(&node.expr));
                 Ok(Self { schema, needs, texts, ..below })
             }
             LogicalPlan::Window(node) => {
-                let mut below = Self::of(&node.input, names)?;
+                let mut below = Self::analyze_node(&node.input, names)?;
                 let windows = &node.window_expr;
-                let (needs, texts) = (below.all(windows)?, below.texts(windows));
+                let (needs, texts) = (below.expr_needs(windows)?, below.expr_texts(windows));
                 below.needs.extend(needs);
                 below.texts.extend(texts);
                 Ok(Self { schema, ..below })
             }
             LogicalPlan::Filter(node) => {
-                let mut below = Self::of(&node.input, names)?;
+                let mut below = Self::analyze_node(&node.input, names)?;
                 // Which rows are there depends on the condition too.
                 let conditions = split_conjunction(&node.predicate);
                 let conditions = conditions.into_iter().filter(|part| !is_always_true(part));
                 let conditions: Vec<&Expr> = conditions.collect();
                 let mut condition = Need::NONE;
                 for part in &conditions {
-                    condition = condition.beside(&below.need(part)?);
+                    condition = condition.union_need(&below.expr_need(part)?);
                 }
-                let needs = below.needs.iter().map(|need| need.clone().beside(&condition));
+                let needs = below.needs.iter().map(|need| need.clone().union_need(&condition));
                 let needs = needs.collect();
                 let conditions: Vec<String> =
-                    conditions.into_iter().map(|part| below.text(part)).collect();
+                    conditions.into_iter().map(|part| below.expr_text(part)).collect();
                 below.filters.extend(conditions);
                 Ok(Self { schema, needs, ..below })
             }
             LogicalPlan::SubqueryAlias(node) => {
-                Ok(Self { schema, ..Self::of(&node.input, names)? })
+                Ok(Self { schema, ..Self::analyze_node(&node.input, names)? })
             }
-            LogicalPlan::Sort(node) => Ok(Self { schema, ..Self::of(&node.input, names)? }),
-            LogicalPlan::Repartition(node) => Ok(Self { schema, ..Self::of(&node.input, names)? }),
+            LogicalPlan::Sort(node) => {
+                Ok(Self { schema, ..Self::analyze_node(&node.input, names)? })
+            }
+            LogicalPlan::Repartition(node) => {
+                Ok(Self { schema, ..Self::analyze_node(&node.input, names)? })
+            }
             LogicalPlan::TableScan(node) => {
                 let mut scan = Self::new(schema, names);
                 let table = node.table_name.table();
                 for (need, field) in scan.needs.iter_mut().zip(schema.fields()) {
                     if (names.is_label)(table, field.name()) {
                         let (table, column) = (table.to_string(), field.name().clone());
-                        (need.history, need.ahead) = (History::All, Ahead::All);
-                        need.calls.push(Call::StoredLabel { table, column });
+                        (need.history, need.ahead) = (RowHistory::All, LookAhead::All);
+                        need.calls.push(RowDependency::StoredLabel { table, column });
                     }
                 }
                 scan.tables = vec![node.table_name.to_string()];
                 if let Some((entity, time)) = (names.keys)(table) {
-                    scan.call_keys(&[(&entity, names.entity), (&time, names.time)]);
+                    scan.rename_keys(&[(&entity, names.entity), (&time, names.time)]);
                 }
                 Ok(scan)
             }
             LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => Ok(Self::new(schema, names)),
-            LogicalPlan::Union(node) => Self::union(node, schema, names),
-            LogicalPlan::Join(node) => Self::join(node, schema, names),
-            LogicalPlan::Aggregate(node) => Self::aggregate(node, schema, names),
+            LogicalPlan::Union(node) => Self::analyze_union(node, schema, names),
+            LogicalPlan::Join(node) => Self::analyze_join(node, schema, names),
+            LogicalPlan::Aggregate(node) => Self::analyze_aggregate(node, schema, names),
             other => {
                 let mut found = Self::new(schema, names);
                 let groups = vec![Vec::new()];
-                let mut all = Need { history: History::All, groups, ..Need::NONE };
+                let mut all = Need { history: RowHistory::All, groups, ..Need::NONE };
                 for input in other.inputs() {
-                    let below = Self::of(input, names)?;
-                    all = all.beside(&merge(&below.needs));
+                    let below = Self::analyze_node(input, names)?;
+                    all = all.union_need(&union_of_needs(&below.needs));
                     found.filters.extend(below.filters);
                     found.tables.extend(below.tables);
                 }
@@ -125,13 +129,13 @@ impl<'a> Relation<'a> {
         }
     }
 
-    fn union(node: &'a Union, schema: &'a DFSchema, names: PlanNames<'a>) -> Result<Self> {
+    fn analyze_union(node: &'a Union, schema: &'a DFSchema, names: PlanNames<'a>) -> Result<Self> {
         let mut merged = Self::new(schema, names);
         let mut branches = Vec::new();
         for (i, input) in node.inputs.iter().enumerate() {
-            let below = Self::of(input, names)?;
+            let below = Self::analyze_node(input, names)?;
             let needs = merged.needs.into_iter().zip(&below.needs);
-            merged.needs = needs.map(|(known, need)| known.beside(need)).collect();
+            merged.needs = needs.map(|(known, need)| known.union_need(need)).collect();
             if i == 0 {
                 merged.texts = below.texts;
             } else {
@@ -159,28 +163,31 @@ impl<'a> Relation<'a> {
         Ok(merged)
     }
 
-    fn join(node: &'a Join, schema: &'a DFSchema, names: PlanNames<'a>) -> Result<Self> {
+    fn analyze_join(node: &'a Join, schema: &'a DFSchema, names: PlanNames<'a>) -> Result<Self> {
         let time = names.time;
-        let mut left = Self::of(&node.left, names)?;
-        let mut right = Self::of(&node.right, names)?;
-        match beside(node, &left, &right) {
-            Beside::Same => {}
+        let mut left = Self::analyze_node(&node.left, names)?;
+        let mut right = Self::analyze_node(&node.right, names)?;
+        match join_timing(node, &left, &right) {
+            JoinTiming::Same => {}
             // The row may be any number of rows before.
-            Beside::Earlier => right.needs.iter_mut().for_each(|need| need.history = History::All),
-            how @ (Beside::Later | Beside::Unknown) => {
-                let ahead = if how == Beside::Later { Ahead::All } else { Ahead::Unknown };
+            JoinTiming::Earlier => {
+                right.needs.iter_mut().for_each(|need| need.history = RowHistory::All)
+            }
+            how @ (JoinTiming::Later | JoinTiming::Unknown) => {
+                let ahead =
+                    if how == JoinTiming::Later { LookAhead::All } else { LookAhead::Unknown };
                 for need in &mut right.needs {
-                    (need.history, need.ahead) = (History::All, ahead);
-                    need.calls.push(Call::LaterJoin { time: time.to_string() });
+                    (need.history, need.ahead) = (RowHistory::All, ahead);
+                    need.calls.push(RowDependency::LaterJoin { time: time.to_string() });
                 }
             }
         }
         // Rows of one side depend on those of the other that stand beside them.
-        let keys: Vec<String> = node.on.iter().map(|(key, _)| left.text(key)).collect();
+        let keys: Vec<String> = node.on.iter().map(|(key, _)| left.expr_text(key)).collect();
         for need in left.needs.iter_mut().chain(&mut right.needs) {
-            need.reach(std::slice::from_ref(&keys));
+            need.add_groups(std::slice::from_ref(&keys));
         }
-        let name = right.name();
+        let name = right.qualifier_name();
         // A key of the right side is another than that of the left side.
         for text in &mut right.texts {
             while left.texts.contains(text) {
@@ -194,7 +201,7 @@ impl<'a> Relation<'a> {
             JoinType::Full => [left.filters, right.filters].concat(),
             JoinType::LeftSemi | JoinType::LeftAnti => [left.filters, vec![taken(name)]].concat(),
             JoinType::RightSemi | JoinType::RightAnti => {
-                [right.filters, vec![taken(left.name())]].concat()
+                [right.filters, vec![taken(left.qualifier_name())]].concat()
             }
             JoinType::Inner if node.on.is_empty() && node.filter.is_none() => {
                 [left.filters, right.filters].concat()
@@ -207,35 +214,49 @@ impl<'a> Relation<'a> {
         let (mut needs, mut texts) = (left.needs, left.texts);
         let own = Self::new(schema, names);
         if needs.len() != own.needs.len() {
-            needs = vec![merge(&needs); own.needs.len()];
+            needs = vec![union_of_needs(&needs); own.needs.len()];
             texts = own.texts;
         }
         Ok(Self { schema, names, time, needs, texts, filters, tables: left.tables })
     }
 
-    fn aggregate(node: &'a Aggregate, schema: &'a DFSchema, names: PlanNames<'a>) -> Result<Self> {
+    fn analyze_aggregate(
+        node: &'a Aggregate,
+        schema: &'a DFSchema,
+        names: PlanNames<'a>,
+    ) -> Result<Self> {
         let time = names.time;
-        let below = Self::of(&node.input, names)?;
-        let per_moment = node.group_expr.iter().any(|expr| below.is_time(expr));
-        let groups = vec![below.texts(&node.group_expr)];
+        let below = Self::analyze_node(&node.input, names)?;
+        let per_moment = node.group_expr.iter().any(|expr| below.is_time_column(expr));
+        let groups = vec![below.expr_texts(&node.group_expr)];
         let whole = if per_moment {
-            Need { history: below.step(0, Counted::Every, &node.group_expr), groups, ..Need::NONE }
+            Need {
+                history: below.step_history(0, RowCounting::Every, &node.group_expr),
+                groups,
+                ..Need::NONE
+            }
         } else {
-            let (history, ahead) = (History::All, Ahead::Unknown);
-            Need { history, ahead, groups, calls: vec![Call::GroupWithoutTime], ..Need::NONE }
+            let (history, ahead) = (RowHistory::All, LookAhead::Unknown);
+            Need {
+                history,
+                ahead,
+                groups,
+                calls: vec![RowDependency::GroupWithoutTime],
+                ..Need::NONE
+            }
         };
         let grouped = |need: Need| {
-            if per_moment { need.under(whole.clone()) } else { need.beside(&whole) }
+            if per_moment { need.compose_need(whole.clone()) } else { need.union_need(&whole) }
         };
-        let mut needs = below.all(&node.group_expr)?;
-        needs.extend(below.all(&node.aggr_expr)?.into_iter().map(grouped));
-        let mut texts = below.texts(&node.group_expr);
+        let mut needs = below.expr_needs(&node.group_expr)?;
+        needs.extend(below.expr_needs(&node.aggr_expr)?.into_iter().map(grouped));
+        let mut texts = below.expr_texts(&node.group_expr);
         let mut filters = below.filters.clone();
         filters.push(format!("GROUP BY {}", texts.join(", ")));
-        texts.extend(below.texts(&node.aggr_expr));
+        texts.extend(below.expr_texts(&node.aggr_expr));
         let own = Self::new(schema, names);
         if needs.len() != own.needs.len() {
-            needs = vec![grouped(merge(&needs)); own.needs.len()];
+            needs = vec![grouped(union_of_needs(&needs)); own.needs.len()];
             texts = own.texts;
         }
         Ok(Self { schema, names, time, needs, texts, filters, tables: below.tables })
@@ -253,22 +274,27 @@ impl<'a> Relation<'a> {
     }
 
     /// What the rows are called where they are joined.
-    fn name(&self) -> String {
+    fn qualifier_name(&self) -> String {
         let qualifier = self.schema.iter().find_map(|(qualifier, _)| qualifier);
         qualifier.map_or_else(|| self.tables.join(", "), ToString::to_string)
     }
 
-    /// A step back in these rows; of 0 rows a step aside, see [`Reach::rows`].
-    pub(super) fn step(&self, rows: usize, counted: Counted, keys: &[Expr]) -> History {
-        let mut keys = self.texts(keys);
+    /// A step back in these rows; of 0 rows a step aside, see [`StepBack::rows`].
+    pub(super) fn step_history(
+        &self,
+        rows: usize,
+        counted: RowCounting,
+        keys: &[Expr],
+    ) -> RowHistory {
+        let mut keys = self.expr_texts(keys);
         keys.sort();
         keys.dedup();
         let (filters, tables) = (self.filters.clone(), self.tables.clone());
-        History::step(Reach { rows, counted, keys, filters, tables })
+        RowHistory::single_step(StepBack { rows, counted, keys, filters, tables })
     }
 
     /// Calls the keys of a source what the outputs call them, whatever their names are there.
-    fn call_keys(&mut self, keys: &[(&String, &str)]) {
+    fn rename_keys(&mut self, keys: &[(&String, &str)]) {
         let at = |name: &str| self.schema.fields().iter().position(|f| f.name() == name);
         let places: Vec<_> = keys.iter().map(|(name, called)| (at(name), *called)).collect();
         for (place, called) in places {
@@ -283,9 +309,9 @@ impl<'a> Relation<'a> {
     }
 
     /// Whether an expression is the time column: one of this name, or what was that in the source.
-    pub(super) fn is_time(&self, expr: &Expr) -> bool {
+    pub(super) fn is_time_column(&self, expr: &Expr) -> bool {
         let Expr::Column(column) = expr else { return false };
-        column.name == self.time || self.text(expr) == self.time
+        column.name == self.time || self.expr_text(expr) == self.time
     }
 
     pub(super) fn has_column(&self, column: &Column) -> bool {
@@ -293,48 +319,48 @@ impl<'a> Relation<'a> {
     }
 
     /// Whether a column is the time.
-    pub(super) fn has_time(&self) -> bool {
+    pub(super) fn has_time_column(&self) -> bool {
         let named = self.schema.fields().iter().any(|field| field.name() == self.time);
         named || self.texts.iter().any(|text| text == self.time)
     }
 
-    fn text(&self, expr: &Expr) -> String {
-        text(expr, &|column: &Column| {
+    fn expr_text(&self, expr: &Expr) -> String {
+        bounded_expr_text(expr, &|column: &Column| {
             let index = self.schema.maybe_index_of_column(column);
             let known = index.and_then(|index| self.texts.get(index));
             known.unwrap_or(&column.name).clone()
         })
     }
 
-    pub(super) fn texts(&self, exprs: &[Expr]) -> Vec<String> {
-        exprs.iter().map(|expr| self.text(expr)).collect()
+    pub(super) fn expr_texts(&self, exprs: &[Expr]) -> Vec<String> {
+        exprs.iter().map(|expr| self.expr_text(expr)).collect()
     }
 
-    fn all(&self, exprs: &[Expr]) -> Result<Vec<Need>> {
-        exprs.iter().map(|expr| self.need(expr)).collect()
+    fn expr_needs(&self, exprs: &[Expr]) -> Result<Vec<Need>> {
+        exprs.iter().map(|expr| self.expr_need(expr)).collect()
     }
 
-    fn column(&self, column: &Column) -> Need {
+    fn column_need(&self, column: &Column) -> Need {
         let index = self.schema.maybe_index_of_column(column);
         index.and_then(|index| self.needs.get(index)).cloned().unwrap_or(Need::NONE)
     }
 
     /// What an expression over the columns needs.
-    fn need(&self, expr: &Expr) -> Result<Need> {
+    fn expr_need(&self, expr: &Expr) -> Result<Need> {
         let mut all = Need::NONE;
         expr.apply(|part| {
             let need = match part {
-                Expr::Column(column) => self.column(column),
+                Expr::Column(column) => self.column_need(column),
                 Expr::WindowFunction(window) => {
                     let params = &window.params;
                     let order = params.order_by.iter().map(|sort| &sort.expr);
                     let keys = params.partition_by.iter().chain(order);
                     let mut inside = Need::NONE;
                     for arg in params.args.iter().chain(keys).chain(params.filter.as_deref()) {
-                        inside = inside.beside(&self.need(arg)?);
+                        inside = inside.union_need(&self.expr_need(arg)?);
                     }
-                    let need = inside.under(self.window_need(window)?);
-                    all = std::mem::replace(&mut all, Need::NONE).beside(&need);
+                    let need = inside.compose_need(self.window_need(window)?);
+                    all = std::mem::replace(&mut all, Need::NONE).union_need(&need);
                     return Ok(TreeNodeRecursion::Jump);
                 }
                 Expr::ScalarSubquery(query) => subquery_need(query, self.names)?,
@@ -342,7 +368,7 @@ impl<'a> Relation<'a> {
                 Expr::InSubquery(within) => subquery_need(&within.subquery, self.names)?,
                 _ => return Ok(TreeNodeRecursion::Continue),
             };
-            all = std::mem::replace(&mut all, Need::NONE).beside(&need);
+            all = std::mem::replace(&mut all, Need::NONE).union_need(&need);
             Ok(TreeNodeRecursion::Continue)
         })?;
         Ok(all)
@@ -351,11 +377,11 @@ impl<'a> Relation<'a> {
 
 /// What a subquery needs: one that looks at the row outside may look at any row from there.
 fn subquery_need(query: &Subquery, names: PlanNames<'_>) -> Result<Need> {
-    let mut need = merge(&Relation::of(&query.subquery, names)?.needs);
-    need.reach(&[Vec::new()]);
+    let mut need = union_of_needs(&Relation::analyze_node(&query.subquery, names)?.needs);
+    need.add_groups(&[Vec::new()]);
     if !query.outer_ref_columns.is_empty() {
-        (need.history, need.ahead) = (History::All, Ahead::Unknown);
-        need.calls.push(Call::OuterSubquery);
+        (need.history, need.ahead) = (RowHistory::All, LookAhead::Unknown);
+        need.calls.push(RowDependency::OuterSubquery);
     }
     Ok(need)
 }

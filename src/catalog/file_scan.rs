@@ -27,17 +27,19 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use object_store::ObjectMeta;
 
 use super::file_table::FileTable;
-use super::only;
+use super::project_scan;
 use crate::error::{Error, Result};
 use crate::exec::{
-    CleanExec, CleaningStats, DedupExec, FirstRow, NameError, NameFile, PeriodsExec, WindrowOptions,
+    CleanExec, CleaningStats, DedupExec, ErrorLocator, FileNamer, FirstRowLookup, PeriodsExec,
+    WindrowOptions,
 };
 use crate::limits::FILE_READ_WHOLE;
 use crate::scan::{
-    Candidate, CsvPartition, EntityRanges, FileInfo, FileSlice, Files, ORDINAL, Periods, Prune,
-    RemoteFiles, RowSlice, corrupt, periods, ranges,
+    CsvPartition, EntityRanges, FileInfo, FileSlice, KeyedFile, LocalParquetPartition, ORDINAL,
+    PeriodPlan, RemoteParquetPartition, RowGroupPruner, RowSlice, corrupt_file_error, plan_periods,
+    prove_entity_ranges,
 };
-use crate::store::{FileKind, Opened, file_name};
+use crate::store::{FileKind, FileReader, display_path};
 
 impl FileTable {
     /// The scan of some columns, in order, with the file ordinal behind them.
@@ -50,14 +52,14 @@ impl FileTable {
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         let remote = self.files.first().is_some_and(|file| file.file.object.is_some());
         match self.kind {
-            FileKind::Parquet if filter.is_some() && !remote && !self.is_small(groups) => {
-                self.scan_parquet(columns, groups, filter, state)
+            FileKind::Parquet if filter.is_some() && !remote && !self.are_files_small(groups) => {
+                self.scan_pruned_parquet(columns, groups, filter, state)
             }
-            _ => self.scan_parts(remote, columns, groups, filter),
+            _ => self.scan_file_slices(remote, columns, groups, filter),
         }
     }
 
-    fn scan_parquet(
+    fn scan_pruned_parquet(
         &self,
         columns: &[usize],
         groups: &[Vec<RowSlice>],
@@ -132,14 +134,14 @@ impl FileTable {
         })
     }
 
-    fn is_small(&self, groups: &[Vec<RowSlice>]) -> bool {
+    fn are_files_small(&self, groups: &[Vec<RowSlice>]) -> bool {
         let size = |slice: &RowSlice| self.files[slice.ordinal as usize].file.size;
         let files = groups.iter().flatten();
         files.clone().map(size).sum::<u64>() < FILE_READ_WHOLE * files.count() as u64
     }
 
     /// The scan by readers of our own.
-    pub(super) fn scan_parts(
+    pub(super) fn scan_file_slices(
         &self,
         remote: bool,
         columns: &[usize],
@@ -164,7 +166,7 @@ impl FileTable {
             let (filter, schema) = (Arc::clone(filter), Arc::clone(&self.schema));
             let keys = [&self.keys.entity, &self.keys.time].into_iter();
             let own = keys.filter(|key| !self.partitions.iter().any(|p| p.name() == *key));
-            Arc::new(Prune { filter, schema, keys: own.cloned().collect() })
+            Arc::new(RowGroupPruner { filter, schema, keys: own.cloned().collect() })
         });
         let partitions = groups.iter().map(|group| -> Arc<dyn PartitionStream> {
             let parts = group.iter().map(part);
@@ -173,9 +175,11 @@ impl FileTable {
                 FileKind::Csv => Arc::new(CsvPartition { files: parts.collect(), schema }),
                 FileKind::Parquet if remote => {
                     let (parts, prune) = (parts.collect(), prune.clone());
-                    Arc::new(RemoteFiles { parts, schema, prune })
+                    Arc::new(RemoteParquetPartition { parts, schema, prune })
                 }
-                FileKind::Parquet => Arc::new(Files { parts: parts.collect(), schema }),
+                FileKind::Parquet => {
+                    Arc::new(LocalParquetPartition { parts: parts.collect(), schema })
+                }
             }
         });
         let partitions = partitions.collect();
@@ -185,7 +189,7 @@ impl FileTable {
     }
 
     /// Finds the corrupt file behind an error of one partition by reading its files alone.
-    fn name_error(&self, groups: &[Vec<RowSlice>]) -> NameError {
+    fn corrupt_file_finder(&self, groups: &[Vec<RowSlice>]) -> ErrorLocator {
         let paths = |group: &Vec<RowSlice>| -> Vec<_> {
             group.iter().map(|s| self.files[s.ordinal as usize].file.path.clone()).collect()
         };
@@ -197,31 +201,34 @@ impl FileTable {
             if named || other {
                 return error;
             }
-            let found =
-                groups.get(partition).into_iter().flatten().find_map(|path| decode(path).err());
+            let found = groups
+                .get(partition)
+                .into_iter()
+                .flatten()
+                .find_map(|path| verify_parquet_file(path).err());
             found.map_or(error, |found| DataFusionError::External(Box::new(found)))
         })
     }
 
     /// How the files are read: in their order if they prove one, else period by period if they
     /// tell their times, else as they come.
-    async fn arranged(&self, files: &[u32], state: &dyn Session) -> Arranged {
+    async fn choose_read_order(&self, files: &[u32], state: &dyn Session) -> ReadOrder {
         let workers = state.config().target_partitions();
         let parts = workers.max(4); // Fewer ranges than four are exchanged by the planner after all.
-        let as_they_come = || Arranged::AsTheyCome(split(files, &self.files, workers));
-        let Some(candidates) = self.candidates(files) else { return as_they_come() };
+        let as_they_come = || ReadOrder::AsTheyCome(split_by_bytes(files, &self.files, workers));
+        let Some(candidates) = self.keyed_files(files) else { return as_they_come() };
         let keys = self.keys.clone();
-        let rows = self.rows_of_period(state);
-        let look = move || match ranges(candidates.clone(), &keys, parts, workers) {
-            Some(ranges) => Some(Arranged::InOrder(ranges)),
-            None => periods(candidates, &keys, parts, workers, rows).map(Arranged::ByPeriod),
+        let rows = self.period_row_limits(state);
+        let look = move || match prove_entity_ranges(candidates.clone(), &keys, parts, workers) {
+            Some(ranges) => Some(ReadOrder::InOrder(ranges)),
+            None => plan_periods(candidates, &keys, parts, workers, rows).map(ReadOrder::ByPeriod),
         };
         let found = tokio::task::spawn_blocking(look).await.ok().flatten();
         found.unwrap_or_else(as_they_come)
     }
 
     /// What is known of the keys of files; None for formats that say nothing of them.
-    fn candidates(&self, files: &[u32]) -> Option<Vec<Candidate>> {
+    fn keyed_files(&self, files: &[u32]) -> Option<Vec<KeyedFile>> {
         if self.kind != FileKind::Parquet {
             return None;
         }
@@ -240,13 +247,13 @@ impl FileTable {
                 time => time.cloned(),
             };
             let info = Arc::clone(&self.files[*ordinal as usize]);
-            Some(Candidate { ordinal: *ordinal, info, entity, time })
+            Some(KeyedFile { ordinal: *ordinal, info, entity, time })
         };
         files.iter().map(candidate).collect()
     }
 
     /// The rows of a period, and how many a memory limit has room for.
-    fn rows_of_period(&self, state: &dyn Session) -> (u64, u64) {
+    fn period_row_limits(&self, state: &dyn Session) -> (u64, u64) {
         let options = state.config_options().extensions.get::<WindrowOptions>();
         let rows = match options.map_or(0, |options| options.period_rows) {
             0 => WindrowOptions::period_rows_of(state.config().batch_size()),
@@ -263,27 +270,27 @@ impl FileTable {
         (rows, most)
     }
 
-    fn about(&self, read: usize, arranged: &Arranged) -> String {
+    fn describe_scan(&self, read: usize, arranged: &ReadOrder) -> String {
         let order = match arranged {
-            Arranged::InOrder(ranges) => {
+            ReadOrder::InOrder(ranges) => {
                 format!("in order, {} ranges of {}", ranges.partitions.len(), self.keys.entity)
             }
-            Arranged::ByPeriod(periods) => format!("{} periods", periods.periods.len()),
-            Arranged::AsTheyCome(_) => "to be sorted".to_string(),
+            ReadOrder::ByPeriod(periods) => format!("{} periods", periods.periods.len()),
+            ReadOrder::AsTheyCome(_) => "to be sorted".to_string(),
         };
         format!("source={}, files={read} of {}, {order}", self.name, self.files.len())
     }
 }
 
 /// Reads a parquet file whole; the error names it.
-fn decode(path: &Path) -> Result<()> {
+fn verify_parquet_file(path: &Path) -> Result<()> {
     use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    let file = Opened::local(path, 0).map_err(|error| corrupt(path, error))?;
+    let file = FileReader::open_local(path, 0).map_err(|error| corrupt_file_error(path, error))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(|builder| builder.build())
-        .map_err(|error| corrupt(path, error))?;
+        .map_err(|error| corrupt_file_error(path, error))?;
     for batch in reader {
-        batch.map_err(|error| corrupt(path, error))?;
+        batch.map_err(|error| corrupt_file_error(path, error))?;
     }
     Ok(())
 }
@@ -306,7 +313,7 @@ impl TableProvider for FileTable {
             let columns = filter.column_refs();
             let pushed = !columns.is_empty()
                 && !filter.is_volatile()
-                && columns.iter().all(|c| self.prunable(&c.name));
+                && columns.iter().all(|c| self.is_prunable_column(&c.name));
             if pushed {
                 TableProviderFilterPushDown::Exact
             } else {
@@ -331,7 +338,7 @@ impl TableProvider for FileTable {
                 state.create_physical_expr(filter, &schema)
             })
             .transpose()?;
-        let files = self.kept_files(filter.as_ref());
+        let files = self.prune_files(filter.as_ref());
         let keys = self.key_indices();
 
         // Keys come first: they clean, order and name the rows even where nobody asked for them.
@@ -348,18 +355,18 @@ impl TableProvider for FileTable {
             let fields = columns.iter().map(|c| self.schema.field(*c).clone());
             Arc::new(EmptyExec::new(Arc::new(Schema::new(fields.collect::<Vec<_>>()))))
         } else {
-            let arranged = self.arranged(&files, state).await;
+            let arranged = self.choose_read_order(&files, state).await;
             let groups = match &arranged {
-                Arranged::InOrder(ranges) => ranges.partitions.clone(),
-                Arranged::ByPeriod(periods) => periods.readers.clone(),
-                Arranged::AsTheyCome(groups) => groups.clone(),
+                ReadOrder::InOrder(ranges) => ranges.partitions.clone(),
+                ReadOrder::ByPeriod(periods) => periods.readers.clone(),
+                ReadOrder::AsTheyCome(groups) => groups.clone(),
             };
             let report = CleaningStats::new(&self.name);
             let scan = self.scan_files(&columns, &groups, filter.as_ref(), state)?;
             let local = keys.map(|_| (0, 1));
-            let about = self.about(files.len(), &arranged);
+            let about = self.describe_scan(files.len(), &arranged);
             let splits = match &arranged {
-                Arranged::InOrder(ranges) => Some(ranges.splits.clone()),
+                ReadOrder::InOrder(ranges) => Some(ranges.splits.clone()),
                 _ => None,
             };
             let mut plan: Arc<dyn ExecutionPlan> = Arc::new(CleanExec::try_new(
@@ -368,18 +375,18 @@ impl TableProvider for FileTable {
                 splits,
                 about,
                 Arc::clone(&report),
-                (self.name_error(&groups), first_rows(&groups)),
+                (self.corrupt_file_finder(&groups), first_row_lookup(&groups)),
             )?);
             if let Some(filter) = filter {
                 let filter = reassign_expr_columns(filter, &plan.schema())?;
                 plan = Arc::new(FilterExec::try_new(filter, plan)?);
             }
             let files = Arc::clone(&self.files);
-            let name_file: NameFile = Arc::new(move |file| {
-                files.get(file as usize).map(|f| file_name(&f.file.path)).unwrap_or_default()
+            let name_file: FileNamer = Arc::new(move |file| {
+                files.get(file as usize).map(|f| display_path(&f.file.path)).unwrap_or_default()
             });
-            if let (Arranged::ByPeriod(periods), Some(keys)) = (arranged, local) {
-                let Periods { periods, splits, .. } = periods;
+            if let (ReadOrder::ByPeriod(periods), Some(keys)) = (arranged, local) {
+                let PeriodPlan { periods, splits, .. } = periods;
                 let (report, name) = (Arc::clone(&report), Arc::clone(&name_file));
                 plan = Arc::new(PeriodsExec::try_new(plan, keys, periods, splits, report, name)?);
             }
@@ -389,12 +396,12 @@ impl TableProvider for FileTable {
             }
             plan
         };
-        only(plan, &self.schema, wanted)
+        project_scan(plan, &self.schema, wanted)
     }
 }
 
 /// Where partitions begin in the files that they do not read from their first row.
-fn first_rows(groups: &[Vec<RowSlice>]) -> FirstRow {
+fn first_row_lookup(groups: &[Vec<RowSlice>]) -> FirstRowLookup {
     let later = |slice: &RowSlice| Some((slice.ordinal, slice.rows.as_ref()?.start));
     let groups = groups.iter().map(|group| group.iter().filter_map(later).collect());
     let groups: Vec<BTreeMap<u32, u64>> = groups.collect();
@@ -404,14 +411,14 @@ fn first_rows(groups: &[Vec<RowSlice>]) -> FirstRow {
 }
 
 /// How the files of a scan are read.
-enum Arranged {
+enum ReadOrder {
     InOrder(EntityRanges),
-    ByPeriod(Periods),
+    ByPeriod(PeriodPlan),
     AsTheyCome(Vec<Vec<RowSlice>>),
 }
 
 /// Cuts the files into at most `parts` runs of about equal bytes, in order.
-fn split(kept: &[u32], files: &[Arc<FileInfo>], parts: usize) -> Vec<Vec<RowSlice>> {
+fn split_by_bytes(kept: &[u32], files: &[Arc<FileInfo>], parts: usize) -> Vec<Vec<RowSlice>> {
     let bytes = |o: &u32| files[*o as usize].file.size.max(1);
     let total: u64 = kept.iter().map(bytes).sum();
     let share = total.div_ceil(parts.max(1) as u64).max(1);

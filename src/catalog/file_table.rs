@@ -13,20 +13,24 @@ use datafusion::physical_expr::PhysicalExpr;
 use futures::future::BoxFuture;
 
 use super::footer_cache::FooterCache;
-use super::state::{by_content, by_stamp};
-use super::{InputState, NO_KEY, Source, keys_exist};
-use crate::config::{Duplicates, Inputs, SourceConfig};
-use crate::error::{Error, Result, grouped};
+use super::input_state::{states_by_content, states_by_stamp};
+use super::{InputState, NO_KEY, Source, check_key_columns};
+use crate::config::{ChangeDetection, Duplicates, SourceConfig};
+use crate::error::{Error, Result, group_digits};
 use crate::limits::{LISTED_AGAIN, SOURCE_FILES, TARGET_FILES_HELD};
 use crate::outside::{self, files};
-use crate::scan::{FileInfo, FileStatistics, Keys, comparable, merge, partition_type, read_all};
+use crate::scan::{
+    ContainerStatistics, FileInfo, KeyColumns, are_types_comparable, partition_type, read_footers,
+    reconcile_schemas,
+};
 use crate::store::{
-    Access, FileKind, FileRef, Input, Listing, Location, Record, below, file_name, is_apart,
-    latest, list, list_objects, list_web, records, stamp,
+    FileKind, FileRef, Listing, Location, Record, RecordInput, StoreRegistry, display_path,
+    has_detached_records, is_listed_below, list_bucket_files, list_local_files, list_records,
+    list_web_files, metadata_stamp, read_latest_record,
 };
 
 /// Runs what waits for a disk or a server beside what computes.
-async fn blocking<T: Send + 'static>(
+async fn offload_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let panicked = |error| Error::internal(format!("opening a source panicked: {error}"));
@@ -34,14 +38,14 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// A file that is left out with the reason.
-pub type LeftOut = (String, String);
+pub type SkippedFile = (String, String);
 
 /// Files as a source: their list, its columns, and how its rows are cleaned.
 pub struct FileTable {
     pub(super) name: String,
     pub(super) config: SourceConfig,
     location: Location,
-    pub(super) keys: Keys,
+    pub(super) keys: KeyColumns,
     pub(super) kind: FileKind,
     pub(super) files: Arc<[Arc<FileInfo>]>,
     /// The hive values of each file, in the order of `partitions`.
@@ -49,7 +53,7 @@ pub struct FileTable {
     pub(super) partitions: Vec<FieldRef>,
     /// File columns, then partitions.
     pub(super) schema: SchemaRef,
-    left_out: Vec<LeftOut>,
+    left_out: Vec<SkippedFile>,
     /// The run that committed them, of a target.
     commit: Option<String>,
     opening: Duration,
@@ -64,13 +68,15 @@ impl FileTable {
     pub async fn open(
         name: &str,
         config: &SourceConfig,
-        access: &Access,
+        access: &StoreRegistry,
         footers: &FooterCache,
         threads: usize,
         leave: (&BTreeSet<String>, bool),
     ) -> Result<Self> {
         let committed = || match Location::parse(&config.location) {
-            Ok(Location::Local(path)) => records(&path).ok().and_then(|mut records| records.pop()),
+            Ok(Location::Local(path)) => {
+                list_records(&path).ok().and_then(|mut records| records.pop())
+            }
             _ => None,
         };
         let mut again = 0;
@@ -88,16 +94,16 @@ impl FileTable {
                     config.location
                 ))
                 .hint("read it when fewer runs write to it")
-                .transient());
+                .as_transient());
             }
-            tokio::time::sleep(outside::part_of(Duration::from_millis(20))).await;
+            tokio::time::sleep(outside::random_jitter(Duration::from_millis(20))).await;
         }
     }
 
     async fn open_once(
         name: &str,
         config: &SourceConfig,
-        access: &Access,
+        access: &StoreRegistry,
         footers: &FooterCache,
         threads: usize,
         (skip, keep_going): (&BTreeSet<String>, bool),
@@ -112,32 +118,39 @@ impl FileTable {
         let mut left_out = Vec::new();
         let (listing, record) = match location.clone() {
             Location::Local(path) => {
-                blocking(move || {
+                offload_blocking(move || {
                     // Of a copy without its records the files are known all the same.
-                    let record = if is_apart(&path)? { None } else { latest(&path)? };
-                    let listing = list(&path)?;
+                    let record = if has_detached_records(&path)? {
+                        None
+                    } else {
+                        read_latest_record(&path)?
+                    };
+                    let listing = list_local_files(&path)?;
                     if let Some(record) = &record {
-                        check_named(&path, &listing, record)?;
+                        check_recorded_files(&path, &listing, record)?;
                     }
-                    Ok((held_csv(listing)?, record))
+                    Ok((open_csv_handles(listing)?, record))
                 })
                 .await?
             }
-            Location::Objects(url) => list_objects(access, &url).await?,
+            Location::Bucket(url) => list_bucket_files(access, &url).await?,
             Location::Web(urls) => {
-                let (listing, without) = list_web(access, &urls, keep_going).await?;
+                let (listing, without) = list_web_files(access, &urls, keep_going).await?;
                 left_out.extend(without);
                 (listing, None)
             }
         };
         let (keys, commit) = match record {
-            Some(record) => (Keys { entity: record.entity, time: record.time }, Some(record.run)),
-            None => (Keys { entity: config.entity.clone(), time: config.time.clone() }, None),
+            Some(record) => {
+                (KeyColumns { entity: record.entity, time: record.time }, Some(record.run))
+            }
+            None => (KeyColumns { entity: config.entity.clone(), time: config.time.clone() }, None),
         };
         let Listing { kind, mut files, .. } = listing;
-        files.retain(|file| !skip.contains(&file_name(&file.path)));
+        files.retain(|file| !skip.contains(&display_path(&file.path)));
         if files.len() > SOURCE_FILES {
-            let (files, most) = (grouped(files.len() as u64), grouped(SOURCE_FILES as u64));
+            let (files, most) =
+                (group_digits(files.len() as u64), group_digits(SOURCE_FILES as u64));
             return Err(Error::data(format!(
                 "{location} has {files} files, past the limit of {most}"
             ))
@@ -146,7 +159,7 @@ impl FileTable {
         let mut known: Vec<_> = files.iter().map(|file| footers.get(file, &keys)).collect();
         let new = files.into_iter().zip(&known).filter(|(_, known)| known.is_none());
         let (new, of_keys): (Vec<_>, _) = (new.map(|(file, _)| file).collect(), keys.clone());
-        let read = blocking(move || Ok(read_all(new, kind, &of_keys, threads)));
+        let read = offload_blocking(move || Ok(read_footers(new, kind, &of_keys, threads)));
         let mut read = read.await?.into_iter();
         let mut infos = Vec::new();
         for known in &mut known {
@@ -171,30 +184,30 @@ impl FileTable {
             }
         }
         if commit.is_some() && infos.len() <= TARGET_FILES_HELD {
-            infos = infos.iter().map(held).collect::<Result<_>>()?;
+            infos = infos.iter().map(with_open_handle).collect::<Result<_>>()?;
         }
         let partitions = partition_fields(&infos, &keys)?;
         let values =
             infos.iter().map(|i| partition_values(&i.file, &partitions)).collect::<Result<_>>()?;
         let schema = source_schema(&infos, &partitions, &keys)?;
         let schema = match config.duplicates {
-            Duplicates::All => nullable(&schema),
+            Duplicates::All => nullable_schema(&schema),
             _ => schema,
         };
         if schema.fields().is_empty() {
             return Err(Error::data(format!("{location} has no columns"))
                 .hint("its files are empty; check what wrote them"));
         }
-        keys_exist(&schema, config, name)?;
+        check_key_columns(&schema, config, name)?;
         if commit.is_some() {
-            check_recorded(&schema, &keys, &location)?;
+            check_recorded_keys(&schema, &keys, &location)?;
         }
-        for (info, file) in infos.iter().map(|i| (&i.schema, file_name(&i.file.path))) {
+        for (info, file) in infos.iter().map(|i| (&i.schema, display_path(&i.file.path))) {
             let mut seen = BTreeSet::new();
             if let Some(twice) = info.fields().iter().find(|f| !seen.insert(f.name())) {
                 return Err(Error::data(format!("column {} is twice in {file}", twice.name()))
                     .hint("name the columns apart and write the file again")
-                    .in_file(file));
+                    .with_bad_file(file));
             }
         }
         Ok(Self {
@@ -223,16 +236,16 @@ impl FileTable {
 
     /// The columns that filters are pushed on: keys and partitions. A filter on another column
     /// must see the row that won among duplicates, so it stays above.
-    pub(super) fn prunable(&self, column: &str) -> bool {
+    pub(super) fn is_prunable_column(&self, column: &str) -> bool {
         let key = column == self.keys.entity || column == self.keys.time;
         key || self.partitions.iter().any(|f| f.name() == column)
     }
 
-    fn statistics(&self) -> FileStatistics {
+    fn pruning_statistics(&self) -> ContainerStatistics {
         let key = |name: &str, pick: fn(&FileInfo) -> &Option<(ScalarValue, ScalarValue)>| {
             let ty = self.schema.field_with_name(name).ok().map(|f| f.data_type().clone());
             let cast = |v: &ScalarValue| {
-                let ty = ty.as_ref().filter(|ty| comparable(&v.data_type(), ty))?;
+                let ty = ty.as_ref().filter(|ty| are_types_comparable(&v.data_type(), ty))?;
                 v.cast_to(ty).ok()
             };
             let range = |f: &Arc<FileInfo>| {
@@ -249,12 +262,12 @@ impl FileTable {
                 self.values.iter().map(|v| (!v[i].is_null()).then(|| (v[i].clone(), v[i].clone())));
             columns.push((field.name().clone(), ranges.collect()));
         }
-        FileStatistics { columns, files: self.files.len() }
+        ContainerStatistics { columns, containers: self.files.len() }
     }
 
-    pub(super) fn kept_files(&self, filter: Option<&Arc<dyn PhysicalExpr>>) -> Vec<u32> {
+    pub(super) fn prune_files(&self, filter: Option<&Arc<dyn PhysicalExpr>>) -> Vec<u32> {
         let keep = match filter {
-            Some(filter) => self.statistics().keep(filter, &self.schema),
+            Some(filter) => self.pruning_statistics().keep_mask(filter, &self.schema),
             None => vec![true; self.files.len()],
         };
         (0u32..).zip(keep).filter(|(_, keep)| *keep).map(|(ordinal, _)| ordinal).collect()
@@ -268,7 +281,7 @@ impl fmt::Debug for FileTable {
 }
 
 impl Source for FileTable {
-    fn left_out(&self) -> &[LeftOut] {
+    fn skipped_files(&self) -> &[SkippedFile] {
         &self.left_out
     }
 
@@ -281,28 +294,28 @@ impl Source for FileTable {
         self.commit.is_some()
     }
 
-    fn paths(&self) -> Vec<&Path> {
+    fn file_paths(&self) -> Vec<&Path> {
         self.files.iter().map(|f| f.file.path.as_path()).collect()
     }
 
-    fn lists(&self, folder: &Path) -> bool {
+    fn covers_folder(&self, folder: &Path) -> bool {
         let Location::Local(root) = &self.location else { return false };
-        root.is_dir() && root.canonicalize().is_ok_and(|root| below(&root, folder))
+        root.is_dir() && root.canonicalize().is_ok_and(|root| is_listed_below(&root, folder))
     }
 
     fn is_label(&self, column: &str) -> bool {
         self.files.iter().any(|info| info.labels.iter().any(|label| label == column))
     }
 
-    fn keys(&self) -> &Keys {
+    fn key_columns(&self) -> &KeyColumns {
         &self.keys
     }
 
-    fn input(&self) -> Input {
+    fn input_summary(&self) -> RecordInput {
         let seconds = |time: SystemTime| {
             time.duration_since(SystemTime::UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default()
         };
-        Input {
+        RecordInput {
             location: self.location.to_string(),
             files: self.files.len() as u64,
             bytes: self.files.iter().map(|f| f.file.size).sum(),
@@ -312,18 +325,20 @@ impl Source for FileTable {
         }
     }
 
-    fn state(&self) -> BoxFuture<'_, Result<Vec<InputState>>> {
+    fn input_states(&self) -> BoxFuture<'_, Result<Vec<InputState>>> {
         let (files, run) = (Arc::clone(&self.files), self.commit.as_deref());
         match self.config.inputs {
-            Inputs::State => Box::pin(ready(Ok(by_stamp(&files, run)))),
-            Inputs::Content => Box::pin(blocking(move || by_content(&files))),
+            ChangeDetection::State => Box::pin(ready(Ok(states_by_stamp(&files, run)))),
+            ChangeDetection::Content => {
+                Box::pin(offload_blocking(move || states_by_content(&files)))
+            }
         }
     }
 
-    fn describe(&self) -> String {
+    fn summary_line(&self) -> String {
         let files = self.files.len();
         let word = if files == 1 { "file" } else { "files" };
-        let mut text = format!("{}, {files} {word}", self.kind.word());
+        let mut text = format!("{}, {files} {word}", self.kind.format_name());
         if !self.partitions.is_empty() {
             let by: Vec<&str> = self.partitions.iter().map(|f| f.name().as_str()).collect();
             text += &format!(" by {}", by.join(", "));
@@ -331,13 +346,13 @@ impl Source for FileTable {
         format!("{text}, {}", self.location)
     }
 
-    fn rows(&self) -> Option<u64> {
+    fn row_count(&self) -> Option<u64> {
         self.files.iter().map(|f| f.rows).sum()
     }
 }
 
 /// Refuses a target whose record speaks of keys that it does not have.
-fn check_recorded(schema: &Schema, keys: &Keys, location: &Location) -> Result<()> {
+fn check_recorded_keys(schema: &Schema, keys: &KeyColumns, location: &Location) -> Result<()> {
     let missing =
         |key: &&String| !key.is_empty() && *key != NO_KEY && schema.field_with_name(key).is_err();
     match [&keys.entity, &keys.time].into_iter().find(missing) {
@@ -350,7 +365,7 @@ fn check_recorded(schema: &Schema, keys: &Keys, location: &Location) -> Result<(
 }
 
 /// Refuses a target with other files than its record names: a run wrote none of them, and would refuse them too.
-fn check_named(target: &Path, listing: &Listing, record: &Record) -> Result<()> {
+fn check_recorded_files(target: &Path, listing: &Listing, record: &Record) -> Result<()> {
     let named: BTreeSet<PathBuf> =
         record.files.iter().map(|file| target.join(&file.path)).collect();
     if let Some(file) = listing.files.iter().find(|file| !named.contains(&file.path)) {
@@ -376,40 +391,40 @@ fn check_named(target: &Path, listing: &Listing, record: &Record) -> Result<()> 
 }
 
 /// The files of a list of CSV, held open: such a file may be a target, which runs replace.
-fn held_csv(mut listing: Listing) -> Result<Listing> {
+fn open_csv_handles(mut listing: Listing) -> Result<Listing> {
     if listing.kind == FileKind::Csv && listing.files.len() <= TARGET_FILES_HELD {
         for file in &mut listing.files {
-            hold(file)?;
+            open_handle(file)?;
         }
     }
     Ok(listing)
 }
 
 /// A local file that stays readable when a run takes its name away.
-fn held(info: &Arc<FileInfo>) -> Result<Arc<FileInfo>> {
-    if info.file.object.is_some() || info.file.held.is_some() {
+fn with_open_handle(info: &Arc<FileInfo>) -> Result<Arc<FileInfo>> {
+    if info.file.object.is_some() || info.file.open_file.is_some() {
         return Ok(Arc::clone(info));
     }
     let mut held = info.as_ref().clone();
-    hold(&mut held.file)?;
+    open_handle(&mut held.file)?;
     Ok(Arc::new(held))
 }
 
 /// Opens a local file, and says of it what is so of the open one.
-fn hold(file: &mut FileRef) -> Result<()> {
-    let name = file_name(&file.path);
+fn open_handle(file: &mut FileRef) -> Result<()> {
+    let name = display_path(&file.path);
     let unreadable = |error: std::io::Error| {
-        Error::data(format!("cannot read {name}: {error}")).in_file(name.clone())
+        Error::data(format!("cannot read {name}: {error}")).with_bad_file(name.clone())
     };
-    let opened = files::open(&file.path).map_err(unreadable)?;
+    let opened = files::open_file(&file.path).map_err(unreadable)?;
     let meta = opened.metadata().map_err(unreadable)?;
-    (file.size, file.stamp) = (meta.len(), Some(stamp(&meta)));
+    (file.size, file.stamp) = (meta.len(), Some(metadata_stamp(&meta)));
     file.modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    file.held = Some(Arc::new(opened));
+    file.open_file = Some(Arc::new(opened));
     Ok(())
 }
 
-fn partition_fields(files: &[Arc<FileInfo>], keys: &Keys) -> Result<Vec<FieldRef>> {
+fn partition_fields(files: &[Arc<FileInfo>], keys: &KeyColumns) -> Result<Vec<FieldRef>> {
     let names = |file: &FileRef| file.partitions.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>();
     let Some(first) = files.first() else { return Ok(Vec::new()) };
     let expected = names(&first.file);
@@ -417,9 +432,9 @@ fn partition_fields(files: &[Arc<FileInfo>], keys: &Keys) -> Result<Vec<FieldRef
         if names(&info.file) != expected {
             return Err(Error::data(format!(
                 "{} is partitioned by [{}], {} by [{}]",
-                file_name(&first.file.path),
+                display_path(&first.file.path),
                 expected.join(", "),
-                file_name(&info.file.path),
+                display_path(&info.file.path),
                 names(&info.file).join(", ")
             ))
             .hint("name the files of one layout with a glob"));
@@ -446,17 +461,17 @@ fn partition_values(file: &FileRef, fields: &[FieldRef]) -> Result<Vec<ScalarVal
                 Error::data(format!(
                     "the directory {key}={} of {} is no {}",
                     value.as_deref().unwrap_or("NULL"),
-                    file_name(&file.path),
+                    display_path(&file.path),
                     field.data_type()
                 ))
-                .in_file(file_name(&file.path))
+                .with_bad_file(display_path(&file.path))
             })
         })
         .collect()
 }
 
 /// A schema whose columns may all be NULL.
-fn nullable(schema: &SchemaRef) -> SchemaRef {
+fn nullable_schema(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
@@ -465,7 +480,7 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
 fn source_schema(
     files: &[Arc<FileInfo>],
     partitions: &[FieldRef],
-    keys: &Keys,
+    keys: &KeyColumns,
 ) -> Result<SchemaRef> {
     // The types of a file without rows are those that its writer had for nothing.
     let mut telling: Vec<&FileInfo> =
@@ -473,9 +488,11 @@ fn source_schema(
     if telling.is_empty() {
         telling = files.iter().map(AsRef::as_ref).collect();
     }
-    let names: Vec<String> = telling.iter().map(|f| file_name(&f.file.path)).collect();
-    let merged =
-        merge(names.iter().map(String::as_str).zip(telling.iter().map(|f| &f.schema)), keys)?;
+    let names: Vec<String> = telling.iter().map(|f| display_path(&f.file.path)).collect();
+    let merged = reconcile_schemas(
+        names.iter().map(String::as_str).zip(telling.iter().map(|f| &f.schema)),
+        keys,
+    )?;
     let mut fields: Vec<FieldRef> = merged.fields().iter().cloned().collect();
     fields.retain(|f| !partitions.iter().any(|p| p.name() == f.name()));
     fields.extend(partitions.iter().cloned());

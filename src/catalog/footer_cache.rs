@@ -8,23 +8,23 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::FOOTERS_KEPT;
-use crate::scan::{FileInfo, Keys};
-use crate::store::{FileRef, file_name};
+use crate::scan::{FileInfo, KeyColumns};
+use crate::store::{FileRef, display_path};
 
 /// The footers that an engine has read. Its sessions share it.
 #[derive(Debug, Default)]
-pub struct FooterCache(Mutex<Kept>);
+pub struct FooterCache(Mutex<CachedFooters>);
 
 #[derive(Debug, Default)]
-struct Kept {
-    files: BTreeMap<Key, Arc<FileInfo>>,
+struct CachedFooters {
+    files: BTreeMap<FooterKey, Arc<FileInfo>>,
     /// Oldest first.
-    order: VecDeque<Key>,
+    order: VecDeque<FooterKey>,
 }
 
 /// A file in one state, as read for one pair of key columns.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct FooterKey {
     path: String,
     bytes: u64,
     stamp: String,
@@ -32,10 +32,10 @@ struct Key {
     time: String,
 }
 
-impl Key {
-    fn of(file: &FileRef, keys: &Keys) -> Option<Self> {
+impl FooterKey {
+    fn from_file(file: &FileRef, keys: &KeyColumns) -> Option<Self> {
         Some(Self {
-            path: file_name(&file.path),
+            path: display_path(&file.path),
             bytes: file.size,
             stamp: file.stamp.clone()?,
             entity: keys.entity.clone(),
@@ -45,27 +45,27 @@ impl Key {
 }
 
 impl FooterCache {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn lock_footers(&self) -> MutexGuard<'_, CachedFooters> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of a file, with the file as it was listed now.
-    pub(super) fn get(&self, file: &FileRef, keys: &Keys) -> Option<Arc<FileInfo>> {
-        let found = self.kept().files.get(&Key::of(file, keys)?).cloned()?;
+    pub(super) fn get(&self, file: &FileRef, keys: &KeyColumns) -> Option<Arc<FileInfo>> {
+        let found = self.lock_footers().files.get(&FooterKey::from_file(file, keys)?).cloned()?;
         Some(Arc::new(FileInfo { file: file.clone(), ..found.as_ref().clone() }))
     }
 
     /// Keeps what was read of a file, and not the file open.
-    pub(super) fn put(&self, info: &Arc<FileInfo>, keys: &Keys) {
-        let Some(key) = Key::of(&info.file, keys) else { return };
-        let info = match info.file.held {
+    pub(super) fn put(&self, info: &Arc<FileInfo>, keys: &KeyColumns) {
+        let Some(key) = FooterKey::from_file(&info.file, keys) else { return };
+        let info = match info.file.open_file {
             None => Arc::clone(info),
             Some(_) => {
-                let file = FileRef { held: None, ..info.file.clone() };
+                let file = FileRef { open_file: None, ..info.file.clone() };
                 Arc::new(FileInfo { file, ..info.as_ref().clone() })
             }
         };
-        let mut kept = self.kept();
+        let mut kept = self.lock_footers();
         if kept.files.insert(key.clone(), info).is_none() {
             kept.order.push_back(key);
         }

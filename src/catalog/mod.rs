@@ -4,9 +4,9 @@
 mod file_scan;
 mod file_table;
 mod footer_cache;
-mod postgres;
-mod state;
-mod stored;
+mod input_state;
+mod postgres_table;
+mod raw_scan;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use futures::future::BoxFuture;
 
 use crate::config::SourceConfig;
 use crate::error::{Error, Result, did_you_mean};
-use crate::scan::Keys;
-use crate::store::Input;
+use crate::scan::KeyColumns;
+use crate::store::RecordInput;
 
-pub use file_table::{FileTable, LeftOut};
+pub use file_table::{FileTable, SkippedFile};
 pub use footer_cache::FooterCache;
-pub use postgres::PostgresTable;
+pub use postgres_table::PostgresTable;
 
 /// A file or table of a source: its place, its bytes, and what tells those from others; None if nothing does.
 pub type InputState = (String, u64, Option<String>);
@@ -38,22 +38,22 @@ pub trait Source: TableProvider {
     fn config(&self) -> &SourceConfig;
 
     /// The columns that name the entity and the time.
-    fn keys(&self) -> &Keys;
+    fn key_columns(&self) -> &KeyColumns;
 
     /// Where it is, for records.
-    fn input(&self) -> Input;
+    fn input_summary(&self) -> RecordInput;
 
     /// Its files or tables, each with its state.
     ///
     /// # Errors
     /// Bytes that cannot be read, or a server that does not answer.
-    fn state(&self) -> BoxFuture<'_, Result<Vec<InputState>>>;
+    fn input_states(&self) -> BoxFuture<'_, Result<Vec<InputState>>>;
 
     /// One line on where it is and what it holds.
-    fn describe(&self) -> String;
+    fn summary_line(&self) -> String;
 
     /// Files that could not be read and are left out, with the reason.
-    fn left_out(&self) -> &[LeftOut] {
+    fn skipped_files(&self) -> &[SkippedFile] {
         &[]
     }
 
@@ -63,12 +63,12 @@ pub trait Source: TableProvider {
     }
 
     /// The paths of its files.
-    fn paths(&self) -> Vec<&Path> {
+    fn file_paths(&self) -> Vec<&Path> {
         Vec::new()
     }
 
     /// Whether files in a directory would be files of the source.
-    fn lists(&self, _folder: &Path) -> bool {
+    fn covers_folder(&self, _folder: &Path) -> bool {
         false
     }
 
@@ -78,13 +78,13 @@ pub trait Source: TableProvider {
     }
 
     /// Rows, where they are known.
-    fn rows(&self) -> Option<u64> {
+    fn row_count(&self) -> Option<u64> {
         None
     }
 }
 
 /// The columns of a scan that are wanted, in their order; `wanted` are indices of `schema`.
-fn only(
+fn project_scan(
     plan: Arc<dyn ExecutionPlan>,
     schema: &Schema,
     wanted: &[usize],
@@ -105,7 +105,7 @@ fn only(
 const NO_KEY: &str = "none";
 
 /// Refuses keys that were chosen and that no column has.
-fn keys_exist(schema: &Schema, config: &SourceConfig, name: &str) -> Result<()> {
+fn check_key_columns(schema: &Schema, config: &SourceConfig, name: &str) -> Result<()> {
     let keys = [("entity", &config.entity, "symbol"), ("time", &config.time, "ts")];
     for (key, column, default) in keys {
         if column != default && column != NO_KEY && schema.field_with_name(column).is_err() {

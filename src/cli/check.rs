@@ -6,10 +6,10 @@ use std::path::Path;
 use clap::Args;
 
 use super::SourceArgs;
-use super::out::print;
+use super::stdout::print_text;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result, TextPlace};
 use crate::feature_set::FeatureSet;
 use crate::outside::files;
 
@@ -23,15 +23,15 @@ pub(super) struct CheckArgs {
 }
 
 #[allow(clippy::print_stderr)]
-pub(super) async fn run(args: CheckArgs, config: Config) -> Result<u8> {
+pub(super) async fn check_sets(args: CheckArgs, config: Config) -> Result<u8> {
     let mut engine = Engine::new(config)?;
-    args.sources.open(&mut engine).await?;
+    args.sources.open_sources(&mut engine).await?;
     let (mut checked, mut found) = (0, 0);
-    for path in files(&args.files)? {
+    for path in expand_set_args(&args.files)? {
         checked += 1;
-        for finding in findings(&engine, &path).await {
+        for finding in collect_findings(&engine, &path).await {
             found += 1;
-            print(&format!("{finding}\n"))?;
+            print_text(&format!("{finding}\n"))?;
         }
     }
     let sets = if checked == 1 { "feature set" } else { "feature sets" };
@@ -40,26 +40,26 @@ pub(super) async fn run(args: CheckArgs, config: Config) -> Result<u8> {
     Ok(u8::from(found > 0))
 }
 
-async fn findings(engine: &Engine, path: &str) -> Vec<Error> {
+async fn collect_findings(engine: &Engine, path: &str) -> Vec<Error> {
     let set: FeatureSet = match engine.find_set(path) {
         Ok(set) => set,
-        Err(error) if Path::new(path).is_file() => return vec![at_start(path, error)],
+        Err(error) if Path::new(path).is_file() => return vec![place_at_start(path, error)],
         Err(error) => return vec![error],
     };
     if let Err(error) = engine.bind_standard_bars(&set) {
-        return vec![at_start(path, error)];
+        return vec![place_at_start(path, error)];
     }
     engine.check_set(set, &Default::default()).await
 }
 
 /// The error of a whole file, at its first character where nothing nearer is known.
-fn at_start(path: &str, error: Error) -> Error {
-    error.at(Place { file: path.to_string(), line: 1, column: 1 })
+fn place_at_start(path: &str, error: Error) -> Error {
+    error.at_place(TextPlace { file: path.to_string(), line: 1, column: 1 })
 }
 
 /// The `.sql` files of the arguments: directories are walked. A directory without any is another thing than the
 /// set that is meant.
-pub(super) fn files(given: &[String]) -> Result<Vec<String>> {
+pub(super) fn expand_set_args(given: &[String]) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for name in given {
         let path = Path::new(name);
@@ -68,7 +68,7 @@ pub(super) fn files(given: &[String]) -> Result<Vec<String>> {
             continue;
         }
         let before = files.len();
-        walk(path, &mut BTreeSet::new(), &mut files)?;
+        collect_sql_files(path, &mut BTreeSet::new(), &mut files)?;
         if files.len() == before && !name.contains('/') {
             files.push(name.clone()); // A set whose target has its name.
         } else if files.len() == before {
@@ -79,13 +79,17 @@ pub(super) fn files(given: &[String]) -> Result<Vec<String>> {
 }
 
 /// Takes the `.sql` files below a directory, each directory once: by links one may be met again.
-fn walk(folder: &Path, seen: &mut BTreeSet<(u64, u64)>, files: &mut Vec<String>) -> Result<()> {
+fn collect_sql_files(
+    folder: &Path,
+    seen: &mut BTreeSet<(u64, u64)>,
+    files: &mut Vec<String>,
+) -> Result<()> {
     let unlisted =
         |error: std::io::Error| Error::usage(format!("cannot list {}: {error}", folder.display()));
-    let entries = files::list_once(folder, seen).map_err(unlisted)?;
+    let entries = files::list_unvisited(folder, seen).map_err(unlisted)?;
     for path in entries.iter().map(std::fs::DirEntry::path) {
         if path.is_dir() {
-            walk(&path, seen, files)?;
+            collect_sql_files(&path, seen, files)?;
         } else if path.extension().is_some_and(|e| e == "sql") {
             files.push(path.to_string_lossy().into_owned());
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::progress::ProgressArgs;
-use super::run::report;
-use super::session::{CompressionArgs, LimitArgs};
+use super::run::print_outcome;
+use super::shared_args::{CompressionArgs, LimitArgs};
 use crate::commit::Target;
 use crate::config::Config;
 use crate::engine::{CompactOptions, Engine};
@@ -39,21 +39,21 @@ pub(super) struct CompactArgs {
 
 impl CompactArgs {
     /// Overrides the configuration by the flags that were given.
-    pub(super) fn apply(&self, config: &mut Config) -> Result<()> {
-        self.limits.apply(config)?;
-        self.compression.apply(config, &self.to)
+    pub(super) fn apply_flags(&self, config: &mut Config) -> Result<()> {
+        self.limits.apply_flags(config)?;
+        self.compression.apply_flags(config, &self.to)
     }
 }
 
-pub(super) async fn run(args: CompactArgs, config: Config, stop: Stop) -> Result<u8> {
-    let target = Target::parse(&config.target_of(&args.to, None)?)?;
+pub(super) async fn compact_source(args: CompactArgs, config: Config, stop: Stop) -> Result<u8> {
+    let target = Target::parse(&config.resolve_set_target(&args.to, None)?)?;
     let progress = Arc::new(Progress::default());
     let counter = Arc::clone(&progress);
     let (source, append) = (args.source, args.append);
     let options = CompactOptions { source, target, append, progress: counter, stop };
     let mut engine = Engine::new(config)?;
     let work = engine.compact(&options);
-    let outcome = args.progress.shown("compact", &progress, work).await?;
-    report(&outcome, args.json)?;
+    let outcome = args.progress.run_with_progress("compact", &progress, work).await?;
+    print_outcome(&outcome, args.json)?;
     Ok(0)
 }

@@ -10,15 +10,15 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use futures::TryStreamExt;
 
-use super::out::print;
 use super::progress::ProgressArgs;
+use super::stdout::print_text;
 use super::{run, sample};
 use crate::commit::Target;
 use crate::config::Config;
 use crate::engine::{Engine, RunOptions, Scope};
-use crate::error::{Error, Result, grouped};
-use crate::feature_set::shipped_names;
-use crate::render::{Axis, Chart, Format, Limit, Printer, Series, Terminal, wrapped};
+use crate::error::{Error, Result, group_digits};
+use crate::feature_set::shipped_set_names;
+use crate::render::{Axis, Chart, Format, Limit, Printer, Series, Terminal, wrap_lines};
 use crate::stop::Stop;
 use crate::write::Progress;
 
@@ -32,35 +32,36 @@ pub(super) struct DemoArgs {
 }
 
 /// The symbol of the preview and of the chart: the one whose price splits.
-const SHOWN: &str = sample::SPLIT;
+const PREVIEW_SYMBOL: &str = sample::SPLIT_SYMBOL;
 /// Days in the chart.
-const DAYS: usize = 250;
+const CHART_DAYS: usize = 250;
 
-pub(super) async fn run(args: DemoArgs, config: Config, stop: Stop) -> Result<u8> {
+pub(super) async fn run_demo(args: DemoArgs, config: Config, stop: Stop) -> Result<u8> {
     let started = Instant::now();
-    let terminal = Terminal::of_stdout();
-    let say = |text: &str| print(&terminal.map_or(text.to_string(), |t| wrapped(text, t.width)));
-    let (sets, dir) = (shipped_names().len(), args.dir.display());
+    let terminal = Terminal::from_stdout();
+    let say =
+        |text: &str| print_text(&terminal.map_or(text.to_string(), |t| wrap_lines(text, t.width)));
+    let (sets, dir) = (shipped_set_names().len(), args.dir.display());
     say(&format!(
         "windrow demo makes sample bars, computes the {sets} feature sets that come with the program, and \
          shows one symbol. All files are below {dir}; remove it when you have seen enough.\n\n"
     ))?;
     let bars = args.dir.join("bars");
     let progress = Arc::new(Progress::default());
-    let making = sample(bars.clone(), Arc::clone(&progress), &stop);
-    let rows = args.progress.shown("sample bars", &progress, making).await?;
+    let making = make_sample_bars(bars.clone(), Arc::clone(&progress), &stop);
+    let rows = args.progress.run_with_progress("sample bars", &progress, making).await?;
     say(&format!(
         "sample bars: {} rows, 50 symbols x 5 years, raw prices with a factor -> {}\n",
-        grouped(rows as u64),
+        group_digits(rows as u64),
         bars.display()
     ))?;
     let mut engine = Engine::new(config)?;
-    stop.or(engine.add_source("bars", &bars.to_string_lossy())).await?;
-    for name in shipped_names() {
+    stop.run_until_stopped(engine.add_source("bars", &bars.to_string_lossy())).await?;
+    for name in shipped_set_names() {
         let set = engine.find_set_shipped(name)?;
         let target = Target::Directory(args.dir.join("features").join(name));
         let progress = Arc::new(Progress::default());
-        progress.expect(Some(rows as u64));
+        progress.set_total(Some(rows as u64));
         let options = RunOptions {
             target,
             scope: Scope::default(),
@@ -72,25 +73,25 @@ pub(super) async fn run(args: DemoArgs, config: Config, stop: Stop) -> Result<u8
             stop: stop.clone(),
         };
         let work = engine.run(set, &options);
-        let outcome = args.progress.shown(name, &progress, work).await?;
-        say(&(run::line(&outcome) + "\n"))?;
+        let outcome = args.progress.run_with_progress(name, &progress, work).await?;
+        say(&(run::format_outcome(&outcome) + "\n"))?;
     }
-    stop.or(preview(&mut engine, &args.dir, terminal)).await?;
+    stop.run_until_stopped(print_preview(&mut engine, &args.dir, terminal)).await?;
     let seconds = started.elapsed().as_secs_f64();
     say(&format!("\nAll of it took {seconds:.1} s. Three commands to go on with:\n\n"))?;
-    print(&next(&args.dir, terminal.map(|t| t.width)))?;
+    print_text(&next_commands(&args.dir, terminal.map(|t| t.width)))?;
     Ok(0)
 }
 
 /// Writes the sample bars on a thread of its own, for signals to be heard; returns rows.
-async fn sample(folder: PathBuf, progress: Arc<Progress>, stop: &Stop) -> Result<usize> {
-    let made = tokio::task::spawn_blocking(move || sample::write(&folder, &progress));
+async fn make_sample_bars(folder: PathBuf, progress: Arc<Progress>, stop: &Stop) -> Result<usize> {
+    let made = tokio::task::spawn_blocking(move || sample::write_sample_bars(&folder, &progress));
     let panicked = |error| Error::internal(format!("making sample bars panicked: {error}"));
-    stop.or(async { made.await.map_err(panicked)? }).await
+    stop.run_until_stopped(async { made.await.map_err(panicked)? }).await
 }
 
 /// A table and a chart of one symbol.
-async fn preview(engine: &mut Engine, dir: &Path, terminal: Option<Terminal>) -> Result<()> {
+async fn print_preview(engine: &mut Engine, dir: &Path, terminal: Option<Terminal>) -> Result<()> {
     for name in ["trend", "momentum"] {
         let features = dir.join("features").join(name);
         engine.add_source(&format!("{name}_features"), &features.to_string_lossy()).await?;
@@ -100,10 +101,10 @@ async fn preview(engine: &mut Engine, dir: &Path, terminal: Option<Terminal>) ->
          FROM bars b \
          JOIN trend_features t ON b.symbol = t.symbol AND b.ts = t.ts \
          JOIN momentum_features m ON b.symbol = m.symbol AND b.ts = m.ts \
-         WHERE b.symbol = '{SHOWN}'"
+         WHERE b.symbol = '{PREVIEW_SYMBOL}'"
     );
     let width = terminal.map_or(100, |t| t.width.min(140));
-    print("\n")?;
+    print_text("\n")?;
     let table = engine.query(&format!("{columns} ORDER BY b.ts DESC LIMIT 5")).await?;
     let limit = Limit::Rows { max_rows: 5, max_width: width };
     let mut printer = Printer::new(Format::Table, &table.schema(), std::io::stdout(), limit);
@@ -133,22 +134,23 @@ async fn preview(engine: &mut Engine, dir: &Path, terminal: Option<Terminal>) ->
         }
     }
     for series in &mut series {
-        let from = series.points.len().saturating_sub(DAYS * 3);
+        let from = series.points.len().saturating_sub(CHART_DAYS * 3);
         series.points.drain(..from);
     }
     let (prices, oscillator) = series.split_at(2);
     let color = terminal.is_some_and(|t| t.color);
-    let title = format!("{SHOWN} splits 4 for 1: the price falls to a quarter, sma_20 does not");
+    let title =
+        format!("{PREVIEW_SYMBOL} splits 4 for 1: the price falls to a quarter, sma_20 does not");
     let (x, title) = (Axis::Time, title.as_str());
     let above = Chart { title, series: prices, x, width, height: 16, color };
     let below = Chart { title: "", series: oscillator, x, width, height: 9, color };
-    print(&format!("\n{}{}", above.render(), below.render()))
+    print_text(&format!("\n{}{}", above.render_text(), below.render_text()))
 }
 
 /// The commands to try next, each below what it does; ready to be pasted into a shell.
-fn next(dir: &Path, width: Option<usize>) -> String {
-    let bars = shell_word(&dir.join("bars").to_string_lossy());
-    let features = shell_word(&dir.join("features/momentum").to_string_lossy());
+fn next_commands(dir: &Path, width: Option<usize>) -> String {
+    let bars = quote_shell_word(&dir.join("bars").to_string_lossy());
+    let features = quote_shell_word(&dir.join("features/momentum").to_string_lossy());
     let mut steps = vec![
         (
             "type SQL, with completion, documentation and charts",
@@ -161,13 +163,13 @@ fn next(dir: &Path, width: Option<usize>) -> String {
         (
             "read features: a target is a source",
             format!(
-                "windrow sql \"SELECT * FROM f WHERE symbol = '{SHOWN}' ORDER BY ts DESC LIMIT 5\" \
+                "windrow sql \"SELECT * FROM f WHERE symbol = '{PREVIEW_SYMBOL}' ORDER BY ts DESC LIMIT 5\" \
                  --source f={features}"
             ),
         ),
     ];
-    if let Some(program) = not_on_path() {
-        let alias = format!("alias windrow={}", shell_word(&program.to_string_lossy()));
+    if let Some(program) = program_off_path() {
+        let alias = format!("alias windrow={}", quote_shell_word(&program.to_string_lossy()));
         steps.insert(0, ("windrow is not on your PATH: name it for this shell", alias));
     }
     const GOES_ON: &str = " \\\n";
@@ -175,18 +177,19 @@ fn next(dir: &Path, width: Option<usize>) -> String {
     let width = width.filter(|_| !bars.contains('\''));
     let shown = steps.iter().map(|(does, command)| {
         let lines = match width {
-            Some(width) => wrapped(command, width.saturating_sub(GOES_ON.len())),
+            Some(width) => wrap_lines(command, width.saturating_sub(GOES_ON.len())),
             None => command.clone(),
         };
         let does = format!("# {does}");
-        let does = width.map_or(does.clone(), |width| wrapped(&does, width).replace("\n", "\n#"));
+        let does =
+            width.map_or(does.clone(), |width| wrap_lines(&does, width).replace("\n", "\n#"));
         format!("{does}\n{}\n", lines.replace('\n', GOES_ON))
     });
     shown.collect::<Vec<_>>().join("\n")
 }
 
 /// A word as a shell reads it.
-fn shell_word(text: &str) -> String {
+fn quote_shell_word(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-=:+,@".contains(c);
     match !text.is_empty() && text.chars().all(plain) {
         true => text.to_string(),
@@ -195,7 +198,7 @@ fn shell_word(text: &str) -> String {
 }
 
 /// This program's file, unless the shell finds the same one as `windrow`.
-fn not_on_path() -> Option<PathBuf> {
+fn program_off_path() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let first = std::env::split_paths(&folders)
@@ -211,14 +214,14 @@ mod tests {
 
     #[test]
     fn commands_can_be_pasted() {
-        assert_eq!(shell_word("windrow-demo/bars"), "windrow-demo/bars");
-        assert_eq!(shell_word("my bars"), "'my bars'");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-        let told = next(Path::new("d"), None);
+        assert_eq!(quote_shell_word("windrow-demo/bars"), "windrow-demo/bars");
+        assert_eq!(quote_shell_word("my bars"), "'my bars'");
+        assert_eq!(quote_shell_word("it's"), r"'it'\''s'");
+        let told = next_commands(Path::new("d"), None);
         assert!(told.contains("\nwindrow repl --source bars=d/bars\n"), "{told}");
         // A line that goes on ends in a backslash: the shell reads the same command.
         for width in [40, 60, 80] {
-            let narrow = next(Path::new("d"), Some(width));
+            let narrow = next_commands(Path::new("d"), Some(width));
             // The path of this program fits no line.
             let fits = |line: &str| line.starts_with("alias") || line.len() <= width;
             assert!(narrow.lines().all(fits), "{narrow}");

@@ -3,12 +3,12 @@
 use clap::Args;
 use datafusion::physical_plan::displayable;
 
-use super::out::{print, print_json};
 use super::run::parse_params;
-use super::session::SessionArgs;
+use super::shared_args::SessionArgs;
+use super::stdout::{print_json, print_text};
 use crate::config::Config;
 use crate::error::Result;
-use crate::report::{Counted, HistoryStep, PlanReport, Rows};
+use crate::report::{CountedRows, HistoryStep, PlanReport, RowCount};
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
@@ -25,35 +25,35 @@ pub(super) struct ExplainArgs {
     json: bool,
 }
 
-pub(super) async fn run(args: ExplainArgs, config: Config) -> Result<u8> {
-    let engine = args.session.engine(config).await?;
+pub(super) async fn explain_set(args: ExplainArgs, config: Config) -> Result<u8> {
+    let engine = args.session.build_engine(config).await?;
     let set = engine.find_set(&args.set)?;
     engine.bind_standard_bars(&set)?;
     let planned = engine.plan_set(set, &parse_params(&args.params)?).await?;
     let plan = engine.physical_plan(&planned).await?;
     let plan = displayable(plan.as_ref()).indent(false).to_string();
-    let report = PlanReport::of(
+    let report = PlanReport::from_planned(
         &planned,
-        &engine.fingerprint(&planned),
+        &engine.definition_fingerprint(&planned),
         &engine.column_identities(&planned)?,
         &plan,
     );
     if args.json {
         print_json(&report)?;
     } else {
-        print(&as_text(&report))?;
+        print_text(&format_plan_report(&report))?;
     }
     Ok(0)
 }
 
-fn ahead(rows: Rows) -> String {
+fn format_look_ahead(rows: RowCount) -> String {
     match rows {
-        Rows::Count(0) => "-".into(),
+        RowCount::Count(0) => "-".into(),
         rows => rows.to_string(),
     }
 }
 
-fn as_text(report: &PlanReport) -> String {
+fn format_plan_report(report: &PlanReport) -> String {
     let mut text = format!("{} ({})\n", report.set, report.file);
     if let Some(description) = &report.description {
         text += &format!("{}\n", description.trim());
@@ -77,25 +77,25 @@ fn as_text(report: &PlanReport) -> String {
             output.lookback.to_string(),
             output.history.to_string(),
             output.warmup.map_or("never".into(), |rows| rows.to_string()),
-            ahead(output.look_ahead) + label,
+            format_look_ahead(output.look_ahead) + label,
             output.made_of.join(", "),
         ]);
     }
-    text += &columns(&rows);
+    text += &align_columns(&rows);
     text += "\nlookback: rows before the first value; history: rows that a value depends on; \
              warm-up: rows after which it practically no longer depends on where the data starts\n";
-    text += &which_rows(report);
+    text += &describe_history(report);
     text + "\nplan\n" + &report.plan
 }
 
 /// One sentence for each way in which history counts other rows than all of the entity.
-fn which_rows(report: &PlanReport) -> String {
+fn describe_history(report: &PlanReport) -> String {
     let mut cases: Vec<(String, Vec<&str>)> = Vec::new();
     let mut with_history = 0;
     for output in &report.outputs {
         with_history += usize::from(!output.history_of.is_empty());
         for step in &output.history_of {
-            let Some(case) = which(step, &report.entity) else { continue };
+            let Some(case) = describe_history_step(step, &report.entity) else { continue };
             match cases.iter_mut().find(|(known, _)| *known == case) {
                 Some((_, names)) if names.contains(&output.name.as_str()) => {}
                 Some((_, names)) => names.push(&output.name),
@@ -112,17 +112,17 @@ fn which_rows(report: &PlanReport) -> String {
 }
 
 /// Which rows one step counts; None if it is every row of the entity.
-fn which(step: &HistoryStep, entity: &str) -> Option<String> {
+fn describe_history_step(step: &HistoryStep, entity: &str) -> Option<String> {
     if step.rows == 0 {
         return Some(format!("goes on in all rows of the same {}", step.keys.join(", ")));
     }
     let of_entity = step.keys == [entity];
-    if step.counted == Counted::Every && of_entity && step.filters.is_empty() {
+    if step.counted == CountedRows::Every && of_entity && step.filters.is_empty() {
         return None;
     }
     let mut text = match step.counted {
-        Counted::Valid => "counts rows with a value in every input".to_string(),
-        Counted::Every => "counts every row".to_string(),
+        CountedRows::Valid => "counts rows with a value in every input".to_string(),
+        CountedRows::Every => "counts every row".to_string(),
     };
     if step.keys.is_empty() {
         text += " of all groups together";
@@ -136,7 +136,7 @@ fn which(step: &HistoryStep, entity: &str) -> Option<String> {
     Some(text)
 }
 
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+fn align_columns<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |row: &[String; N]| {

@@ -6,21 +6,21 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::check::files;
-use super::out::print_json;
+use super::check::expand_set_args;
 use super::progress::ProgressArgs;
-use super::run::report;
-use super::session::SessionArgs;
+use super::run::print_outcome;
+use super::shared_args::SessionArgs;
+use super::stdout::print_json;
 use crate::commit::Target;
 use crate::config::Config;
-use crate::engine::{Engine, Export, ExportOptions, Exported, export};
+use crate::engine::{Engine, Export, ExportOptions, ExportOutcome, export_feature_sets};
 use crate::error::{Error, Result};
 use crate::report::ExportReport;
 use crate::stop::Stop;
 use crate::write::Progress;
 
 /// The target of sets that have none of their own name.
-const COMMON: &str = "export";
+const COMMON_TARGET: &str = "export";
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
@@ -42,31 +42,33 @@ pub(super) struct ExportArgs {
     progress: ProgressArgs,
 }
 
-pub(super) async fn run(args: ExportArgs, config: Config, stop: Stop) -> Result<u8> {
+pub(super) async fn export_sets(args: ExportArgs, config: Config, stop: Stop) -> Result<u8> {
     let started = Instant::now();
-    let sets = exports(&args, &config)?;
+    let sets = assign_targets(&args, &config)?;
     let progress = Arc::new(Progress::default());
     let options = ExportOptions {
-        sources: args.session.sources.named()?,
+        sources: args.session.sources.parse_sources()?,
         config,
         resume: args.resume,
         progress: Arc::clone(&progress),
         stop,
     };
-    let told = |export: &Export, exported: &Exported| {
+    let told = |export: &Export, exported: &ExportOutcome| {
         let name = &export.set.name;
         match exported {
-            Exported::Committed(outcome) => {
-                let _ = report(outcome, false);
+            ExportOutcome::Committed(outcome) => {
+                let _ = print_outcome(outcome, false);
             }
-            Exported::Current => eprintln!("{name}: up to date -> {}", export.target),
-            Exported::Failed(error) => eprintln!("failed: {name}: {error}"),
-            Exported::LeftOut(read) => eprintln!("left out: {name}: it reads {read}, which failed"),
+            ExportOutcome::Current => eprintln!("{name}: up to date -> {}", export.target),
+            ExportOutcome::Failed(error) => eprintln!("failed: {name}: {error}"),
+            ExportOutcome::LeftOut(read) => {
+                eprintln!("left out: {name}: it reads {read}, which failed")
+            }
         }
     };
-    let work = export(&sets, &options, told);
-    let results = args.progress.shown("export", &progress, work).await?;
-    let done = ExportReport::of(&sets, &results, started.elapsed().as_secs_f64());
+    let work = export_feature_sets(&sets, &options, told);
+    let results = args.progress.run_with_progress("export", &progress, work).await?;
+    let done = ExportReport::from_results(&sets, &results, started.elapsed().as_secs_f64());
     if args.json {
         print_json(&done)?;
     }
@@ -78,14 +80,14 @@ pub(super) async fn run(args: ExportArgs, config: Config, stop: Stop) -> Result<
 }
 
 /// The sets with their targets: one of the same name, or the common one.
-fn exports(args: &ExportArgs, config: &Config) -> Result<Vec<Export>> {
+fn assign_targets(args: &ExportArgs, config: &Config) -> Result<Vec<Export>> {
     let engine = Engine::new(config.clone())?;
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     let mut taken: BTreeMap<String, String> = BTreeMap::new();
-    for name in files(&args.sets)? {
+    for name in expand_set_args(&args.sets)? {
         let set = engine.find_set(&name)?;
         let own = config.targets.get(&set.name).filter(|_| args.to.is_none());
-        let common = args.to.as_deref().unwrap_or(COMMON);
+        let common = args.to.as_deref().unwrap_or(COMMON_TARGET);
         let given = args.to.as_ref().filter(|to| !config.targets.contains_key(*to));
         let given = given.filter(|to| to.contains(['/', '{']) || to.ends_with(".csv"));
         let location = match (own, config.targets.get(common).or(given)) {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::out::{print, print_json};
+use super::stdout::{print_json, print_text};
 use crate::error::{Error, Result, did_you_mean};
 use crate::report::FunctionReport;
 
@@ -16,19 +16,20 @@ pub(super) struct FunctionsArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &FunctionsArgs) -> Result<u8> {
+pub(super) fn print_functions(args: &FunctionsArgs) -> Result<u8> {
     let Some(name) = &args.name else {
         if args.json {
-            let functions: Vec<_> = windrow_udfs::all().map(FunctionReport::of).collect();
+            let functions: Vec<_> =
+                windrow_udfs::all_functions().map(FunctionReport::from_entry).collect();
             print_json(&functions)?;
         } else {
-            print(&listing())?;
+            print_text(&format_function_list())?;
         }
         return Ok(0);
     };
     let name = name.to_lowercase();
-    let Some(entry) = windrow_udfs::find(&name) else {
-        let known: Vec<&str> = windrow_udfs::all().map(|e| e.spec.name).collect();
+    let Some(entry) = windrow_udfs::find_function(&name) else {
+        let known: Vec<&str> = windrow_udfs::all_functions().map(|e| e.spec.name).collect();
         return Err(Error::query(format!("unknown function {name}")).hint(did_you_mean(
             &name,
             "functions",
@@ -36,19 +37,19 @@ pub(super) fn run(args: &FunctionsArgs) -> Result<u8> {
         )));
     };
     if args.json {
-        print_json(&FunctionReport::of(entry))?;
+        print_json(&FunctionReport::from_entry(entry))?;
     } else {
-        print(&(windrow_udfs::docs::describe(entry).trim_end().to_string() + "\n"))?;
+        print_text(&(windrow_udfs::docs::describe_entry(entry).trim_end().to_string() + "\n"))?;
     }
     Ok(0)
 }
 
 /// All indicators by group, one line each.
-fn listing() -> String {
-    let width = windrow_udfs::all().map(|e| e.spec.name.len()).max().unwrap_or(0);
+fn format_function_list() -> String {
+    let width = windrow_udfs::all_functions().map(|e| e.spec.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     let mut group = String::new();
-    for entry in windrow_udfs::all() {
+    for entry in windrow_udfs::all_functions() {
         let of = entry.spec.group.to_string();
         if of != group {
             if !group.is_empty() {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::out::{print, print_json};
+use super::stdout::{print_json, print_text};
 use crate::error::Result;
 use crate::limits;
 use crate::report::LimitReport;
@@ -14,18 +14,19 @@ pub(super) struct LimitsArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &LimitsArgs) -> Result<u8> {
-    let limits: Vec<LimitReport> = limits::all().into_iter().map(LimitReport::from).collect();
+pub(super) fn print_limits(args: &LimitsArgs) -> Result<u8> {
+    let limits: Vec<LimitReport> =
+        limits::all_limits().into_iter().map(LimitReport::from).collect();
     if args.json {
         print_json(&limits)?;
     } else {
-        print(&listing(&limits))?;
+        print_text(&format_limit_list(&limits))?;
     }
     Ok(0)
 }
 
 /// A chapter for each group, and in it the value and the sentences of each bound.
-fn listing(limits: &[LimitReport]) -> String {
+fn format_limit_list(limits: &[LimitReport]) -> String {
     let widest = |text: fn(&LimitReport) -> &str| {
         limits.iter().map(|limit| text(limit).chars().count()).max().unwrap_or(0)
     };

@@ -6,11 +6,11 @@ use tracing_subscriber::EnvFilter;
 use crate::error::{Error, Result};
 
 /// The environment variable that says what is logged: `info`, or `windrow=debug,warn`.
-const VARIABLE: &str = "WINDROW_LOG";
+const LOG_VARIABLE: &str = "WINDROW_LOG";
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line, for programs.
@@ -18,11 +18,11 @@ pub(super) enum Format {
 }
 
 /// Starts to log.
-pub(super) fn start(format: Format) -> Result<()> {
-    let wanted = std::env::var(VARIABLE).ok().filter(|text| !text.trim().is_empty());
+pub(super) fn start_logging(format: LogFormat) -> Result<()> {
+    let wanted = std::env::var(LOG_VARIABLE).ok().filter(|text| !text.trim().is_empty());
     let wanted = wanted.as_deref().unwrap_or("windrow=warn");
     let filter = EnvFilter::try_new(wanted).map_err(|error| {
-        Error::usage(format!("{VARIABLE} is {wanted}: {error}"))
+        Error::usage(format!("{LOG_VARIABLE} is {wanted}: {error}"))
             .hint("write a level, error, warn, info, debug or trace, or windrow=debug,warn")
     })?;
     let builder = tracing_subscriber::fmt()
@@ -30,8 +30,8 @@ pub(super) fn start(format: Format) -> Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(false);
     let started = match format {
-        Format::Text => builder.with_target(false).try_init(),
-        Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
     };
     started.map_err(|error| Error::internal(format!("the log cannot be started: {error}")))
 }

@@ -27,14 +27,14 @@ mod export;
 mod functions;
 mod limits;
 mod logs;
-mod out;
 mod progress;
+mod redact;
 mod run;
 mod runs;
 mod sample;
-mod secrets;
-mod session;
+mod shared_args;
 mod sql;
+mod stdout;
 
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
@@ -55,7 +55,7 @@ use crate::stop::Stop;
 /// How long what it left running may take to end and to remove its temporary files.
 const WIND_DOWN: Duration = Duration::from_millis(400);
 /// How often the memory of the process is looked at.
-const LOOK: Duration = Duration::from_millis(20);
+const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Parser)]
 #[command(
@@ -69,7 +69,7 @@ struct Cli {
     command: Command,
     /// How lines of the log are written to standard error; WINDROW_LOG says which ones
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
-    log_format: logs::Format,
+    log_format: logs::LogFormat,
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,7 +89,7 @@ enum Command {
     /// Run one statement and print its result
     Sql(sql::SqlArgs),
     /// Type statements and see their results
-    Repl(session::StatementArgs),
+    Repl(shared_args::StatementArgs),
     /// Check feature sets without running them; exit code 1 on a finding
     Check(check::CheckArgs),
     /// Show what a feature set needs: outputs, lookback, warm-up, look-ahead, inputs, plan
@@ -109,7 +109,7 @@ struct SourceArgs {
 }
 
 /// Runs the program and gives its exit code.
-pub fn main() -> u8 {
+pub fn run_command_line() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -118,18 +118,18 @@ pub fn main() -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    if let Err(error) = logs::start(cli.log_format) {
+    if let Err(error) = logs::start_logging(cli.log_format) {
         eprintln!("error: {error}");
         return error.exit_code();
     }
     host::allow_open_files();
     exit_without_threads();
     executor::ignore_file_size_signal();
-    match ended(cli.command) {
+    match run_on_thread(cli.command) {
         Ok(code) => code,
         Err(error) if output_closed(&error) => 0,
         Err(error) => {
-            eprintln!("error: {}", secrets::hidden(&error.to_string()));
+            eprintln!("error: {}", redact::redact_passwords(&error.to_string()));
             error.exit_code()
         }
     }
@@ -144,7 +144,7 @@ fn exit_without_threads() {
         const WORDS: &str = "OS can't spawn worker thread: ";
         let text = panic.payload_as_str().unwrap_or_default();
         let Some(reason) = text.strip_prefix(WORDS) else { return tell(panic) };
-        let error = executor::no_threads(std::io::Error::other(reason.to_string()));
+        let error = executor::thread_start_error(std::io::Error::other(reason.to_string()));
         eprintln!("error: {error}");
         std::process::exit(error.exit_code().into());
     }));
@@ -152,22 +152,22 @@ fn exit_without_threads() {
 
 /// How a command ended. Its thread is left where it is if it does not listen: templates and plans are made without
 /// looking up, and a process that ends takes its threads along.
-fn ended(command: Command) -> Result<u8> {
+fn run_on_thread(command: Command) -> Result<u8> {
     let (ends, end) = mpsc::channel();
     let late = ends.clone();
     let work = move || {
-        let done = std::panic::catch_unwind(AssertUnwindSafe(|| start(command, late)));
+        let done = std::panic::catch_unwind(AssertUnwindSafe(|| run_command(command, late)));
         let _ = ends.send(done.unwrap_or_else(|_| Err(Error::internal("the command panicked"))));
     };
     let work = std::thread::Builder::new().stack_size(crate::limits::PLAN_STACK).spawn(work);
-    work.map_err(executor::no_threads)?;
+    work.map_err(executor::thread_start_error)?;
     end.recv().unwrap_or_else(|_| Err(Error::internal("the command went missing")))
 }
 
 /// Help, or what is wrong with the command line.
 fn print_usage(error: &clap::Error) {
     let text = error.render().to_string();
-    let hidden = secrets::hidden(&text);
+    let hidden = redact::redact_passwords(&text);
     if hidden == text {
         let _ = error.print(); // In colour.
     } else {
@@ -176,37 +176,37 @@ fn print_usage(error: &clap::Error) {
 }
 
 /// Runs a command. What it ends with where it does not stop when it is told to goes to `late`.
-fn start(command: Command, late: mpsc::Sender<Result<u8>>) -> Result<u8> {
-    let config = configuration(&command)?;
-    allocator::give_back(config.memory_limit.is_some());
+fn run_command(command: Command, late: mpsc::Sender<Result<u8>>) -> Result<u8> {
+    let config = load_config(&command)?;
+    allocator::set_purge_delay(config.memory_limit.is_some());
     let runtime = executor::compute(config.parallel_workers)?;
     let code = runtime.block_on(async {
         if let Command::Repl(args) = command {
-            let engine = args.engine(config).await?;
-            return crate::repl::run(engine).await;
+            let engine = args.build_engine(config).await?;
+            return crate::repl::run_session(engine).await;
         }
-        let grace = command.grace(&config);
-        let (stop, over) = executor::stops(config.timeout, grace)?;
+        let grace = command.grace_period(&config);
+        let (stop, over) = executor::spawn_stop_watcher(config.timeout, grace)?;
         let mut told = stop.clone();
         let most = match config.memory_limit {
             Some(limit) => Some(limit.saturating_add(MEMORY_SLACK.max(limit / 4))),
-            None => host::memory().map(|memory| memory / 10 * 9),
+            None => host::usable_memory().map(|memory| memory / 10 * 9),
         };
-        executor::control()?.spawn(async move {
+        executor::control_handle()?.spawn(async move {
             let deaf = async {
-                let error = told.stopped().await;
+                let error = told.wait_until_stopped().await;
                 tokio::time::sleep(grace + 2 * WIND_DOWN).await;
                 error
             };
             let error = tokio::select! {
                 error = deaf => error,
-                error = outgrown(most) => error,
+                error = watch_memory(most) => error,
             };
             let _ = late.send(Err(error));
         });
         tokio::select! {
             biased; // What was committed is committed, however late.
-            done = dispatch(command, config, stop) => done,
+            done = dispatch_command(command, config, stop) => done,
             why = over => Err(match why {
                 Ok(Kind::Timeout) => {
                     let error = Error::new(Kind::Timeout, "the time limit has passed");
@@ -221,10 +221,10 @@ fn start(command: Command, late: mpsc::Sender<Result<u8>>) -> Result<u8> {
 }
 
 /// Resolves once the process has far more memory than its limit: what templates and plans take nobody counts.
-async fn outgrown(most: Option<u64>) -> Error {
+async fn watch_memory(most: Option<u64>) -> Error {
     let Some(most) = most else { return std::future::pending().await };
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(MEMORY_CHECK_INTERVAL).await;
         if host::resident_memory() > most {
             return Error::data(format!(
                 "the command takes more than {} MB of memory, its limit and what the program needs itself",
@@ -237,8 +237,8 @@ async fn outgrown(most: Option<u64>) -> Error {
 
 impl Command {
     /// How long it may take to leave everything in order when it is stopped.
-    fn grace(&self, config: &Config) -> Duration {
-        let far = |target: &str| config.target(target).contains("://");
+    fn grace_period(&self, config: &Config) -> Duration {
+        let far = |target: &str| config.target_location(target).contains("://");
         let far = match self {
             Self::Demo(_) => false,
             Self::Run(args) => far(&args.to),
@@ -251,16 +251,16 @@ impl Command {
 }
 
 /// `windrow.yaml` and the environment, overridden by flags.
-fn configuration(command: &Command) -> Result<Config> {
+fn load_config(command: &Command) -> Result<Config> {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let mut config = Config::load(&here, &|name| std::env::var(name).ok())?;
     match command {
-        Command::Run(args) => args.apply(&mut config)?,
-        Command::Export(args) => args.session.limits.apply(&mut config)?,
-        Command::Compact(args) => args.apply(&mut config)?,
-        Command::Sql(args) => args.session.session.limits.apply(&mut config)?,
-        Command::Explain(args) => args.session.limits.apply(&mut config)?,
-        Command::Repl(args) => args.session.limits.apply(&mut config)?,
+        Command::Run(args) => args.apply_flags(&mut config)?,
+        Command::Export(args) => args.session.limits.apply_flags(&mut config)?,
+        Command::Compact(args) => args.apply_flags(&mut config)?,
+        Command::Sql(args) => args.session.session.limits.apply_flags(&mut config)?,
+        Command::Explain(args) => args.session.limits.apply_flags(&mut config)?,
+        Command::Repl(args) => args.session.limits.apply_flags(&mut config)?,
         Command::Demo(_)
         | Command::Runs(_)
         | Command::Vacuum(_)
@@ -271,19 +271,19 @@ fn configuration(command: &Command) -> Result<Config> {
     Ok(config)
 }
 
-async fn dispatch(command: Command, config: Config, stop: Stop) -> Result<u8> {
+async fn dispatch_command(command: Command, config: Config, stop: Stop) -> Result<u8> {
     match command {
-        Command::Demo(args) => demo::run(args, config, stop).await,
-        Command::Run(args) => run::run(args, config, stop).await,
-        Command::Export(args) => export::run(args, config, stop).await,
-        Command::Compact(args) => compact::run(args, config, stop).await,
-        Command::Runs(args) => runs::runs(args, config).await,
-        Command::Vacuum(args) => runs::vacuum(args, config).await,
-        Command::Sql(args) => sql::run(args, config).await,
-        Command::Repl(_) => Ok(0), // It has its own way with Ctrl-C; see `start`.
-        Command::Check(args) => check::run(args, config).await,
-        Command::Explain(args) => explain::run(args, config).await,
-        Command::Functions(args) => functions::run(&args),
-        Command::Limits(args) => limits::run(&args),
+        Command::Demo(args) => demo::run_demo(args, config, stop).await,
+        Command::Run(args) => run::run_set(args, config, stop).await,
+        Command::Export(args) => export::export_sets(args, config, stop).await,
+        Command::Compact(args) => compact::compact_source(args, config, stop).await,
+        Command::Runs(args) => runs::print_runs(args, config).await,
+        Command::Vacuum(args) => runs::vacuum_target(args, config).await,
+        Command::Sql(args) => sql::run_sql(args, config).await,
+        Command::Repl(_) => Ok(0), // It has its own way with Ctrl-C; see `run_command`.
+        Command::Check(args) => check::check_sets(args, config).await,
+        Command::Explain(args) => explain::explain_set(args, config).await,
+        Command::Functions(args) => functions::print_functions(&args),
+        Command::Limits(args) => limits::print_limits(&args),
     }
 }

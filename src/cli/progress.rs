@@ -10,22 +10,22 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use crate::error::{Result, grouped};
-use crate::report::Event;
+use crate::error::{Result, group_digits};
+use crate::report::ProgressEvent;
 use crate::write::Progress;
 
 /// The width of a bar where there is no terminal to ask.
-const WIDTH: u16 = 100;
+const DEFAULT_BAR_WIDTH: u16 = 100;
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct ProgressArgs {
     /// What to say on standard error while working
-    #[arg(long = "progress", value_name = "MODE", value_enum, default_value_t = Mode::Auto)]
-    mode: Mode,
+    #[arg(long = "progress", value_name = "MODE", value_enum, default_value_t = ProgressMode::Auto)]
+    mode: ProgressMode,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Mode {
+enum ProgressMode {
     /// A bar at a terminal, nothing in a pipe
     Auto,
     /// A bar, also in a pipe
@@ -37,8 +37,8 @@ enum Mode {
 }
 
 impl ProgressArgs {
-    /// Shows rows, rate and remaining time of `work`, which counts in `progress`.
-    pub(super) async fn shown<T>(
+    /// Shows rows, rate and remaining time of `rows_processed`, which counts in `progress`.
+    pub(super) async fn run_with_progress<T>(
         self,
         title: &str,
         progress: &Arc<Progress>,
@@ -47,13 +47,13 @@ impl ProgressArgs {
         let terminal = stderr().is_terminal();
         let (title, progress) = (title.to_string(), Arc::clone(progress));
         let meter = Meter { title, progress, started: Instant::now() };
-        let looker: Box<dyn Looker> = match self.mode {
-            Mode::None => return work.await,
-            Mode::Auto if !terminal => return work.await,
-            Mode::Json => Box::new(Events),
-            Mode::Auto | Mode::Bar => Box::new(Bar::new(&meter, terminal)),
+        let looker: Box<dyn ProgressDisplay> = match self.mode {
+            ProgressMode::None => return work.await,
+            ProgressMode::Auto if !terminal => return work.await,
+            ProgressMode::Json => Box::new(EventDisplay),
+            ProgressMode::Auto | ProgressMode::Bar => Box::new(BarDisplay::new(&meter, terminal)),
         };
-        let mut shown = Shown::start(meter, looker);
+        let mut shown = DisplayThread::spawn(meter, looker);
         let done = work.await;
         shown.error = done.as_ref().err().map(ToString::to_string);
         done
@@ -61,35 +61,37 @@ impl ProgressArgs {
 }
 
 /// Looks at the work every now and then.
-trait Looker: Send {
-    fn every(&self) -> Duration;
-    fn start(&self, _title: &str) {}
-    fn look(&self, title: &str, state: State);
-    fn end(&self, title: &str, state: State, error: Option<&str>);
+trait ProgressDisplay: Send {
+    fn update_interval(&self) -> Duration;
+    fn show_start(&self, _title: &str) {}
+    fn show_progress(&self, title: &str, state: ProgressSnapshot);
+    fn show_end(&self, title: &str, state: ProgressSnapshot, error: Option<&str>);
 }
 
 /// A thread that looks at the work until this is dropped. Workers that compute let timers wait, so
 /// it is none of theirs.
-struct Shown {
+struct DisplayThread {
     running: Option<Sender<Option<String>>>,
     thread: Option<JoinHandle<()>>,
     error: Option<String>,
 }
 
-impl Shown {
-    fn start(meter: Meter, looker: Box<dyn Looker>) -> Self {
+impl DisplayThread {
+    fn spawn(meter: Meter, looker: Box<dyn ProgressDisplay>) -> Self {
         let (running, ended) = channel::<Option<String>>();
         let thread = std::thread::Builder::new().spawn(move || {
             let title = &meter.title;
-            looker.start(title);
+            looker.show_start(title);
             let error = loop {
-                match ended.recv_timeout(looker.every()) {
+                match ended.recv_timeout(looker.update_interval()) {
                     Ok(error) => break error,
-                    Err(RecvTimeoutError::Timeout) => looker.look(title, meter.state()),
+                    Err(RecvTimeoutError::Timeout) => {
+                        looker.show_progress(title, meter.take_snapshot())
+                    }
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             };
-            looker.end(title, meter.state(), error.as_deref());
+            looker.show_end(title, meter.take_snapshot(), error.as_deref());
         });
         // Without a thread nothing is shown, and the work goes on.
         let error = Some("interrupted".to_string()); // Until the work says how it ended.
@@ -97,7 +99,7 @@ impl Shown {
     }
 }
 
-impl Drop for Shown {
+impl Drop for DisplayThread {
     fn drop(&mut self) {
         if let (Some(running), Some(thread)) = (self.running.take(), self.thread.take()) {
             let _ = running.send(self.error.take());
@@ -106,14 +108,14 @@ impl Drop for Shown {
     }
 }
 
-struct Bar(ProgressBar);
+struct BarDisplay(ProgressBar);
 
-impl Bar {
+impl BarDisplay {
     fn new(meter: &Meter, terminal: bool) -> Self {
         let place = if terminal {
             ProgressDrawTarget::stderr()
         } else {
-            ProgressDrawTarget::term_like(Box::new(Pipe))
+            ProgressDrawTarget::term_like(Box::new(StderrPipe))
         };
         let bar = ProgressBar::with_draw_target(None, place);
         bar.set_prefix(meter.title.clone());
@@ -124,12 +126,12 @@ impl Bar {
     }
 }
 
-impl Looker for Bar {
-    fn every(&self) -> Duration {
+impl ProgressDisplay for BarDisplay {
+    fn update_interval(&self) -> Duration {
         Duration::from_millis(100)
     }
 
-    fn look(&self, _: &str, state: State) {
+    fn show_progress(&self, _: &str, state: ProgressSnapshot) {
         let Self(bar) = self;
         if let Some(total) = state.total
             && bar.length().is_none()
@@ -138,56 +140,56 @@ impl Looker for Bar {
             bar.set_style(style.progress_chars("=> "));
             bar.set_length(2 * total);
         }
-        bar.set_position(state.work());
-        bar.set_message(state.words());
+        bar.set_position(state.rows_processed());
+        bar.set_message(state.status_line());
         bar.tick();
     }
 
-    fn end(&self, _: &str, _: State, _: Option<&str>) {
+    fn show_end(&self, _: &str, _: ProgressSnapshot, _: Option<&str>) {
         self.0.finish_and_clear();
     }
 }
 
-struct Events;
+struct EventDisplay;
 
-impl Looker for Events {
-    fn every(&self) -> Duration {
+impl ProgressDisplay for EventDisplay {
+    fn update_interval(&self) -> Duration {
         Duration::from_millis(500)
     }
 
-    fn start(&self, title: &str) {
-        tell(&Event::Started { set: title.to_string() });
+    fn show_start(&self, title: &str) {
+        print_event(&ProgressEvent::Started { set: title.to_string() });
     }
 
-    fn look(&self, title: &str, state: State) {
-        tell(&Event::Progress {
+    fn show_progress(&self, title: &str, state: ProgressSnapshot) {
+        print_event(&ProgressEvent::Progress {
             set: title.to_string(),
             rows: state.rows,
             read: state.read,
             total: state.total,
-            seconds: rounded(state.seconds),
-            rows_per_second: state.rate().map(f64::round),
-            remaining_seconds: state.remaining().map(rounded),
+            seconds: round_to_millis(state.seconds),
+            rows_per_second: state.rows_per_second().map(f64::round),
+            remaining_seconds: state.estimate_remaining().map(round_to_millis),
         });
     }
 
-    fn end(&self, title: &str, state: State, error: Option<&str>) {
-        let (set, seconds) = (title.to_string(), rounded(state.seconds));
-        tell(&match error {
-            None => Event::Finished { set, rows: state.rows, seconds },
-            Some(error) => Event::Failed { set, seconds, error: error.to_string() },
+    fn show_end(&self, title: &str, state: ProgressSnapshot, error: Option<&str>) {
+        let (set, seconds) = (title.to_string(), round_to_millis(state.seconds));
+        print_event(&match error {
+            None => ProgressEvent::Finished { set, rows: state.rows, seconds },
+            Some(error) => ProgressEvent::Failed { set, seconds, error: error.to_string() },
         });
     }
 }
 
 /// Writes an event, which always has a JSON text, as one line.
-fn tell(event: &Event) {
+fn print_event(event: &ProgressEvent) {
     if let Ok(line) = serde_json::to_string(event) {
         eprintln!("{line}");
     }
 }
 
-fn rounded(seconds: f64) -> f64 {
+fn round_to_millis(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
@@ -199,64 +201,64 @@ struct Meter {
 }
 
 impl Meter {
-    fn state(&self) -> State {
-        let rows = self.progress.rows();
+    fn take_snapshot(&self) -> ProgressSnapshot {
+        let rows = self.progress.rows_written();
         // What is written was read, whether or not a scan says so.
-        let read = self.progress.read().max(rows);
+        let read = self.progress.rows_read().max(rows);
         let seconds = self.started.elapsed().as_secs_f64();
-        State { rows, read, total: self.progress.total(), seconds }
+        ProgressSnapshot { rows, read, total: self.progress.total_rows(), seconds }
     }
 }
 
 /// The work at one moment.
 #[derive(Clone, Copy, Debug)]
-struct State {
+struct ProgressSnapshot {
     rows: u64,
     read: u64,
     total: Option<u64>,
     seconds: f64,
 }
 
-impl State {
+impl ProgressSnapshot {
     /// Rows read and rows written: a sort does the one before the other.
-    fn work(&self) -> u64 {
+    fn rows_processed(&self) -> u64 {
         let most = self.total.unwrap_or(u64::MAX / 2);
         self.read.min(most) + self.rows.min(most)
     }
 
     /// Rows written per second; rows read while none is written yet.
-    fn rate(&self) -> Option<f64> {
+    fn rows_per_second(&self) -> Option<f64> {
         let rows = if self.rows > 0 { self.rows } else { self.read };
         (rows > 0 && self.seconds > 0.0).then(|| rows as f64 / self.seconds)
     }
 
-    fn remaining(&self) -> Option<f64> {
-        let (work, total) = (self.work() as f64, self.total? as f64 * 2.0);
+    fn estimate_remaining(&self) -> Option<f64> {
+        let (work, total) = (self.rows_processed() as f64, self.total? as f64 * 2.0);
         (work > 0.0).then(|| self.seconds * (total - work).max(0.0) / work)
     }
 
     /// `1,234 of 5,000 rows, 617 rows/s, 6 s left`.
-    fn words(&self) -> String {
+    fn status_line(&self) -> String {
         let (rows, what) = if self.rows > 0 || self.read == 0 {
             (self.rows, "rows")
         } else {
             (self.read, "rows read")
         };
-        let of = self.total.map(|total| format!(" of {}", grouped(total.max(rows))));
-        let mut words = format!("{}{} {what}", grouped(rows), of.unwrap_or_default());
-        if let Some(rate) = self.rate() {
-            words += &format!(", {} rows/s", grouped(rate as u64));
+        let of = self.total.map(|total| format!(" of {}", group_digits(total.max(rows))));
+        let mut words = format!("{}{} {what}", group_digits(rows), of.unwrap_or_default());
+        if let Some(rate) = self.rows_per_second() {
+            words += &format!(", {} rows/s", group_digits(rate as u64));
         }
         words
-            + &match self.remaining() {
-                Some(left) => format!(", {} left", duration(left)),
-                None => format!(", {}", duration(self.seconds)),
+            + &match self.estimate_remaining() {
+                Some(left) => format!(", {} left", format_duration(left)),
+                None => format!(", {}", format_duration(self.seconds)),
             }
     }
 }
 
 /// `42 s`, `3 min 05 s`, `2 h 07 min`.
-fn duration(seconds: f64) -> String {
+fn format_duration(seconds: f64) -> String {
     let seconds = seconds.ceil() as u64;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, s) => format!("{s} s"),
@@ -267,45 +269,45 @@ fn duration(seconds: f64) -> String {
 
 /// Standard error where it is no terminal: a line that is written over itself.
 #[derive(Debug)]
-struct Pipe;
+struct StderrPipe;
 
-impl Pipe {
-    fn put(text: &str) -> std::io::Result<()> {
+impl StderrPipe {
+    fn write_stderr(text: &str) -> std::io::Result<()> {
         stderr().write_all(text.as_bytes())
     }
 }
 
-impl TermLike for Pipe {
+impl TermLike for StderrPipe {
     fn width(&self) -> u16 {
-        WIDTH
+        DEFAULT_BAR_WIDTH
     }
 
     fn move_cursor_up(&self, lines: usize) -> std::io::Result<()> {
-        if lines == 0 { Ok(()) } else { Self::put(&format!("\x1b[{lines}A")) }
+        if lines == 0 { Ok(()) } else { Self::write_stderr(&format!("\x1b[{lines}A")) }
     }
 
     fn move_cursor_down(&self, lines: usize) -> std::io::Result<()> {
-        if lines == 0 { Ok(()) } else { Self::put(&format!("\x1b[{lines}B")) }
+        if lines == 0 { Ok(()) } else { Self::write_stderr(&format!("\x1b[{lines}B")) }
     }
 
     fn move_cursor_right(&self, columns: usize) -> std::io::Result<()> {
-        if columns == 0 { Ok(()) } else { Self::put(&format!("\x1b[{columns}C")) }
+        if columns == 0 { Ok(()) } else { Self::write_stderr(&format!("\x1b[{columns}C")) }
     }
 
     fn move_cursor_left(&self, columns: usize) -> std::io::Result<()> {
-        if columns == 0 { Ok(()) } else { Self::put(&format!("\x1b[{columns}D")) }
+        if columns == 0 { Ok(()) } else { Self::write_stderr(&format!("\x1b[{columns}D")) }
     }
 
     fn write_line(&self, text: &str) -> std::io::Result<()> {
-        Self::put(&format!("{text}\n"))
+        Self::write_stderr(&format!("{text}\n"))
     }
 
     fn write_str(&self, text: &str) -> std::io::Result<()> {
-        Self::put(text)
+        Self::write_stderr(text)
     }
 
     fn clear_line(&self) -> std::io::Result<()> {
-        Self::put("\r\x1b[2K")
+        Self::write_stderr("\r\x1b[2K")
     }
 
     fn flush(&self) -> std::io::Result<()> {
@@ -328,7 +330,7 @@ mod tests {
             (500, 900, None, 5.0, "500 rows, 100 rows/s, 5 s"),
         ];
         for (rows, read, total, seconds, expected) in cases {
-            assert_eq!(State { rows, read, total, seconds }.words(), expected);
+            assert_eq!(ProgressSnapshot { rows, read, total, seconds }.status_line(), expected);
         }
     }
 
@@ -336,7 +338,7 @@ mod tests {
     fn durations() {
         let cases = [(0.2, "1 s"), (59.0, "59 s"), (185.0, "3 min 05 s"), (7620.0, "2 h 07 min")];
         for (seconds, expected) in cases {
-            assert_eq!(duration(seconds), expected);
+            assert_eq!(format_duration(seconds), expected);
         }
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::out::{bytes, print_json};
 use super::progress::ProgressArgs;
-use super::session::{CompressionArgs, SessionArgs, only_parquet};
+use super::shared_args::{CompressionArgs, SessionArgs, require_parquet};
+use super::stdout::{format_bytes, print_json};
 use crate::commit::Target;
 use crate::config::Config;
-use crate::engine::{Engine, Outcome, RunOptions, Scope};
-use crate::error::{Error, Result, counted, grouped};
+use crate::engine::{Engine, RunOptions, RunOutcome, Scope};
+use crate::error::{Error, Result, group_digits, pluralize_count};
 use crate::report::RunReport;
 use crate::stop::Stop;
 use crate::write::Progress;
@@ -62,24 +62,25 @@ pub(super) struct RunArgs {
 
 impl RunArgs {
     /// Overrides the configuration by the flags that were given.
-    pub(super) fn apply(&self, config: &mut Config) -> Result<()> {
-        self.session.limits.apply(config)?;
-        self.compression.apply(config, &self.to)?;
+    pub(super) fn apply_flags(&self, config: &mut Config) -> Result<()> {
+        self.session.limits.apply_flags(config)?;
+        self.compression.apply_flags(config, &self.to)?;
         if self.float32 {
-            config.apply("float32", "true", "--float32")?;
-            only_parquet("--float32", config, &self.to)?;
+            config.set_key("float32", "true", "--float32")?;
+            require_parquet("--float32", config, &self.to)?;
         }
         Ok(())
     }
 }
 
-pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8> {
+pub(super) async fn run_set(args: RunArgs, config: Config, stop: Stop) -> Result<u8> {
     let params = parse_params(&args.params)?;
-    let scope = Scope { symbols: args.symbols.map(symbols), from: args.from, until: args.until };
+    let scope =
+        Scope { symbols: args.symbols.map(parse_symbols), from: args.from, until: args.until };
     let mut engine = Engine::new(config)?;
-    engine.keep_going(args.keep_going);
+    engine.set_keep_going(args.keep_going);
     let set = engine.find_set(&args.set)?;
-    let target = Target::parse(&engine.config().target_of(&args.to, Some(&set.name))?)?;
+    let target = Target::parse(&engine.config().resolve_set_target(&args.to, Some(&set.name))?)?;
     let progress = Arc::new(Progress::default());
     let keep_going = args.keep_going;
     let counter = Arc::clone(&progress);
@@ -88,21 +89,21 @@ pub(super) async fn run(args: RunArgs, config: Config, stop: Stop) -> Result<u8>
         RunOptions { target, scope, params, replace, merge, keep_going, progress: counter, stop };
     let name = set.name.clone();
     let work = async {
-        options.stop.or(args.session.sources.open(&mut engine)).await?;
+        options.stop.run_until_stopped(args.session.sources.open_sources(&mut engine)).await?;
         if options.scope.is_all() {
             // What cannot be opened is told when the set is planned.
-            let _ = options.stop.or(engine.open_sources_of(&set)).await;
+            let _ = options.stop.run_until_stopped(engine.open_set_sources(&set)).await;
         }
-        progress.expect(total(&engine, &options.scope));
+        progress.set_total(expected_rows(&engine, &options.scope));
         engine.run(set, &options).await
     };
-    let outcome = args.progress.shown(&name, &progress, work).await?;
-    report(&outcome, args.json)?;
+    let outcome = args.progress.run_with_progress(&name, &progress, work).await?;
+    print_outcome(&outcome, args.json)?;
     Ok(u8::from(!outcome.record.left_out.is_empty()))
 }
 
 /// `--symbols A,B`, or each symbol by a flag of its own, with its commas.
-fn symbols(given: Vec<String>) -> Vec<String> {
+fn parse_symbols(given: Vec<String>) -> Vec<String> {
     match given.as_slice() {
         [list] => list.split(',').map(|symbol| symbol.trim().to_string()).collect(),
         _ => given,
@@ -122,17 +123,17 @@ pub(super) fn parse_params(given: &[String]) -> Result<BTreeMap<String, String>>
 }
 
 /// The rows that a run over everything writes, where the only source says so.
-fn total(engine: &Engine, scope: &Scope) -> Option<u64> {
+fn expected_rows(engine: &Engine, scope: &Scope) -> Option<u64> {
     match engine.sources().get("bars") {
-        Some(bars) if scope.is_all() => bars.rows(),
+        Some(bars) if scope.is_all() => bars.row_count(),
         _ => None,
     }
 }
 
 /// What was done, for people and with `json` for programs.
-pub(super) fn report(outcome: &Outcome, json: bool) -> Result<()> {
+pub(super) fn print_outcome(outcome: &RunOutcome, json: bool) -> Result<()> {
     if json {
-        print_json(&RunReport::of(outcome))?;
+        print_json(&RunReport::from_outcome(outcome))?;
     }
     let record = &outcome.record;
     for notice in &record.notices {
@@ -142,9 +143,9 @@ pub(super) fn report(outcome: &Outcome, json: bool) -> Result<()> {
         eprintln!("left out: {what}: {why}");
     }
     for (name, input) in record.inputs.iter().filter(|(_, input)| input.files >= MANY_FILES) {
-        eprintln!("{}", per_file(name, input.files, [input.opening, record.seconds]));
+        eprintln!("{}", format_file_timing(name, input.files, [input.opening, record.seconds]));
     }
-    eprintln!("{}", line(outcome));
+    eprintln!("{}", format_outcome(outcome));
     Ok(())
 }
 
@@ -152,26 +153,26 @@ pub(super) fn report(outcome: &Outcome, json: bool) -> Result<()> {
 const MANY_FILES: u64 = 1000;
 
 /// One line on the files of an input.
-fn per_file(name: &str, files: u64, seconds: [f64; 2]) -> String {
+fn format_file_timing(name: &str, files: u64, seconds: [f64; 2]) -> String {
     let [opened, computed] = seconds
         .map(|seconds| format!("{seconds:.2} s ({:.3} ms a file)", 1e3 * seconds / files as f64));
-    let files = grouped(files);
+    let files = group_digits(files);
     format!("{name}: {files} files, opened in {opened}, read and computed in {computed}")
 }
 
 /// One line on a committed run.
-pub(super) fn line(outcome: &Outcome) -> String {
+pub(super) fn format_outcome(outcome: &RunOutcome) -> String {
     let record = &outcome.record;
     let rate = record.rows as f64 / record.seconds.max(1e-9);
     format!(
         "{}: {}, {}, {} in {:.2} s ({} rows/s) -> {} ({})",
         record.set,
-        counted(record.rows, "row"),
-        counted(record.columns.len() as u64, "column"),
-        counted(record.watermarks.len() as u64, "symbol"),
+        pluralize_count(record.rows, "row"),
+        pluralize_count(record.columns.len() as u64, "column"),
+        pluralize_count(record.watermarks.len() as u64, "symbol"),
         record.seconds,
-        grouped(rate as u64),
+        group_digits(rate as u64),
         outcome.target,
-        bytes(record.files.iter().map(|f| f.bytes).sum()),
+        format_bytes(record.files.iter().map(|f| f.bytes).sum()),
     )
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use clap::Args;
 
-use super::out::print_json;
-use crate::commit::{CommittedRun, Target, nothing};
+use super::stdout::print_json;
+use crate::commit::{CommittedRun, Target, never_written_error};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::render::{Format, Limit, Printer};
 use crate::report::{HistoryReport, VacuumReport};
-use crate::store::Instant;
+use crate::store::TimePoint;
 
 #[derive(Debug, Args)]
 pub(super) struct TargetArgs {
@@ -26,21 +26,21 @@ pub(super) struct TargetArgs {
     json: bool,
 }
 
-fn named(target: &str, config: &Config) -> Result<Target> {
-    Target::parse(&config.target_of(target, None)?)?.resolved()
+fn resolve_target(target: &str, config: &Config) -> Result<Target> {
+    Target::parse(&config.resolve_set_target(target, None)?)?.resolved()
 }
 
-pub(super) async fn runs(args: TargetArgs, config: Config) -> Result<u8> {
-    let target = named(&args.target, &config)?;
+pub(super) async fn print_runs(args: TargetArgs, config: Config) -> Result<u8> {
+    let target = resolve_target(&args.target, &config)?;
     let history = Engine::new(config)?.commit(&target).history().await?;
     if history.is_empty() {
-        return Err(nothing(&target));
+        return Err(never_written_error(&target));
     }
     if args.json {
-        print_json(&HistoryReport::of(&target, &history))?;
+        print_json(&HistoryReport::from_history(&target, &history))?;
         return Ok(0);
     }
-    let batch = table(&history.runs).map_err(|error| Error::internal(error.to_string()))?;
+    let batch = runs_to_batch(&history.runs).map_err(|error| Error::internal(error.to_string()))?;
     let out = BufWriter::new(stdout());
     let mut printer = Printer::new(Format::Table, &batch.schema(), out, Limit::All);
     printer.batch(&batch)?;
@@ -52,11 +52,11 @@ pub(super) async fn runs(args: TargetArgs, config: Config) -> Result<u8> {
 }
 
 /// The runs as a table.
-fn table(runs: &[CommittedRun]) -> Result<RecordBatch, arrow::error::ArrowError> {
+fn runs_to_batch(runs: &[CommittedRun]) -> Result<RecordBatch, arrow::error::ArrowError> {
     let text = |of: fn(&CommittedRun) -> &str| -> ArrayRef {
         Arc::new(runs.iter().map(|run| Some(of(run))).collect::<StringArray>())
     };
-    let time = |of: fn(&CommittedRun) -> Option<Instant>| -> ArrayRef {
+    let time = |of: fn(&CommittedRun) -> Option<TimePoint>| -> ArrayRef {
         let times = runs.iter().map(|run| of(run).map(|time| time.to_string()));
         Arc::new(times.collect::<StringArray>())
     };
@@ -75,11 +75,11 @@ fn table(runs: &[CommittedRun]) -> Result<RecordBatch, arrow::error::ArrowError>
     ])
 }
 
-pub(super) async fn vacuum(args: TargetArgs, config: Config) -> Result<u8> {
-    let target = named(&args.target, &config)?;
+pub(super) async fn vacuum_target(args: TargetArgs, config: Config) -> Result<u8> {
+    let target = resolve_target(&args.target, &config)?;
     let removed = Engine::new(config)?.commit(&target).vacuum().await?;
     if args.json {
-        print_json(&VacuumReport::of(&target, &removed))?;
+        print_json(&VacuumReport::from_removed(&target, &removed))?;
         return Ok(0);
     }
     for name in &removed {

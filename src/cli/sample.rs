@@ -16,9 +16,9 @@ use crate::error::{Error, Result};
 use crate::write::Progress;
 
 /// The symbol whose price splits.
-pub(super) const SPLIT: &str = "BOLT";
+pub(super) const SPLIT_SYMBOL: &str = "BOLT";
 /// The symbol that was listed in the last weeks.
-pub(super) const SHORT: &str = "ZEST";
+pub(super) const RECENT_SYMBOL: &str = "ZEST";
 
 const SYMBOLS: [&str; 50] = [
     "ACRE", "ALDER", "AMBER", "ARGO", "ATLAS", "BASIN", "BEAM", "BIRCH", "BOLT", "BRISK", "CEDAR",
@@ -32,10 +32,10 @@ const FIRST_YEAR: i32 = 2020;
 const YEARS: i32 = 5;
 
 /// SplitMix64: small, and the same everywhere.
-struct Random(u64);
+struct SplitMix64(u64);
 
-impl Random {
-    fn next(&mut self) -> u64 {
+impl SplitMix64 {
+    fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -44,17 +44,17 @@ impl Random {
     }
 
     /// Uniform in 0..1.
-    fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    fn next_uniform(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// About normal: the sum of twelve uniforms, which needs no logarithm.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
+    fn next_normal(&mut self) -> f64 {
+        (0..12).map(|_| self.next_uniform()).sum::<f64>() - 6.0
     }
 }
 
-struct Bar {
+struct SampleBar {
     symbol: usize,
     day: NaiveDate,
     prices: [f64; 4],
@@ -66,9 +66,9 @@ struct Bar {
 ///
 /// # Errors
 /// The directory cannot be written.
-pub(super) fn write(folder: &Path, progress: &Progress) -> Result<usize> {
+pub(super) fn write_sample_bars(folder: &Path, progress: &Progress) -> Result<usize> {
     let mut rows = 0;
-    let mut bars = make();
+    let mut bars = generate_bars();
     bars.sort_by_key(|bar| (bar.day.year(), bar.symbol, bar.day));
     for year in bars.chunk_by(|a, b| a.day.year() == b.day.year()) {
         let Some(first) = year.first() else { continue };
@@ -79,50 +79,51 @@ pub(super) fn write(folder: &Path, progress: &Progress) -> Result<usize> {
         };
         std::fs::create_dir_all(&directory).map_err(|error| unwritable(&error))?;
         let file = File::create(directory.join("bars.parquet")).map_err(|e| unwritable(&e))?;
-        let batch = batch(year).map_err(|error| unwritable(&error))?;
+        let batch = bars_to_batch(year).map_err(|error| unwritable(&error))?;
         let mut writer =
             ArrowWriter::try_new(file, batch.schema(), None).map_err(|e| unwritable(&e))?;
         writer.write(&batch).map_err(|error| unwritable(&error))?;
         writer.close().map_err(|error| unwritable(&error))?;
         rows += year.len();
-        progress.add(year.len());
+        progress.add_written(year.len());
     }
     Ok(rows)
 }
 
-fn make() -> Vec<Bar> {
+fn generate_bars() -> Vec<SampleBar> {
     let days: Vec<NaiveDate> = NaiveDate::from_ymd_opt(FIRST_YEAR, 1, 1)
         .into_iter()
         .flat_map(|first| first.iter_days())
         .take_while(|day| day.year() < FIRST_YEAR + YEARS)
         .filter(|day| !matches!(day.weekday(), Weekday::Sat | Weekday::Sun))
         .collect();
-    let mut market = Random(7);
-    let moves: Vec<f64> = days.iter().map(|_| 0.0003 + 0.008 * market.normal()).collect();
+    let mut market = SplitMix64(7);
+    let moves: Vec<f64> = days.iter().map(|_| 0.0003 + 0.008 * market.next_normal()).collect();
     let mut bars = Vec::new();
     for (symbol, name) in SYMBOLS.iter().enumerate() {
-        let mut random = Random(1000 + symbol as u64);
-        let skip = if *name == SHORT { days.len() - 25 } else { 0 };
-        let beta = 0.5 + random.uniform();
-        let (mut price, base) = (20.0 + 180.0 * random.uniform(), 2e5 + 3e6 * random.uniform());
+        let mut random = SplitMix64(1000 + symbol as u64);
+        let skip = if *name == RECENT_SYMBOL { days.len() - 25 } else { 0 };
+        let beta = 0.5 + random.next_uniform();
+        let (mut price, base) =
+            (20.0 + 180.0 * random.next_uniform(), 2e5 + 3e6 * random.next_uniform());
         let split = days.len() * 3 / 5;
         let mut trend = 0.0;
         for (i, day) in days.iter().enumerate() {
-            trend = 0.97 * trend + 0.0004 * random.normal();
-            let open = price * (1.0 + 0.003 * random.normal());
-            price *= (1.0 + beta * moves[i] + trend + 0.012 * random.normal()).max(0.5);
+            trend = 0.97 * trend + 0.0004 * random.next_normal();
+            let open = price * (1.0 + 0.003 * random.next_normal());
+            price *= (1.0 + beta * moves[i] + trend + 0.012 * random.next_normal()).max(0.5);
             let (low, high) = (open.min(price), open.max(price));
-            let low = low * (1.0 - 0.006 * random.uniform());
-            let high = high * (1.0 + 0.006 * random.uniform());
-            let volume = base * (0.4 + 1.2 * random.uniform()) * (1.0 + 25.0 * moves[i].abs());
-            let missing = random.uniform() < 0.004;
+            let low = low * (1.0 - 0.006 * random.next_uniform());
+            let high = high * (1.0 + 0.006 * random.next_uniform());
+            let volume = base * (0.4 + 1.2 * random.next_uniform()) * (1.0 + 25.0 * moves[i].abs());
+            let missing = random.next_uniform() < 0.004;
             if i < skip || missing {
                 continue;
             }
             // Adjusted prices are what the walk made; raw ones stand before the split times four.
-            let factor = if *name == SPLIT && i < split { 0.25 } else { 1.0 };
+            let factor = if *name == SPLIT_SYMBOL && i < split { 0.25 } else { 1.0 };
             let cents = |value: f64| (value / factor * 100.0).round() / 100.0;
-            bars.push(Bar {
+            bars.push(SampleBar {
                 symbol,
                 day: *day,
                 prices: [cents(open), cents(high), cents(low), cents(price)],
@@ -134,14 +135,14 @@ fn make() -> Vec<Bar> {
     bars
 }
 
-fn batch(bars: &[Bar]) -> Result<RecordBatch, datafusion::arrow::error::ArrowError> {
-    let float = |pick: &dyn Fn(&Bar) -> f64| -> ArrayRef {
+fn bars_to_batch(bars: &[SampleBar]) -> Result<RecordBatch, datafusion::arrow::error::ArrowError> {
+    let float = |pick: &dyn Fn(&SampleBar) -> f64| -> ArrayRef {
         Arc::new(bars.iter().map(|b| Some(pick(b))).collect::<Float64Array>())
     };
-    let text = |pick: &dyn Fn(&Bar) -> &'static str| -> ArrayRef {
+    let text = |pick: &dyn Fn(&SampleBar) -> &'static str| -> ArrayRef {
         Arc::new(bars.iter().map(|b| Some(pick(b))).collect::<StringArray>())
     };
-    let day = |b: &Bar| Some(days_since_1970(b.day));
+    let day = |b: &SampleBar| Some(days_since_1970(b.day));
     let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("symbol", text(&|b| SYMBOLS[b.symbol])),
         ("ts", Arc::new(bars.iter().map(day).collect::<Date32Array>())),
@@ -170,15 +171,15 @@ mod tests {
 
     #[test]
     fn bars_are_fit_to_show_dirt() {
-        let bars = make();
+        let bars = generate_bars();
         assert!(bars.len() > 60_000, "{}", bars.len());
         assert!(bars.iter().all(|b| b.prices[2] <= b.prices[3] && b.prices[3] <= b.prices[1]));
         let of = |name: &str| {
             let symbol = SYMBOLS.iter().position(|s| *s == name).unwrap();
             bars.iter().filter(move |b| b.symbol == symbol).collect::<Vec<_>>()
         };
-        assert!(of(SHORT).len() <= 25);
-        let split = of(SPLIT);
+        assert!(of(RECENT_SYMBOL).len() <= 25);
+        let split = of(SPLIT_SYMBOL);
         let raw = split.windows(2).map(|w| w[1].prices[3] / w[0].prices[3]);
         assert!(raw.fold(1.0, f64::min) < 0.3, "the raw price falls to a quarter");
         let adjusted =

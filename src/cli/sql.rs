@@ -5,7 +5,7 @@ use std::io::{BufWriter, stdout};
 use clap::Args;
 use futures::TryStreamExt;
 
-use super::session::StatementArgs;
+use super::shared_args::StatementArgs;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::render::{Format, Limit, Printer, Terminal, error_text};
@@ -23,13 +23,13 @@ pub(super) struct SqlArgs {
 }
 
 #[allow(clippy::print_stderr)]
-pub(super) async fn run(args: SqlArgs, config: Config) -> Result<u8> {
-    let terminal = Terminal::of_stdout();
+pub(super) async fn run_sql(args: SqlArgs, config: Config) -> Result<u8> {
+    let terminal = Terminal::from_stdout();
     let told = |error: &Error| {
         let width = terminal.map_or(100, |t| t.width);
         eprint!("{}", error_text(error, Some(&args.statement), width));
     };
-    let engine = args.session.engine(config).await?;
+    let engine = args.session.build_engine(config).await?;
     let query = match engine.query(args.statement.trim().trim_end_matches(';')).await {
         Ok(query) => query,
         Err(error) => {
@@ -59,7 +59,7 @@ pub(super) async fn run(args: SqlArgs, config: Config) -> Result<u8> {
         }
     }
     printer.finish()?;
-    for report in query.reports() {
+    for report in query.cleaning_reports() {
         eprintln!("note: {report}");
     }
     Ok(0)

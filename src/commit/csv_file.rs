@@ -15,17 +15,22 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::directory::unreadable;
-use super::stage::{FileLock, Stage, blocking, check_local_source, clean, leftovers};
-use super::{Commit, CommittedRun, History, Mode, OpenTarget, Publish, SourcePlace, nothing};
+use super::directory::unreadable_error;
+use super::stage::{
+    FileLock, Stage, check_local_source, list_stale_stages, remove_stale_stages, run_blocking,
+};
+use super::{
+    CommittedRun, OpenTarget, PublishMode, PublishOptions, RunHistory, SourcePlace, TargetBackend,
+    never_written_error,
+};
 use crate::error::{Error, Result};
 use crate::outside::{self, files};
 use crate::stop::Stop;
 use crate::store::Record;
-use crate::write::{Attempt, Manifest, Output, Staging, unwritable};
+use crate::write::{Attempt, Manifest, OutputShape, Staging, unwritable_error};
 
 /// The way out of a scope that is narrower than the file.
-const WHOLE: &str = "run without --symbols, --from and --until, or write to another target";
+const WHOLE_HINT: &str = "run without --symbols, --from and --until, or write to another target";
 
 /// A CSV file that runs write to.
 #[derive(Clone, Debug)]
@@ -38,64 +43,65 @@ impl CsvFileTarget {
         Self { path: path.to_path_buf() }
     }
 
-    fn past(&self) -> Result<History> {
-        let runs = record(&self.path)?.into_iter().map(CommittedRun::from).collect();
-        Ok(History { runs, leftovers: self.left()? })
+    fn read_history(&self) -> Result<RunHistory> {
+        let runs = read_target_record(&self.path)?.into_iter().map(CommittedRun::from).collect();
+        Ok(RunHistory { runs, leftovers: self.list_leftover_files()? })
     }
 
     /// Files of runs that died: what they wrote aside, and records of files that never got the name of the target.
-    fn left(&self) -> Result<Vec<String>> {
+    fn list_leftover_files(&self) -> Result<Vec<String>> {
         let pending = || {
-            let file = files::found(&self.path)?;
+            let file = files::find_metadata(&self.path)?;
             let own = file.map(|file| pending_path(&self.path, &file));
-            let mut pending = pending(&self.path)?;
+            let mut pending = list_pending_records(&self.path)?;
             pending.retain(|path| own.as_deref().and_then(Path::file_name) != path.file_name());
             Ok(pending)
         };
-        let pending = pending().map_err(|error: std::io::Error| unreadable(&self.path, &error))?;
-        let mut left = leftovers(&self.path)?;
+        let pending =
+            pending().map_err(|error: std::io::Error| unreadable_error(&self.path, &error))?;
+        let mut left = list_stale_stages(&self.path)?;
         left.extend(pending.iter().map(|path| path.display().to_string()));
         Ok(left)
     }
 
-    fn take(&self) -> Result<OpenCsvFile> {
+    fn open_csv_file(&self) -> Result<OpenCsvFile> {
         let path = self.path.clone();
-        let lock = FileLock::take(&path)?;
-        clean(&path)?;
-        settle(&path).map_err(|error| unwritable(&path, &error))?;
+        let lock = FileLock::acquire(&path)?;
+        remove_stale_stages(&path)?;
+        recover_pending_records(&path).map_err(|error| unwritable_error(&path, &error))?;
         check_owner(&path)?;
-        let held = record(&path)?;
+        let held = read_target_record(&path)?;
         Ok(OpenCsvFile { path, lock, held, stage: None })
     }
 }
 
 #[async_trait]
-impl Commit for CsvFileTarget {
-    async fn open(&self, _: usize) -> Result<Box<dyn OpenTarget>> {
+impl TargetBackend for CsvFileTarget {
+    async fn acquire_target(&self, _: usize) -> Result<Box<dyn OpenTarget>> {
         let this = self.clone();
-        let open = blocking(move || this.take()).await?;
+        let open = run_blocking(move || this.open_csv_file()).await?;
         Ok(Box::new(open))
     }
 
     async fn latest(&self) -> Result<Option<Record>> {
         let path = self.path.clone();
-        blocking(move || record(&path)).await
+        run_blocking(move || read_target_record(&path)).await
     }
 
-    async fn history(&self) -> Result<History> {
+    async fn history(&self) -> Result<RunHistory> {
         let this = self.clone();
-        blocking(move || this.past()).await
+        run_blocking(move || this.read_history()).await
     }
 
-    async fn leftovers(&self) -> Result<Vec<String>> {
+    async fn list_leftovers(&self) -> Result<Vec<String>> {
         let this = self.clone();
-        blocking(move || this.left()).await
+        run_blocking(move || this.list_leftover_files()).await
     }
 
     async fn is_there(&self, record: &Record) -> Result<bool> {
         let (path, files) = (self.path.clone(), record.files.clone());
-        blocking(move || {
-            let bytes = files::metadata(&path).ok().map(|meta| meta.len());
+        run_blocking(move || {
+            let bytes = files::read_metadata(&path).ok().map(|meta| meta.len());
             Ok(files.iter().all(|file| Some(file.bytes) == bytes))
         })
         .await
@@ -104,14 +110,14 @@ impl Commit for CsvFileTarget {
     async fn vacuum(&self) -> Result<Vec<String>> {
         let history = self.history().await?;
         if history.is_empty() {
-            return Err(nothing(&self.path.display()));
+            return Err(never_written_error(&self.path.display()));
         }
         // Whoever opens a target cleans it.
-        drop(self.open(1).await?);
+        drop(self.acquire_target(1).await?);
         Ok(history.leftovers)
     }
 
-    fn check_apart(&self, source: &SourcePlace<'_>) -> Result<()> {
+    fn check_source_apart(&self, source: &SourcePlace<'_>) -> Result<()> {
         check_local_source(&self.path, source)
     }
 }
@@ -130,26 +136,26 @@ fn pending_path(target: &Path, file: &Metadata) -> PathBuf {
 }
 
 /// The record of the run that wrote the file; None where there is no file, or no run wrote it.
-fn record(target: &Path) -> Result<Option<Record>> {
-    let unreadable = |error| unreadable(target, &error);
-    let Some(file) = files::found(target).map_err(unreadable)? else { return Ok(None) };
+fn read_target_record(target: &Path) -> Result<Option<Record>> {
+    let unreadable = |error| unreadable_error(target, &error);
+    let Some(file) = files::find_metadata(target).map_err(unreadable)? else { return Ok(None) };
     for path in [pending_path(target, &file), record_path(target)] {
-        if files::exists(&path).map_err(unreadable)? {
-            return Record::read(&path).map(Some);
+        if files::path_exists(&path).map_err(unreadable)? {
+            return Record::from_path(&path).map(Some);
         }
     }
     Ok(None)
 }
 
 /// Ends what runs that died began: the record of the file gets its name, others go.
-fn settle(target: &Path) -> std::io::Result<()> {
-    let file = files::found(target)?;
+fn recover_pending_records(target: &Path) -> std::io::Result<()> {
+    let file = files::find_metadata(target)?;
     let own = file.map(|file| pending_path(target, &file));
     let own = own.as_deref().and_then(Path::file_name);
     let record = record_path(target);
-    for path in pending(target)? {
+    for path in list_pending_records(target)? {
         match path.file_name() == own {
-            true => files::rename(&path, &record)?,
+            true => files::rename_path(&path, &record)?,
             false => files::remove_file(&path)?,
         }
     }
@@ -157,11 +163,11 @@ fn settle(target: &Path) -> std::io::Result<()> {
 }
 
 /// The records beside a target that are named by a file.
-fn pending(target: &Path) -> std::io::Result<Vec<PathBuf>> {
+fn list_pending_records(target: &Path) -> std::io::Result<Vec<PathBuf>> {
     let record = record_path(target);
     let prefix = record.file_name().map(|n| n.to_string_lossy().into_owned() + ".");
     let prefix = prefix.unwrap_or_default();
-    let entries = files::list(super::stage::parent(target))?;
+    let entries = files::list_directory(super::stage::parent_or_current(target))?;
     let named = entries.iter().filter(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
         let number = name.strip_prefix(&prefix).unwrap_or_default();
@@ -172,8 +178,8 @@ fn pending(target: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 /// Refuses a file that no run wrote.
 fn check_owner(target: &Path) -> Result<()> {
-    if files::found(target).map_err(|error| unreadable(target, &error))?.is_none()
-        || record(target)?.is_some()
+    if files::find_metadata(target).map_err(|error| unreadable_error(target, &error))?.is_none()
+        || read_target_record(target)?.is_some()
     {
         return Ok(());
     }
@@ -191,32 +197,37 @@ struct OpenCsvFile {
 
 #[async_trait]
 impl OpenTarget for OpenCsvFile {
-    fn run(&self) -> &str {
-        self.lock.run()
+    fn run_id(&self) -> &str {
+        self.lock.run_id()
     }
 
-    fn held(&self) -> Option<&Record> {
+    fn held_record(&self) -> Option<&Record> {
         self.held.as_ref()
     }
 
-    async fn stage(&mut self, output: &Output, publish: &Publish, _: &Attempt) -> Result<Staging> {
+    async fn prepare_staging(
+        &mut self,
+        output: &OutputShape,
+        publish: &PublishOptions,
+        _: &Attempt,
+    ) -> Result<Staging> {
         let target = self.path.display();
         match publish.mode {
-            Mode::Whole => {}
-            Mode::Append(_) => {
+            PublishMode::Whole => {}
+            PublishMode::Append(_) => {
                 let what = format!("{target} is a CSV file, which no rows are added to");
                 return Err(Error::target(what));
             }
-            Mode::Scope(_) => {
+            PublishMode::Scope(_) => {
                 let what = format!("{target} is a CSV file, of which no part is replaced");
-                return Err(Error::target(what).hint(WHOLE));
+                return Err(Error::target(what).hint(WHOLE_HINT));
             }
         }
         if !output.partition_by.is_empty() {
             return Err(Error::target("a CSV target is one file and cannot be partitioned")
                 .hint("write to a directory, or take partition_by out of the header"));
         }
-        publish.check_scope(&target, self.held.as_ref(), WHOLE)?;
+        publish.check_scope(&target, self.held.as_ref(), WHOLE_HINT)?;
         self.stage = None; // Of an attempt before.
         let stage = self.stage.insert(Stage::new(&self.path, &self.lock));
         Ok(Staging::CsvFile { path: stage.path().to_path_buf(), target: self.path.clone() })
@@ -224,7 +235,7 @@ impl OpenTarget for OpenCsvFile {
 
     async fn publish(
         &mut self,
-        _: &Publish,
+        _: &PublishOptions,
         _: &[Manifest],
         record: Record,
         stop: &Stop,
@@ -232,21 +243,21 @@ impl OpenTarget for OpenCsvFile {
         let missing = || Error::internal("a CSV file is published that was not staged");
         let stage = self.stage.take().ok_or_else(missing)?;
         let target = self.path.clone();
-        let (stage, record, pending) = blocking(move || {
-            let unwritable = |error| unwritable(&target, &error);
-            let file = files::metadata(stage.path()).map_err(unwritable)?;
+        let (stage, record, pending) = run_blocking(move || {
+            let unwritable = |error| unwritable_error(&target, &error);
+            let file = files::read_metadata(stage.path()).map_err(unwritable)?;
             let pending = pending_path(&target, &file);
             files::write_synced(&pending, record.to_json()?.as_bytes()).map_err(unwritable)?;
-            outside::step("record-written");
+            outside::reach_failpoint("record-written");
             Ok((stage, record, pending))
         })
         .await?;
         let committed = stage.commit(stop).await;
         let target = self.path.clone();
-        blocking(move || {
+        run_blocking(move || {
             // If this fails, or nobody comes as far, the next run does it.
             let _ = match &committed {
-                Ok(()) => files::rename(&pending, &record_path(&target)),
+                Ok(()) => files::rename_path(&pending, &record_path(&target)),
                 Err(_) => files::remove_file(&pending),
             };
             committed
@@ -256,7 +267,7 @@ impl OpenTarget for OpenCsvFile {
         Ok(record)
     }
 
-    async fn abandon(&mut self) {
+    async fn abandon_staging(&mut self) {
         self.stage = None;
     }
 

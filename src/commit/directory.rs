@@ -25,19 +25,23 @@ use async_trait::async_trait;
 use datafusion::arrow::datatypes::Field;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
-use super::publish::MERGE;
-use super::stage::{FileLock, Stage, blocking, check_local_source, clean, leftovers};
+use super::publish_options::MERGE_HINT;
+use super::stage::{
+    FileLock, Stage, check_local_source, list_stale_stages, remove_stale_stages, run_blocking,
+};
 use super::{
-    Commit, CommittedRun, History, Kept, OpenTarget, Publish, SourcePlace, announce, nothing,
+    CommittedRun, OpenTarget, PublishOptions, RetainedFiles, RunHistory, SourcePlace,
+    TargetBackend, announced_folders, never_written_error,
 };
 use crate::error::{Error, Result};
 use crate::limits::FOLDERS_LISTED;
 use crate::outside::{self, files};
 use crate::stop::Stop;
 use crate::store::{
-    Opened, RECORD_DIR, Record, RecordFile, is_announced, latest, records, records_beside,
+    FileReader, RECORD_DIR, Record, RecordFile, is_announced, list_records, read_latest_record,
+    record_text_dir,
 };
-use crate::write::{Attempt, Manifest, Notes, Output, Staging, unwritable};
+use crate::write::{Attempt, ColumnNotes, Manifest, OutputShape, Staging, unwritable_error};
 
 /// A directory that runs write to.
 #[derive(Clone, Debug)]
@@ -50,92 +54,95 @@ impl DirectoryTarget {
         Self { path: path.to_path_buf() }
     }
 
-    fn past(&self) -> Result<History> {
-        let read = |path: &PathBuf| Record::read(path).map(CommittedRun::from);
-        let runs = records(&self.path)?.iter().map(read).collect::<Result<_>>()?;
-        Ok(History { runs, leftovers: leftovers_of(&self.path)? })
+    fn read_history(&self) -> Result<RunHistory> {
+        let read = |path: &PathBuf| Record::from_path(path).map(CommittedRun::from);
+        let runs = list_records(&self.path)?.iter().map(read).collect::<Result<_>>()?;
+        Ok(RunHistory { runs, leftovers: directory_leftovers(&self.path)? })
     }
 
-    fn take(&self) -> Result<OpenDirectory> {
+    fn open_directory(&self) -> Result<OpenDirectory> {
         let path = self.path.clone();
-        let lock = FileLock::take(&path)?;
-        clean(&path)?;
-        remove_texts(&path).map_err(|error| unwritable(&path, &error))?;
+        let lock = FileLock::acquire(&path)?;
+        remove_stale_stages(&path)?;
+        remove_orphaned_records(&path).map_err(|error| unwritable_error(&path, &error))?;
         check_owner(&path)?;
-        announce::remove(&path).map_err(|error| unwritable(&path, &error))?;
-        let held = latest(&path)?;
+        announced_folders::remove_announced_files(&path)
+            .map_err(|error| unwritable_error(&path, &error))?;
+        let held = read_latest_record(&path)?;
         Ok(OpenDirectory { path, lock, held, stage: None })
     }
 }
 
 #[async_trait]
-impl Commit for DirectoryTarget {
-    async fn open(&self, _: usize) -> Result<Box<dyn OpenTarget>> {
+impl TargetBackend for DirectoryTarget {
+    async fn acquire_target(&self, _: usize) -> Result<Box<dyn OpenTarget>> {
         let this = self.clone();
-        let open = blocking(move || this.take()).await?;
+        let open = run_blocking(move || this.open_directory()).await?;
         Ok(Box::new(open))
     }
 
     async fn latest(&self) -> Result<Option<Record>> {
         let path = self.path.clone();
-        blocking(move || latest(&path)).await
+        run_blocking(move || read_latest_record(&path)).await
     }
 
-    async fn history(&self) -> Result<History> {
+    async fn history(&self) -> Result<RunHistory> {
         let this = self.clone();
-        blocking(move || this.past()).await
+        run_blocking(move || this.read_history()).await
     }
 
-    async fn leftovers(&self) -> Result<Vec<String>> {
+    async fn list_leftovers(&self) -> Result<Vec<String>> {
         let path = self.path.clone();
-        blocking(move || leftovers_of(&path)).await
+        run_blocking(move || directory_leftovers(&path)).await
     }
 
     async fn is_there(&self, record: &Record) -> Result<bool> {
         let (path, files) = (self.path.clone(), record.files.clone());
         let is = move |file: &RecordFile| {
-            files::metadata(&path.join(&file.path)).is_ok_and(|meta| meta.len() == file.bytes)
+            files::read_metadata(&path.join(&file.path)).is_ok_and(|meta| meta.len() == file.bytes)
         };
-        blocking(move || Ok(files.iter().all(is))).await
+        run_blocking(move || Ok(files.iter().all(is))).await
     }
 
     async fn vacuum(&self) -> Result<Vec<String>> {
         let history = self.history().await?;
         if history.is_empty() {
-            return Err(nothing(&self.path.display()));
+            return Err(never_written_error(&self.path.display()));
         }
         // Whoever opens a target cleans it.
-        drop(self.open(1).await?);
+        drop(self.acquire_target(1).await?);
         Ok(history.leftovers)
     }
 
-    async fn notes(&self, held: &Record) -> Result<Notes> {
-        let Some(file) = held.files.first() else { return Ok(Notes::new()) };
+    async fn notes(&self, held: &Record) -> Result<ColumnNotes> {
+        let Some(file) = held.files.first() else { return Ok(ColumnNotes::new()) };
         let path = self.path.join(&file.path);
-        blocking(move || {
-            let opened = Opened::local(&path, 0).map_err(|error| unreadable(&path, &error))?;
-            notes_of(&opened).map_err(|error| unreadable(&path, &error))
+        run_blocking(move || {
+            let opened = FileReader::open_local(&path, 0)
+                .map_err(|error| unreadable_error(&path, &error))?;
+            read_column_notes(&opened).map_err(|error| unreadable_error(&path, &error))
         })
         .await
     }
 
-    fn check_apart(&self, source: &SourcePlace<'_>) -> Result<()> {
+    fn check_source_apart(&self, source: &SourcePlace<'_>) -> Result<()> {
         check_local_source(&self.path, source)
     }
 }
 
 /// What killed runs left beside a directory and in it.
-fn leftovers_of(path: &Path) -> Result<Vec<String>> {
-    let mut left = leftovers(path)?;
-    let announced = announce::left(path).map_err(|error| unreadable(path, &error))?;
+fn directory_leftovers(path: &Path) -> Result<Vec<String>> {
+    let mut left = list_stale_stages(path)?;
+    let announced = announced_folders::stale_announced_files(path)
+        .map_err(|error| unreadable_error(path, &error))?;
     left.extend(announced.iter().map(|file| file.display().to_string()));
     Ok(left)
 }
 
 /// What a parquet file says of its columns.
-pub(super) fn notes_of(
-    file: &Opened,
-) -> std::result::Result<Notes, datafusion::parquet::errors::ParquetError> {
+pub(super) fn read_column_notes(
+    file: &FileReader,
+) -> std::result::Result<ColumnNotes, datafusion::parquet::errors::ParquetError> {
     let meta = ArrowReaderMetadata::load(file, ArrowReaderOptions::new())?;
     let pairs = |field: &Arc<Field>| {
         let pairs = field.metadata().iter().map(|(key, value)| (key.clone(), value.clone()));
@@ -145,7 +152,7 @@ pub(super) fn notes_of(
 }
 
 /// The error for a file of a target that cannot be read.
-pub(super) fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+pub(super) fn unreadable_error(path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::target(format!("cannot read {}: {error}", path.display()))
         .hint("move the target away and run again")
 }
@@ -160,26 +167,32 @@ struct OpenDirectory {
 
 #[async_trait]
 impl OpenTarget for OpenDirectory {
-    fn run(&self) -> &str {
-        self.lock.run()
+    fn run_id(&self) -> &str {
+        self.lock.run_id()
     }
 
-    fn held(&self) -> Option<&Record> {
+    fn held_record(&self) -> Option<&Record> {
         self.held.as_ref()
     }
 
-    async fn stage(&mut self, _: &Output, publish: &Publish, _: &Attempt) -> Result<Staging> {
-        publish.check_scope(&self.path.display(), self.held.as_ref(), MERGE)?;
+    async fn prepare_staging(
+        &mut self,
+        _: &OutputShape,
+        publish: &PublishOptions,
+        _: &Attempt,
+    ) -> Result<Staging> {
+        publish.check_scope(&self.path.display(), self.held.as_ref(), MERGE_HINT)?;
         self.stage = None; // Of an attempt before.
         let stage = Stage::new(&self.path, &self.lock);
-        let (target, kept) = (self.path.clone(), publish.kept().cloned());
+        let (target, kept) = (self.path.clone(), publish.retained_files().cloned());
         // The stage goes along: if nobody waits any more, it is removed when the links are made.
-        let stage = blocking(move || {
-            files::create_folder(stage.path()).map_err(|error| unwritable(&target, &error))?;
-            outside::step("stage-made");
+        let stage = run_blocking(move || {
+            files::create_folder(stage.path())
+                .map_err(|error| unwritable_error(&target, &error))?;
+            outside::reach_failpoint("stage-made");
             if let Some(kept) = &kept {
-                link(kept, &target, stage.path())?;
-                outside::step("files-linked");
+                link_kept_files(kept, &target, stage.path())?;
+                outside::reach_failpoint("files-linked");
             }
             Ok(stage)
         });
@@ -189,7 +202,7 @@ impl OpenTarget for OpenDirectory {
 
     async fn publish(
         &mut self,
-        _: &Publish,
+        _: &PublishOptions,
         _: &[Manifest],
         record: Record,
         stop: &Stop,
@@ -197,13 +210,14 @@ impl OpenTarget for OpenDirectory {
         let missing = || Error::internal("a directory is published that was not staged");
         let stage = self.stage.take().ok_or_else(missing)?;
         let target = self.path.clone();
-        let (stage, record, announced) = blocking(move || {
-            let unwritable = |error| unwritable(&target, &error);
+        let (stage, record, announced) = run_blocking(move || {
+            let unwritable = |error| unwritable_error(&target, &error);
             remove_unnamed(stage.path(), &record).map_err(unwritable)?;
             write_record(stage.path(), &target, &record).map_err(unwritable)?;
-            outside::step("record-written");
-            let announced = announce::make(&target, stage.path(), &record).map_err(unwritable)?;
-            outside::step("folders-made");
+            outside::reach_failpoint("record-written");
+            let announced = announced_folders::announce_folders(&target, stage.path(), &record)
+                .map_err(unwritable)?;
+            outside::reach_failpoint("folders-made");
             Ok((stage, record, announced))
         })
         .await?;
@@ -211,14 +225,15 @@ impl OpenTarget for OpenDirectory {
         if committed.is_err() && announced {
             let target = self.path.clone();
             // If this fails, the next run does it.
-            let _ = blocking(move || Ok(announce::remove(&target))).await?;
+            let _ = run_blocking(move || Ok(announced_folders::remove_announced_files(&target)))
+                .await?;
         }
         committed?;
         self.held = Some(record.clone());
         Ok(record)
     }
 
-    async fn abandon(&mut self) {
+    async fn abandon_staging(&mut self) {
         self.stage = None;
     }
 
@@ -232,28 +247,30 @@ async fn exchange_later(stage: Stage, announced: bool, stop: &Stop) -> Result<()
             tokio::time::sleep(FOLDERS_LISTED).await;
             Ok(())
         };
-        stop.or(listed).await?;
+        stop.run_until_stopped(listed).await?;
     }
     stage.commit(stop).await
 }
 
 /// Refuses a directory with files that no run wrote: a commit would remove them.
 fn check_owner(target: &Path) -> Result<()> {
-    let found = files::found(target).map_err(|error| unreadable(target, &error))?;
+    let found = files::find_metadata(target).map_err(|error| unreadable_error(target, &error))?;
     let Some(found) = found else { return Ok(()) };
     if found.is_file() {
         return Err(Error::target(format!("{} is a file", target.display()))
             .hint("name a directory, or a file that ends in .csv"));
     }
-    let ours: BTreeSet<PathBuf> = match latest(target)? {
+    let ours: BTreeSet<PathBuf> = match read_latest_record(target)? {
         Some(record) => record.files.iter().map(|file| target.join(&file.path)).collect(),
         None => BTreeSet::new(),
     };
-    if let Some(names) = super::targets_in(target) {
+    if let Some(names) = super::nested_target_names(target) {
         return Err(Error::target(format!("{} holds targets itself: {names}", target.display()))
             .hint("name one of them, or another directory in it"));
     }
-    match foreign(target, target, &ours).map_err(|error| unwritable(target, &error))? {
+    match find_foreign_file(target, target, &ours)
+        .map_err(|error| unwritable_error(target, &error))?
+    {
         None => Ok(()),
         Some(path) => Err(Error::target(format!(
             "{} holds files that windrow did not write, such as {}",
@@ -265,18 +282,18 @@ fn check_owner(target: &Path) -> Result<()> {
 }
 
 /// The first file below a directory that neither is in `ours` nor is a record.
-fn foreign(
+fn find_foreign_file(
     target: &Path,
     folder: &Path,
     ours: &BTreeSet<PathBuf>,
 ) -> std::io::Result<Option<PathBuf>> {
-    let mut entries = files::list(folder)?;
+    let mut entries = files::list_directory(folder)?;
     entries.sort_by_key(DirEntry::file_name);
     let records = target.join(RECORD_DIR);
     for entry in entries {
         let path = entry.path();
         if entry.file_type()?.is_dir() {
-            if let Some(found) = foreign(target, &path, ours)? {
+            if let Some(found) = find_foreign_file(target, &path, ours)? {
                 return Ok(Some(found));
             }
         } else {
@@ -290,10 +307,10 @@ fn foreign(
 }
 
 /// Takes the files of the target into the stage: they stay what they are.
-fn link(kept: &Kept, target: &Path, stage: &Path) -> Result<()> {
+fn link_kept_files(kept: &RetainedFiles, target: &Path, stage: &Path) -> Result<()> {
     for file in &kept.files {
         let (from, to) = (target.join(&file.path), stage.join(&file.path));
-        if !files::exists(&from).map_err(|error| unreadable(&from, &error))? {
+        if !files::path_exists(&from).map_err(|error| unreadable_error(&from, &error))? {
             return Err(Error::target(format!(
                 "{} is gone, which the target held",
                 from.display()
@@ -301,9 +318,9 @@ fn link(kept: &Kept, target: &Path, stage: &Path) -> Result<()> {
             .hint("run the whole set, without --merge or --append; the target is as it was"));
         }
         if let Some(folder) = to.parent() {
-            files::create_folder(folder).map_err(|error| unwritable(folder, &error))?;
+            files::create_folder(folder).map_err(|error| unwritable_error(folder, &error))?;
         }
-        files::link(&from, &to).map_err(|error| unwritable(&to, &error))?;
+        files::hard_link(&from, &to).map_err(|error| unwritable_error(&to, &error))?;
     }
     Ok(())
 }
@@ -311,7 +328,7 @@ fn link(kept: &Kept, target: &Path, stage: &Path) -> Result<()> {
 /// Removes files of the stage that the record does not name: attempts that were given up wrote them.
 fn remove_unnamed(stage: &Path, record: &Record) -> std::io::Result<()> {
     let named: BTreeSet<PathBuf> = record.files.iter().map(|file| stage.join(&file.path)).collect();
-    while let Some(file) = foreign(stage, stage, &named)? {
+    while let Some(file) = find_foreign_file(stage, stage, &named)? {
         files::remove_file(&file)?;
     }
     Ok(())
@@ -321,46 +338,46 @@ fn remove_unnamed(stage: &Path, record: &Record) -> std::io::Result<()> {
 /// file for it into the stage.
 fn write_record(stage: &Path, target: &Path, record: &Record) -> std::io::Result<()> {
     let folder = stage.join(RECORD_DIR);
-    let texts = records_beside(target);
+    let texts = record_text_dir(target);
     files::create_folder(&folder)?;
     files::create_folder(&texts)?;
     let mut last = 0;
-    for path in records(target).map_err(std::io::Error::other)? {
+    for path in list_records(target).map_err(std::io::Error::other)? {
         let Some(name) = path.file_name() else { continue };
-        if files::metadata(&path)?.len() > 0 {
+        if files::read_metadata(&path)?.len() > 0 {
             // Of an earlier build, which wrote the text there.
-            write_whole(&texts.join(name), &files::read(&path)?)?;
+            write_atomically(&texts.join(name), &files::read_bytes(&path)?)?;
         }
-        files::create(&folder.join(name))?;
+        files::create_or_truncate(&folder.join(name))?;
         let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
         last = last.max(number.unwrap_or(0));
     }
     let name = format!("{:06}.json", last + 1);
     let text = record.to_json().map_err(std::io::Error::other)?;
-    write_whole(&texts.join(&name), text.as_bytes())?;
-    files::sync(&texts)?;
-    files::create(&folder.join(name)).map(|_| ())
+    write_atomically(&texts.join(&name), text.as_bytes())?;
+    files::sync_path(&texts)?;
+    files::create_or_truncate(&folder.join(name)).map(|_| ())
 }
 
 /// Writes a file whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let part = path.with_extension("part");
     files::write_synced(&part, bytes)?;
-    files::rename(&part, path)
+    files::rename_path(&part, path)
 }
 
 /// Removes texts beside the target that no record in it stands for.
-fn remove_texts(target: &Path) -> std::io::Result<()> {
-    let texts = records_beside(target);
-    if !files::exists(&texts)? {
+fn remove_orphaned_records(target: &Path) -> std::io::Result<()> {
+    let texts = record_text_dir(target);
+    if !files::path_exists(&texts)? {
         return Ok(());
     }
-    let records = records(target).map_err(std::io::Error::other)?;
+    let records = list_records(target).map_err(std::io::Error::other)?;
     if records.is_empty() {
         return files::remove_all(&texts);
     }
     let known: BTreeSet<_> = records.iter().filter_map(|record| record.file_name()).collect();
-    for entry in files::list(&texts)? {
+    for entry in files::list_directory(&texts)? {
         let path = entry.path();
         if !known.contains(entry.file_name().as_os_str()) {
             files::remove_file(&path)?;

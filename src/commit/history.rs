@@ -1,6 +1,6 @@
 //! What runs a target has seen.
 
-use crate::store::{Instant, Record};
+use crate::store::{Record, TimePoint};
 
 /// One committed run, as its record tells it.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,9 +14,9 @@ pub struct CommittedRun {
     /// Rows written.
     pub rows: u64,
     /// The first time among them.
-    pub first: Option<Instant>,
+    pub first: Option<TimePoint>,
     /// The last.
-    pub last: Option<Instant>,
+    pub last: Option<TimePoint>,
     /// Wall seconds.
     pub seconds: f64,
     /// The version of windrow.
@@ -25,7 +25,7 @@ pub struct CommittedRun {
 
 impl From<Record> for CommittedRun {
     fn from(record: Record) -> Self {
-        let (first, last) = (record.first(), record.last());
+        let (first, last) = (record.first_time(), record.last_time());
         Self {
             run: record.run,
             committed: record.committed,
@@ -41,14 +41,14 @@ impl From<Record> for CommittedRun {
 
 /// The committed runs of a target, and what others left.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct History {
+pub struct RunHistory {
     /// The runs, oldest first.
     pub runs: Vec<CommittedRun>,
     /// The names of what runs that died left behind.
     pub leftovers: Vec<String>,
 }
 
-impl History {
+impl RunHistory {
     /// Whether no run was ever here.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty() && self.leftovers.is_empty()

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::limits::OLD_STATE_LISTED;
 use crate::outside::{self, files};
 use crate::stop::Stop;
-use crate::write::unwritable;
+use crate::write::unwritable_error;
 
 /// Exclusive use of a local target by one run. The system releases it when the process ends,
 /// however it ends.
@@ -26,12 +26,13 @@ pub(super) struct FileLock {
 
 impl FileLock {
     /// Takes the lock or says who holds it.
-    pub(super) fn take(path: &Path) -> Result<Self> {
-        let parent = parent(path);
-        files::create_folder(parent).map_err(|error| unwritable(parent, &error))?;
-        let lock = beside(path, "lock");
-        let mut file = files::open_or_create(&lock).map_err(|error| unwritable(path, &error))?;
-        if !file.lock().map_err(|error| unwritable(&lock, &error))? {
+    pub(super) fn acquire(path: &Path) -> Result<Self> {
+        let parent = parent_or_current(path);
+        files::create_folder(parent).map_err(|error| unwritable_error(parent, &error))?;
+        let lock = sibling_path(path, "lock");
+        let mut file =
+            files::open_or_create(&lock).map_err(|error| unwritable_error(path, &error))?;
+        if !file.try_lock().map_err(|error| unwritable_error(&lock, &error))? {
             let holder = files::read_text(&lock).unwrap_or_default();
             return Err(Error::target(format!(
                 "another run is writing {} ({})",
@@ -42,13 +43,13 @@ impl FileLock {
         }
         let run = run_name();
         // For people: the lock itself is the system's.
-        let note = format!("run {run}, process {}\n", outside::process());
-        let _ = file.clear().and_then(|()| file.write_all(note.as_bytes()));
+        let note = format!("run {run}, process {}\n", outside::process_id());
+        let _ = file.truncate_all().and_then(|()| file.write_all(note.as_bytes()));
         Ok(Self { _locked: file, run })
     }
 
     /// The name of this run: when it began, and a number.
-    pub(super) fn run(&self) -> &str {
+    pub(super) fn run_id(&self) -> &str {
         &self.run
     }
 }
@@ -57,15 +58,15 @@ impl FileLock {
 /// in one microsecond of a process, the second takes the next.
 pub(super) fn run_name() -> String {
     static LAST: AtomicI64 = AtomicI64::new(0);
-    let now = outside::now().timestamp_micros();
+    let now = outside::utc_now().timestamp_micros();
     let last = LAST.fetch_max(now, Ordering::Relaxed);
     let mine = if now > last { now } else { LAST.fetch_add(1, Ordering::Relaxed) + 1 };
     let moment = chrono::DateTime::from_timestamp_micros(mine).unwrap_or_default();
-    format!("{}-{}", moment.format("%Y%m%dT%H%M%S%6f"), outside::process())
+    format!("{}-{}", moment.format("%Y%m%dT%H%M%S%6f"), outside::process_id())
 }
 
 /// The directory that a path is in.
-pub(super) fn parent(path: &Path) -> &Path {
+pub(super) fn parent_or_current(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -73,15 +74,15 @@ pub(super) fn parent(path: &Path) -> &Path {
 }
 
 /// A name beside the target that is no data.
-fn beside(path: &Path, what: &str) -> PathBuf {
+fn sibling_path(path: &Path, what: &str) -> PathBuf {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    parent(path).join(format!(".{name}.windrow-{what}"))
+    parent_or_current(path).join(format!(".{name}.windrow-{what}"))
 }
 
 /// Removes what killed runs left beside a target that this process has locked.
-pub(super) fn clean(path: &Path) -> Result<()> {
-    for stage in stages(path).map_err(|error| unwritable(path, &error))? {
-        files::remove_all(&stage).map_err(|error| unwritable(&stage, &error))?;
+pub(super) fn remove_stale_stages(path: &Path) -> Result<()> {
+    for stage in list_stages(path).map_err(|error| unwritable_error(path, &error))? {
+        files::remove_all(&stage).map_err(|error| unwritable_error(&stage, &error))?;
     }
     Ok(())
 }
@@ -90,26 +91,26 @@ pub(super) fn clean(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// The directory that the target is in cannot be listed.
-pub(super) fn leftovers(path: &Path) -> Result<Vec<String>> {
-    let holder = holder(path);
+pub(super) fn list_stale_stages(path: &Path) -> Result<Vec<String>> {
+    let holder = lock_holder(path);
     let at_work = |stage: &PathBuf| {
         let name = stage.to_string_lossy();
         let run = name.rsplit_once("windrow-stage-").map_or("", |(_, run)| run);
         holder.as_ref().is_some_and(|holder| holder == run)
     };
-    let mut stages = match stages(path) {
+    let mut stages = match list_stages(path) {
         Ok(stages) => stages,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(super::directory::unreadable(path, &error)),
+        Err(error) => return Err(super::directory::unreadable_error(path, &error)),
     };
     stages.retain(|stage| !at_work(stage));
     Ok(stages.iter().map(|stage| stage.display().to_string()).collect())
 }
 
 /// The name of the run that is at work at a target; empty if the lock is held and does not say by which.
-pub(super) fn holder(path: &Path) -> Option<String> {
-    let lock = beside(path, "lock");
-    if !files::open(&lock).is_ok_and(|file| file.is_locked().unwrap_or(true)) {
+pub(super) fn lock_holder(path: &Path) -> Option<String> {
+    let lock = sibling_path(path, "lock");
+    if !files::open_file(&lock).is_ok_and(|file| file.is_locked().unwrap_or(true)) {
         return None;
     }
     // As the run that holds the lock has written it.
@@ -119,10 +120,10 @@ pub(super) fn holder(path: &Path) -> Option<String> {
 }
 
 /// The directories and files that stand beside a target.
-fn stages(path: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let stage = beside(path, "stage-");
+fn list_stages(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let stage = sibling_path(path, "stage-");
     let prefix = stage.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let entries = files::list(parent(path))?;
+    let entries = files::list_directory(parent_or_current(path))?;
     let ours =
         entries.iter().filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
     Ok(ours.map(|entry| entry.path()).collect())
@@ -139,7 +140,7 @@ pub(super) struct Stage {
 impl Stage {
     /// The place to write to; nothing is made there yet.
     pub(super) fn new(target: &Path, lock: &FileLock) -> Self {
-        let path = beside(target, &format!("stage-{}", lock.run()));
+        let path = sibling_path(target, &format!("stage-{}", lock.run_id()));
         Self { path, target: target.to_path_buf(), committed: false }
     }
 
@@ -153,38 +154,38 @@ impl Stage {
     /// stopped, after it the run is committed.
     pub(super) async fn commit(mut self, stop: &Stop) -> Result<()> {
         let path = self.path.clone();
-        let synced = blocking(move || {
-            let synced = sync(&path).and_then(|()| files::metadata(&path));
-            outside::step("before-exchange");
-            synced.map_err(|error| unwritable(&path, &error))
+        let synced = run_blocking(move || {
+            let synced = sync_tree(&path).and_then(|()| files::read_metadata(&path));
+            outside::reach_failpoint("before-exchange");
+            synced.map_err(|error| unwritable_error(&path, &error))
         });
-        let staged = stop.or(synced).await?;
-        if let Err(error) = exchange(&self.path, &self.target)
-            && !self.is_target(&staged)?
+        let staged = stop.run_until_stopped(synced).await?;
+        if let Err(error) = exchange_paths(&self.path, &self.target)
+            && !self.became_target(&staged)?
         {
             return Err(error);
         }
         self.committed = true;
         let (path, target) = (self.path.clone(), self.target.clone());
-        let old = blocking(move || {
-            outside::step("after-exchange");
-            let _ = files::sync(parent(&target));
-            outside::step("before-cleaning");
+        let old = run_blocking(move || {
+            outside::reach_failpoint("after-exchange");
+            let _ = files::sync_path(parent_or_current(&target));
+            outside::reach_failpoint("before-cleaning");
             Ok(path)
         })
         .await?;
-        if files::metadata(&old).is_ok_and(|old| old.is_dir()) {
+        if files::read_metadata(&old).is_ok_and(|old| old.is_dir()) {
             let listed = async {
                 tokio::time::sleep(OLD_STATE_LISTED).await;
                 Ok(())
             };
             // Who asks to stop shortens it.
-            let _ = stop.or(listed).await;
+            let _ = stop.run_until_stopped(listed).await;
         }
-        blocking(move || {
+        run_blocking(move || {
             // The old state now stands under the stage's name. If this fails, the next run does it.
             let _ = files::remove_all(&old);
-            outside::step("after-cleaning");
+            outside::reach_failpoint("after-cleaning");
             Ok(())
         })
         .await
@@ -194,9 +195,9 @@ impl Stage {
 impl Stage {
     /// Whether the stage became the target although the system said that it failed, as servers of files may whose
     /// answer is lost.
-    fn is_target(&self, staged: &Metadata) -> Result<bool> {
+    fn became_target(&self, staged: &Metadata) -> Result<bool> {
         let shown = self.target.display();
-        match files::found(&self.target) {
+        match files::find_metadata(&self.target) {
             Ok(found) => Ok(found
                 .is_some_and(|found| (found.dev(), found.ino()) == (staged.dev(), staged.ino()))),
             Err(error) => Err(Error::target(format!(
@@ -208,21 +209,21 @@ impl Stage {
 }
 
 /// Runs what waits for a disk beside what waits for signals.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(super) async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let panicked = |error| Error::internal(format!("a commit panicked: {error}"));
     tokio::task::spawn_blocking(work).await.map_err(panicked)?
 }
 
-fn exchange(stage: &Path, target: &Path) -> Result<()> {
-    files::exchange(stage, target).map_err(|error| match error.kind() {
+fn exchange_paths(stage: &Path, target: &Path) -> Result<()> {
+    files::exchange_names(stage, target).map_err(|error| match error.kind() {
         std::io::ErrorKind::Unsupported => Error::target(format!(
             "the file system of {} cannot exchange two directories in one step ({error})",
             target.display()
         ))
         .hint("write to a target on a local file system, such as ext4, xfs, btrfs or tmpfs"),
-        _ => unwritable(target, &error),
+        _ => unwritable_error(target, &error),
     })
 }
 
@@ -235,20 +236,20 @@ impl Drop for Stage {
 }
 
 /// Makes what was written outlast a power cut, before it becomes visible.
-fn sync(path: &Path) -> std::io::Result<()> {
-    if files::metadata(path)?.is_dir() {
-        for entry in files::list(path)? {
-            sync(&entry.path())?;
+fn sync_tree(path: &Path) -> std::io::Result<()> {
+    if files::read_metadata(path)?.is_dir() {
+        for entry in files::list_directory(path)? {
+            sync_tree(&entry.path())?;
         }
     }
-    files::sync(path)
+    files::sync_path(path)
 }
 
 /// Refuses a source whose files a commit at this path would remove, or that would read what a run
 /// writes there.
 pub(super) fn check_local_source(target: &Path, source: &SourcePlace<'_>) -> Result<()> {
-    let (shown, to, name) = (target.display(), real(target), source.name);
-    let mut folders = source.files.iter().filter_map(|file| file.parent()).map(real);
+    let (shown, to, name) = (target.display(), canonical_path(target), source.name);
+    let mut folders = source.files.iter().filter_map(|file| file.parent()).map(canonical_path);
     let why = if folders.any(|folder| folder.starts_with(&to)) {
         format!("{shown} holds the source {name}: a commit would remove what it reads")
     } else if (source.lists)(&to) {
@@ -260,7 +261,7 @@ pub(super) fn check_local_source(target: &Path, source: &SourcePlace<'_>) -> Res
 }
 
 /// The path without links; what does not exist yet stands below what does.
-fn real(path: &Path) -> PathBuf {
+fn canonical_path(path: &Path) -> PathBuf {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let mut known = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let mut below = Vec::new();

@@ -8,10 +8,10 @@ use super::bucket::BucketTarget;
 use super::csv_file::CsvFileTarget;
 use super::directory::DirectoryTarget;
 use super::table::{TableTarget, TableUrl};
-use super::{Commit, Contents};
+use super::{TargetBackend, TargetContents};
 use crate::error::{Error, Result};
-use crate::store::{Access, FileKind, Location, ObjectUrl, PgLocation, records};
-use crate::write::unwritable;
+use crate::store::{FileKind, Location, ObjectUrl, PgLocation, StoreRegistry, list_records};
+use crate::write::unwritable_error;
 
 /// Where a run writes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,19 +49,19 @@ impl Target {
         }
         let path = match Location::parse(text)? {
             Location::Local(path) => path,
-            Location::Objects(url) if url.key().is_empty() => {
+            Location::Bucket(url) if url.key().is_empty() => {
                 return Err(Error::usage(format!("{url} is a whole bucket"))
                     .hint(format!("name a prefix, such as {url}features/")));
             }
-            Location::Objects(url) if url.is_glob() => {
+            Location::Bucket(url) if url.is_glob() => {
                 return Err(Error::usage(format!("{url} is a glob"))
                     .hint("name a prefix without *, ? and ["));
             }
-            Location::Objects(url) if FileKind::of(Path::new(url.key())).is_some() => {
+            Location::Bucket(url) if FileKind::from_file_name(Path::new(url.key())).is_some() => {
                 return Err(Error::usage(format!("{url} is one file"))
                     .hint("name a prefix: parquet targets hold one file per worker"));
             }
-            Location::Objects(url) => {
+            Location::Bucket(url) => {
                 url.path()?;
                 return Ok(Self::Bucket(url));
             }
@@ -88,7 +88,7 @@ impl Target {
     /// A link that leads nowhere, or a place within a target that a run committed.
     pub fn resolved(self) -> Result<Self> {
         let Some(path) = self.path() else { return Ok(self) };
-        let mut real = std::path::absolute(path).map_err(|error| unwritable(path, &error))?;
+        let mut real = std::path::absolute(path).map_err(|error| unwritable_error(path, &error))?;
         // The part that exists is followed; what is to be made stands below it.
         let mut below = Vec::new();
         while !real.exists() {
@@ -100,10 +100,10 @@ impl Target {
             below.push(name);
             real.pop();
         }
-        let mut real = real.canonicalize().map_err(|error| unwritable(path, &error))?;
+        let mut real = real.canonicalize().map_err(|error| unwritable_error(path, &error))?;
         real.extend(below.iter().rev());
         for outer in real.ancestors().skip(1) {
-            if records(outer)?.is_empty() {
+            if list_records(outer)?.is_empty() {
                 continue;
             }
             return Err(Error::target(format!(
@@ -158,16 +158,16 @@ impl Target {
     }
 
     /// What it holds.
-    pub fn contents(&self) -> Contents {
+    pub fn contents(&self) -> TargetContents {
         match self {
-            Self::Directory(_) | Self::Bucket(_) => Contents::Parquet,
-            Self::CsvFile(_) => Contents::CsvFile,
-            Self::Table(_) => Contents::Table,
+            Self::Directory(_) | Self::Bucket(_) => TargetContents::Parquet,
+            Self::CsvFile(_) => TargetContents::CsvFile,
+            Self::Table(_) => TargetContents::Table,
         }
     }
 
     /// What a run does with it.
-    pub fn commit(&self, access: &Arc<Access>) -> Box<dyn Commit> {
+    pub fn to_backend(&self, access: &Arc<StoreRegistry>) -> Box<dyn TargetBackend> {
         let access = Arc::clone(access);
         match self {
             Self::Directory(path) => Box::new(DirectoryTarget::new(path)),

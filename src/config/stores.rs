@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::yaml::Node;
-use super::{Around, Config, filled_in, wrong};
+use super::yaml::YamlNode;
+use super::{Config, ConfigContext, expand_variables, unexpected_value_message};
 use crate::error::{Result, did_you_mean};
 
 /// The schemes of object stores.
@@ -31,7 +31,7 @@ pub enum StoreKey {
 }
 
 /// A key as the file has it.
-struct Word {
+struct StoreKeySpec {
     key: StoreKey,
     name: &'static str,
     /// The schemes that know it.
@@ -40,30 +40,30 @@ struct Word {
     flag: bool,
 }
 
-const fn word(key: StoreKey, name: &'static str, of: &'static [&'static str]) -> Word {
-    Word { key, name, of, flag: false }
+const fn text_key(key: StoreKey, name: &'static str, of: &'static [&'static str]) -> StoreKeySpec {
+    StoreKeySpec { key, name, of, flag: false }
 }
 
-const fn flag(key: StoreKey, name: &'static str, of: &'static [&'static str]) -> Word {
-    Word { key, name, of, flag: true }
+const fn flag_key(key: StoreKey, name: &'static str, of: &'static [&'static str]) -> StoreKeySpec {
+    StoreKeySpec { key, name, of, flag: true }
 }
 
 /// Every key, in the order in which messages list them.
-const WORDS: [Word; 14] = [
-    word(StoreKey::Endpoint, "endpoint", &STORE_SCHEMES),
-    flag(StoreKey::AllowHttp, "allow_http", &STORE_SCHEMES),
-    flag(StoreKey::Anonymous, "anonymous", &STORE_SCHEMES),
-    word(StoreKey::Region, "region", &["s3"]),
-    flag(StoreKey::PathStyle, "path_style", &["s3"]),
-    word(StoreKey::Profile, "profile", &["s3"]),
-    word(StoreKey::AccessKeyId, "access_key_id", &["s3"]),
-    word(StoreKey::SecretAccessKey, "secret_access_key", &["s3"]),
-    word(StoreKey::SessionToken, "session_token", &["s3"]),
-    word(StoreKey::ServiceAccount, "service_account", &["gs"]),
-    word(StoreKey::Account, "account", &["az"]),
-    word(StoreKey::AccessKey, "access_key", &["az"]),
-    word(StoreKey::SasToken, "sas_token", &["az"]),
-    flag(StoreKey::Emulator, "emulator", &["az"]),
+const WORDS: [StoreKeySpec; 14] = [
+    text_key(StoreKey::Endpoint, "endpoint", &STORE_SCHEMES),
+    flag_key(StoreKey::AllowHttp, "allow_http", &STORE_SCHEMES),
+    flag_key(StoreKey::Anonymous, "anonymous", &STORE_SCHEMES),
+    text_key(StoreKey::Region, "region", &["s3"]),
+    flag_key(StoreKey::PathStyle, "path_style", &["s3"]),
+    text_key(StoreKey::Profile, "profile", &["s3"]),
+    text_key(StoreKey::AccessKeyId, "access_key_id", &["s3"]),
+    text_key(StoreKey::SecretAccessKey, "secret_access_key", &["s3"]),
+    text_key(StoreKey::SessionToken, "session_token", &["s3"]),
+    text_key(StoreKey::ServiceAccount, "service_account", &["gs"]),
+    text_key(StoreKey::Account, "account", &["az"]),
+    text_key(StoreKey::AccessKey, "access_key", &["az"]),
+    text_key(StoreKey::SasToken, "sas_token", &["az"]),
+    flag_key(StoreKey::Emulator, "emulator", &["az"]),
 ];
 
 impl fmt::Display for StoreKey {
@@ -98,44 +98,52 @@ impl StoreConfig {
 
     /// These keys, but for those that another has, which speaks of less.
     #[must_use]
-    pub fn with(&self, other: &Self) -> Self {
+    pub fn override_with(&self, other: &Self) -> Self {
         let mut all = self.0.clone();
         all.extend(other.0.iter().map(|(key, value)| (*key, value.clone())));
         Self(all)
     }
 
     /// Whether a key that is true or false is true; None if it is not there.
-    pub fn flag(&self, key: StoreKey) -> Option<bool> {
+    pub fn flag_value(&self, key: StoreKey) -> Option<bool> {
         self.get(key).map(|text| text == "true")
     }
 }
 
 /// Reads `stores`.
-pub(super) fn take(config: &mut Config, node: &Node, around: &Around<'_>) -> Result<()> {
-    for (key, value) in node.entries("stores")? {
+pub(super) fn take_stores(
+    config: &mut Config,
+    node: &YamlNode,
+    around: &ConfigContext<'_>,
+) -> Result<()> {
+    for (key, value) in node.require_entries("stores")? {
         let url = key.text.trim_end_matches('/');
         let (scheme, bucket) = url.split_once(':').unwrap_or((url, ""));
         let bucket = bucket.trim_start_matches('/');
         if !STORE_SCHEMES.contains(&scheme) || bucket.contains('/') {
-            return Err(key.error(format!("{} is no object store", key.text)).hint(
+            return Err(key.error_here(format!("{} is no object store", key.text)).hint(
                 "write s3://BUCKET, gs://BUCKET or az://CONTAINER, or s3:// for every bucket",
             ));
         }
         let mut store = StoreConfig::default();
-        for (text, value) in value.entries(&key.text)? {
+        for (text, value) in value.require_entries(&key.text)? {
             let what = format!("{} of {}", text.text, key.text);
             let known = WORDS.iter().filter(|word| word.of.contains(&scheme));
             let Some(word) = known.clone().find(|word| word.name == text.text) else {
                 let hint = did_you_mean(&text.text, "keys", known.map(|word| word.name));
-                return Err(text.error(format!("unknown key {what}")).hint(hint));
+                return Err(text.error_here(format!("unknown key {what}")).hint(hint));
             };
             let said = match word.flag {
-                true => value.scalar(&what)?,
+                true => value.require_scalar(&what)?,
                 // A file of a secret often ends with a line break.
-                false => filled_in(&what, value, around.env)?.trim().to_string(),
+                false => expand_variables(&what, value, around.env)?.trim().to_string(),
             };
             if word.flag && !["true", "false"].contains(&said.as_str()) {
-                return Err(value.error(wrong(&what, &said, "true or false")));
+                return Err(value.error_here(unexpected_value_message(
+                    &what,
+                    &said,
+                    "true or false",
+                )));
             }
             store.0.insert(word.key, said);
         }
@@ -155,12 +163,12 @@ mod tests {
         let text = "stores:\n  's3://': {endpoint: https://h, path_style: true}\n  \
                     s3://lab/: {secret_access_key: '${LAB}', path_style: false}\n  az://x: {emulator: true}\n";
         let config = load(text, &env).unwrap();
-        let both = config.stores["s3://"].with(&config.stores["s3://lab"]);
+        let both = config.stores["s3://"].override_with(&config.stores["s3://lab"]);
         assert_eq!(both.get(StoreKey::SecretAccessKey), Some("s3cret"));
         assert_eq!(both.get(StoreKey::Endpoint), Some("https://h"));
-        assert_eq!(both.flag(StoreKey::PathStyle), Some(false));
+        assert_eq!(both.flag_value(StoreKey::PathStyle), Some(false));
         assert_eq!(format!("{both:?}"), "{Endpoint, PathStyle, SecretAccessKey}");
-        assert_eq!(config.stores["az://x"].flag(StoreKey::Emulator), Some(true));
+        assert_eq!(config.stores["az://x"].flag_value(StoreKey::Emulator), Some(true));
         let told = |text: &str| load(text, &env).unwrap_err().to_string();
         assert!(told("stores: {ftp://x: {}}").contains("ftp://x is no object store"));
         assert!(told("stores: {s3://x/y: {}}").contains("s3://x/y is no object store"));

@@ -37,7 +37,7 @@ fn every_key() {
             entity: "ticker".into(),
             time: "day".into(),
             duplicates: Duplicates::Error,
-            inputs: Inputs::State,
+            inputs: ChangeDetection::State,
             revision: None,
         }
     );
@@ -109,7 +109,7 @@ fn flags_win_over_environment_and_environment_over_file() {
         ("WINDROW_MEMORY_LIMIT", ""),
     ];
     let mut config = load(text, &env).unwrap();
-    config.apply("parallel_workers", "8", "--threads").unwrap();
+    config.set_key("parallel_workers", "8", "--threads").unwrap();
     assert_eq!((config.batch_size, config.parallel_workers), (2048, 8));
     assert_eq!(config.memory_limit, Some(1_000_000_000));
     let names: Vec<String> = Config::environment_keys().map(|(_, name)| name).collect();
@@ -221,7 +221,7 @@ fn errors_of_environment_and_flags_name_their_origin() {
         ("batchsize", "1", "--threads: unknown key batchsize; did you mean batch_size?"),
     ];
     for (key, text, expected) in cases {
-        let error = Config::default().apply(key, text, "--threads").unwrap_err();
+        let error = Config::default().set_key(key, text, "--threads").unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 }

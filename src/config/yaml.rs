@@ -10,46 +10,51 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_yaml::{Budget, Spanned};
 
-use crate::error::{self, Error, Place, Result};
+use crate::error::{self, Error, Result, TextPlace};
 use crate::limits::{YAML_DEPTH, YAML_NODES};
 
 /// A value, where it stands, and who must act when it is wrong.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
-    pub(crate) value: Value,
-    pub(crate) place: Place,
+pub(crate) struct YamlNode {
+    pub(crate) value: YamlValue,
+    pub(crate) place: TextPlace,
     kind: error::Kind,
 }
 
 /// What a YAML value can be.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
+pub(crate) enum YamlValue {
     Null,
     Bool(bool),
     Int(i64),
     Float(f64),
     Text(String),
-    List(Vec<Node>),
-    Map(Vec<(Key, Node)>),
+    List(Vec<YamlNode>),
+    Map(Vec<(YamlKey, YamlNode)>),
 }
 
 /// A key of a mapping and where it stands.
 #[derive(Clone, Debug)]
-pub(crate) struct Key {
+pub(crate) struct YamlKey {
     pub(crate) text: String,
-    pub(crate) place: Place,
+    pub(crate) place: TextPlace,
     kind: error::Kind,
 }
 
-impl Key {
+impl YamlKey {
     /// An error at this key.
-    pub(crate) fn error(&self, message: impl Into<String>) -> Error {
-        Error::new(self.kind, message).at(self.place.clone())
+    pub(crate) fn error_here(&self, message: impl Into<String>) -> Error {
+        Error::new(self.kind, message).at_place(self.place.clone())
     }
 }
 
 /// Reads a document; its first line is line `first_line` of `file`, and its errors are of `kind`.
-pub(crate) fn read(kind: error::Kind, file: &str, first_line: usize, text: &str) -> Result<Node> {
+pub(crate) fn parse_document(
+    kind: error::Kind,
+    file: &str,
+    first_line: usize,
+    text: &str,
+) -> Result<YamlNode> {
     let mut options = serde_yaml::Options::default();
     options.with_snippet = false;
     // Duplicates are told apart below, where the place of the second key is known.
@@ -60,31 +65,31 @@ pub(crate) fn read(kind: error::Kind, file: &str, first_line: usize, text: &str)
     let mut budget = Budget::default();
     (budget.max_depth, budget.max_nodes) = (YAML_DEPTH, YAML_NODES);
     options.budget = Some(budget);
-    let document = Document { kind, file, first_line };
-    match serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options) {
-        Ok(raw) => document.node(raw),
-        Err(fault) => Err(document.syntax_error(&fault)),
+    let document = YamlDocument { kind, file, first_line };
+    match serde_yaml::from_str_with_options::<Spanned<RawYaml>>(text, options) {
+        Ok(raw) => document.convert_node(raw),
+        Err(fault) => Err(document.yaml_syntax_error(&fault)),
     }
 }
 
 /// What all nodes of one document share.
-struct Document<'a> {
+struct YamlDocument<'a> {
     kind: error::Kind,
     file: &'a str,
     first_line: usize,
 }
 
-impl Document<'_> {
-    fn place(&self, line: u64, column: u64) -> Place {
+impl YamlDocument<'_> {
+    fn file_place(&self, line: u64, column: u64) -> TextPlace {
         let line = usize::try_from(line).unwrap_or(1).max(1);
-        Place {
+        TextPlace {
             file: self.file.to_owned(),
             line: line + self.first_line - 1,
             column: usize::try_from(column).unwrap_or(1).max(1),
         }
     }
 
-    fn syntax_error(&self, fault: &serde_yaml::Error) -> Error {
+    fn yaml_syntax_error(&self, fault: &serde_yaml::Error) -> Error {
         let text = fault.to_string();
         let mut message = text.lines().next().unwrap_or_default();
         if let Some(end) = message.rfind(" at line ") {
@@ -97,41 +102,44 @@ impl Document<'_> {
                 "it goes past the limits on its size",
                 "leave some of it out; an alias counts as what it stands for",
             ),
-            None => explain(message),
+            None => explain_parser_message(message),
         };
         let place = fault.location().map_or_else(|| (1, 1), |at| (at.line(), at.column()));
         Error::new(self.kind, format!("not valid YAML: {message}"))
-            .at(self.place(place.0, place.1))
+            .at_place(self.file_place(place.0, place.1))
             .hint(hint)
     }
 
-    fn node(&self, raw: Spanned<Raw>) -> Result<Node> {
-        let place = self.place(raw.referenced.line(), raw.referenced.column());
+    fn convert_node(&self, raw: Spanned<RawYaml>) -> Result<YamlNode> {
+        let place = self.file_place(raw.referenced.line(), raw.referenced.column());
         let value = match raw.value {
-            Raw::Null => Value::Null,
-            Raw::Bool(value) => Value::Bool(value),
-            Raw::Int(value) => Value::Int(value),
-            Raw::Float(value) => Value::Float(value),
-            Raw::Text(value) => Value::Text(value),
-            Raw::List(items) => {
-                Value::List(items.into_iter().map(|item| self.node(item)).collect::<Result<_>>()?)
-            }
-            Raw::Map(entries) => Value::Map(self.entries(entries)?),
+            RawYaml::Null => YamlValue::Null,
+            RawYaml::Bool(value) => YamlValue::Bool(value),
+            RawYaml::Int(value) => YamlValue::Int(value),
+            RawYaml::Float(value) => YamlValue::Float(value),
+            RawYaml::Text(value) => YamlValue::Text(value),
+            RawYaml::List(items) => YamlValue::List(
+                items.into_iter().map(|item| self.convert_node(item)).collect::<Result<_>>()?,
+            ),
+            RawYaml::Map(entries) => YamlValue::Map(self.convert_entries(entries)?),
         };
-        Ok(Node { value, place, kind: self.kind })
+        Ok(YamlNode { value, place, kind: self.kind })
     }
 
-    fn entries(&self, raw: Vec<(Spanned<String>, Spanned<Raw>)>) -> Result<Vec<(Key, Node)>> {
-        let mut entries: Vec<(Key, Node)> = Vec::with_capacity(raw.len());
+    fn convert_entries(
+        &self,
+        raw: Vec<(Spanned<String>, Spanned<RawYaml>)>,
+    ) -> Result<Vec<(YamlKey, YamlNode)>> {
+        let mut entries: Vec<(YamlKey, YamlNode)> = Vec::with_capacity(raw.len());
         for (key, value) in raw {
-            let place = self.place(key.referenced.line(), key.referenced.column());
-            let key = Key { text: key.value, place, kind: self.kind };
+            let place = self.file_place(key.referenced.line(), key.referenced.column());
+            let key = YamlKey { text: key.value, place, kind: self.kind };
             if let Some((first, _)) = entries.iter().find(|(known, _)| known.text == key.text) {
                 return Err(key
-                    .error(format!("{} is given twice", key.text))
+                    .error_here(format!("{} is given twice", key.text))
                     .hint(format!("the first one is in line {}", first.place.line)));
             }
-            let value = self.node(value)?;
+            let value = self.convert_node(value)?;
             entries.push((key, value));
         }
         Ok(entries)
@@ -155,54 +163,56 @@ const WORDS: [(&str, &str, &str); 8] = [
 ];
 
 /// Our words and the way out for what the parser says.
-fn explain(message: &str) -> (&str, &'static str) {
+fn explain_parser_message(message: &str) -> (&str, &'static str) {
     WORDS
         .iter()
         .find(|(theirs, ..)| message.contains(theirs))
         .map_or((message, QUOTE), |(_, ours, hint)| (*ours, *hint))
 }
 
-impl Node {
+impl YamlNode {
     /// An error at this value.
-    pub(crate) fn error(&self, message: impl Into<String>) -> Error {
-        Error::new(self.kind, message).at(self.place.clone())
+    pub(crate) fn error_here(&self, message: impl Into<String>) -> Error {
+        Error::new(self.kind, message).at_place(self.place.clone())
     }
 
     /// What stands here, with its article.
-    pub(crate) fn describe(&self) -> &'static str {
+    pub(crate) fn describe_kind(&self) -> &'static str {
         match self.value {
-            Value::Null => "empty",
-            Value::Bool(_) => "true or false",
-            Value::Int(_) | Value::Float(_) => "a number",
-            Value::Text(_) => "text",
-            Value::List(_) => "a list",
-            Value::Map(_) => "a mapping",
+            YamlValue::Null => "empty",
+            YamlValue::Bool(_) => "true or false",
+            YamlValue::Int(_) | YamlValue::Float(_) => "a number",
+            YamlValue::Text(_) => "text",
+            YamlValue::List(_) => "a list",
+            YamlValue::Map(_) => "a mapping",
         }
     }
 
     /// The text that stands here; `what` names it in the error.
-    pub(crate) fn text(&self, what: &str) -> Result<&str> {
+    pub(crate) fn require_text(&self, what: &str) -> Result<&str> {
         match &self.value {
-            Value::Text(text) if !text.trim().is_empty() => Ok(text),
-            Value::Text(_) => Err(self.error(format!("{what} is empty, expected text"))),
-            Value::Bool(_) | Value::Int(_) | Value::Float(_) => Err(self
-                .error(format!("{what} is {}, expected text", self.describe()))
+            YamlValue::Text(text) if !text.trim().is_empty() => Ok(text),
+            YamlValue::Text(_) => Err(self.error_here(format!("{what} is empty, expected text"))),
+            YamlValue::Bool(_) | YamlValue::Int(_) | YamlValue::Float(_) => Err(self
+                .error_here(format!("{what} is {}, expected text", self.describe_kind()))
                 .hint("put it in quotes")),
-            _ => Err(self.error(format!("{what} is {}, expected text", self.describe()))),
+            _ => Err(self.error_here(format!("{what} is {}, expected text", self.describe_kind()))),
         }
     }
 
     /// The list of different texts that stands here.
-    pub(crate) fn texts(&self, what: &str) -> Result<Vec<String>> {
-        let Value::List(items) = &self.value else {
-            return Err(self
-                .error(format!("{what} is {}, expected a list such as [a, b]", self.describe())));
+    pub(crate) fn require_text_list(&self, what: &str) -> Result<Vec<String>> {
+        let YamlValue::List(items) = &self.value else {
+            return Err(self.error_here(format!(
+                "{what} is {}, expected a list such as [a, b]",
+                self.describe_kind()
+            )));
         };
         let mut texts: Vec<String> = Vec::with_capacity(items.len());
         for item in items {
-            let text = item.text(&format!("an entry of {what}"))?;
+            let text = item.require_text(&format!("an entry of {what}"))?;
             if texts.iter().any(|known| known == text) {
-                return Err(item.error(format!("{what} names {text} twice")));
+                return Err(item.error_here(format!("{what} names {text} twice")));
             }
             texts.push(text.to_owned());
         }
@@ -210,102 +220,103 @@ impl Node {
     }
 
     /// The mapping that stands here; an empty value is an empty mapping.
-    pub(crate) fn entries(&self, what: &str) -> Result<&[(Key, Node)]> {
+    pub(crate) fn require_entries(&self, what: &str) -> Result<&[(YamlKey, YamlNode)]> {
         match &self.value {
-            Value::Map(entries) => Ok(entries),
-            Value::Null => Ok(&[]),
-            _ => Err(self.error(format!(
+            YamlValue::Map(entries) => Ok(entries),
+            YamlValue::Null => Ok(&[]),
+            _ => Err(self.error_here(format!(
                 "{what} is {}, expected a mapping such as name: value",
-                self.describe()
+                self.describe_kind()
             ))),
         }
     }
 
     /// The single value that stands here, as it would be typed on a command line.
-    pub(crate) fn scalar(&self, what: &str) -> Result<String> {
+    pub(crate) fn require_scalar(&self, what: &str) -> Result<String> {
         match &self.value {
-            Value::Bool(value) => Ok(value.to_string()),
-            Value::Int(value) => Ok(value.to_string()),
-            Value::Float(value) => Ok(value.to_string()),
-            Value::Text(value) => Ok(value.clone()),
-            Value::Null | Value::List(_) | Value::Map(_) => {
-                Err(self.error(format!("{what} is {}, expected one value", self.describe())))
+            YamlValue::Bool(value) => Ok(value.to_string()),
+            YamlValue::Int(value) => Ok(value.to_string()),
+            YamlValue::Float(value) => Ok(value.to_string()),
+            YamlValue::Text(value) => Ok(value.clone()),
+            YamlValue::Null | YamlValue::List(_) | YamlValue::Map(_) => {
+                Err(self
+                    .error_here(format!("{what} is {}, expected one value", self.describe_kind())))
             }
         }
     }
 }
 
 /// What the parser delivers, before places are ours.
-enum Raw {
+enum RawYaml {
     Null,
     Bool(bool),
     Int(i64),
     Float(f64),
     Text(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+    List(Vec<Spanned<RawYaml>>),
+    Map(Vec<(Spanned<String>, Spanned<RawYaml>)>),
 }
 
-impl<'de> Deserialize<'de> for Raw {
+impl<'de> Deserialize<'de> for RawYaml {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
+        deserializer.deserialize_any(RawYamlVisitor)
     }
 }
 
-struct RawVisitor;
+struct RawYamlVisitor;
 
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
+impl<'de> Visitor<'de> for RawYamlVisitor {
+    type Value = RawYaml;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
+    fn visit_unit<E>(self) -> Result<RawYaml, E> {
+        Ok(RawYaml::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
+    fn visit_none<E>(self) -> Result<RawYaml, E> {
+        Ok(RawYaml::Null)
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
-        Raw::deserialize(deserializer)
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawYaml, D::Error> {
+        RawYaml::deserialize(deserializer)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<RawYaml, E> {
+        Ok(RawYaml::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Int(value))
+    fn visit_i64<E>(self, value: i64) -> Result<RawYaml, E> {
+        Ok(RawYaml::Int(value))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        Ok(i64::try_from(value).map_or_else(|_| Raw::Text(value.to_string()), Raw::Int))
+    fn visit_u64<E>(self, value: u64) -> Result<RawYaml, E> {
+        Ok(i64::try_from(value).map_or_else(|_| RawYaml::Text(value.to_string()), RawYaml::Int))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Float(value))
+    fn visit_f64<E>(self, value: f64) -> Result<RawYaml, E> {
+        Ok(RawYaml::Float(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<RawYaml, E> {
+        Ok(RawYaml::Text(value.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<RawYaml, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = access.next_element()? {
             items.push(item);
         }
-        Ok(Raw::List(items))
+        Ok(RawYaml::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<RawYaml, A::Error> {
         let mut entries = Vec::new();
         while let Some(entry) = access.next_entry()? {
             entries.push(entry);
         }
-        Ok(Raw::Map(entries))
+        Ok(RawYaml::Map(entries))
     }
 }

@@ -11,70 +11,71 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::plan_checks::check_condition;
 use super::planned_run::PlannedRun;
-use super::scope::exact;
-use super::{Engine, Planned};
+use super::scope::exact_column;
+use super::{Engine, PlannedSet};
 use crate::error::{Error, Result};
-use crate::feature_set::Audit;
+use crate::feature_set::DeclaredAudit;
 use crate::guards;
-use crate::sql::{blame, parse};
-use crate::write::{Check, Rule};
+use crate::sql::{diagnose_error, parse};
+use crate::write::{AuditCheck, AuditPredicate};
 
 /// An audit over all rows.
 pub(super) struct WholeAudit {
     pub(super) text: String,
     columns: Vec<String>,
-    pub(super) place: crate::error::Place,
+    pub(super) place: crate::error::TextPlace,
 }
 
 impl Engine {
     /// The audits that are checked row by row while writing, and those that need a look at all
     /// rows first.
-    pub(super) fn audits(
+    pub(super) fn compile_audits(
         &self,
-        planned: &Planned,
+        planned: &PlannedSet,
         neighbours: bool,
-    ) -> Result<(Vec<Check>, Vec<WholeAudit>)> {
+    ) -> Result<(Vec<AuditCheck>, Vec<WholeAudit>)> {
         let header = &planned.set.header;
         let schema = planned.plan.schema();
         let (mut checks, mut whole) = (Vec::new(), Vec::new());
-        let column = |name: &String, place: &crate::error::Place| {
+        let column = |name: &String, place: &crate::error::TextPlace| {
             planned.outputs.iter().position(|o| o.name == *name).ok_or_else(|| {
                 let names = planned.outputs.iter().map(|o| o.name.as_str());
                 Error::query(format!("audits: there is no output {name}"))
                     .hint(crate::error::did_you_mean(name, "outputs", names))
-                    .at(place.clone())
+                    .at_place(place.clone())
             })
         };
         for audit in &header.audits {
-            let told = audit.text();
+            let told = audit.display_text();
             match audit {
-                Audit::Condition { text, place } => {
-                    let condition = self.condition(text, schema);
-                    let condition = condition
-                        .map_err(|error| error.relocate(|_| place.clone()).at(place.clone()))?;
+                DeclaredAudit::Condition { text, place } => {
+                    let condition = self.compile_condition(text, schema);
+                    let condition = condition.map_err(|error| {
+                        error.relocate(|_| place.clone()).at_place(place.clone())
+                    })?;
                     let ty = condition.data_type(schema.as_arrow());
                     if !matches!(ty, Ok(DataType::Boolean)) {
                         return Err(Error::query(format!("the audit {text} is no condition"))
                             .hint("write a comparison, such as rsi_14 BETWEEN 0 AND 100")
-                            .at(place.clone()));
+                            .at_place(place.clone()));
                     }
-                    let rule = Rule::Condition(condition);
-                    checks.push(Check { text: text.clone(), place: place.clone(), rule });
+                    let rule = AuditPredicate::Condition(condition);
+                    checks.push(AuditCheck { text: text.clone(), place: place.clone(), rule });
                 }
-                Audit::NotNull { columns, place } => {
+                DeclaredAudit::NotNull { columns, place } => {
                     let rule =
                         columns.iter().map(|c| column(c, place)).collect::<Result<Vec<_>>>()?;
-                    let rule = Rule::NotNull(rule);
-                    checks.push(Check { text: told, place: place.clone(), rule });
+                    let rule = AuditPredicate::NotNull(rule);
+                    checks.push(AuditCheck { text: told, place: place.clone(), rule });
                 }
-                Audit::Unique { columns, place } => {
+                DeclaredAudit::Unique { columns, place } => {
                     for name in columns {
                         column(name, place)?;
                     }
                     let key: BTreeSet<&String> = [&header.entity, &header.time].into();
                     if neighbours && columns.iter().collect::<BTreeSet<_>>() == key {
-                        let rule = Rule::UniqueKey;
-                        checks.push(Check { text: told, place: place.clone(), rule });
+                        let rule = AuditPredicate::UniqueKey;
+                        checks.push(AuditCheck { text: told, place: place.clone(), rule });
                     } else {
                         whole.push(WholeAudit {
                             text: told,
@@ -89,17 +90,17 @@ impl Engine {
     }
 
     /// A condition on one row of the outputs, checked and computed as in a statement.
-    fn condition(&self, text: &str, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+    fn compile_condition(&self, text: &str, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
         let state = self.context().state();
         let mut sql = parse(&format!("SELECT {text}"))?;
-        if let Some(name) = sql.window_call() {
+        if let Some(name) = sql.first_window_call() {
             return Err(Error::query(format!("the audit {text} calls a window function, {name}"))
                 .hint("make it an output of the set, and write the audit of that output"));
         }
-        self.check_forms(&sql)?;
-        let blamed = |error| blame(&error, text, &[]);
-        sql.rewrite()?;
-        let rewritten = sql.text();
+        self.check_statement_forms(&sql)?;
+        let blamed = |error| diagnose_error(&error, text, &[]);
+        sql.rewrite_statement()?;
+        let rewritten = sql.normalized_text();
         let rewritten = rewritten.strip_prefix("SELECT ").unwrap_or(text);
         let expr = state.create_logical_expr(rewritten, schema).map_err(blamed)?;
         let more = expr.exists(|part| {
@@ -112,7 +113,7 @@ impl Engine {
             ));
         }
         check_condition(&expr, schema)?;
-        guards::condition(expr, schema)
+        guards::guard_condition(expr, schema)
             .and_then(|expr| state.create_physical_expr(expr, schema))
             .map_err(blamed)
     }
@@ -126,18 +127,18 @@ impl PlannedRun<'_> {
         audits: &[WholeAudit],
     ) -> Result<()> {
         for audit in audits {
-            let keys: Vec<Expr> = audit.columns.iter().map(|c| exact(c)).collect();
+            let keys: Vec<Expr> = audit.columns.iter().map(|c| exact_column(c)).collect();
             let count = datafusion::functions_aggregate::expr_fn::count(lit(1)).alias("rows");
             let repeated = LogicalPlanBuilder::from(plan.clone())
                 .aggregate(keys, [count])
-                .and_then(|b| b.filter(exact("rows").gt(lit(1))))
+                .and_then(|b| b.filter(exact_column("rows").gt(lit(1))))
                 .and_then(|b| b.limit(0, Some(1)))
                 .and_then(LogicalPlanBuilder::build);
             let found = async {
                 let frame = self.engine.context().execute_logical_plan(repeated?).await?;
                 frame.collect().await
             };
-            let found = found.await.map_err(|error| self.explain(&error))?;
+            let found = found.await.map_err(|error| self.explain_error(&error))?;
             if let Some(batch) = found.iter().find(|batch| batch.num_rows() > 0) {
                 let options = datafusion::arrow::util::display::FormatOptions::default();
                 let text = |i: usize| {
@@ -153,7 +154,7 @@ impl PlannedRun<'_> {
                     key.join(" ")
                 ))
                 .hint("correct the data or the audit; the target is as it was")
-                .at(audit.place.clone()));
+                .at_place(audit.place.clone()));
             }
         }
         Ok(())

@@ -16,19 +16,22 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use tokio::task::JoinSet;
 
 use super::materialize::Materialization;
-use super::ranges::{count, ranged, unordered};
-use super::scope::exact;
-use super::{Engine, Outcome};
+use super::range_repartition::{find_unordered_input, repartition_by_range, sample_symbol_counts};
+use super::scope::exact_column;
+use super::{Engine, RunOutcome};
 use crate::catalog::{FileTable, Source};
-use crate::commit::{Bounds, Commit, Contents, Kept, Mode, OpenTarget, Publish, Target};
+use crate::commit::{
+    OpenTarget, PublishMode, PublishOptions, RetainedFiles, ScopeBounds, Target, TargetBackend,
+    TargetContents,
+};
 use crate::error::{Error, Result};
-use crate::exec::{ordered, reports};
-use crate::identity::digest_of;
-use crate::scan::splits;
-use crate::sql::blame;
+use crate::exec::{cleaning_notices, ensure_order};
+use crate::identity::digest_texts;
+use crate::scan::choose_split_points;
+use crate::sql::diagnose_error;
 use crate::stop::Stop;
 use crate::store::{Location, Record, RecordFile};
-use crate::write::{Attempt, Notes, Output, Progress, WriteJob};
+use crate::write::{Attempt, ColumnNotes, OutputShape, Progress, WriteJob};
 
 /// The set that a record of a compacted source names.
 const SET: &str = "compact";
@@ -55,16 +58,16 @@ impl Engine {
     ///
     /// # Errors
     /// Of the data or the target, which is then as it was.
-    pub async fn compact(&mut self, options: &CompactOptions) -> Result<Outcome> {
+    pub async fn compact(&mut self, options: &CompactOptions) -> Result<RunOutcome> {
         let started = Instant::now();
         let target = options.target.clone().resolved()?;
         target.check_elsewhere()?;
-        let at = target.commit(&self.access);
-        if target.contents() != Contents::Parquet {
+        let at = target.to_backend(&self.access);
+        if target.contents() != TargetContents::Parquet {
             return Err(Error::usage(format!("{target} is {}", target.contents()))
                 .hint("name a directory: compact writes parquet"));
         }
-        let in_place = self.is_target(&options.source, &target);
+        let in_place = self.is_target_location(&options.source, &target);
         if in_place && options.append {
             return Err(Error::usage(format!("{} cannot be added to itself", options.source))
                 .hint("leave --append out to write its files anew"));
@@ -79,11 +82,11 @@ impl Engine {
             true => Some(self.open_target(at.as_ref(), stop).await?),
             false => None,
         };
-        let opened = stop.or(self.add_source(&name, &options.source)).await;
+        let opened = stop.run_until_stopped(self.add_source(&name, &options.source)).await;
         let mut open = match (opened, early) {
             (Ok(()), Some(open)) => open,
             (Ok(()), None) => {
-                self.check_apart(at.as_ref())?;
+                self.check_apart_from_sources(at.as_ref())?;
                 self.open_target(at.as_ref(), stop).await?
             }
             (Err(error), early) => {
@@ -94,25 +97,26 @@ impl Engine {
             }
         };
         let places = (at.as_ref(), open.as_mut());
-        let done = self.compact_into(&target, places, options, (name, in_place), started).await;
+        let done =
+            self.compact_into_locked(&target, places, options, (name, in_place), started).await;
         open.release().await;
         done
     }
 
     /// Writes a source into a target that is locked.
-    async fn compact_into(
+    async fn compact_into_locked(
         &self,
         target: &Target,
-        (at, open): (&dyn Commit, &mut (dyn OpenTarget + 'static)),
+        (at, open): (&dyn TargetBackend, &mut (dyn OpenTarget + 'static)),
         options: &CompactOptions,
         (name, in_place): (String, bool),
         started: Instant,
-    ) -> Result<Outcome> {
+    ) -> Result<RunOutcome> {
         let stop = &options.stop;
         let source = self.sources().remove(&name);
         let source = source.ok_or_else(|| Error::internal("a source went missing"))?;
         if let Some(other) =
-            open.held().filter(|held| !in_place && !options.append && held.set != SET)
+            open.held_record().filter(|held| !in_place && !options.append && held.set != SET)
         {
             return Err(Error::target(format!(
                 "{target} holds the set {}, which compact would replace by a source",
@@ -120,32 +124,35 @@ impl Engine {
             ))
             .hint("write to another directory"));
         }
-        let held = open.held().cloned().filter(|_| in_place || options.append);
+        let held = open.held_record().cloned().filter(|_| in_place || options.append);
         let mut columns: Vec<usize> = (0..source.schema().fields().len()).collect();
         if let Some(held) = held.as_ref().filter(|_| options.append) {
-            columns = stop.or(self.same_columns(source.as_ref(), held, target)).await?;
+            columns = stop
+                .run_until_stopped(self.match_target_columns(source.as_ref(), held, target))
+                .await?;
         }
         let notes = match &held {
-            Some(held) => stop.or(at.notes(held)).await?,
-            None => Notes::new(),
+            Some(held) => stop.run_until_stopped(at.notes(held)).await?,
+            None => ColumnNotes::new(),
         };
         let work = Compaction { engine: self, name, source, columns, options };
-        let attempt = Attempt { run: open.run().to_string(), unit: 0, number: 0 };
+        let attempt = Attempt { run: open.run_id().to_string(), unit: 0, number: 0 };
         let place = target.to_string();
-        let compacted = work.materialization(attempt, place, (held, notes), started).await?;
+        let compacted =
+            work.prepare_materialization(attempt, place, (held, notes), started).await?;
         let record = compacted.commit_into(open).await?;
-        Ok(Outcome { record, target: target.clone() })
+        Ok(RunOutcome { record, target: target.clone() })
     }
 
     /// Whether a location is the target itself.
-    fn is_target(&self, source: &str, target: &Target) -> bool {
+    fn is_target_location(&self, source: &str, target: &Target) -> bool {
         let real = |path: &Path| -> Option<PathBuf> { path.canonicalize().ok() };
         let location = match self.config.sources.get(source) {
             Some(named) if !Path::new(source).exists() => named.location.as_str(),
             _ => source,
         };
         match (target, Location::parse(location)) {
-            (Target::Bucket(target), Ok(Location::Objects(source))) => source == *target,
+            (Target::Bucket(target), Ok(Location::Bucket(source))) => source == *target,
             (Target::Directory(target), Ok(Location::Local(source))) => {
                 real(&source).is_some_and(|source| real(target) == Some(source))
             }
@@ -154,7 +161,7 @@ impl Engine {
     }
 
     /// The columns of the source in the order of the target's, which must be the same.
-    async fn same_columns(
+    async fn match_target_columns(
         &self,
         source: &dyn Source,
         held: &Record,
@@ -178,8 +185,9 @@ impl Engine {
             ))
             .hint("compact everything again, without --append")
         };
-        if known.keys() != source.keys() {
-            let text = |s: &dyn Source| format!("{}, {}", s.keys().entity, s.keys().time);
+        if known.key_columns() != source.key_columns() {
+            let text =
+                |s: &dyn Source| format!("{}, {}", s.key_columns().entity, s.key_columns().time);
             return Err(differ(format!("the keys are {} and {}", text(source), text(&known))));
         }
         let (new, old) = (source.schema(), known.schema());
@@ -217,15 +225,15 @@ struct Compaction<'a> {
 impl Compaction<'_> {
     /// The source on its way into its target: `held` is the record and what the columns say of a
     /// target that is written anew or added to.
-    async fn materialization(
+    async fn prepare_materialization(
         &self,
         attempt: Attempt,
         place: String,
-        (held, notes): (Option<Record>, Notes),
+        (held, notes): (Option<Record>, ColumnNotes),
         started: Instant,
     ) -> Result<Materialization> {
         let schema = self.source.schema();
-        let keys = self.source.keys();
+        let keys = self.source.key_columns();
         let index = |name: &String| {
             let found = self.columns.iter().position(|column| schema.field(*column).name() == name);
             found.ok_or_else(|| {
@@ -237,18 +245,22 @@ impl Compaction<'_> {
         };
         let (entity, time) = (index(&keys.entity)?, index(&keys.time)?);
         let stop = &self.options.stop;
-        let plan = stop.or(self.plan(entity, time)).await?;
+        let plan = stop.run_until_stopped(self.plan_sorted_ranges(entity, time)).await?;
         let of_plan = Arc::clone(&plan);
         let config = self.engine.config();
         let (anew, mode) = match held {
-            Some(held) if self.options.append => {
-                (None, Mode::Append(Kept { files: held.files, watermarks: held.watermarks }))
-            }
-            held => (held, Mode::Whole),
+            Some(held) if self.options.append => (
+                None,
+                PublishMode::Append(RetainedFiles {
+                    files: held.files,
+                    watermarks: held.watermarks,
+                }),
+            ),
+            held => (held, PublishMode::Whole),
         };
         let exactly = anew.as_ref().map(|held| held.files.iter().map(|file| file.rows).sum());
-        let record = self.record(&plan, anew);
-        let output = Output {
+        let record = self.draft_record(&plan, anew);
+        let output = OutputShape {
             schema: plan.schema(),
             entity,
             time,
@@ -259,7 +271,7 @@ impl Compaction<'_> {
             notes,
             compression: config.compression,
             float32: false,
-            side_by_side: self.engine.side_by_side(&plan),
+            side_by_side: self.engine.concurrent_writers(&plan),
             memory_limited: config.memory_limit.is_some(),
         };
         let job = WriteJob {
@@ -269,7 +281,7 @@ impl Compaction<'_> {
             attempt,
             checks: Vec::new(),
             after: None,
-            explain: Arc::new(|error: &DataFusionError| explain(error)),
+            explain: Arc::new(|error: &DataFusionError| explain_compact_error(error)),
             progress: Arc::clone(&self.options.progress),
             stop: stop.clone(),
         };
@@ -277,91 +289,102 @@ impl Compaction<'_> {
             job,
             rewrite: None,
             place,
-            publish: Publish { mode, scope: Bounds::default() },
+            publish: PublishOptions { mode, scope: ScopeBounds::default() },
             record,
             removed: BTreeMap::new(),
-            asked: Vec::new(),
+            requested_symbols: Vec::new(),
             about_null: Vec::new(),
-            exactly,
-            notices: Arc::new(move || reports(&of_plan)),
+            expected_rows: exactly,
+            notices: Arc::new(move || cleaning_notices(&of_plan)),
             access: Arc::clone(&self.engine.access),
             started,
         })
     }
 
     /// Every partition sorted by symbol and time, with a range of symbols of its own.
-    async fn plan(&self, entity: usize, time: usize) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn plan_sorted_ranges(
+        &self,
+        entity: usize,
+        time: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let state = self.engine.context().state();
         let options = state.config_options();
-        self.options.progress.expect(self.source.rows());
-        let plan = self.scan(&self.columns).await?;
-        let (key, order) = (&self.source.keys().entity, [entity, time]);
-        let sorted = ordered(Arc::clone(&plan), Some(entity), &order, options);
-        let mut sorted = sorted.map_err(|error| explain(&error))?;
+        self.options.progress.set_total(self.source.row_count());
+        let plan = self.plan_column_scan(&self.columns).await?;
+        let (key, order) = (&self.source.key_columns().entity, [entity, time]);
+        let sorted = ensure_order(Arc::clone(&plan), Some(entity), &order, options);
+        let mut sorted = sorted.map_err(|error| explain_compact_error(&error))?;
         // Last of all: the planner puts hashes in place of exchanges that it finds.
-        if self.engine.config().parallel_workers > 1 && unordered(&sorted, key).is_some() {
-            let splits = self.splits().await?;
-            sorted = ranged(sorted, key, &splits).map_err(|error| explain(&error))?;
+        if self.engine.config().parallel_workers > 1 && find_unordered_input(&sorted, key).is_some()
+        {
+            let splits = self.sample_split_points().await?;
+            sorted = repartition_by_range(sorted, key, &splits)
+                .map_err(|error| explain_compact_error(&error))?;
         }
         match sorted.output_partitioning() {
             Partitioning::Range(_) => Ok(sorted),
             other if other.partition_count() == 1 => Ok(sorted),
             // Symbols of one partition lie between those of another: one file has them all.
-            _ => ordered(plan, None, &order, options).map_err(|error| explain(&error)),
+            _ => ensure_order(plan, None, &order, options)
+                .map_err(|error| explain_compact_error(&error)),
         }
     }
 
-    async fn scan(&self, columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn plan_column_scan(&self, columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = self.source.schema();
-        let names = columns.iter().map(|column| exact(schema.field(*column).name()));
+        let names = columns.iter().map(|column| exact_column(schema.field(*column).name()));
         let table = provider_as_source(Arc::clone(&self.source) as Arc<dyn TableProvider>);
         let logical = LogicalPlanBuilder::scan(self.name.as_str(), table, None)
             .and_then(|scan| scan.project(names))
             .and_then(LogicalPlanBuilder::build)
-            .map_err(|error| explain(&error))?;
+            .map_err(|error| explain_compact_error(&error))?;
         let state = self.engine.context().state();
-        state.create_physical_plan(&logical).await.map_err(|error| explain(&error))
+        state.create_physical_plan(&logical).await.map_err(|error| explain_compact_error(&error))
     }
 
     /// Where ranges of about equal rows begin, from a look at the symbols before they are sorted.
-    async fn splits(&self) -> Result<Vec<String>> {
-        let entity = &self.source.keys().entity;
+    async fn sample_split_points(&self) -> Result<Vec<String>> {
+        let entity = &self.source.key_columns().entity;
         let schema = self.source.schema();
         let column = schema.index_of(entity).map_err(|e| Error::internal(e.to_string()))?;
-        let keys = self.scan(&[column]).await?;
+        let keys = self.plan_column_scan(&[column]).await?;
         let mut counts = BTreeMap::new();
         let mut rows = 0;
-        if let Some((found, column)) = unordered(&keys, entity) {
+        if let Some((found, column)) = find_unordered_input(&keys, entity) {
             let mut tasks = JoinSet::new();
             for number in 0..found.output_partitioning().partition_count() {
                 let stream = found.execute(number, self.engine.context().task_ctx());
-                tasks.spawn(count(stream.map_err(|error| explain(&error))?, column));
+                tasks.spawn(sample_symbol_counts(
+                    stream.map_err(|error| explain_compact_error(&error))?,
+                    column,
+                ));
             }
             while let Some(counted) = tasks.join_next().await {
                 let panicked = |error| Error::internal(format!("counting panicked: {error}"));
-                let (some, all) = counted.map_err(panicked)?.map_err(|error| explain(&error))?;
+                let (some, all) =
+                    counted.map_err(panicked)?.map_err(|error| explain_compact_error(&error))?;
                 rows += all;
                 for (symbol, n) in some {
                     *counts.entry(symbol).or_insert(0) += n;
                 }
             }
-            self.options.progress.expect(Some(rows));
+            self.options.progress.set_total(Some(rows));
         }
-        Ok(splits(&counts, self.engine.config().parallel_workers))
+        Ok(choose_split_points(&counts, self.engine.config().parallel_workers))
     }
 
     /// What is known before the rows. What is written anew stays what it was.
-    fn record(&self, plan: &Arc<dyn ExecutionPlan>, held: Option<Record>) -> Record {
-        let keys = self.source.keys();
+    fn draft_record(&self, plan: &Arc<dyn ExecutionPlan>, held: Option<Record>) -> Record {
+        let keys = self.source.key_columns();
         let schema = plan.schema();
         let columns = schema.fields().iter().map(|f| (f.name().clone(), f.data_type().to_string()));
         let columns: Vec<_> = columns.collect();
         let fresh = || Record {
             set: SET.to_string(),
-            fingerprint: fingerprint(&columns),
+            fingerprint: columns_fingerprint(&columns),
             entity: keys.entity.clone(),
             time: keys.time.clone(),
-            inputs: BTreeMap::from([(self.name.clone(), self.source.input())]),
+            inputs: BTreeMap::from([(self.name.clone(), self.source.input_summary())]),
             ..Record::default()
         };
         let compression = self.engine.config().compression.to_string();
@@ -373,7 +396,7 @@ impl Compaction<'_> {
         let of = |held: Record| Record {
             fingerprint: match same(&held) {
                 true => held.fingerprint.clone(),
-                false => digest_of(&[SET, &held.fingerprint, &compression]),
+                false => digest_texts(&[SET, &held.fingerprint, &compression]),
             },
             files: Vec::new(),
             notices: Vec::new(),
@@ -389,10 +412,10 @@ impl Compaction<'_> {
     }
 }
 
-fn explain(error: &DataFusionError) -> Error {
-    blame(error, "", &[])
+fn explain_compact_error(error: &DataFusionError) -> Error {
+    diagnose_error(error, "", &[])
 }
 
-fn fingerprint(columns: &[(String, String)]) -> String {
-    digest_of(&[SET, &format!("{columns:?}")])
+fn columns_fingerprint(columns: &[(String, String)]) -> String {
+    digest_texts(&[SET, &format!("{columns:?}")])
 }

@@ -27,14 +27,14 @@ pub fn compute(workers: usize) -> Result<Runtime> {
         .thread_stack_size(PLAN_STACK)
         .enable_all()
         .build()
-        .map_err(no_threads)
+        .map_err(thread_start_error)
 }
 
 /// The control runtime, which is made on first use and stays as long as the process.
 ///
 /// # Errors
 /// The system gives no thread.
-pub fn control() -> Result<Handle> {
+pub fn control_handle() -> Result<Handle> {
     static CONTROL: Mutex<Option<Runtime>> = Mutex::new(None);
     let mut made = CONTROL.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = match made.take() {
@@ -42,7 +42,7 @@ pub fn control() -> Result<Handle> {
         None => {
             let mut builder = Builder::new_multi_thread();
             let builder = builder.thread_name("control").worker_threads(1);
-            builder.max_blocking_threads(1).enable_all().build().map_err(no_threads)?
+            builder.max_blocking_threads(1).enable_all().build().map_err(thread_start_error)?
         }
     };
     let handle = runtime.handle().clone();
@@ -51,7 +51,7 @@ pub fn control() -> Result<Handle> {
 }
 
 /// The error of a system that gives no thread.
-pub fn no_threads(error: std::io::Error) -> Error {
+pub fn thread_start_error(error: std::io::Error) -> Error {
     Error::new(Kind::Data, format!("cannot start threads: {error}"))
         .hint("raise the limits of this user (ulimit -u, -n, -v), or lower --threads")
 }
@@ -61,10 +61,13 @@ pub fn no_threads(error: std::io::Error) -> Error {
 ///
 /// # Errors
 /// The system gives no thread.
-pub fn stops(limit: Option<Duration>, grace: Duration) -> Result<(Stop, oneshot::Receiver<Kind>)> {
+pub fn spawn_stop_watcher(
+    limit: Option<Duration>,
+    grace: Duration,
+) -> Result<(Stop, oneshot::Receiver<Kind>)> {
     let (stopper, stop) = Stopper::new();
     let (ends, over) = oneshot::channel();
-    control()?.spawn(async move {
+    control_handle()?.spawn(async move {
         let deadline = async {
             match limit {
                 Some(limit) => tokio::time::sleep(limit).await,
@@ -72,7 +75,7 @@ pub fn stops(limit: Option<Duration>, grace: Duration) -> Result<(Stop, oneshot:
             }
         };
         let why = tokio::select! {
-            () = interrupted() => Kind::Interrupted,
+            () = wait_for_signal() => Kind::Interrupted,
             () = deadline => Kind::Timeout,
         };
         stopper.stop(why);
@@ -83,7 +86,7 @@ pub fn stops(limit: Option<Duration>, grace: Duration) -> Result<(Stop, oneshot:
 }
 
 /// Resolves on Ctrl-C or SIGTERM; never where neither can be caught.
-async fn interrupted() {
+async fn wait_for_signal() {
     let heard = |kind| async move {
         match signal(kind) {
             Ok(mut signals) => {
@@ -101,7 +104,7 @@ async fn interrupted() {
 /// Lets a write past the limit on the size of files fail with an error, which has words, instead of ending the process.
 pub fn ignore_file_size_signal() {
     const SIGXFSZ: i32 = 25;
-    let Ok(control) = control() else { return };
+    let Ok(control) = control_handle() else { return };
     let _inside = control.enter();
     // Whoever listens once has taken its place for good.
     let _ = signal(SignalKind::from_raw(SIGXFSZ));
@@ -111,8 +114,8 @@ pub fn ignore_file_size_signal() {
 ///
 /// # Errors
 /// The signal cannot be caught.
-pub fn interrupts() -> Result<mpsc::UnboundedReceiver<()>> {
-    let control = control()?;
+pub fn listen_for_interrupts() -> Result<mpsc::UnboundedReceiver<()>> {
+    let control = control_handle()?;
     let (sender, receiver) = mpsc::unbounded_channel();
     let _inside = control.enter();
     let fail = |error: std::io::Error| Error::internal(format!("cannot catch Ctrl-C: {error}"));

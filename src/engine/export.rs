@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::planned_run::PlannedRun;
-use super::{Engine, Outcome, RunOptions, Scope};
+use super::{Engine, RunOptions, RunOutcome, Scope};
 use crate::commit::Target;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -30,9 +30,9 @@ pub struct Export {
 
 /// What became of it.
 #[derive(Clone, Debug)]
-pub enum Exported {
+pub enum ExportOutcome {
     /// It was computed and committed.
-    Committed(Box<Outcome>),
+    Committed(Box<RunOutcome>),
     /// The target holds just what a run would write: the same plan over the same files.
     Current,
     /// It failed; its target is as it was.
@@ -59,41 +59,41 @@ pub struct ExportOptions {
 ///
 /// # Errors
 /// Only what concerns all of them: sources that cannot be opened, or being stopped.
-pub async fn export(
+pub async fn export_feature_sets(
     sets: &[Export],
     options: &ExportOptions,
-    mut done: impl FnMut(&Export, &Exported),
-) -> Result<Vec<Exported>> {
+    mut done: impl FnMut(&Export, &ExportOutcome),
+) -> Result<Vec<ExportOutcome>> {
     let stop = &options.stop;
-    let engine = &stop.or(options.engine()).await?;
+    let engine = &stop.run_until_stopped(options.open_engine()).await?;
     for export in sets {
         // Each source is opened once for all. What cannot be opened is told by the sets that read it.
-        let opened = async { Ok(engine.open_sources_of(&export.set).await.ok()) };
-        stop.or(opened).await?;
+        let opened = async { Ok(engine.open_set_sources(&export.set).await.ok()) };
+        stop.run_until_stopped(opened).await?;
     }
-    let rows = engine.sources().get("bars").and_then(|bars| bars.rows());
-    options.progress.expect(rows.map(|rows| rows * sets.len() as u64));
-    let mut results: Vec<Option<Exported>> = vec![None; sets.len()];
-    let reads = sets.iter().map(|export| engine.reads(&export.set, sets));
+    let rows = engine.sources().get("bars").and_then(|bars| bars.row_count());
+    options.progress.set_total(rows.map(|rows| rows * sets.len() as u64));
+    let mut results: Vec<Option<ExportOutcome>> = vec![None; sets.len()];
+    let reads = sets.iter().map(|export| engine.find_dependencies(&export.set, sets));
     let reads: Vec<BTreeSet<usize>> = reads.collect();
     let side_by_side = options.config.parallel_workers.min(sets.len()).max(1);
     let mut running = FuturesUnordered::new();
     let mut started = vec![false; sets.len()];
     loop {
         while running.len() < side_by_side {
-            let Some(next) = next(&reads, &mut started, &results) else { break };
-            let failed = reads[next].iter().find(|read| stops(results[**read].as_ref()));
+            let Some(next) = claim_ready_set(&reads, &mut started, &results) else { break };
+            let failed = reads[next].iter().find(|read| blocks_readers(results[**read].as_ref()));
             let failed = failed.map(|read| sets[*read].set.name.clone());
             running.push(async move {
                 let exported = match failed {
-                    Some(name) => Exported::LeftOut(name),
-                    None => options.one(engine, &sets[next], side_by_side).await,
+                    Some(name) => ExportOutcome::LeftOut(name),
+                    None => options.run_export(engine, &sets[next], side_by_side).await,
                 };
                 (next, exported)
             });
         }
         let Some((number, exported)) = running.next().await else { break };
-        if let Exported::Failed(error) = &exported
+        if let ExportOutcome::Failed(error) = &exported
             && matches!(error.kind(), Kind::Interrupted | Kind::Timeout)
         {
             return Err(error.clone());
@@ -103,7 +103,7 @@ pub async fn export(
     }
     // Sets that read each other in a circle never began; each says so itself.
     for (number, result) in results.iter_mut().enumerate().filter(|(_, r)| r.is_none()) {
-        let exported = options.one(engine, &sets[number], 1).await;
+        let exported = options.run_export(engine, &sets[number], 1).await;
         done(&sets[number], &exported);
         *result = Some(exported);
     }
@@ -111,10 +111,10 @@ pub async fn export(
 }
 
 /// The first set that has not begun and reads none that has not ended.
-fn next(
+fn claim_ready_set(
     reads: &[BTreeSet<usize>],
     started: &mut [bool],
-    results: &[Option<Exported>],
+    results: &[Option<ExportOutcome>],
 ) -> Option<usize> {
     let ready = |number: &usize| {
         !started[*number] && reads[*number].iter().all(|read| results[*read].is_some())
@@ -125,13 +125,13 @@ fn next(
 }
 
 /// Whether what reads a set with this end cannot run.
-fn stops(exported: Option<&Exported>) -> bool {
-    matches!(exported, Some(Exported::Failed(_) | Exported::LeftOut(_)))
+fn blocks_readers(exported: Option<&ExportOutcome>) -> bool {
+    matches!(exported, Some(ExportOutcome::Failed(_) | ExportOutcome::LeftOut(_)))
 }
 
 impl ExportOptions {
     /// The engine of all sets: each source is opened once.
-    async fn engine(&self) -> Result<Engine> {
+    async fn open_engine(&self) -> Result<Engine> {
         let mut engine = Engine::new(self.config.clone())?;
         for (name, location) in &self.sources {
             engine.add_source(name, location).await?;
@@ -140,7 +140,12 @@ impl ExportOptions {
         Ok(engine)
     }
 
-    async fn one(&self, engine: &Engine, export: &Export, side_by_side: usize) -> Exported {
+    async fn run_export(
+        &self,
+        engine: &Engine,
+        export: &Export,
+        side_by_side: usize,
+    ) -> ExportOutcome {
         let options = RunOptions {
             target: export.target.clone(),
             scope: Scope::default(),
@@ -152,33 +157,36 @@ impl ExportOptions {
             stop: self.stop.clone(),
         };
         let work = async {
-            let session = self.stop.or(engine.session_of(side_by_side)).await?;
-            if self.resume && self.stop.or(session.is_current(export, &options)).await? {
-                return Ok(Exported::Current);
+            let session =
+                self.stop.run_until_stopped(engine.fork_concurrent_session(side_by_side)).await?;
+            if self.resume
+                && self.stop.run_until_stopped(session.is_current(export, &options)).await?
+            {
+                return Ok(ExportOutcome::Current);
             }
             let outcome = session.run(export.set.clone(), &options).await?;
-            Ok(Exported::Committed(Box::new(outcome)))
+            Ok(ExportOutcome::Committed(Box::new(outcome)))
         };
-        work.await.unwrap_or_else(Exported::Failed)
+        work.await.unwrap_or_else(ExportOutcome::Failed)
     }
 }
 
 impl Engine {
     /// Which of some sets a set reads by name. What cannot be read says so when it runs.
-    fn reads(&self, set: &FeatureSet, all: &[Export]) -> BTreeSet<usize> {
+    fn find_dependencies(&self, set: &FeatureSet, all: &[Export]) -> BTreeSet<usize> {
         // Whatever the sources have.
         let mut names = BTreeSet::new();
         for has in [true, false] {
             let rendered = set.render(&BTreeMap::new(), &move |_| has);
             if let Ok(sql) = rendered.and_then(|rendered| parse(&rendered.sql)) {
-                names.extend(sql.tables().into_iter().map(|(name, _)| name));
+                names.extend(sql.referenced_tables().into_iter().map(|(name, _)| name));
             }
         }
-        let reader = set.reader();
+        let reader = set.lookup_origin();
         let real = |set: &FeatureSet| Path::new(&set.path).canonicalize().ok();
         let mut found = BTreeSet::new();
         for name in names {
-            if self.known.contains_key(&name) || self.sources().contains_key(&name) {
+            if self.lazy_sources.contains_key(&name) || self.sources().contains_key(&name) {
                 continue;
             }
             let Ok(Some(read)) = self.look_for_set(&name, reader) else { continue };
@@ -196,7 +204,7 @@ impl Engine {
     /// that run wrote is there.
     async fn is_current(&self, export: &Export, options: &RunOptions) -> Result<bool> {
         let target = export.target.clone().resolved()?;
-        let at = target.commit(&self.access);
+        let at = target.to_backend(&self.access);
         let Some(held) = at.latest().await? else {
             return Ok(false);
         };
@@ -212,12 +220,12 @@ impl Engine {
         let contents = target.contents();
         let run =
             PlannedRun { engine: self, planned: &planned, options, contents, without: &without };
-        let would = run.record(Vec::new(), &[]).await?;
-        if !same(&held, &would) {
+        let would = run.draft_record(Vec::new(), &[]).await?;
+        if !is_same_output(&held, &would) {
             return Ok(false);
         }
         let is_there = at.is_there(&held).await?;
-        if is_there && !at.leftovers().await?.is_empty() {
+        if is_there && !at.list_leftovers().await?.is_empty() {
             // No run will do it, as long as nothing changes.
             match at.vacuum().await {
                 Ok(removed) => tracing::info!("removed {} of runs that died", removed.join(", ")),
@@ -229,13 +237,13 @@ impl Engine {
 }
 
 /// Whether a run would write what the record says is there.
-fn same(held: &Record, would: &Record) -> bool {
+fn is_same_output(held: &Record, would: &Record) -> bool {
     let states = |record: &Record| -> Vec<(String, Option<String>)> {
         record.inputs.iter().map(|(name, input)| (name.clone(), input.state.clone())).collect()
     };
     held.left_out.is_empty()
         && held.fingerprint == would.fingerprint
-        && held.is_of_all()
+        && held.is_unscoped()
         && would.inputs.values().all(|input| input.state.is_some())
         && states(held) == states(would)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::identity::versions;
+use super::definition::program_versions;
 use super::{Engine, RunOptions, Scope};
 use crate::commit::Target;
 use crate::config::{Compression, Config, SourceConfig};
@@ -83,7 +83,7 @@ impl Engine {
     ///
     /// # Errors
     /// The set cannot be planned.
-    pub async fn job(&self, set: &FeatureSet, options: &RunOptions) -> Result<Job> {
+    pub async fn build_job(&self, set: &FeatureSet, options: &RunOptions) -> Result<Job> {
         let planned = self.plan_set(set.clone(), &options.params).await?;
         let source = |(name, source): (&String, &Arc<dyn crate::catalog::Source>)| {
             let config = source.config().clone();
@@ -93,7 +93,7 @@ impl Engine {
         let config = self.config();
         Ok(Job {
             format: JOB_FORMAT,
-            versions: owned(versions()),
+            versions: to_owned_versions(program_versions()),
             set: set.to_text(),
             reads: planned.reads,
             params: options.params.clone(),
@@ -119,7 +119,7 @@ impl Engine {
     ///
     /// # Errors
     /// A job of another version, a secret that `local` does not have, or as [`Engine::add_source`].
-    pub async fn for_job(job: &Job, local: &Config) -> Result<Self> {
+    pub async fn open_for_job(job: &Job, local: &Config) -> Result<Self> {
         job.check_versions()?;
         let settings = &job.settings;
         let config = Config {
@@ -135,11 +135,11 @@ impl Engine {
             float32: settings.float32,
         };
         let mut engine = Self::new(config)?;
-        engine.keep_going(job.keep_going);
-        engine.carried = Some(job.reads.clone());
+        engine.set_keep_going(job.keep_going);
+        engine.carried_sets = Some(job.reads.clone());
         let known: Vec<&str> = local.sources.values().map(|s| s.location.as_str()).collect();
         for (name, source) in &job.sources {
-            let location = with_secrets(&format!("source {name}"), &source.location, &known)?;
+            let location = restore_secrets(&format!("source {name}"), &source.location, &known)?;
             engine.open_source(name, SourceConfig { location, ..source.clone() }).await?;
         }
         Ok(engine)
@@ -159,7 +159,7 @@ impl Job {
     ///
     /// # Errors
     /// A target that is none, or a secret that `local` does not have.
-    pub fn options(
+    pub fn run_options(
         &self,
         local: &Config,
         progress: Arc<Progress>,
@@ -167,7 +167,7 @@ impl Job {
     ) -> Result<RunOptions> {
         let known: Vec<&str> = local.targets.values().map(String::as_str).collect();
         Ok(RunOptions {
-            target: Target::parse(&with_secrets("the target", &self.target, &known)?)?,
+            target: Target::parse(&restore_secrets("the target", &self.target, &known)?)?,
             scope: self.scope.clone(),
             params: self.params.clone(),
             replace: self.replace,
@@ -180,7 +180,7 @@ impl Job {
 
     /// Refuses a job whose bits this program might not give.
     fn check_versions(&self) -> Result<()> {
-        let own = owned(versions());
+        let own = to_owned_versions(program_versions());
         if self.format != JOB_FORMAT {
             return Err(Error::usage(format!(
                 "the job has format {}, expected {JOB_FORMAT}",
@@ -201,7 +201,7 @@ impl Job {
 }
 
 /// A location of a job with its secrets, from those that are known here.
-fn with_secrets(what: &str, location: &str, known: &[&str]) -> Result<String> {
+fn restore_secrets(what: &str, location: &str, known: &[&str]) -> Result<String> {
     if let Some(same) = known.iter().find(|known| without_secrets(&anywhere(known)) == location) {
         return Ok(anywhere(same));
     }
@@ -214,6 +214,6 @@ fn with_secrets(what: &str, location: &str, known: &[&str]) -> Result<String> {
     Ok(location.to_string())
 }
 
-fn owned(versions: BTreeMap<&'static str, String>) -> BTreeMap<String, String> {
+fn to_owned_versions(versions: BTreeMap<&'static str, String>) -> BTreeMap<String, String> {
     versions.into_iter().map(|(name, version)| (name.to_string(), version)).collect()
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::commit::{OpenTarget, Publish};
-use crate::error::{Error, Result, counted};
+use crate::commit::{OpenTarget, PublishOptions};
+use crate::error::{Error, Result, pluralize_count};
 use crate::host;
-use crate::limits::noticed;
+use crate::limits::cap_notices;
 use crate::outside;
-use crate::store::{Access, Record, RecordFile};
-use crate::write::{self, AppendFilter, Manifest, Output, Watermarks, WriteJob};
+use crate::store::{Record, RecordFile, StoreRegistry};
+use crate::write::{self, AppendFilter, Manifest, OutputShape, Watermarks, WriteJob};
 
 /// What a run computed, on its way into a target that it has taken.
 pub(super) struct Materialization {
@@ -21,21 +21,21 @@ pub(super) struct Materialization {
     /// What messages call the target.
     pub(super) place: String,
     /// What becomes of the rows that the target holds.
-    pub(super) publish: Publish,
+    pub(super) publish: PublishOptions,
     /// What is known of the run before its rows.
     pub(super) record: Record,
     /// Rows per symbol that the target held.
     pub(super) removed: BTreeMap<String, u64>,
     /// The symbols that were asked for; each should have rows.
-    pub(super) asked: Vec<String>,
+    pub(super) requested_symbols: Vec<String>,
     /// For each column, what to say if it is NULL on every row.
     pub(super) about_null: Vec<String>,
     /// How many rows the target must hold in the end, where its own are written anew.
-    pub(super) exactly: Option<u64>,
+    pub(super) expected_rows: Option<u64>,
     /// What the plan has to say of its inputs once it has run.
     pub(super) notices: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// How servers are reached, which counts what was tried again.
-    pub(super) access: Arc<Access>,
+    pub(super) access: Arc<StoreRegistry>,
     /// When the run started.
     pub(super) started: Instant,
 }
@@ -46,29 +46,30 @@ impl Materialization {
     /// # Errors
     /// Of the plan, of an audit, or of the place; the target is then as it was.
     pub(super) async fn commit_into(mut self, target: &mut dyn OpenTarget) -> Result<Record> {
-        let Output { entity, time, ref schema, .. } = *self.job.output;
+        let OutputShape { entity, time, ref schema, .. } = *self.job.output;
         let (entity, time) = (schema.field(entity).name(), schema.field(time));
-        if let Some(held) = target.held().filter(|_| self.appends()) {
-            let after = AppendFilter::of(&held.watermarks, time.data_type());
+        if let Some(held) = target.held_record().filter(|_| self.is_append()) {
+            let after = AppendFilter::from_watermarks(&held.watermarks, time.data_type());
             let after = after.map_err(|error| Error::target(error.to_string()))?;
             self.job.after = Some(Arc::new(after));
         }
         let keys = [entity.clone(), time.name().clone()];
         let stop = self.job.stop.clone();
         let written = async {
-            let staging = target.stage(&self.job.output, &self.publish, &self.job.attempt);
-            let staging = stop.or(staging).await?;
-            let mut manifests = vec![write::write(&self.job, &staging).await?];
+            let staging =
+                target.prepare_staging(&self.job.output, &self.publish, &self.job.attempt);
+            let staging = stop.run_until_stopped(staging).await?;
+            let mut manifests = vec![write::write_job(&self.job, &staging).await?];
             if let Some(rewrite) = &self.rewrite {
-                manifests.push(write::write(rewrite, &staging).await?);
+                manifests.push(write::write_job(rewrite, &staging).await?);
             }
-            let record = self.tell(&manifests, &keys)?;
+            let record = self.complete_record(&manifests, &keys)?;
             Ok::<_, Error>((record, manifests))
         };
         let (record, manifests) = match written.await {
             Ok(written) => written,
             Err(error) => {
-                target.abandon().await;
+                target.abandon_staging().await;
                 return Err(error);
             }
         };
@@ -76,17 +77,17 @@ impl Materialization {
         // The record itself cannot tell how its commit went.
         Ok(Record {
             seconds: self.started.elapsed().as_secs_f64(),
-            retries: record.retries.max(self.access.retries()),
+            retries: record.retries.max(self.access.total_retries()),
             ..record
         })
     }
 
-    fn appends(&self) -> bool {
-        matches!(self.publish.mode, crate::commit::Mode::Append(_))
+    fn is_append(&self) -> bool {
+        matches!(self.publish.mode, crate::commit::PublishMode::Append(_))
     }
 
     /// The error of a run without rows.
-    fn empty(&self) -> Error {
+    fn empty_result_error(&self) -> Error {
         let scope = &self.publish.scope;
         let why = match &scope.symbols {
             Some(symbols) if symbols.len() <= 5 => format!(" of {}", symbols.join(" or ")),
@@ -104,7 +105,7 @@ impl Materialization {
     }
 
     /// The record of the run, once its rows are written.
-    fn tell(&mut self, manifests: &[Manifest], keys: &[String; 2]) -> Result<Record> {
+    fn complete_record(&mut self, manifests: &[Manifest], keys: &[String; 2]) -> Result<Record> {
         let [manifest, rewritten @ ..] = manifests else {
             return Err(Error::internal("a run without a manifest"));
         };
@@ -112,19 +113,19 @@ impl Materialization {
         if manifest.skipped > 0 {
             record.notices.push(format!(
                 "{} left out because {} holds their symbol up to their time or later",
-                counted(manifest.skipped, "row"),
+                pluralize_count(manifest.skipped, "row"),
                 self.place
             ));
         }
-        record.audits.extend(manifest.judge(&self.job.checks)?);
+        record.audits.extend(manifest.check_audits(&self.job.checks)?);
         let [entity, time] = keys;
         record.notices.extend(manifest.doubtful_keys(entity, time));
-        record.notices.extend(noticed(manifest.empty_columns(&self.about_null)));
+        record.notices.extend(cap_notices(manifest.empty_columns(&self.about_null)));
         record.rows = manifest.rows;
-        if record.rows == 0 && !self.appends() {
-            return Err(self.empty());
+        if record.rows == 0 && !self.is_append() {
+            return Err(self.empty_result_error());
         }
-        if let Some(rows) = self.exactly.filter(|rows| *rows != record.rows) {
+        if let Some(rows) = self.expected_rows.filter(|rows| *rows != record.rows) {
             return Err(Error::data(format!(
                 "of {rows} rows that the target holds only {} would stay: others have the same {entity} and {time}",
                 record.rows
@@ -142,18 +143,19 @@ impl Materialization {
         let of_scope = self.publish.scope.symbols.as_ref();
         for (symbol, range) in rewritten.iter().flat_map(|manifest| &manifest.watermarks) {
             if of_scope.is_none_or(|symbols| symbols.contains(symbol)) {
-                marks.join(BTreeMap::from([(symbol.clone(), range.clone())]));
+                marks.merge_watermarks(BTreeMap::from([(symbol.clone(), range.clone())]));
             }
         }
-        if let Some(kept) = self.publish.kept() {
-            marks.join(kept.watermarks.clone());
+        if let Some(kept) = self.publish.retained_files() {
+            marks.merge_watermarks(kept.watermarks.clone());
             record.files.extend(kept.files.iter().cloned());
         }
         record.files.sort_by(|a, b| a.path.cmp(&b.path));
         record.watermarks = marks.into_ranges();
         record.run.clone_from(&manifest.run);
-        record.retries += self.access.retries();
-        let missing = self.asked.iter().filter(|symbol| !record.watermarks.contains_key(*symbol));
+        record.retries += self.access.total_retries();
+        let missing =
+            self.requested_symbols.iter().filter(|symbol| !record.watermarks.contains_key(*symbol));
         let removed = |symbol: &String| self.removed.get(symbol);
         let missing = missing.map(|symbol| match removed(symbol) {
             Some(rows) => {
@@ -161,10 +163,10 @@ impl Materialization {
             }
             None => format!("there is no row of {symbol}"),
         });
-        let missing = noticed(missing.collect());
+        let missing = cap_notices(missing.collect());
         record.notices.extend(missing);
         record.notices.extend((self.notices)());
-        record.committed = outside::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        record.committed = outside::utc_now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         record.seconds = self.started.elapsed().as_secs_f64();
         record.peak_memory = host::peak_memory();
         Ok(record)

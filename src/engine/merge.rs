@@ -17,29 +17,29 @@ use futures::TryStreamExt;
 use super::Scope;
 use super::planned_run::PlannedRun;
 use crate::catalog::FileTable;
-use crate::commit::{Contents, Kept, Mode};
+use crate::commit::{PublishMode, RetainedFiles, TargetContents};
 use crate::config::SourceConfig;
 use crate::error::{Error, Result};
-use crate::sql::blame;
+use crate::sql::diagnose_error;
 use crate::store::{Record, RecordFile, SymbolRange};
-use crate::write::{Attempt, Output, Watermarks, WriteJob};
+use crate::write::{Attempt, OutputShape, Watermarks, WriteJob};
 
 /// What a merge does beside the rows of the scope.
-pub(super) struct Merge {
+pub(super) struct MergePlan {
     /// What becomes of the rows that the target holds.
-    pub(super) mode: Mode,
+    pub(super) mode: PublishMode,
     /// Writes the rows that stay of files that hold some of the scope.
     pub(super) rewrite: Option<WriteJob>,
 }
 
 impl PlannedRun<'_> {
     /// What stays of a target; `job` writes the rows of the scope, `record` tells of them.
-    pub(super) async fn merge(
+    pub(super) async fn plan_merge(
         &self,
         held: &Record,
         record: &Record,
         job: &WriteJob,
-    ) -> Result<Merge> {
+    ) -> Result<MergePlan> {
         let target = &self.options.target;
         if held.fingerprint != record.fingerprint {
             return Err(Error::target(format!(
@@ -48,10 +48,13 @@ impl PlannedRun<'_> {
             ))
             .hint("run the set once without --merge, --symbols, --from and --until"));
         }
-        self.check_apart_from_others()?;
-        if self.contents != Contents::Parquet {
+        self.check_symbols_independent()?;
+        if self.contents != TargetContents::Parquet {
             // A table keeps its other rows by itself, and a file says that it cannot.
-            return Ok(Merge { mode: Mode::Scope(Kept::default()), rewrite: None });
+            return Ok(MergePlan {
+                mode: PublishMode::Scope(RetainedFiles::default()),
+                rewrite: None,
+            });
         }
         let location = SourceConfig::new(target.location());
         let (threads, none) = (self.engine.config().parallel_workers, BTreeSet::new());
@@ -63,9 +66,9 @@ impl PlannedRun<'_> {
             threads,
             (&none, false),
         );
-        let stay = Stay { run: self, source: opened.await?, held, job };
+        let stay = RetainedRows { run: self, source: opened.await?, held, job };
         let scope = &self.options.scope;
-        let met = stay.meeting(scope)?;
+        let met = stay.files_in_scope(scope)?;
         let is_met = |file: &RecordFile| met.iter().any(|name| name.ends_with(&file.path));
         let kept: Vec<_> = held.files.iter().filter(|file| !is_met(file)).cloned().collect();
         if kept.len() + met.len() != held.files.len() {
@@ -76,20 +79,23 @@ impl PlannedRun<'_> {
         }
         let rewrite = match met.is_empty() {
             true => None,
-            false => Some(stay.rewrite(&met)?),
+            false => Some(stay.rewrite_job(&met)?),
         };
         let mut watermarks = held.watermarks.clone();
-        watermarks.retain(|symbol, _| !scope.has(symbol));
+        watermarks.retain(|symbol, _| !scope.contains_symbol(symbol));
         if scope.from.is_some() || scope.until.is_some() {
-            watermarks.extend(stay.marks_beside(&met).await?);
+            watermarks.extend(stay.retained_watermarks(&met).await?);
         }
-        Ok(Merge { mode: Mode::Scope(Kept { files: kept, watermarks }), rewrite })
+        Ok(MergePlan {
+            mode: PublishMode::Scope(RetainedFiles { files: kept, watermarks }),
+            rewrite,
+        })
     }
 }
 
 impl PlannedRun<'_> {
     /// Refuses to replace the rows of some symbols where those of others are computed from them too.
-    fn check_apart_from_others(&self) -> Result<()> {
+    fn check_symbols_independent(&self) -> Result<()> {
         if self.options.scope.symbols.is_none() {
             return Ok(());
         }
@@ -105,7 +111,7 @@ impl PlannedRun<'_> {
 }
 
 /// The rows of a target that stay.
-struct Stay<'a> {
+struct RetainedRows<'a> {
     run: &'a PlannedRun<'a>,
     /// The files of the target.
     source: FileTable,
@@ -114,42 +120,47 @@ struct Stay<'a> {
     job: &'a WriteJob,
 }
 
-impl Stay<'_> {
+impl RetainedRows<'_> {
     /// A condition on the columns of the files.
-    fn expression(&self, condition: Expr) -> Result<Arc<dyn PhysicalExpr>> {
+    fn compile_filter(&self, condition: Expr) -> Result<Arc<dyn PhysicalExpr>> {
         let schema = DFSchema::try_from(self.source.schema());
         let state = self.run.engine.context().state();
         let built = schema.and_then(|schema| state.create_physical_expr(condition, &schema));
-        built.map_err(|error| wrong(&error))
+        built.map_err(|error| explain_merge_error(&error))
     }
 
     /// Which rows of the files are in a scope; None for all.
-    fn condition(&self, scope: &Scope) -> Result<Option<Expr>> {
+    fn scope_filter(&self, scope: &Scope) -> Result<Option<Expr>> {
         let Record { entity, time, .. } = self.held;
         let schema = self.source.schema();
         let field = schema.field_with_name(time);
         let field = field.map_err(|error| Error::internal(error.to_string()))?;
-        scope.condition(entity, time, field.data_type())
+        scope.filter_expr(entity, time, field.data_type())
     }
 
     /// The files that may hold rows of a scope.
-    fn meeting(&self, scope: &Scope) -> Result<BTreeSet<String>> {
-        match self.condition(scope)? {
+    fn files_in_scope(&self, scope: &Scope) -> Result<BTreeSet<String>> {
+        match self.scope_filter(scope)? {
             None => Ok(self.source.file_names()),
-            Some(condition) => Ok(self.source.meeting(&self.expression(condition)?)),
+            Some(condition) => {
+                Ok(self.source.file_names_matching(&self.compile_filter(condition)?))
+            }
         }
     }
 
     /// Writes the rows beside the scope of files that hold some of it, each file by itself.
-    fn rewrite(&self, met: &BTreeSet<String>) -> Result<WriteJob> {
+    fn rewrite_job(&self, met: &BTreeSet<String>) -> Result<WriteJob> {
         let output = &self.job.output;
         let schema = self.source.schema();
         let all: Vec<usize> = (0..schema.fields().len()).collect();
-        let mut plan = self.source.stored(met, &all).map_err(|error| wrong(&error))?;
-        if let Some(condition) = self.condition(&self.run.options.scope)? {
+        let mut plan =
+            self.source.scan_raw_files(met, &all).map_err(|error| explain_merge_error(&error))?;
+        if let Some(condition) = self.scope_filter(&self.run.options.scope)? {
             // A row whose key is NULL is in no scope.
-            let beside = self.expression(condition.is_not_true())?;
-            plan = Arc::new(FilterExec::try_new(beside, plan).map_err(|error| wrong(&error))?);
+            let beside = self.compile_filter(condition.is_not_true())?;
+            plan = Arc::new(
+                FilterExec::try_new(beside, plan).map_err(|error| explain_merge_error(&error))?,
+            );
         }
         let columns = output.schema.fields().iter().map(|field| {
             let stored = Column::new_with_schema(field.name(), &schema)?;
@@ -161,23 +172,26 @@ impl Stay<'_> {
         let Attempt { run, unit, number } = self.job.attempt.clone();
         let side_by_side = self.run.engine.config().parallel_workers;
         Ok(WriteJob {
-            plan: Arc::new(plan.map_err(|error| wrong(&error))?),
+            plan: Arc::new(plan.map_err(|error| explain_merge_error(&error))?),
             context: Arc::clone(&self.job.context),
-            output: Arc::new(Output { side_by_side, ..output.as_ref().clone() }),
+            output: Arc::new(OutputShape { side_by_side, ..output.as_ref().clone() }),
             attempt: Attempt { run, unit: unit + 1, number },
             checks: Vec::new(), // The same definition checked them when they came.
             after: None,
-            explain: Arc::new(wrong),
+            explain: Arc::new(explain_merge_error),
             progress: Arc::clone(&self.job.progress),
             stop: self.job.stop.clone(),
         })
     }
 
     /// First and last time and rows of the scope's symbols in the files that stay as they are.
-    async fn marks_beside(&self, met: &BTreeSet<String>) -> Result<BTreeMap<String, SymbolRange>> {
+    async fn retained_watermarks(
+        &self,
+        met: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, SymbolRange>> {
         let scope = &self.run.options.scope;
         let symbols = Scope { symbols: scope.symbols.clone(), ..Scope::default() };
-        let mut files = self.meeting(&symbols)?;
+        let mut files = self.files_in_scope(&symbols)?;
         files.retain(|file| !met.contains(file));
         let mut marks = Watermarks::default();
         if files.is_empty() {
@@ -188,19 +202,24 @@ impl Stay<'_> {
             schema.index_of(name).map_err(|error| Error::internal(error.to_string()))
         };
         let keys = [index(&self.held.entity)?, index(&self.held.time)?];
-        let plan = self.source.stored(&files, &keys).map_err(|error| wrong(&error))?;
+        let plan = self
+            .source
+            .scan_raw_files(&files, &keys)
+            .map_err(|error| explain_merge_error(&error))?;
         let rows = execute_stream(plan, self.run.engine.context().task_ctx());
-        let mut rows = rows.map_err(|error| wrong(&error))?;
-        while let Some(batch) = rows.try_next().await.map_err(|error| wrong(&error))? {
-            let added = marks.add(&batch, 0, 1);
+        let mut rows = rows.map_err(|error| explain_merge_error(&error))?;
+        while let Some(batch) =
+            rows.try_next().await.map_err(|error| explain_merge_error(&error))?
+        {
+            let added = marks.track_batch(&batch, 0, 1);
             added.map_err(|error| Error::internal(error.to_string()))?;
         }
         let mut marks = marks.into_ranges();
-        marks.retain(|symbol, _| scope.has(symbol));
+        marks.retain(|symbol, _| scope.contains_symbol(symbol));
         Ok(marks)
     }
 }
 
-fn wrong(error: &DataFusionError) -> Error {
-    blame(error, "", &[])
+fn explain_merge_error(error: &DataFusionError) -> Error {
+    diagnose_error(error, "", &[])
 }

@@ -15,14 +15,14 @@ use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::execution::SessionState;
 
 /// Feature sets by the name that a statement reads them by.
-pub(super) type Views = BTreeMap<String, Arc<dyn TableProvider>>;
+pub(super) type TablesByName = BTreeMap<String, Arc<dyn TableProvider>>;
 
 /// The state of a session in which `views` stand beside its tables, whose names win, and `renamed` in
 /// place of tables.
-pub(super) fn with_views(
+pub(super) fn overlay_views(
     mut state: SessionState,
-    views: Views,
-    renamed: Views,
+    views: TablesByName,
+    renamed: TablesByName,
 ) -> Result<SessionState> {
     if views.is_empty() && renamed.is_empty() {
         return Ok(state);
@@ -31,12 +31,15 @@ pub(super) fn with_views(
     let catalog = state.catalog_list().catalog(&names.default_catalog);
     let below = catalog.and_then(|catalog| catalog.schema(&names.default_schema));
     let below = below.ok_or_else(|| internal_datafusion_err!("the session has no schema"))?;
-    replace_schema(&mut state, Arc::new(Overlay { views, renamed, below }))?;
+    replace_schema(&mut state, Arc::new(OverlaySchema { views, renamed, below }))?;
     Ok(state)
 }
 
 /// The state of a session with tables of its own, which begin as these.
-pub(super) fn apart(mut state: SessionState, tables: Views) -> Result<SessionState> {
+pub(super) fn isolate_tables(
+    mut state: SessionState,
+    tables: TablesByName,
+) -> Result<SessionState> {
     let schema = MemorySchemaProvider::new();
     for (name, table) in tables {
         schema.register_table(name, table)?;
@@ -58,14 +61,14 @@ fn replace_schema(state: &mut SessionState, schema: Arc<dyn SchemaProvider>) -> 
 
 /// A schema with views beside its tables.
 #[derive(Debug)]
-struct Overlay {
-    views: Views,
-    renamed: Views,
+struct OverlaySchema {
+    views: TablesByName,
+    renamed: TablesByName,
     below: Arc<dyn SchemaProvider>,
 }
 
 #[async_trait]
-impl SchemaProvider for Overlay {
+impl SchemaProvider for OverlaySchema {
     fn table_names(&self) -> Vec<String> {
         let mut names = self.below.table_names();
         names.extend(self.views.keys().filter(|name| !self.below.table_exist(name)).cloned());

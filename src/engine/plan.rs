@@ -13,14 +13,14 @@ use datafusion::functions::core::get_field;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::overlay::{Views, with_views};
+use super::overlay::{TablesByName, overlay_views};
 use super::plan_checks::check_plan;
-use super::query::locate;
-use super::{Engine, ReadSet, Reader, shared};
-use crate::analysis::{Ahead, Need, PlanNames, needs};
-use crate::error::{Error, Place, Result, counted, did_you_mean};
-use crate::feature_set::{FeatureSet, Header, Rendered};
-use crate::sql::{Sql, blame, parse};
+use super::query::locate_in_file;
+use super::{Engine, LookupOrigin, ReadSet, common_subplans};
+use crate::analysis::{LookAhead, Need, PlanNames, plan_needs};
+use crate::error::{Error, Result, TextPlace, did_you_mean, pluralize_count};
+use crate::feature_set::{FeatureSet, Header, RenderedSql};
+use crate::sql::{Sql, diagnose_error, parse};
 
 /// One column of a feature set's output, as it is written.
 #[derive(Clone, Debug)]
@@ -36,8 +36,8 @@ pub struct OutputColumn {
 }
 
 /// The feature sets that a statement reads.
-pub(super) struct ReadSets {
-    pub(super) views: Views,
+pub(super) struct ResolvedSets {
+    pub(super) views: TablesByName,
     /// Their SQL by their names, with that of the sets that they read.
     statements: Vec<(String, String)>,
     /// Their text, with that of the sets that they read.
@@ -45,19 +45,19 @@ pub(super) struct ReadSets {
 }
 
 /// What planning finds.
-struct Parts {
+struct RenderedPlan {
     plan: LogicalPlan,
     statements: Vec<(String, String)>,
     reads: Vec<ReadSet>,
-    places: Vec<(String, Place)>,
+    places: Vec<(String, TextPlace)>,
 }
 
 /// A feature set that is ready to run.
-pub struct Planned {
+pub struct PlannedSet {
     /// The set.
     pub set: FeatureSet,
     /// Its SQL with the way back to the file.
-    pub rendered: Rendered,
+    pub rendered: RenderedSql,
     /// The plan; its columns are the outputs.
     pub plan: LogicalPlan,
     /// The outputs in order.
@@ -67,12 +67,12 @@ pub struct Planned {
     /// The text of those that it reads.
     pub(super) reads: Vec<ReadSet>,
     /// Where the outputs stand in the file, by name.
-    places: Vec<(String, Place)>,
+    places: Vec<(String, TextPlace)>,
 }
 
-impl Planned {
+impl PlannedSet {
     /// Where an output stands in the file; a flattened one stands where its struct does.
-    pub fn place(&self, output: &str) -> Option<Place> {
+    pub fn output_place(&self, output: &str) -> Option<TextPlace> {
         let of = |name: &str| {
             output == name || output.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'))
         };
@@ -81,14 +81,14 @@ impl Planned {
     }
 
     /// The indicators that the plan calls, with the versions of what they compute.
-    pub(super) fn functions(&self) -> BTreeMap<String, u32> {
+    pub(super) fn function_versions(&self) -> BTreeMap<String, u32> {
         let mut called = BTreeMap::new();
         let _ = self.plan.apply_with_subqueries(|node| {
             node.apply_expressions(|expr| {
                 expr.apply(|part| {
                     if let Expr::WindowFunction(window) = part
                         && let WindowFunctionDefinition::WindowUDF(udf) = &window.fun
-                        && let Some(entry) = windrow_udfs::find(udf.name())
+                        && let Some(entry) = windrow_udfs::find_function(udf.name())
                     {
                         called.insert(entry.spec.name.to_string(), entry.spec.version);
                     }
@@ -100,7 +100,7 @@ impl Planned {
     }
 
     /// The sources that the plan reads.
-    pub fn inputs(&self) -> Vec<String> {
+    pub fn source_names(&self) -> Vec<String> {
         let mut names = BTreeSet::new();
         let _ = self.plan.apply_with_subqueries(|node| {
             if let LogicalPlan::TableScan(scan) = node {
@@ -121,9 +121,9 @@ impl Engine {
         &self,
         set: FeatureSet,
         params: &BTreeMap<String, String>,
-    ) -> Result<Planned> {
+    ) -> Result<PlannedSet> {
         let mut reading = vec![set.name.clone()];
-        let planned = self.plan_body(set, params, &mut reading).await?;
+        let planned = self.plan_set_body(set, params, &mut reading).await?;
         check_look_ahead(&planned)?;
         Ok(planned)
     }
@@ -141,29 +141,29 @@ impl Engine {
         let mut found = Vec::new();
         let written = set.clone();
         let mut reading = vec![set.name.clone()];
-        let columns = self.columns_of(&set, params, &mut reading).await.unwrap_or_default();
+        let columns = self.visible_columns(&set, params, &mut reading).await.unwrap_or_default();
         if let Ok(rendered) = set.render(params, &|column| columns.contains(column))
             && let Ok(mut sql) = parse(&rendered.sql)
-            && sql.rewrite().is_ok()
+            && sql.rewrite_statement().is_ok()
         {
             let lint = sql.lint(&set.header.entity, &set.header.time);
-            found.extend(lint.into_iter().map(|error| locate(error, &rendered)));
+            found.extend(lint.into_iter().map(|error| locate_in_file(error, &rendered)));
         }
-        match self.plan_body(set, params, &mut reading).await {
+        match self.plan_set_body(set, params, &mut reading).await {
             Ok(planned) => {
                 // What a run would refuse when it makes its plan.
                 let physical = self.physical_plan(&planned).await;
                 let neighbours = planned.set.header.partition_by.is_empty();
                 found.extend(check_look_ahead(&planned).err().or(physical.err()));
-                found.extend(self.audits(&planned, neighbours).err());
+                found.extend(self.compile_audits(&planned, neighbours).err());
             }
             Err(error) => found.insert(0, error),
         }
         let placed = |error: Error| match error.place() {
             Some(_) => error,
             None => {
-                let place = written.place_about(error.message());
-                error.at(place)
+                let place = written.guess_place(error.message());
+                error.at_place(place)
             }
         };
         found.into_iter().map(placed).collect()
@@ -173,24 +173,26 @@ impl Engine {
     ///
     /// # Errors
     /// Of DataFusion's planner.
-    pub async fn physical_plan(&self, planned: &Planned) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = shared::physical_plan(&self.context().state(), &planned.plan).await;
-        plan.map_err(|error| locate(blame(&error, &planned.rendered.sql, &[]), &planned.rendered))
+    pub async fn physical_plan(&self, planned: &PlannedSet) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = common_subplans::plan_with_sharing(&self.context().state(), &planned.plan).await;
+        plan.map_err(|error| {
+            locate_in_file(diagnose_error(&error, &planned.rendered.sql, &[]), &planned.rendered)
+        })
     }
 
-    pub(super) fn plan_body<'a>(
+    pub(super) fn plan_set_body<'a>(
         &'a self,
         set: FeatureSet,
         params: &'a BTreeMap<String, String>,
         reading: &'a mut Vec<String>,
-    ) -> Pin<Box<dyn Future<Output = Result<Planned>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<PlannedSet>> + Send + 'a>> {
         Box::pin(async move {
-            let columns = self.columns_of(&set, params, reading).await?;
+            let columns = self.visible_columns(&set, params, reading).await?;
             let rendered = set.render(params, &|column| columns.contains(column))?;
-            check_requires(&set, &columns)?;
+            check_required_columns(&set, &columns)?;
             let planned = self.plan_rendered(&set, &rendered, reading).await;
-            let Parts { plan, statements, reads, places } =
-                planned.map_err(|error| locate(error, &rendered))?;
+            let RenderedPlan { plan, statements, reads, places } =
+                planned.map_err(|error| locate_in_file(error, &rendered))?;
             let places = places
                 .into_iter()
                 .map(|(name, place)| (name, rendered.place_of(place.line, place.column)))
@@ -200,59 +202,60 @@ impl Engine {
                 opened.get(table).is_some_and(|source| source.is_label(column))
             };
             let keys = |table: &str| {
-                let keys = opened.get(table)?.keys();
+                let keys = opened.get(table)?.key_columns();
                 Some((keys.entity.clone(), keys.time.clone()))
             };
             let header = &set.header;
             let (entity, time) = (&header.entity, &header.time);
             let names = PlanNames { entity, time, keys: &keys, is_label: &is_label };
-            let outputs = outputs(&plan, header, names)?;
-            check_header(&set, &plan, &outputs)?;
-            Ok(Planned { set, rendered, plan, outputs, statements, reads, places })
+            let outputs = output_columns(&plan, header, names)?;
+            check_header_outputs(&set, &plan, &outputs)?;
+            Ok(PlannedSet { set, rendered, plan, outputs, statements, reads, places })
         })
     }
 
     async fn plan_rendered(
         &self,
         set: &FeatureSet,
-        rendered: &Rendered,
+        rendered: &RenderedSql,
         reading: &mut Vec<String>,
-    ) -> Result<Parts> {
+    ) -> Result<RenderedPlan> {
         let text = &rendered.sql;
         let mut sql = parse(text)?;
-        let places = check_names(&sql)?;
-        self.check_forms(&sql)?;
-        self.open_read(&sql).await?;
-        let ReadSets { views, statements: read, reads } =
-            self.read_sets(&sql, set.reader(), reading).await?;
-        let renamed = self.renamed_sources(&sql, &set.header)?;
-        sql.rewrite()?;
-        let own = (set.name.clone(), sql.text());
+        let places = check_output_names(&sql)?;
+        self.check_statement_forms(&sql)?;
+        self.open_statement_sources(&sql).await?;
+        let ResolvedSets { views, statements: read, reads } =
+            self.resolve_sets(&sql, set.lookup_origin(), reading).await?;
+        let renamed = self.alias_source_keys(&sql, &set.header)?;
+        sql.rewrite_statement()?;
+        let own = (set.name.clone(), sql.normalized_text());
         let statements = std::iter::once(own).chain(read).collect();
-        let names: Vec<String> = self.tables().into_iter().chain(views.keys().cloned()).collect();
+        let names: Vec<String> =
+            self.list_tables().into_iter().chain(views.keys().cloned()).collect();
         let plan = async {
-            let state = with_views(self.context().state(), views, renamed)?;
+            let state = overlay_views(self.context().state(), views, renamed)?;
             let plan = state.statement_to_plan(sql.into_statement()).await?;
             check_plan(&plan).map_err(|error| DataFusionError::External(Box::new(error)))?;
             let plan =
                 state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-            flatten(plan)
+            flatten_structs(plan)
         };
-        let plan = plan.await.map_err(|error| blame(&error, text, &names))?;
-        Ok(Parts { plan, statements, reads, places })
+        let plan = plan.await.map_err(|error| diagnose_error(&error, text, &names))?;
+        Ok(RenderedPlan { plan, statements, reads, places })
     }
 
     /// The feature sets that a statement reads by name, as views: names that are no table of the
     /// session. `reading` is the path of sets that are being read, outermost first.
-    pub(super) async fn read_sets(
+    pub(super) async fn resolve_sets(
         &self,
         sql: &Sql,
-        reader: Reader<'_>,
+        reader: LookupOrigin<'_>,
         reading: &mut Vec<String>,
-    ) -> Result<ReadSets> {
-        let tables = self.tables();
-        let (mut views, mut statements, mut reads) = (Views::new(), Vec::new(), Vec::new());
-        for (name, place) in sql.tables() {
+    ) -> Result<ResolvedSets> {
+        let tables = self.list_tables();
+        let (mut views, mut statements, mut reads) = (TablesByName::new(), Vec::new(), Vec::new());
+        for (name, place) in sql.referenced_tables() {
             if tables.contains(&name) || views.contains_key(&name) {
                 continue;
             }
@@ -264,17 +267,17 @@ impl Engine {
                     cycle.join(" -> ")
                 ))
                 .hint("take one of the reads out")
-                .at(place));
+                .at_place(place));
             }
             let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
             let found = if plain { self.look_for_set(&name, reader)? } else { None };
             let Some(set) = found else {
-                if self.open_uncleaned(&name).await? {
+                if self.open_raw_source(&name).await? {
                     continue;
                 }
                 let mut known = tables.clone();
-                known.extend(crate::feature_set::shipped_names().iter().map(|n| n.to_string()));
-                let near = crate::error::nearest(&name, known.iter().map(String::as_str));
+                known.extend(crate::feature_set::shipped_set_names().iter().map(|n| n.to_string()));
+                let near = crate::error::nearest_name(&name, known.iter().map(String::as_str));
                 let hint = match near {
                     Some(near) if near.to_lowercase() == name => {
                         format!("write \"{near}\" in double quotes, or call the source {name}")
@@ -284,7 +287,9 @@ impl Engine {
                         "give --source {name}=LOCATION, name it in windrow.yaml, or put {name}.sql beside this file"
                     ),
                 };
-                return Err(Error::query(format!("unknown table {name}")).hint(hint).at(place));
+                return Err(Error::query(format!("unknown table {name}"))
+                    .hint(hint)
+                    .at_place(place));
             };
             reads.push(ReadSet {
                 reader: reader.to_string(),
@@ -292,52 +297,52 @@ impl Engine {
                 set: set.to_text(),
             });
             reading.push(name.clone());
-            let planned = self.plan_body(set, &BTreeMap::new(), reading).await?;
+            let planned = self.plan_set_body(set, &BTreeMap::new(), reading).await?;
             reading.pop();
             let view = ViewTable::new(planned.plan, Some(planned.rendered.sql.clone()));
             views.insert(name, Arc::new(view));
             statements.extend(planned.statements);
             reads.extend(planned.reads);
         }
-        Ok(ReadSets { views, statements, reads })
+        Ok(ResolvedSets { views, statements, reads })
     }
 }
 
 /// Outputs have names, each of them once. Returns where they stand.
-fn check_names(sql: &Sql) -> Result<Vec<(String, Place)>> {
-    let mut seen: Vec<(String, Place)> = Vec::new();
-    for output in sql.outputs()? {
+fn check_output_names(sql: &Sql) -> Result<Vec<(String, TextPlace)>> {
+    let mut seen: Vec<(String, TextPlace)> = Vec::new();
+    for output in sql.select_outputs()? {
         let Some(name) = output.name else { continue };
         if seen.iter().any(|(known, _)| *known == name) {
             return Err(Error::query(format!("output column {name} is there twice"))
                 .hint("give each a name of its own with AS")
-                .at(output.place));
+                .at_place(output.place));
         }
         seen.push((name, output.place));
     }
     Ok(seen)
 }
 
-fn check_requires(set: &FeatureSet, columns: &BTreeSet<String>) -> Result<()> {
+fn check_required_columns(set: &FeatureSet, columns: &BTreeSet<String>) -> Result<()> {
     for column in &set.header.requires {
         if !columns.contains(column) {
             let error = Error::query(format!("{} requires the column {column}", set.name))
                 .hint("the source does not have it: add it there, or use another set");
-            return Err(at(error, set.header.place_of_entry("requires", column)));
+            return Err(at_optional_place(error, set.header.place_of_entry("requires", column)));
         }
     }
     Ok(())
 }
 
-fn at(error: Error, place: Option<Place>) -> Error {
+fn at_optional_place(error: Error, place: Option<TextPlace>) -> Error {
     match place {
-        Some(place) => error.at(place),
+        Some(place) => error.at_place(place),
         None => error,
     }
 }
 
 /// Struct outputs become one column per field: `macd` becomes `macd_macd`, `macd_macdsignal`, ...
-fn flatten(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
+fn flatten_structs(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
     let schema = Arc::clone(plan.schema());
     let mut columns: Vec<Expr> = Vec::new();
     for (qualifier, field) in schema.iter() {
@@ -365,8 +370,12 @@ fn flatten(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
     LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
-fn outputs(plan: &LogicalPlan, header: &Header, names: PlanNames<'_>) -> Result<Vec<OutputColumn>> {
-    let needs = needs(plan, names).map_err(|error| blame(&error, "", &[]))?;
+fn output_columns(
+    plan: &LogicalPlan,
+    header: &Header,
+    names: PlanNames<'_>,
+) -> Result<Vec<OutputColumn>> {
+    let needs = plan_needs(plan, names).map_err(|error| diagnose_error(&error, "", &[]))?;
     let column = |(field, need): (&Arc<datafusion::arrow::datatypes::Field>, Need)| {
         let name = field.name().clone();
         // A label may name a struct output before it is flattened.
@@ -379,7 +388,11 @@ fn outputs(plan: &LogicalPlan, header: &Header, names: PlanNames<'_>) -> Result<
 }
 
 /// What the header says of outputs must be true of them.
-fn check_header(set: &FeatureSet, plan: &LogicalPlan, outputs: &[OutputColumn]) -> Result<()> {
+fn check_header_outputs(
+    set: &FeatureSet,
+    plan: &LogicalPlan,
+    outputs: &[OutputColumn],
+) -> Result<()> {
     let header = &set.header;
     let names: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
     let mut seen = BTreeSet::new();
@@ -391,7 +404,7 @@ fn check_header(set: &FeatureSet, plan: &LogicalPlan, outputs: &[OutputColumn]) 
         if !names.contains(&column.as_str()) {
             let error = Error::query(format!("{}: the output has no column {column}", set.path))
                 .hint(format!("select it, or name the {key} column in the header: `{key}: NAME`"));
-            return Err(at(error, header.place_of_key(key)));
+            return Err(at_optional_place(error, header.place_of_key(key)));
         }
     }
     let known = |name: &str| {
@@ -403,7 +416,7 @@ fn check_header(set: &FeatureSet, plan: &LogicalPlan, outputs: &[OutputColumn]) 
         if let Some(entry) = entries.iter().find(|entry| !known(entry)) {
             let error = Error::query(format!("{key}: there is no output {entry}"))
                 .hint(did_you_mean(entry, "outputs", names.iter().copied()));
-            return Err(at(error, header.place_of_entry(key, entry)));
+            return Err(at_optional_place(error, header.place_of_entry(key, entry)));
         }
     }
     if let Some(entry) = header.partition_by.iter().find(|name| name.starts_with(['_', '.'])) {
@@ -411,13 +424,13 @@ fn check_header(set: &FeatureSet, plan: &LogicalPlan, outputs: &[OutputColumn]) 
             "partition_by: readers pass over directories that begin as {entry} does"
         ))
         .hint("give the output a name that begins with a letter");
-        return Err(at(error, header.place_of_entry("partition_by", entry)));
+        return Err(at_optional_place(error, header.place_of_entry("partition_by", entry)));
     }
     for (name, _) in &header.outputs {
         if !known(name) {
             let error = Error::query(format!("outputs: there is no output {name}"))
                 .hint(did_you_mean(name, "outputs", names.iter().copied()));
-            return Err(at(error, header.place_of_entry("outputs", name)));
+            return Err(at_optional_place(error, header.place_of_entry("outputs", name)));
         }
     }
     let time = plan.schema().fields().iter().find(|f| *f.name() == header.time);
@@ -426,7 +439,7 @@ fn check_header(set: &FeatureSet, plan: &LogicalPlan, outputs: &[OutputColumn]) 
         Some(other) => {
             let error =
                 Error::query(format!("{} is {other}, expected a date or a timestamp", header.time));
-            Err(at(
+            Err(at_optional_place(
                 error.hint("name the time column in the header: `time: NAME`"),
                 header.place_of_key("time"),
             ))
@@ -435,21 +448,21 @@ fn check_header(set: &FeatureSet, plan: &LogicalPlan, outputs: &[OutputColumn]) 
 }
 
 /// Values may use later rows only in declared labels.
-fn check_look_ahead(planned: &Planned) -> Result<()> {
+fn check_look_ahead(planned: &PlannedSet) -> Result<()> {
     for output in planned.outputs.iter().filter(|o| !o.label) {
         let (name, need) = (&output.name, &output.need);
-        let by = need.made_of().join(", ");
+        let by = need.describe_calls().join(", ");
         let uses = |how: String| {
             Error::query(format!("output {name} looks ahead: it uses {how} ({by})"))
                 .hint(format!("declare it in the header, `labels: [{name}]`, or take it out"))
         };
         let error = match need.ahead {
-            Ahead::None => continue,
-            Ahead::Rows(rows) => {
-                uses(format!("{} later than its own", counted(rows as u64, "row")))
+            LookAhead::None => continue,
+            LookAhead::Rows(rows) => {
+                uses(format!("{} later than its own", pluralize_count(rows as u64, "row")))
             }
-            Ahead::All => uses("rows later than its own".to_string()),
-            Ahead::Unknown => Error::query(format!(
+            LookAhead::All => uses("rows later than its own".to_string()),
+            LookAhead::Unknown => Error::query(format!(
                 "output {name} may look ahead: nothing keeps it from rows later than its own ({by})"
             ))
             .hint(format!(
@@ -457,7 +470,7 @@ fn check_look_ahead(planned: &Planned) -> Result<()> {
                 time = planned.set.header.time
             )),
         };
-        return Err(at(error, planned.place(name)));
+        return Err(at_optional_place(error, planned.output_place(name)));
     }
     Ok(())
 }

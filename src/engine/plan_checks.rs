@@ -13,39 +13,39 @@ use datafusion::logical_expr::{
     WindowFrameUnits,
 };
 
-use super::kind_checks::{self, Part, check_together, check_zones};
+use super::mixed_type_checks::{self, Operand, check_comparable, check_zones};
 use super::subquery_checks::check_subquery;
-use crate::error::{Error, Place, Result, grouped};
-use crate::guards::{compares, nanoseconds_of};
+use crate::error::{Error, Result, TextPlace, group_digits};
+use crate::guards::{is_comparison, nanoseconds_per_unit};
 use crate::limits::PLAN_NODES;
-use crate::sql::blame;
+use crate::sql::diagnose_error;
 
 /// Refuses a plan that grows too large: what it reads by several names stands in it several times, and those may
 /// double with each query that reads the one before twice.
-fn check_size(plan: &LogicalPlan) -> Result<()> {
+fn check_plan_size(plan: &LogicalPlan) -> Result<()> {
     let mut known = HashMap::new();
-    let nodes = nodes(plan, &mut known);
+    let nodes = count_plan_nodes(plan, &mut known);
     if nodes <= PLAN_NODES {
         return Ok(());
     }
-    let most = grouped(PLAN_NODES);
+    let most = group_digits(PLAN_NODES);
     Err(Error::query(format!("the plan of the statement goes past the limit of {most} steps"))
         .hint("write what is read again and again to a target, and read that"))
 }
 
 /// The steps of a plan. It shares its parts, so each is walked once, however often it counts.
-fn nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, u64>) -> u64 {
+fn count_plan_nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, u64>) -> u64 {
     if let Some(nodes) = known.get(&std::ptr::from_ref(plan)) {
         return *nodes;
     }
     let mut sum = plan
         .inputs()
         .into_iter()
-        .fold(1, |sum: u64, input| sum.saturating_add(nodes(input, known)));
+        .fold(1, |sum: u64, input| sum.saturating_add(count_plan_nodes(input, known)));
     if let LogicalPlan::TableScan(scan) = plan
         && let Some(Cow::Borrowed(view)) = scan.source.get_logical_plan()
     {
-        sum = sum.saturating_add(nodes(view, known));
+        sum = sum.saturating_add(count_plan_nodes(view, known));
     }
     known.insert(std::ptr::from_ref(plan), sum);
     sum
@@ -56,7 +56,7 @@ fn nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, u64>) -> u6
 /// # Errors
 /// The first fault, with its place where one is known.
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
-    check_size(plan)?;
+    check_plan_size(plan)?;
     let mut found = None;
     let walked = plan.apply_with_subqueries(|node| {
         let schemas = node.inputs().into_iter().map(|input| input.schema().as_ref().clone());
@@ -65,9 +65,10 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
             all
         });
         let schema = schema.unwrap_or_else(DFSchema::empty);
-        found = found.take().or(kind_checks::check_node(node)?);
+        found = found.take().or(mixed_type_checks::check_mixed_node(node)?);
         if let LogicalPlan::Sort(sort) = node {
-            let order = || sort.expr.iter().find_map(|sort| check_order(&sort.expr, &schema));
+            let order =
+                || sort.expr.iter().find_map(|sort| check_interval_order(&sort.expr, &schema));
             found = found.take().or_else(order);
         }
         node.apply_expressions(|expr| {
@@ -80,7 +81,7 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
             })
         })
     });
-    walked.map_err(|error| blame(&error, "", &[]))?;
+    walked.map_err(|error| diagnose_error(&error, "", &[]))?;
     found.map_or(Ok(()), Err)
 }
 
@@ -94,67 +95,73 @@ pub(super) fn check_condition(expr: &Expr, schema: &DFSchema) -> Result<()> {
         found = found.take().or(check_expr(part, schema)?);
         Ok(TreeNodeRecursion::Continue)
     });
-    walked.map_err(|error| blame(&error, "", &[]))?;
+    walked.map_err(|error| diagnose_error(&error, "", &[]))?;
     found.map_or(Ok(()), Err)
 }
 
 fn check_expr(expr: &Expr, schema: &DFSchema) -> PlanResult<Option<Error>> {
     let found = match expr {
-        Expr::WindowFunction(window) => check_frame(window, schema)
-            .or_else(|| check_default(window, schema))
-            .or_else(|| window.params.order_by.iter().find_map(|s| check_order(&s.expr, schema)))
-            .or_else(|| check_extreme(window.fun.name(), &window.params.args, schema)),
-        Expr::AggregateFunction(call) => check_extreme(call.func.name(), &call.params.args, schema),
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
-            check_pair(left, right, schema)
+        Expr::WindowFunction(window) => check_window_frame(window, schema)
+            .or_else(|| check_lag_default(window, schema))
+            .or_else(|| {
+                window.params.order_by.iter().find_map(|s| check_interval_order(&s.expr, schema))
+            })
+            .or_else(|| check_interval_extreme(window.fun.name(), &window.params.args, schema)),
+        Expr::AggregateFunction(call) => {
+            check_interval_extreme(call.func.name(), &call.params.args, schema)
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
+            check_comparison(left, right, schema)
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => {
-            match (Part::of(left, schema), Part::of(right, schema)) {
+            match (Operand::from_expr(left, schema), Operand::from_expr(right, schema)) {
                 (Some(left), Some(right)) => check_zones(&left, &right),
                 _ => None,
             }
         }
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_of_bits(*op) => {
-            [left, right].into_iter().find_map(|side| check_bits(side, *op, schema))
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_bitwise(*op) => {
+            [left, right].into_iter().find_map(|side| check_bitwise_operand(side, *op, schema))
         }
         Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field })
-            if is_time(field.data_type()) || is_clock(field.data_type()) =>
+            if is_date_or_timestamp(field.data_type()) || is_time_of_day(field.data_type()) =>
         {
-            check_made_time(expr, schema)
+            check_number_as_time(expr, schema)
         }
-        Expr::Between(between) => check_pair(&between.expr, &between.low, schema)
-            .or_else(|| check_pair(&between.expr, &between.high, schema)),
+        Expr::Between(between) => check_comparison(&between.expr, &between.low, schema)
+            .or_else(|| check_comparison(&between.expr, &between.high, schema)),
         Expr::InList(list) => {
-            list.list.iter().find_map(|item| check_pair(&list.expr, item, schema))
+            list.list.iter().find_map(|item| check_comparison(&list.expr, item, schema))
         }
         Expr::Exists(_) | Expr::InSubquery(_) => check_subquery(expr)?,
         _ => None,
     };
-    Ok(found.or_else(|| kind_checks::check_expr(expr, schema)))
+    Ok(found.or_else(|| mixed_type_checks::check_mixed_expr(expr, schema)))
 }
 
-fn is_of_bits(op: Operator) -> bool {
+fn is_bitwise(op: Operator) -> bool {
     use Operator::{BitwiseAnd, BitwiseOr, BitwiseShiftLeft, BitwiseShiftRight, BitwiseXor};
     matches!(op, BitwiseAnd | BitwiseOr | BitwiseXor | BitwiseShiftLeft | BitwiseShiftRight)
 }
 
 /// Bits of a number with a fraction, which would be cut off.
-fn check_bits(side: &Expr, op: Operator, schema: &DFSchema) -> Option<Error> {
+fn check_bitwise_operand(side: &Expr, op: Operator, schema: &DFSchema) -> Option<Error> {
     let ty = side.get_type(schema).ok()?;
     let fraction = ty.is_floating() || ty.is_decimal();
     let error = || {
-        let error = Error::query(format!("{op} is of whole numbers, and {} is none", shown(side)));
-        with_place(error.hint("CAST(x AS BIGINT) makes one"), side)
+        let error =
+            Error::query(format!("{op} is of whole numbers, and {} is none", display_expr(side)));
+        at_first_column(error.hint("CAST(x AS BIGINT) makes one"), side)
     };
     fraction.then(error)
 }
 
 /// A number that becomes a time: of seconds, of nanoseconds, of days?
-fn check_made_time(expr: &Expr, schema: &DFSchema) -> Option<Error> {
+fn check_number_as_time(expr: &Expr, schema: &DFSchema) -> Option<Error> {
     let number = expr.get_type(schema).ok()?.is_numeric();
     let error = || {
-        let error = Error::query(format!("{} is a number, and a time of no unit", shown(expr)));
-        with_place(
+        let error =
+            Error::query(format!("{} is a number, and a time of no unit", display_expr(expr)));
+        at_first_column(
             error.hint("write to_timestamp_seconds(x), to_timestamp_millis(x), to_timestamp_micros(x) or to_timestamp_nanos(x)"),
             expr,
         )
@@ -163,7 +170,7 @@ fn check_made_time(expr: &Expr, schema: &DFSchema) -> Option<Error> {
 }
 
 /// A default of lag or lead that is another value in the type of the column.
-fn check_default(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
+fn check_lag_default(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
     let (name, args) = (window.fun.name(), &window.params.args);
     let ([value, _, Expr::Literal(default, _)], "lag" | "lead") = (args.as_slice(), name) else {
         return None;
@@ -172,57 +179,64 @@ fn check_default(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
     let same = default.cast_to(&ty).and_then(|cast| cast.cast_to(&default.data_type()));
     let fits = default.is_null() || same.is_ok_and(|same| same == *default);
     let error = || {
-        let (value, default) = (shown(value), shown_value(default));
+        let (value, default) = (display_expr(value), display_value(default));
         Error::query(format!("the default {default} of {name} does not fit the type of {value}"))
             .hint(format!("write {name}(CAST({value} AS DOUBLE), ...), or another default"))
     };
-    (!fits).then(|| with_place(error(), value))
+    (!fits).then(|| at_first_column(error(), value))
 }
 
 /// Intervals in an order: a month is longer than some days, and shorter than others.
-fn check_order(expr: &Expr, schema: &DFSchema) -> Option<Error> {
+fn check_interval_order(expr: &Expr, schema: &DFSchema) -> Option<Error> {
     let interval = matches!(expr.get_type(schema), Ok(DataType::Interval(_)));
     let error = || {
-        Error::query(format!("{} is an INTERVAL, and those have no order", shown(expr)))
+        Error::query(format!("{} is an INTERVAL, and those have no order", display_expr(expr)))
             .hint("order by the difference of two times, or by a number of days or seconds")
     };
-    interval.then(|| with_place(error(), expr))
+    interval.then(|| at_first_column(error(), expr))
 }
 
 /// The least or greatest of intervals.
-fn check_extreme(name: &str, args: &[Expr], schema: &DFSchema) -> Option<Error> {
+fn check_interval_extreme(name: &str, args: &[Expr], schema: &DFSchema) -> Option<Error> {
     let [arg] = args else { return None };
-    if matches!(name, "min" | "max") { check_order(arg, schema) } else { None }
+    if matches!(name, "min" | "max") { check_interval_order(arg, schema) } else { None }
 }
 
 /// Two values that an operator brings together.
-fn check_kinds(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
-    check_together(&[Part::of(left, schema)?, Part::of(right, schema)?])
+fn check_operands(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
+    check_comparable(&[Operand::from_expr(left, schema)?, Operand::from_expr(right, schema)?])
 }
 
 /// A day or a moment beside a number, or another pair that has no one meaning.
-fn check_pair(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
+fn check_comparison(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
     let ty = |expr: &Expr| expr.get_type(schema).ok();
     let (left_type, right_type) = (ty(left)?, ty(right)?);
-    let (time, number) = match (is_time(&left_type), is_time(&right_type)) {
+    let (time, number) = match (is_date_or_timestamp(&left_type), is_date_or_timestamp(&right_type))
+    {
         (true, false) if right_type.is_numeric() => (left, right),
         (false, true) if left_type.is_numeric() => (right, left),
-        _ => return check_kinds(left, right, schema),
+        _ => return check_operands(left, right, schema),
     };
     let way_out = match number {
-        number if day(number).is_some() => format!("write '{}'", day(number).unwrap_or_default()),
+        number if parse_unquoted_day(number).is_some() => {
+            format!("write '{}'", parse_unquoted_day(number).unwrap_or_default())
+        }
         _ => {
             "write a date in quotes, such as '2024-01-31'; to_timestamp(n) makes a time of seconds"
                 .into()
         }
     };
-    let error = Error::query(format!("{} is a time, and {} a number", shown(time), shown(number)))
-        .hint(way_out);
-    Some(with_place(error, time))
+    let error = Error::query(format!(
+        "{} is a time, and {} a number",
+        display_expr(time),
+        display_expr(number)
+    ))
+    .hint(way_out);
+    Some(at_first_column(error, time))
 }
 
 /// A day that is written without quotes, 20240131 or 2024-01-31, which is a difference of numbers.
-fn day(number: &Expr) -> Option<String> {
+fn parse_unquoted_day(number: &Expr) -> Option<String> {
     let digits = match number {
         Expr::Literal(value, _) => value.to_string(),
         other => other.to_string().replace("Int64(", "").replace([')', ' '], ""),
@@ -235,23 +249,23 @@ fn day(number: &Expr) -> Option<String> {
     formats.iter().find_map(of)
 }
 
-fn is_clock(ty: &DataType) -> bool {
+fn is_time_of_day(ty: &DataType) -> bool {
     matches!(ty, DataType::Time32(_) | DataType::Time64(_))
 }
 
-fn is_time(ty: &DataType) -> bool {
+fn is_date_or_timestamp(ty: &DataType) -> bool {
     matches!(ty, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..))
 }
 
 /// A frame that reaches backwards from its end, or whose distance has no unit.
-fn check_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
+fn check_window_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
     let frame = &window.params.window_frame;
     let name = window.fun.name();
     let wrong = |why: &str, way_out: &str| {
         let error = Error::query(format!("the frame of {name} {why}")).hint(way_out);
         let order = window.params.order_by.first();
         Some(match order {
-            Some(sort) => with_place(error, &sort.expr),
+            Some(sort) => at_first_column(error, &sort.expr),
             None => error,
         })
     };
@@ -270,7 +284,7 @@ fn check_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
             );
         }
         let over = window.params.order_by.first().and_then(|sort| sort.expr.get_type(schema).ok());
-        let near = |ty: &DataType| ty.is_numeric() || is_time(ty);
+        let near = |ty: &DataType| ty.is_numeric() || is_date_or_timestamp(ty);
         if frame.units == WindowFrameUnits::Range && over.as_ref().is_some_and(|ty| !near(ty)) {
             return wrong(
                 "has a distance over values that have none",
@@ -278,15 +292,15 @@ fn check_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
             );
         }
         if let Some(DataType::Timestamp(unit, _)) = &over
-            && is_finer(value, *unit)
+            && is_finer_than(value, *unit)
         {
             return wrong(
                 "is finer than the times that it is over",
                 "cast the times: ORDER BY CAST(ts AS TIMESTAMP(9))",
             );
         }
-        if let (Some(DataType::Timestamp(_, Some(zone))), true) = (&over, has_days(value))
-            && changes(zone)
+        if let (Some(DataType::Timestamp(_, Some(zone))), true) = (&over, has_calendar_units(value))
+            && may_shift_clocks(zone)
         {
             return wrong(
                 &format!("counts days over times of {zone}, where a day has 23 to 25 hours"),
@@ -298,7 +312,10 @@ fn check_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
             ScalarValue::Utf8(Some(text)) => text.trim().parse::<f64>().is_ok(),
             other => other.data_type().is_numeric(),
         };
-        if frame.units == WindowFrameUnits::Range && plain && over.is_some_and(|ty| is_time(&ty)) {
+        if frame.units == WindowFrameUnits::Range
+            && plain
+            && over.is_some_and(|ty| is_date_or_timestamp(&ty))
+        {
             return wrong(
                 &format!("is {value} of no unit over times"),
                 "write RANGE BETWEEN INTERVAL '7 days' PRECEDING AND CURRENT ROW, or ROWS",
@@ -309,7 +326,7 @@ fn check_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
 }
 
 /// Whether an interval has days or months, whose length depends on the zone.
-fn has_days(value: &ScalarValue) -> bool {
+fn has_calendar_units(value: &ScalarValue) -> bool {
     match value {
         ScalarValue::IntervalMonthDayNano(Some(interval)) => {
             interval.months != 0 || interval.days != 0
@@ -321,13 +338,13 @@ fn has_days(value: &ScalarValue) -> bool {
 }
 
 /// Whether an interval has a part that a unit of time does not hold.
-fn is_finer(value: &ScalarValue, unit: TimeUnit) -> bool {
-    let length = nanoseconds_of(unit);
+fn is_finer_than(value: &ScalarValue, unit: TimeUnit) -> bool {
+    let length = nanoseconds_per_unit(unit);
     matches!(value, ScalarValue::IntervalMonthDayNano(Some(i)) if i.nanoseconds % length != 0)
 }
 
 /// Whether the clocks of a zone may change.
-fn changes(zone: &str) -> bool {
+fn may_shift_clocks(zone: &str) -> bool {
     !(zone.starts_with(['+', '-']) || matches!(zone, "UTC" | "Z" | "GMT" | "Etc/UTC" | "Zulu"))
 }
 
@@ -351,7 +368,7 @@ fn is_negative(value: &ScalarValue) -> bool {
 }
 
 /// A value as a person writes it.
-fn shown_value(value: &ScalarValue) -> String {
+fn display_value(value: &ScalarValue) -> String {
     match value {
         ScalarValue::Utf8(Some(text)) => format!("'{text}'"),
         other => other.to_string(),
@@ -359,24 +376,24 @@ fn shown_value(value: &ScalarValue) -> String {
 }
 
 /// An expression as a person writes it, cut to a length that fits a sentence.
-pub(super) fn shown(expr: &Expr) -> String {
+pub(super) fn display_expr(expr: &Expr) -> String {
     let text = match expr {
         Expr::Column(column) => column.name.clone(),
-        Expr::Literal(value, _) => shown_value(value),
+        Expr::Literal(value, _) => display_value(value),
         other => other.to_string(),
     };
     text.chars().take(60).collect()
 }
 
 /// The place of the first column in an expression.
-pub(super) fn with_place(error: Error, expr: &Expr) -> Error {
+pub(super) fn at_first_column(error: Error, expr: &Expr) -> Error {
     let mut place = None;
     let _ = expr.apply(|part| {
         if let Expr::Column(column) = part
             && let Some(span) = column.spans.first()
             && span.start.line > 0
         {
-            place = Some(Place {
+            place = Some(TextPlace {
                 file: String::new(),
                 line: usize::try_from(span.start.line).unwrap_or(1),
                 column: usize::try_from(span.start.column).unwrap_or(1),
@@ -386,7 +403,7 @@ pub(super) fn with_place(error: Error, expr: &Expr) -> Error {
         Ok(TreeNodeRecursion::Continue)
     });
     match place {
-        Some(place) => error.at(place),
+        Some(place) => error.at_place(place),
         None => error,
     }
 }

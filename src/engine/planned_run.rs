@@ -11,30 +11,30 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::audits::WholeAudit;
 use super::materialize::Materialization;
-use super::query::locate;
-use super::scope::exact;
-use super::{Engine, Planned, RunOptions, shared};
-use crate::commit::{Bounds, Contents, Mode, Publish};
+use super::query::locate_in_file;
+use super::scope::exact_column;
+use super::{Engine, PlannedSet, RunOptions, common_subplans};
+use crate::commit::{PublishMode, PublishOptions, ScopeBounds, TargetContents};
 use crate::error::{Error, Result};
-use crate::exec::{by_periods, ordered, reports};
-use crate::sql::blame;
-use crate::store::{LABEL, RECORD_FORMAT, ROLE, Record};
-use crate::write::{Attempt, Output, WriteJob};
+use crate::exec::{cleaning_notices, ensure_order, period_keys};
+use crate::sql::diagnose_error;
+use crate::store::{COLUMN_ROLE_KEY, LABEL_ROLE, RECORD_FORMAT, Record};
+use crate::write::{Attempt, OutputShape, WriteJob};
 
 /// A set that is planned for a run, without the symbols that were left out.
 pub(super) struct PlannedRun<'a> {
     pub(super) engine: &'a Engine,
-    pub(super) planned: &'a Planned,
+    pub(super) planned: &'a PlannedSet,
     pub(super) options: &'a RunOptions,
     /// What the target holds.
-    pub(super) contents: Contents,
+    pub(super) contents: TargetContents,
     pub(super) without: &'a BTreeSet<String>,
 }
 
 impl PlannedRun<'_> {
     /// The run on its way into its target, which holds the state `held`: `attempt` names what it writes
     /// aside.
-    pub(super) async fn materialization(
+    pub(super) async fn prepare_materialization(
         &self,
         attempt: Attempt,
         started: Instant,
@@ -49,16 +49,17 @@ impl PlannedRun<'_> {
         let time = index(&header.time).ok_or_else(internal)?;
         let partition_by: Vec<usize> =
             header.partition_by.iter().filter_map(|c| index(c)).collect();
-        let (checks, whole) = self.engine.audits(planned, partition_by.is_empty())?;
-        let logical = self.scoped()?;
+        let (checks, whole) = self.engine.compile_audits(planned, partition_by.is_empty())?;
+        let logical = self.scoped_plan()?;
         let stop = &self.options.stop;
-        stop.or(self.check_unique(&logical, &whole)).await?;
+        stop.run_until_stopped(self.check_unique(&logical, &whole)).await?;
         let mut order = partition_by.clone();
         order.extend([entity, time].iter().filter(|key| !partition_by.contains(key)));
-        let plan = stop.or(self.physical(&logical, entity, order)).await?;
+        let plan =
+            stop.run_until_stopped(self.plan_ordered_output(&logical, entity, order)).await?;
         let config = self.engine.config();
-        let record = stop.or(self.record(left_out, &whole)).await?;
-        let output = Output {
+        let record = stop.run_until_stopped(self.draft_record(left_out, &whole)).await?;
+        let output = OutputShape {
             schema: plan.schema(),
             entity,
             time,
@@ -66,15 +67,17 @@ impl PlannedRun<'_> {
             set: record.set.clone(),
             fingerprint: record.fingerprint.clone(),
             about: header.description.clone(),
-            notes: self.notes(),
+            notes: self.header_notes(),
             compression: config.compression,
-            float32: config.float32 && self.contents == Contents::Parquet,
-            side_by_side: self.engine.side_by_side(&plan),
+            float32: config.float32 && self.contents == TargetContents::Parquet,
+            side_by_side: self.engine.concurrent_writers(&plan),
             memory_limited: config.memory_limit.is_some(),
         };
         let of_plan = Arc::clone(&plan);
         let text = planned.rendered.clone();
-        let explain = move |error: &DataFusionError| locate(blame(error, &text.sql, &[]), &text);
+        let explain = move |error: &DataFusionError| {
+            locate_in_file(diagnose_error(error, &text.sql, &[]), &text)
+        };
         let job = WriteJob {
             plan,
             context: self.engine.context().task_ctx(),
@@ -86,7 +89,7 @@ impl PlannedRun<'_> {
             progress: Arc::clone(&self.options.progress),
             stop: stop.clone(),
         };
-        let (mut mode, mut rewrite) = (Mode::Whole, None);
+        let (mut mode, mut rewrite) = (PublishMode::Whole, None);
         let held_rows = held.iter().flat_map(|held| &held.watermarks);
         let removed = held_rows.map(|(symbol, range)| (symbol.clone(), range.rows)).collect();
         if let Some(held) = held.filter(|_| self.options.merge) {
@@ -96,22 +99,22 @@ impl PlannedRun<'_> {
                     audit.text
                 ))
                 .hint("run the whole set, without --merge, --symbols, --from and --until")
-                .at(audit.place.clone()));
+                .at_place(audit.place.clone()));
             }
-            let merge = stop.or(self.merge(&held, &record, &job)).await?;
+            let merge = stop.run_until_stopped(self.plan_merge(&held, &record, &job)).await?;
             (mode, rewrite) = (merge.mode, merge.rewrite);
         }
         Ok(Materialization {
             job,
             rewrite,
             place: self.options.target.to_string(),
-            publish: Publish { mode, scope: self.bounds()? },
+            publish: PublishOptions { mode, scope: self.scope_bounds()? },
             record,
             removed,
-            asked: self.options.scope.symbols.clone().unwrap_or_default(),
-            about_null: planned.outputs.iter().map(about_null).collect(),
-            exactly: None,
-            notices: Arc::new(move || reports(&of_plan)),
+            requested_symbols: self.options.scope.symbols.clone().unwrap_or_default(),
+            about_null: planned.outputs.iter().map(null_output_notice).collect(),
+            expected_rows: None,
+            notices: Arc::new(move || cleaning_notices(&of_plan)),
             access: Arc::clone(&self.engine.access),
             started,
         })
@@ -132,28 +135,28 @@ impl PlannedRun<'_> {
 
     /// The plan restricted to the scope. The condition sits on top: rows kept have the values of
     /// the unrestricted run, and the optimizer moves it down only where that stays true.
-    pub(super) fn scoped(&self) -> Result<LogicalPlan> {
+    pub(super) fn scoped_plan(&self) -> Result<LogicalPlan> {
         let header = &self.planned.set.header;
         let plan = &self.planned.plan;
         let time = self.planned.outputs.iter().find(|o| o.name == header.time);
         let ty = time.map_or(DataType::Null, |o| o.data_type.clone());
-        let mut condition = self.options.scope.condition(&header.entity, &header.time, &ty)?;
+        let mut condition = self.options.scope.filter_expr(&header.entity, &header.time, &ty)?;
         if !self.without.is_empty() {
             let symbols = self.without.iter().map(|s| lit(s.as_str())).collect();
-            let others = exact(&header.entity).in_list(symbols, true);
+            let others = exact_column(&header.entity).in_list(symbols, true);
             condition = Some(condition.map_or(others.clone(), |c| c.and(others)));
         }
-        self.filtered(plan, condition)
+        self.filter_plan(plan, condition)
     }
 
     /// The scope in exact times.
-    fn bounds(&self) -> Result<Bounds> {
+    fn scope_bounds(&self) -> Result<ScopeBounds> {
         let header = &self.planned.set.header;
         let time = self.planned.outputs.iter().find(|o| o.name == header.time);
-        self.options.scope.bounds(time.map_or(&DataType::Null, |o| &o.data_type))
+        self.options.scope.exact_bounds(time.map_or(&DataType::Null, |o| &o.data_type))
     }
 
-    pub(super) fn filtered(
+    pub(super) fn filter_plan(
         &self,
         plan: &LogicalPlan,
         condition: Option<Expr>,
@@ -162,10 +165,10 @@ impl PlannedRun<'_> {
         LogicalPlanBuilder::from(plan.clone())
             .filter(condition)
             .and_then(LogicalPlanBuilder::build)
-            .map_err(|error| self.explain(&error))
+            .map_err(|error| self.explain_error(&error))
     }
 
-    async fn physical(
+    async fn plan_ordered_output(
         &self,
         plan: &LogicalPlan,
         entity: usize,
@@ -173,25 +176,27 @@ impl PlannedRun<'_> {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let state = self.engine.context().state();
         // A CSV file is one partition, in order.
-        let entity = Some(entity).filter(|_| self.contents != Contents::CsvFile);
-        let plan =
-            shared::physical_plan(&state, plan).await.map_err(|error| self.explain(&error))?;
+        let entity = Some(entity).filter(|_| self.contents != TargetContents::CsvFile);
+        let plan = common_subplans::plan_with_sharing(&state, plan)
+            .await
+            .map_err(|error| self.explain_error(&error))?;
         // Rows that are sorted period by period go to files of one period each.
-        if let (Some(_), Some((entity, time))) = (entity, by_periods(&plan))
+        if let (Some(_), Some((entity, time))) = (entity, period_keys(&plan))
             && order == [entity, time]
         {
             return Ok(plan);
         }
-        ordered(plan, entity, &order, state.config_options()).map_err(|error| self.explain(&error))
+        ensure_order(plan, entity, &order, state.config_options())
+            .map_err(|error| self.explain_error(&error))
     }
 
-    pub(super) fn explain(&self, error: &DataFusionError) -> Error {
+    pub(super) fn explain_error(&self, error: &DataFusionError) -> Error {
         let text = &self.planned.rendered;
-        locate(blame(error, &text.sql, &[]), text)
+        locate_in_file(diagnose_error(error, &text.sql, &[]), text)
     }
 
     /// What is known of the run before its rows.
-    pub(super) async fn record(
+    pub(super) async fn draft_record(
         &self,
         left_out: Vec<(String, String)>,
         whole: &[WholeAudit],
@@ -199,7 +204,8 @@ impl PlannedRun<'_> {
         let planned = self.planned;
         let header = &planned.set.header;
         let scope = &self.options.scope;
-        let definition = self.engine.definition(planned, self.contents == Contents::Parquet);
+        let definition =
+            self.engine.output_definition(planned, self.contents == TargetContents::Parquet);
         let names = planned.outputs.iter().map(|output| output.name.clone());
         Ok(Record {
             format: RECORD_FORMAT,
@@ -211,7 +217,7 @@ impl PlannedRun<'_> {
             symbols: scope.symbols.clone(),
             from: scope.from.clone(),
             until: scope.until.clone(),
-            inputs: self.engine.inputs(planned).await?,
+            inputs: self.engine.read_input_states(planned).await?,
             column_identities: names.zip(self.engine.column_identities(planned)?).collect(),
             columns: definition.columns,
             compression: definition.compression,
@@ -222,7 +228,7 @@ impl PlannedRun<'_> {
     }
 
     /// What the header says of the outputs, for the metadata of the columns.
-    fn notes(&self) -> Vec<(String, Vec<(String, String)>)> {
+    fn header_notes(&self) -> Vec<(String, Vec<(String, String)>)> {
         let header = &self.planned.set.header;
         let note = |output: &super::OutputColumn| {
             // A family or a struct is described once, by what its names begin with.
@@ -237,7 +243,7 @@ impl PlannedRun<'_> {
                 pairs.push(("description".to_string(), text.clone()));
             }
             if output.label {
-                pairs.push((ROLE.to_string(), LABEL.to_string()));
+                pairs.push((COLUMN_ROLE_KEY.to_string(), LABEL_ROLE.to_string()));
             }
             (output.name.clone(), pairs)
         };
@@ -246,7 +252,7 @@ impl PlannedRun<'_> {
 }
 
 /// What to say of an output without any value: most often the bars do not reach its lookback.
-fn about_null(output: &super::OutputColumn) -> String {
+fn null_output_notice(output: &super::OutputColumn) -> String {
     let name = &output.name;
     match output.need.lookback {
         0 => format!("output {name} is NULL on every row: check the columns that it reads"),

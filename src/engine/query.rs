@@ -11,21 +11,21 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use futures::{TryStreamExt, stream};
 
-use super::overlay::{Views, with_views};
+use super::overlay::{TablesByName, overlay_views};
 use super::plan_checks::check_plan;
-use super::writing::CopyAside;
-use super::{Engine, Reader, shared};
+use super::write_access::StagedCopy;
+use super::{Engine, LookupOrigin, common_subplans};
 use crate::error::{Error, Result};
-use crate::exec::reports;
-use crate::feature_set::Rendered;
-use crate::sql::{Sql, blame, parse};
+use crate::exec::cleaning_notices;
+use crate::feature_set::RenderedSql;
+use crate::sql::{Sql, diagnose_error, parse};
 
 /// A statement that is ready to run.
 pub struct Query {
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
-    text: Arc<Rendered>,
-    copy: Option<Arc<CopyAside>>,
+    text: Arc<RenderedSql>,
+    copy: Option<Arc<StagedCopy>>,
 }
 
 impl Query {
@@ -35,7 +35,7 @@ impl Query {
     }
 
     /// The physical plan.
-    pub fn plan(&self) -> &Arc<dyn ExecutionPlan> {
+    pub fn execution_plan(&self) -> &Arc<dyn ExecutionPlan> {
         &self.plan
     }
 
@@ -45,11 +45,13 @@ impl Query {
     /// The plan cannot start; the stream itself yields errors of the data, which
     /// [`Query::explain_error`] puts into words.
     pub fn stream(&self) -> Result<SendableRecordBatchStream> {
-        let stream = execute_stream(Arc::clone(&self.plan), Arc::clone(&self.context))
-            .map_err(|error| locate(blame(&error, &self.text.sql, &[]), &self.text))?;
+        let stream =
+            execute_stream(Arc::clone(&self.plan), Arc::clone(&self.context)).map_err(|error| {
+                locate_in_file(diagnose_error(&error, &self.text.sql, &[]), &self.text)
+            })?;
         let text = Arc::clone(&self.text);
         let worded = stream.map_err(move |error| {
-            let error = locate(blame(&error, &text.sql, &[]), &text);
+            let error = locate_in_file(diagnose_error(&error, &text.sql, &[]), &text);
             datafusion::common::DataFusionError::External(Box::new(error))
         });
         let Some(copy) = self.copy.clone() else {
@@ -58,7 +60,7 @@ impl Query {
         // What it counts is told when all is written and has its name.
         let counted = async move {
             let batches: Vec<_> = worded.try_collect().await?;
-            copy.finish().map_err(|error| DataFusionError::External(Box::new(error)))?;
+            copy.publish_file().map_err(|error| DataFusionError::External(Box::new(error)))?;
             Ok::<_, DataFusionError>(stream::iter(batches.into_iter().map(Ok)))
         };
         let counted = stream::once(counted).try_flatten();
@@ -67,17 +69,17 @@ impl Query {
 
     /// An error of the stream in words, with its place.
     pub fn explain_error(&self, error: &datafusion::common::DataFusionError) -> Error {
-        locate(blame(error, &self.text.sql, &[]), &self.text)
+        locate_in_file(diagnose_error(error, &self.text.sql, &[]), &self.text)
     }
 
     /// After the stream ended: what cleaning did to the sources, one sentence each.
-    pub fn reports(&self) -> Vec<String> {
-        reports(&self.plan)
+    pub fn cleaning_reports(&self) -> Vec<String> {
+        cleaning_notices(&self.plan)
     }
 }
 
 /// Turns places of rendered text into places of the file it was rendered from.
-pub(super) fn locate(error: Error, text: &Rendered) -> Error {
+pub(super) fn locate_in_file(error: Error, text: &RenderedSql) -> Error {
     error.relocate(|place| {
         if place.file.is_empty() { text.place_of(place.line, place.column) } else { place.clone() }
     })
@@ -89,14 +91,14 @@ impl Engine {
     /// # Errors
     /// The statement cannot be parsed or planned.
     pub async fn query(&self, sql: &str) -> Result<Query> {
-        self.query_text(Rendered::plain("SQL", sql), None).await
+        self.query_text(RenderedSql::from_plain_sql("SQL", sql), None).await
     }
 
     /// Plans the query of a file, or of a feature set by its name, with its parameters.
     ///
     /// # Errors
     /// The file cannot be read, rendered, parsed or planned.
-    pub async fn run_file(&self, path: &Path, set: &BTreeMap<String, String>) -> Result<Query> {
+    pub async fn query_file(&self, path: &Path, set: &BTreeMap<String, String>) -> Result<Query> {
         let file = match path.is_file() {
             true => crate::feature_set::FeatureSet::read(path)?,
             false => self.find_set(&path.to_string_lossy())?,
@@ -104,48 +106,49 @@ impl Engine {
         // What is set holds for a whole session: each file takes what it knows.
         let known = set.iter().filter(|(name, _)| file.header.params.contains_key(*name));
         let known = known.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let columns = self.columns_of(&file, &known, &mut vec![file.name.clone()]).await?;
+        let columns = self.visible_columns(&file, &known, &mut vec![file.name.clone()]).await?;
         let rendered = file.render(&known, &|column| columns.contains(column))?;
         self.query_text(rendered, Some(path)).await
     }
 
-    async fn query_text(&self, text: Rendered, path: Option<&Path>) -> Result<Query> {
+    async fn query_text(&self, text: RenderedSql, path: Option<&Path>) -> Result<Query> {
         let text = Arc::new(text);
         let planned = self.plan_query(&text.sql, path).await;
-        let (plan, copy) = planned.map_err(|error| locate(error, &text))?;
+        let (plan, copy) = planned.map_err(|error| locate_in_file(error, &text))?;
         Ok(Query { plan, context: self.context().task_ctx(), text, copy: copy.map(Arc::new) })
     }
 
     /// Refuses what the planner would drop without a word, and what it would take for something else.
-    pub(super) fn check_forms(&self, sql: &Sql) -> Result<()> {
+    pub(super) fn check_statement_forms(&self, sql: &Sql) -> Result<()> {
         let state = self.context().state();
-        sql.check_dropped(&|name| state.scalar_functions().contains_key(name))?;
-        sql.check_misread()
+        sql.refuse_dropped_clauses(&|name| state.scalar_functions().contains_key(name))?;
+        sql.refuse_misread_forms()
     }
 
     async fn plan_query(
         &self,
         text: &str,
         path: Option<&Path>,
-    ) -> Result<(Arc<dyn ExecutionPlan>, Option<CopyAside>)> {
+    ) -> Result<(Arc<dyn ExecutionPlan>, Option<StagedCopy>)> {
         let mut sql = parse(text)?;
-        self.check_forms(&sql)?;
+        self.check_statement_forms(&sql)?;
         self.check_writing(&sql)?;
-        let copy = self.copy_aside(&mut sql);
-        self.open_read(&sql).await?;
-        let reader = path.map_or(Reader::Nobody, Reader::File);
-        let views = self.read_sets(&sql, reader, &mut Vec::new()).await?.views;
-        sql.rewrite()?;
-        let names: Vec<String> = self.tables().into_iter().chain(views.keys().cloned()).collect();
+        let copy = self.stage_copy(&mut sql);
+        self.open_statement_sources(&sql).await?;
+        let reader = path.map_or(LookupOrigin::Nobody, LookupOrigin::File);
+        let views = self.resolve_sets(&sql, reader, &mut Vec::new()).await?.views;
+        sql.rewrite_statement()?;
+        let names: Vec<String> =
+            self.list_tables().into_iter().chain(views.keys().cloned()).collect();
         let planned = async {
-            let state = with_views(self.context().state(), views, Views::new())?;
+            let state = overlay_views(self.context().state(), views, TablesByName::new())?;
             let plan = state.statement_to_plan(sql.into_statement()).await?;
             check_plan(&plan).map_err(|error| DataFusionError::External(Box::new(error)))?;
             let frame = self.context().execute_logical_plan(plan).await?;
             let (state, plan) = frame.into_parts();
-            shared::physical_plan(&state, &plan).await
+            common_subplans::plan_with_sharing(&state, &plan).await
         };
-        let plan = planned.await.map_err(|error| blame(&error, text, &names))?;
+        let plan = planned.await.map_err(|error| diagnose_error(&error, text, &names))?;
         Ok((plan, copy))
     }
 }

@@ -10,9 +10,9 @@ use tracing::Instrument;
 
 use super::planned_run::PlannedRun;
 use super::{Engine, Scope};
-use crate::commit::{Commit, Contents, OpenTarget, SourcePlace, Target};
+use crate::commit::{OpenTarget, SourcePlace, Target, TargetBackend, TargetContents};
 use crate::error::{Error, Kind, Result};
-use crate::exec::independent;
+use crate::exec::has_independent_partitions;
 use crate::feature_set::FeatureSet;
 use crate::limits::RUN_AGAIN;
 use crate::outside;
@@ -43,7 +43,7 @@ pub struct RunOptions {
 
 /// What a committed run did.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// The record that it left.
     pub record: Record,
     /// Where the rows are.
@@ -57,15 +57,19 @@ impl Engine {
     /// # Errors
     /// Of the set, the data, an audit or the target, which is then as it was. With `keep_going`,
     /// symbols and files at fault are left out and named in the outcome instead.
-    pub async fn run(&self, set: FeatureSet, options: &RunOptions) -> Result<Outcome> {
+    pub async fn run(&self, set: FeatureSet, options: &RunOptions) -> Result<RunOutcome> {
         let run = tracing::field::Empty;
         let span =
             tracing::warn_span!("run", run, set = set.name, target = options.target.to_string());
-        let mut session = self.session().await?;
-        session.run_within(set, options).instrument(span).await
+        let mut session = self.fork_session().await?;
+        session.run_in_session(set, options).instrument(span).await
     }
 
-    async fn run_within(&mut self, set: FeatureSet, options: &RunOptions) -> Result<Outcome> {
+    async fn run_in_session(
+        &mut self,
+        set: FeatureSet,
+        options: &RunOptions,
+    ) -> Result<RunOutcome> {
         let started = Instant::now();
         let options = &RunOptions { target: options.target.clone().resolved()?, ..options.clone() };
         if options.merge && options.keep_going {
@@ -78,40 +82,45 @@ impl Engine {
             return Err(Error::usage("--merge replaces the rows of a scope, and none is given")
                 .hint("give --symbols, --from or --until, or leave --merge out"));
         }
-        let target = options.target.commit(&self.access);
+        let target = options.target.to_backend(&self.access);
         // What cannot be opened is told when the set is planned, with its place.
-        let opened = async { Ok(self.open_sources_of(&set).await.is_ok()) };
-        options.stop.or(opened).await?;
-        self.check_apart(target.as_ref())?;
+        let opened = async { Ok(self.open_set_sources(&set).await.is_ok()) };
+        options.stop.run_until_stopped(opened).await?;
+        self.check_apart_from_sources(target.as_ref())?;
         options.target.check_elsewhere()?;
         let mut open = self.open_target(target.as_ref(), &options.stop).await?;
-        tracing::Span::current().record("run", open.run());
+        tracing::Span::current().record("run", open.run_id());
         tracing::info!("begins");
         let contents = options.target.contents();
         let places = (target.as_ref(), open.as_mut(), contents);
-        let done = self.attempts(set, options, places, started).await;
+        let done = self.run_until_committed(set, options, places, started).await;
         open.release().await;
         done
     }
 
     /// Runs until it is committed, or fails for good.
-    async fn attempts(
+    async fn run_until_committed(
         &mut self,
         set: FeatureSet,
         options: &RunOptions,
-        (at, target, contents): (&dyn Commit, &mut (dyn OpenTarget + 'static), Contents),
+        (at, target, contents): (
+            &dyn TargetBackend,
+            &mut (dyn OpenTarget + 'static),
+            TargetContents,
+        ),
         started: Instant,
-    ) -> Result<Outcome> {
+    ) -> Result<RunOutcome> {
         let mut left_out: Vec<(String, String)> = Vec::new();
         let mut symbols = BTreeSet::new();
         let (mut again, mut number) = (0, 0);
         loop {
             let stop = &options.stop;
-            let planned = stop.or(self.plan_set(set.clone(), &options.params)).await?;
-            self.check_apart(at)?;
+            let planned =
+                stop.run_until_stopped(self.plan_set(set.clone(), &options.params)).await?;
+            self.check_apart_from_sources(at)?;
             let sources = self.sources();
             let unread: Vec<_> =
-                sources.values().flat_map(|source| source.left_out().to_vec()).collect();
+                sources.values().flat_map(|source| source.skipped_files().to_vec()).collect();
             let all_left_out: Vec<_> = unread.iter().chain(&left_out).cloned().collect();
             let planned = PlannedRun {
                 engine: self,
@@ -120,33 +129,34 @@ impl Engine {
                 contents,
                 without: &symbols,
             };
-            let attempt = Attempt { run: target.run().to_string(), unit: 0, number };
-            let held = target.held().cloned();
+            let attempt = Attempt { run: target.run_id().to_string(), unit: 0, number };
+            let held = target.held_record().cloned();
             number += 1;
             let done = async {
-                let run = planned.materialization(attempt, started, (held, all_left_out)).await?;
+                let run =
+                    planned.prepare_materialization(attempt, started, (held, all_left_out)).await?;
                 run.commit_into(target).await
             };
             let error = match done.await {
                 Ok(record) => {
                     let Record { rows, seconds, retries, .. } = record;
                     tracing::info!(rows, seconds, retries, "committed");
-                    return Ok(Outcome { record, target: options.target.clone() });
+                    return Ok(RunOutcome { record, target: options.target.clone() });
                 }
                 Err(error) => error,
             };
             if error.is_transient() && again < RUN_AGAIN {
                 again += 1;
                 // Not all at once: what failed may need a moment.
-                let wait = outside::part_of(Duration::from_secs(1 << again));
+                let wait = outside::random_jitter(Duration::from_secs(1 << again));
                 let pause = async {
                     tokio::time::sleep(wait).await;
                     Ok(())
                 };
-                stop.or(pause).await?;
+                stop.run_until_stopped(pause).await?;
                 tracing::warn!("{error}; running again");
                 options.progress.reset();
-                stop.or(self.reopen_sources()).await?;
+                stop.run_until_stopped(self.reopen_sources()).await?;
                 continue;
             }
             if !options.keep_going || !matches!(error.kind(), Kind::Data | Kind::Query) {
@@ -156,10 +166,10 @@ impl Engine {
             let found = match (&file, error.bad_symbol()) {
                 (Some(_), _) => Vec::new(),
                 (None, Some(symbol)) => vec![symbol.to_string()],
-                (None, None) => stop.or(planned.find_failing()).await?,
+                (None, None) => stop.run_until_stopped(planned.find_failing_symbols()).await?,
             };
             if let Some(file) = file {
-                if !stop.or(self.leave_out_file(&file)).await? {
+                if !stop.run_until_stopped(self.leave_out_file(&file)).await? {
                     return Err(error);
                 }
                 left_out.push((file, error.to_string()));
@@ -179,10 +189,10 @@ impl Engine {
     /// Takes the target for one run.
     pub(super) async fn open_target(
         &self,
-        target: &dyn Commit,
+        target: &dyn TargetBackend,
         stop: &Stop,
     ) -> Result<Box<dyn OpenTarget>> {
-        stop.or(target.open(self.config().parallel_workers)).await
+        stop.run_until_stopped(target.acquire_target(self.config().parallel_workers)).await
     }
 
     /// Opens the sources again without a file; false if it was left out already.
@@ -196,20 +206,21 @@ impl Engine {
 
     /// How many partitions of a plan are written at the same time: each holds rows back, so no
     /// more than there are threads, unless rows change partitions.
-    pub(super) fn side_by_side(&self, plan: &Arc<dyn ExecutionPlan>) -> usize {
-        match independent(plan) {
+    pub(super) fn concurrent_writers(&self, plan: &Arc<dyn ExecutionPlan>) -> usize {
+        match has_independent_partitions(plan) {
             true => self.config().parallel_workers,
             false => plan.output_partitioning().partition_count(),
         }
     }
 
     /// A target that holds files of a source would remove at its commit what the run reads.
-    pub(super) fn check_apart(&self, target: &dyn Commit) -> Result<()> {
+    pub(super) fn check_apart_from_sources(&self, target: &dyn TargetBackend) -> Result<()> {
         for (name, source) in self.sources() {
-            let lists = |path: &Path| source.lists(path);
+            let lists = |path: &Path| source.covers_folder(path);
             let location = &source.config().location;
-            let place = SourcePlace { name: &name, location, files: source.paths(), lists: &lists };
-            target.check_apart(&place)?;
+            let place =
+                SourcePlace { name: &name, location, files: source.file_paths(), lists: &lists };
+            target.check_source_apart(&place)?;
         }
         Ok(())
     }

@@ -10,10 +10,10 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
 use serde::{Deserialize, Serialize};
 
-use crate::commit::Bounds;
+use crate::commit::ScopeBounds;
 use crate::error::{Error, Result};
-use crate::guards::{nanoseconds_of, timestamp, with_seconds};
-use crate::store::Instants;
+use crate::guards::{append_seconds, nanoseconds_per_unit, timestamp_scalar};
+use crate::store::TimeColumn;
 
 /// Symbols x time range that a run computes. None is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +33,12 @@ impl Scope {
     }
 
     /// Whether a symbol is in it.
-    pub(super) fn has(&self, symbol: &str) -> bool {
+    pub(super) fn contains_symbol(&self, symbol: &str) -> bool {
         self.symbols.as_ref().is_none_or(|symbols| symbols.iter().any(|known| known == symbol))
     }
 
     /// The condition on output rows; None for everything.
-    pub(super) fn condition(
+    pub(super) fn filter_expr(
         &self,
         entity: &str,
         time: &str,
@@ -47,26 +47,26 @@ impl Scope {
         let mut parts = Vec::new();
         if let Some(symbols) = &self.symbols {
             let values = symbols.iter().map(|symbol| lit(symbol.as_str())).collect();
-            parts.push(exact(entity).in_list(values, false));
+            parts.push(exact_column(entity).in_list(values, false));
         }
         if let Some(from) = &self.from {
-            parts.push(exact(time).gt_eq(lit(instant("--from", from, time_type)?)));
+            parts.push(exact_column(time).gt_eq(lit(parse_time_bound("--from", from, time_type)?)));
         }
         if let Some(until) = &self.until {
-            parts.push(exact(time).lt(lit(instant("--until", until, time_type)?)));
+            parts.push(exact_column(time).lt(lit(parse_time_bound("--until", until, time_type)?)));
         }
         Ok(parts.into_iter().reduce(Expr::and))
     }
 
     /// The scope in exact times, for a column of this type.
-    pub(super) fn bounds(&self, time_type: &DataType) -> Result<Bounds> {
+    pub(super) fn exact_bounds(&self, time_type: &DataType) -> Result<ScopeBounds> {
         let exact = |flag: &str, text: &Option<String>| {
             let Some(text) = text else { return Ok(None) };
-            let time = instant(flag, text, time_type)?.to_array();
-            let time = time.and_then(|time| Ok(Instants::of(&time)?.value(0)?));
+            let time = parse_time_bound(flag, text, time_type)?.to_array();
+            let time = time.and_then(|time| Ok(TimeColumn::from_array(&time)?.time_at(0)?));
             time.map_err(|error| Error::internal(error.to_string()))
         };
-        Ok(Bounds {
+        Ok(ScopeBounds {
             symbols: self.symbols.clone(),
             from: exact("--from", &self.from)?,
             until: exact("--until", &self.until)?,
@@ -75,12 +75,12 @@ impl Scope {
 }
 
 /// A time as typed, in the type of the time column: a bare date is midnight in the column's zone.
-fn instant(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue> {
+fn parse_time_bound(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue> {
     let wrong = || {
         Error::usage(format!("{flag}: {text} is no date or time"))
             .hint("write 2024-01-31 or 2024-01-31T09:30:00")
     };
-    let whole = with_seconds(text).unwrap_or_else(|| text.trim().to_string());
+    let whole = append_seconds(text).unwrap_or_else(|| text.trim().to_string());
     let parse = |ty: &DataType| {
         ScalarValue::Utf8(Some(whole.clone())).cast_to(ty).ok().filter(|v| !v.is_null())
     };
@@ -88,12 +88,12 @@ fn instant(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue> {
         let exact = parse(&DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()));
         return match exact {
             Some(ScalarValue::TimestampNanosecond(Some(nanoseconds), _)) => {
-                Ok(at_least(nanoseconds, *unit, zone.clone()))
+                Ok(round_up_to_unit(nanoseconds, *unit, zone.clone()))
             }
             _ => match parse(ty) {
                 Some(time) => Ok(time), // Beyond nanoseconds.
-                None => match (zone, clock(&whole)) {
-                    (Some(zone), Some(clock)) => on_the_clock(flag, text, clock, *unit, zone),
+                None => match (zone, parse_wall_clock(&whole)) {
+                    (Some(zone), Some(clock)) => resolve_wall_clock(flag, text, clock, *unit, zone),
                     _ => Err(wrong()),
                 },
             },
@@ -114,7 +114,7 @@ fn instant(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue> {
 }
 
 /// A date and time without a zone; a bare date is its midnight.
-fn clock(text: &str) -> Option<NaiveDateTime> {
+fn parse_wall_clock(text: &str) -> Option<NaiveDateTime> {
     let time = ScalarValue::Utf8(Some(text.to_string()));
     let time = time.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, None)).ok()?;
     let ScalarValue::TimestampMicrosecond(Some(micros), _) = time else { return None };
@@ -123,7 +123,7 @@ fn clock(text: &str) -> Option<NaiveDateTime> {
 
 /// A time that the clocks of a zone skip or show twice: of a bare date the day's first moment, else an error that
 /// names the moments that may be meant.
-fn on_the_clock(
+fn resolve_wall_clock(
     flag: &str,
     text: &str,
     clock: NaiveDateTime,
@@ -151,7 +151,7 @@ fn on_the_clock(
         let nanoseconds = first.timestamp_nanos_opt();
         let nanoseconds =
             nanoseconds.ok_or_else(|| wrong(&"it is beyond what nanoseconds hold"))?;
-        return Ok(at_least(nanoseconds, unit, Some(Arc::clone(zone))));
+        return Ok(round_up_to_unit(nanoseconds, unit, Some(Arc::clone(zone))));
     }
     Err(match found {
         MappedLocalTime::Ambiguous(first, second) => {
@@ -164,14 +164,14 @@ fn on_the_clock(
 }
 
 /// The first time of a unit that is not before an instant: times of the unit are before both or before none.
-fn at_least(nanoseconds: i64, unit: TimeUnit, zone: Option<Arc<str>>) -> ScalarValue {
-    let length = nanoseconds_of(unit);
+fn round_up_to_unit(nanoseconds: i64, unit: TimeUnit, zone: Option<Arc<str>>) -> ScalarValue {
+    let length = nanoseconds_per_unit(unit);
     let up = nanoseconds.div_euclid(length) + i64::from(nanoseconds.rem_euclid(length) > 0);
-    timestamp(up, unit, zone)
+    timestamp_scalar(up, unit, zone)
 }
 
 /// A column by its exact name, for expressions that are built and not parsed.
-pub(super) fn exact(name: &str) -> Expr {
+pub(super) fn exact_column(name: &str) -> Expr {
     Expr::Column(datafusion::common::Column::from_name(name))
 }
 
@@ -207,10 +207,10 @@ mod tests {
             ),
         ];
         for (text, ty, value) in cases {
-            assert_eq!(instant("--from", text, &ty).unwrap(), value, "{text}");
+            assert_eq!(parse_time_bound("--from", text, &ty).unwrap(), value, "{text}");
         }
         assert_eq!(
-            instant("--from", "soon", &micro).unwrap_err().to_string(),
+            parse_time_bound("--from", "soon", &micro).unwrap_err().to_string(),
             "--from: soon is no date or time; write 2024-01-31 or 2024-01-31T09:30:00"
         );
     }
@@ -218,7 +218,8 @@ mod tests {
     #[test]
     fn times_that_clocks_skip_or_show_twice() {
         let zoned = |zone: &str| DataType::Timestamp(TimeUnit::Second, Some(zone.into()));
-        let told = |text: &str, zone: &str| instant("--from", text, &zoned(zone)).unwrap_err();
+        let told =
+            |text: &str, zone: &str| parse_time_bound("--from", text, &zoned(zone)).unwrap_err();
         assert_eq!(
             told("2024-03-10 02:30", "America/New_York").to_string(),
             "--from: 2024-03-10 02:30 does not exist in America/New_York, where clocks skip it; \
@@ -238,7 +239,11 @@ mod tests {
         for (text, zone, moment) in days {
             let seconds = moment.parse::<DateTime<chrono::Utc>>().unwrap().timestamp();
             let expected = ScalarValue::TimestampSecond(Some(seconds), Some(zone.into()));
-            assert_eq!(instant("--from", text, &zoned(zone)).unwrap(), expected, "{text} {zone}");
+            assert_eq!(
+                parse_time_bound("--from", text, &zoned(zone)).unwrap(),
+                expected,
+                "{text} {zone}"
+            );
         }
     }
 }

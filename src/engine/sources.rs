@@ -14,8 +14,8 @@ use crate::catalog::{FileTable, PostgresTable, Source};
 use crate::config::{Duplicates, SourceConfig};
 use crate::error::{Error, Result, did_you_mean};
 use crate::feature_set::FeatureSet;
-use crate::scan::standard;
-use crate::sql::{Sql, blame, parse};
+use crate::scan::standard_bar_fields;
+use crate::sql::{Sql, diagnose_error, parse};
 use crate::store::PgLocation;
 
 /// What the name of a source gets where its rows are read as they are stored.
@@ -35,7 +35,7 @@ impl Engine {
                 None => SourceConfig::new(location),
             },
         };
-        self.known.remove(name);
+        self.lazy_sources.remove(name);
         self.open_source(name, source).await
     }
 
@@ -44,7 +44,7 @@ impl Engine {
     pub fn add_configured_sources(&mut self) {
         let opened = self.sources();
         let new = self.config.sources.iter().filter(|(name, _)| !opened.contains_key(*name));
-        self.known.extend(new.map(|(name, source)| (name.clone(), source.clone())));
+        self.lazy_sources.extend(new.map(|(name, source)| (name.clone(), source.clone())));
     }
 
     /// Opens a source, in place of one that was open under this name.
@@ -57,22 +57,25 @@ impl Engine {
             let (access, footers) = (&self.access, &self.footers);
             Arc::new(FileTable::open(name, &config, access, footers, threads, without).await?)
         };
-        self.register(name, Arc::clone(&source) as Arc<dyn TableProvider>)?;
+        self.replace_table(name, Arc::clone(&source) as Arc<dyn TableProvider>)?;
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         opened.insert(name.to_string(), source);
         Ok(())
     }
 
     /// Opens those of some names that are known sources and not open yet.
-    pub(super) async fn open_named(&self, names: impl IntoIterator<Item = String>) -> Result<()> {
+    pub(super) async fn open_known_sources(
+        &self,
+        names: impl IntoIterator<Item = String>,
+    ) -> Result<()> {
         for name in names {
             let opened = self.sources().contains_key(&name);
-            if let Some(config) = self.known.get(&name).filter(|_| !opened) {
+            if let Some(config) = self.lazy_sources.get(&name).filter(|_| !opened) {
                 let opened = self.open_source(&name, config.clone()).await;
                 opened.map_err(|error| {
                     match error.message().starts_with(&format!("{name}: ")) {
                         true => error,
-                        false => error.within(&format!("source {name}")),
+                        false => error.with_context(&format!("source {name}")),
                     }
                 })?;
             }
@@ -82,9 +85,9 @@ impl Engine {
 
     /// Opens `bars_raw`: all rows of the source `bars` before cleaning, with those that have no keys or
     /// the keys of others. False if there is no such source.
-    pub(super) async fn open_uncleaned(&self, name: &str) -> Result<bool> {
+    pub(super) async fn open_raw_source(&self, name: &str) -> Result<bool> {
         let Some(base) = name.strip_suffix(UNCLEANED) else { return Ok(false) };
-        self.open_named([base.to_string()]).await?;
+        self.open_known_sources([base.to_string()]).await?;
         let Some(source) = self.sources().get(base).cloned() else { return Ok(false) };
         let config = SourceConfig { duplicates: Duplicates::All, ..source.config().clone() };
         self.open_source(name, config).await?;
@@ -92,19 +95,19 @@ impl Engine {
     }
 
     /// Opens the sources that a statement reads by name.
-    pub(super) async fn open_read(&self, sql: &Sql) -> Result<()> {
-        self.open_named(sql.tables().into_iter().map(|(name, _)| name)).await
+    pub(super) async fn open_statement_sources(&self, sql: &Sql) -> Result<()> {
+        self.open_known_sources(sql.referenced_tables().into_iter().map(|(name, _)| name)).await
     }
 
     /// Opens the sources that a set reads itself, before anybody asks for its plan.
     ///
     /// # Errors
     /// A source that cannot be opened, or a set that cannot be rendered or parsed.
-    pub async fn open_sources_of(&self, set: &FeatureSet) -> Result<()> {
+    pub async fn open_set_sources(&self, set: &FeatureSet) -> Result<()> {
         let (params, mut reading) = (BTreeMap::new(), vec![set.name.clone()]);
-        let columns = self.columns_of(set, &params, &mut reading).await?;
+        let columns = self.visible_columns(set, &params, &mut reading).await?;
         let rendered = set.render(&params, &|column| columns.contains(column))?;
-        self.open_read(&parse(&rendered.sql)?).await
+        self.open_statement_sources(&parse(&rendered.sql)?).await
     }
 
     /// Opens the sources again that are open: files and rows are those that are there now. What is known
@@ -119,13 +122,13 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+    pub(super) fn replace_table(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
         let reference = TableReference::bare(name);
         let replaced = self.context.deregister_table(reference.clone());
         replaced
             .and_then(|_| self.context.register_table(reference, table))
             .map(|_| ())
-            .map_err(|error| blame(&error, "", &[]))
+            .map_err(|error| diagnose_error(&error, "", &[]))
     }
 
     /// The sources that are open, by name.
@@ -134,16 +137,16 @@ impl Engine {
     }
 
     /// Names of sources and views, sorted.
-    pub fn tables(&self) -> Vec<String> {
-        let mut names = self.registered();
-        names.extend(self.known.keys().cloned());
+    pub fn list_tables(&self) -> Vec<String> {
+        let mut names = self.registered_names();
+        names.extend(self.lazy_sources.keys().cloned());
         names.sort();
         names.dedup();
         names
     }
 
     /// Names of what is open in the session.
-    pub(super) fn registered(&self) -> Vec<String> {
+    pub(super) fn registered_names(&self) -> Vec<String> {
         let schema = self.context.catalog("datafusion").and_then(|c| c.schema("public"));
         schema.map(|schema| schema.table_names()).unwrap_or_default()
     }
@@ -152,8 +155,8 @@ impl Engine {
     ///
     /// # Errors
     /// No table of that name, or a source that cannot be opened.
-    pub async fn columns(&self, table: &str) -> Result<Vec<(String, DataType, bool)>> {
-        let names = self.tables();
+    pub async fn table_columns(&self, table: &str) -> Result<Vec<(String, DataType, bool)>> {
+        let names = self.list_tables();
         if !names.iter().any(|name| name == table) {
             return Err(Error::query(format!("unknown table {table}")).hint(did_you_mean(
                 table,
@@ -161,24 +164,24 @@ impl Engine {
                 names.iter().map(String::as_str),
             )));
         }
-        self.open_named([table.to_string()]).await?;
+        self.open_known_sources([table.to_string()]).await?;
         let provider = self.context.table_provider(TableReference::bare(table));
-        let schema = provider.await.map_err(|error| blame(&error, "", &names))?.schema();
+        let schema = provider.await.map_err(|error| diagnose_error(&error, "", &names))?.schema();
         let column = |f: &Arc<Field>| (f.name().clone(), f.data_type().clone(), f.is_nullable());
         Ok(schema.fields().iter().map(column).collect())
     }
 
     /// Whether the columns of a table can be told without asking a server.
-    pub fn is_near(&self, table: &str) -> bool {
+    pub fn has_local_columns(&self, table: &str) -> bool {
         let far = |config: &SourceConfig| config.location.contains("://");
-        self.sources().contains_key(table) || !self.known.get(table).is_some_and(far)
+        self.sources().contains_key(table) || !self.lazy_sources.get(table).is_some_and(far)
     }
 
     /// One line on where a source is; None if the name is no source.
     pub fn describe_table(&self, table: &str) -> Option<String> {
-        let opened = self.sources().get(table).map(|source| source.describe());
+        let opened = self.sources().get(table).map(|source| source.summary_line());
         opened.or_else(|| {
-            let location = &self.known.get(table)?.location;
+            let location = &self.lazy_sources.get(table)?.location;
             Some(format!("{}, not opened yet", crate::store::without_secrets(location)))
         })
     }
@@ -189,10 +192,10 @@ impl Engine {
     /// # Errors
     /// Never with DataFusion's own catalog.
     pub fn bind_standard_bars(&self, set: &FeatureSet) -> Result<()> {
-        if self.known.contains_key("bars") || self.sources().contains_key("bars") {
+        if self.lazy_sources.contains_key("bars") || self.sources().contains_key("bars") {
             return Ok(());
         }
-        let mut fields = standard();
+        let mut fields = standard_bar_fields();
         for name in set.header.requires.iter().chain(&set.header.optional) {
             if !fields.iter().any(|f| f.name() == name) {
                 let text = ["sector", "industry", "exchange", "currency"].contains(&name.as_str());
@@ -200,6 +203,6 @@ impl Engine {
                 fields.push(Field::new(name, ty, true));
             }
         }
-        self.register("bars", Arc::new(EmptyTable::new(Arc::new(Schema::new(fields)))))
+        self.replace_table("bars", Arc::new(EmptyTable::new(Arc::new(Schema::new(fields)))))
     }
 }

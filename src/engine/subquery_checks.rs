@@ -24,7 +24,7 @@ pub(super) fn check_subquery(expr: &Expr) -> PlanResult<Option<Error>> {
                 "an aggregate without GROUP BY, which always has a row",
                 "compare with the aggregate: x = (SELECT max(y) FROM ... WHERE ...)",
             )),
-            LogicalPlan::Limit(limit) if !(exists && keeps_one(limit)) => {
+            LogicalPlan::Limit(limit) if !(exists && keeps_one_row(limit)) => {
                 Some(("LIMIT or OFFSET", "number the rows by row_number() and compare the number"))
             }
             _ => None,
@@ -45,7 +45,7 @@ pub(super) fn check_subquery(expr: &Expr) -> PlanResult<Option<Error>> {
 }
 
 /// Whether a limit leaves a row wherever there is one.
-fn keeps_one(limit: &Limit) -> bool {
+fn keeps_one_row(limit: &Limit) -> bool {
     let number = |expr: &Option<Box<Expr>>| match expr.as_deref() {
         None => None,
         Some(Expr::Literal(ScalarValue::Int64(Some(number)), _)) => Some(*number),

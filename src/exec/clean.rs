@@ -28,8 +28,8 @@ use datafusion::physical_plan::{
 };
 use futures::{Stream, StreamExt};
 
-use super::{CleaningStats, ascending};
-use crate::error::caught;
+use super::{CleaningStats, ascending_sort};
+use crate::error::catch_panic;
 
 /// The column that holds a row's place in its source: file ordinal, then row.
 pub const SEQUENCE: &str = "__seq";
@@ -38,15 +38,15 @@ pub const SEQUENCE: &str = "__seq";
 const ROW_BITS: u32 = 40;
 
 /// The ordinal of the file and the row in it, counted from 1, that a sequence stands for.
-pub(super) fn place(sequence: u64) -> (u32, u64) {
+pub(super) fn file_and_row(sequence: u64) -> (u32, u64) {
     ((sequence >> ROW_BITS) as u32, (sequence & ((1 << ROW_BITS) - 1)) + 1)
 }
 
 /// Finds the file at fault for an error of one partition of the scan.
-pub type NameError = Arc<dyn Fn(usize, DataFusionError) -> DataFusionError + Send + Sync>;
+pub type ErrorLocator = Arc<dyn Fn(usize, DataFusionError) -> DataFusionError + Send + Sync>;
 
 /// The row of a file at which a partition begins to read it.
-pub type FirstRow = Arc<dyn Fn(usize, u32) -> u64 + Send + Sync>;
+pub type FirstRowLookup = Arc<dyn Fn(usize, u32) -> u64 + Send + Sync>;
 
 /// Cleans the batches of a scan; see the module.
 pub struct CleanExec {
@@ -55,8 +55,8 @@ pub struct CleanExec {
     splits: Option<Vec<String>>,
     about: String,
     report: Arc<CleaningStats>,
-    name_error: NameError,
-    first_row: FirstRow,
+    name_error: ErrorLocator,
+    first_row: FirstRowLookup,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -75,16 +75,16 @@ impl CleanExec {
         splits: Option<Vec<String>>,
         about: String,
         report: Arc<CleaningStats>,
-        (name_error, first_row): (NameError, FirstRow),
+        (name_error, first_row): (ErrorLocator, FirstRowLookup),
     ) -> Result<Self> {
         let schema = output_schema(&input.schema(), keys);
         let mut equivalence = EquivalenceProperties::new(Arc::clone(&schema));
         let mut partitioning = input.output_partitioning().clone();
         if let (Some((entity, time)), Some(splits)) = (keys, &splits) {
             let sequence = schema.fields().len() - 1;
-            let order = [entity, time, sequence].map(|column| ascending(&schema, column));
+            let order = [entity, time, sequence].map(|column| ascending_sort(&schema, column));
             equivalence.add_ordering(order);
-            partitioning = ranges(&schema, entity, splits)?;
+            partitioning = range_partitioning(&schema, entity, splits)?;
         }
         let properties = PlanProperties::new(
             equivalence,
@@ -99,8 +99,12 @@ impl CleanExec {
 }
 
 /// Ranges of the entity: partition `i` begins at split `i - 1`.
-pub(super) fn ranges(schema: &SchemaRef, entity: usize, splits: &[String]) -> Result<Partitioning> {
-    let key = LexOrdering::from([ascending(schema, entity)]);
+pub(super) fn range_partitioning(
+    schema: &SchemaRef,
+    entity: usize,
+    splits: &[String],
+) -> Result<Partitioning> {
+    let key = LexOrdering::from([ascending_sort(schema, entity)]);
     let point = |split: &String| SplitPoint::new(vec![ScalarValue::Utf8View(Some(split.clone()))]);
     let points = splits.iter().map(point).collect();
     Ok(Partitioning::Range(RangePartitioning::try_new(key, points)?))
@@ -204,7 +208,7 @@ impl ExecutionPlan for CleanExec {
             Ok(batch) => {
                 let _timer = baseline.elapsed_compute().timer();
                 baseline.record_output(batch.num_rows());
-                cleaner.clean(&batch)
+                cleaner.clean_batch(&batch)
             }
             Err(error) => Err(name_error(partition, error)),
         });
@@ -213,7 +217,7 @@ impl ExecutionPlan for CleanExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         let mut metrics = self.metrics.clone_inner();
-        self.report.cleaned().into_iter().for_each(|metric| metrics.push(metric));
+        self.report.cleaning_metrics().into_iter().for_each(|metric| metrics.push(metric));
         Some(metrics)
     }
 }
@@ -227,7 +231,7 @@ fn without_panics(
         if ended {
             return Poll::Ready(None);
         }
-        caught(|| input.poll_next_unpin(context)).unwrap_or_else(|panic| {
+        catch_panic(|| input.poll_next_unpin(context)).unwrap_or_else(|panic| {
             ended = true;
             Poll::Ready(Some(Err(DataFusionError::External(panic.into()))))
         })
@@ -244,7 +248,7 @@ struct Cleaner {
 }
 
 impl Cleaner {
-    fn clean(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+    fn clean_batch(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
         let width = batch.num_columns() - 1;
         let mut columns: Vec<ArrayRef> =
             batch.columns()[..width].iter().map(|c| self.without_nan(c)).collect::<Result<_>>()?;
@@ -260,7 +264,7 @@ impl Cleaner {
             columns[entity] = Arc::new(entities.gc());
         }
         let ordinals = batch.column(width).as_primitive::<UInt32Type>();
-        columns.push(Arc::new(self.number(ordinals.values())));
+        columns.push(Arc::new(self.number_rows(ordinals.values())));
         if columns[entity].null_count() + columns[time].null_count() == 0 {
             return Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?);
         }
@@ -274,7 +278,7 @@ impl Cleaner {
     }
 
     /// Each row's place in the source: the ordinal of its file, then its row there.
-    fn number(&mut self, ordinals: &[u32]) -> UInt64Array {
+    fn number_rows(&mut self, ordinals: &[u32]) -> UInt64Array {
         let place = |&ordinal: &u32| {
             if self.file != Some(ordinal) {
                 (self.file, self.rows) = (Some(ordinal), (self.first_row)(ordinal));

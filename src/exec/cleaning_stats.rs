@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{Count, Label, Metric, MetricValue};
 
-use super::shared::inputs;
-use crate::error::counted;
+use super::shared_plan::plan_inputs;
+use crate::error::pluralize_count;
 use crate::limits::CONFLICTS_TOLD;
 
 /// Counts of one scan of one source.
@@ -30,7 +30,7 @@ impl CleaningStats {
     }
 
     /// The name of the source.
-    pub fn source(&self) -> &str {
+    pub fn source_name(&self) -> &str {
         &self.source
     }
 
@@ -63,43 +63,45 @@ impl CleaningStats {
     }
 
     /// What [`super::CleanExec`] counted, as metrics; of clean data there are none.
-    pub(super) fn cleaned(&self) -> Vec<Arc<Metric>> {
-        [(NAN, &self.nan), (NULL_KEYS, &self.null_keys)]
+    pub(super) fn cleaning_metrics(&self) -> Vec<Arc<Metric>> {
+        [(NAN_VALUES, &self.nan), (NULL_KEYS, &self.null_keys)]
             .into_iter()
-            .filter_map(|(name, counter)| self.metric(name, counter))
+            .filter_map(|(name, counter)| self.counter_metric(name, counter))
             .collect()
     }
 
     /// What [`super::DedupExec`] counted, as metrics, with the keys of the first conflicts.
-    pub(super) fn deduplicated(&self) -> Vec<Arc<Metric>> {
+    pub(super) fn dedup_metrics(&self) -> Vec<Arc<Metric>> {
         let counts = [(DUPLICATES, &self.duplicates), (CONFLICTS, &self.conflicts)];
-        let counts = counts.into_iter().filter_map(|(name, counter)| self.metric(name, counter));
+        let counts =
+            counts.into_iter().filter_map(|(name, counter)| self.counter_metric(name, counter));
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = first.iter().map(|key| {
             let one = Count::new();
             one.add(1);
-            let labels = vec![self.label(), Label::new(KEY, key.clone())];
+            let labels = vec![self.source_label(), Label::new(KEY, key.clone())];
             let value = MetricValue::Count { name: CONFLICT.into(), count: one };
             Arc::new(Metric::new_with_labels(value, None, labels))
         });
         counts.chain(keys).collect()
     }
 
-    fn metric(&self, name: &'static str, counter: &AtomicU64) -> Option<Arc<Metric>> {
+    fn counter_metric(&self, name: &'static str, counter: &AtomicU64) -> Option<Arc<Metric>> {
         let rows = usize::try_from(counter.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let count = Count::new();
         count.add(rows);
         let value = MetricValue::Count { name: name.into(), count };
-        (rows > 0).then(|| Arc::new(Metric::new_with_labels(value, None, vec![self.label()])))
+        (rows > 0)
+            .then(|| Arc::new(Metric::new_with_labels(value, None, vec![self.source_label()])))
     }
 
-    fn label(&self) -> Label {
+    fn source_label(&self) -> Label {
         Label::new(SOURCE, self.source.clone())
     }
 }
 
 /// The names of the metrics.
-const NAN: &str = "nan_values";
+const NAN_VALUES: &str = "nan_values";
 const NULL_KEYS: &str = "rows_without_key";
 const DUPLICATES: &str = "duplicate_rows";
 const CONFLICTS: &str = "conflicting_rows";
@@ -112,7 +114,7 @@ const KEY: &str = "key";
 
 /// What the metrics say of one source.
 #[derive(Default)]
-struct Cleaned {
+struct SourceCounts {
     counts: BTreeMap<String, usize>,
     /// The keys of the first conflicts.
     first: Vec<String>,
@@ -120,15 +122,15 @@ struct Cleaned {
 
 /// What cleaning did in an executed plan, one sentence each; empty for clean data. A source that the
 /// plan reads twice is told once, with the larger counts.
-pub fn reports(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
-    let mut found: BTreeMap<String, Cleaned> = BTreeMap::new();
-    collect(plan, &mut found);
-    found.iter().flat_map(|(source, cleaned)| sentences(source, cleaned)).collect()
+pub fn cleaning_notices(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
+    let mut found: BTreeMap<String, SourceCounts> = BTreeMap::new();
+    collect_counts(plan, &mut found);
+    found.iter().flat_map(|(source, cleaned)| format_notices(source, cleaned)).collect()
 }
 
-fn sentences(source: &str, cleaned: &Cleaned) -> Vec<String> {
+fn format_notices(source: &str, cleaned: &SourceCounts) -> Vec<String> {
     let told = [
-        (NAN, "NaN value", "read as NULL".to_string()),
+        (NAN_VALUES, "NaN value", "read as NULL".to_string()),
         (NULL_KEYS, "row", format!("without symbol or ts left out; {source}_raw has all rows")),
         (DUPLICATES, "duplicate row", "counted once".to_string()),
         (
@@ -142,12 +144,12 @@ fn sentences(source: &str, cleaned: &Cleaned) -> Vec<String> {
     ];
     let told = told.into_iter().filter_map(|(name, noun, text)| {
         let count = cleaned.counts.get(name)?;
-        Some(format!("{source}: {} {text}", counted(*count as u64, noun)))
+        Some(format!("{source}: {} {text}", pluralize_count(*count as u64, noun)))
     });
     told.collect()
 }
 
-fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut BTreeMap<String, Cleaned>) {
+fn collect_counts(plan: &Arc<dyn ExecutionPlan>, found: &mut BTreeMap<String, SourceCounts>) {
     let metrics = plan.metrics().unwrap_or_default();
     let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut larger = false;
@@ -169,7 +171,7 @@ fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut BTreeMap<String, Cleaned>)
     for (source, keys) in keys.into_iter().filter(|_| larger) {
         found.entry(source).or_default().first = keys;
     }
-    for child in inputs(plan) {
-        collect(child, found);
+    for child in plan_inputs(plan) {
+        collect_counts(child, found);
     }
 }

@@ -26,8 +26,8 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::clean::place;
-use super::{CleaningStats, NameFile, ascending, by_periods};
+use super::clean::file_and_row;
+use super::{CleaningStats, FileNamer, ascending_sort, period_keys};
 use crate::config::Duplicates;
 use crate::error::Error;
 
@@ -41,7 +41,7 @@ pub struct DedupExec {
     /// Entities come again, period by period.
     repeats: bool,
     report: Arc<CleaningStats>,
-    name_file: NameFile,
+    name_file: FileNamer,
     properties: Arc<PlanProperties>,
 }
 
@@ -56,13 +56,13 @@ impl DedupExec {
         time: usize,
         policy: Duplicates,
         report: Arc<CleaningStats>,
-        name_file: NameFile,
+        name_file: FileNamer,
     ) -> Result<Self> {
         let mut fields = input.schema().fields().to_vec();
         fields.pop();
         let schema = Arc::new(Schema::new(fields));
-        let order = [ascending(&schema, entity), ascending(&schema, time)];
-        let repeats = by_periods(&input).is_some();
+        let order = [ascending_sort(&schema, entity), ascending_sort(&schema, time)];
+        let repeats = period_keys(&input).is_some();
         let mut equivalence = EquivalenceProperties::new(schema);
         if !repeats {
             equivalence.add_ordering(order);
@@ -83,7 +83,7 @@ impl DedupExec {
         [self.entity, self.time].map(|key| schema.field(key).name().clone())
     }
 
-    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         let (report, name_file) = (Arc::clone(&self.report), Arc::clone(&self.name_file));
         let (entity, time) = (self.entity, self.time);
         Ok(Arc::new(Self::try_new(input, entity, time, self.policy, report, name_file)?))
@@ -92,7 +92,9 @@ impl DedupExec {
 
 impl fmt::Debug for DedupExec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DedupExec").field("source", &self.report.source()).finish_non_exhaustive()
+        f.debug_struct("DedupExec")
+            .field("source", &self.report.source_name())
+            .finish_non_exhaustive()
     }
 }
 
@@ -124,7 +126,7 @@ impl ExecutionPlan for DedupExec {
     }
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
-        let entity = ascending(&self.input.schema(), self.entity).expr;
+        let entity = ascending_sort(&self.input.schema(), self.entity).expr;
         InputDistributionRequirements::new(vec![Distribution::KeyPartitioned(vec![entity])])
     }
 
@@ -134,7 +136,7 @@ impl ExecutionPlan for DedupExec {
         }
         let schema = self.input.schema();
         let sequence = schema.fields().len() - 1;
-        let keys = [self.entity, self.time, sequence].map(|column| ascending(&schema, column));
+        let keys = [self.entity, self.time, sequence].map(|column| ascending_sort(&schema, column));
         vec![LexOrdering::new(keys).map(OrderingRequirements::from)]
     }
 
@@ -154,7 +156,7 @@ impl ExecutionPlan for DedupExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.over(children.swap_remove(0))
+        self.with_input(children.swap_remove(0))
     }
 
     fn with_new_children(
@@ -185,13 +187,13 @@ impl ExecutionPlan for DedupExec {
         let batches = stream::try_unfold((input.fuse(), dedup), |(mut input, mut dedup)| async {
             while let Some(batch) = input.try_next().await? {
                 if batch.num_rows() > 0
-                    && let Some(out) = dedup.push(batch)?
+                    && let Some(out) = dedup.push_batch(batch)?
                 {
                     return Ok(Some((out, (input, dedup))));
                 }
             }
             match dedup.held.take() {
-                Some(last) => Ok(Some((dedup.output(&last)?, (input, dedup)))),
+                Some(last) => Ok(Some((dedup.drop_sequence(&last)?, (input, dedup)))),
                 None => Ok(None),
             }
         });
@@ -200,7 +202,7 @@ impl ExecutionPlan for DedupExec {
 
     fn metrics(&self) -> Option<MetricsSet> {
         let mut metrics = MetricsSet::new();
-        self.report.deduplicated().into_iter().for_each(|metric| metrics.push(metric));
+        self.report.dedup_metrics().into_iter().for_each(|metric| metrics.push(metric));
         Some(metrics)
     }
 }
@@ -212,24 +214,24 @@ struct Dedup {
     policy: Duplicates,
     repeats: bool,
     report: Arc<CleaningStats>,
-    name_file: NameFile,
+    name_file: FileNamer,
     held: Option<RecordBatch>,
 }
 
 impl Dedup {
-    fn push(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
-        let batch = self.within(batch)?;
+    fn push_batch(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
+        let batch = self.dedup_batch(batch)?;
         let Some(held) = self.held.take() else {
             self.held = Some(batch);
             return Ok(None);
         };
         let last = held.num_rows() - 1;
-        self.check(&held, last, &batch, 0)?;
+        self.check_row_order(&held, last, &batch, 0)?;
         if !self.same_key(&held, last, &batch, 0)? {
             self.held = Some(batch);
-            return self.output(&held).map(Some);
+            return self.drop_sequence(&held).map(Some);
         }
-        self.tell(&held, last, &batch, 0)?;
+        self.report_duplicate(&held, last, &batch, 0)?;
         // The key spans two batches: one of the two rows goes.
         let out = if self.policy == Duplicates::First {
             let rest = batch.slice(1, batch.num_rows() - 1);
@@ -243,11 +245,11 @@ impl Dedup {
             self.held = Some(batch);
             held.slice(0, last)
         };
-        if out.num_rows() == 0 { Ok(None) } else { self.output(&out).map(Some) }
+        if out.num_rows() == 0 { Ok(None) } else { self.drop_sequence(&out).map(Some) }
     }
 
     /// One row per key within a batch.
-    fn within(&self, batch: RecordBatch) -> Result<RecordBatch> {
+    fn dedup_batch(&self, batch: RecordBatch) -> Result<RecordBatch> {
         let rows = batch.num_rows();
         let same = |column: usize| {
             let column = batch.column(column);
@@ -259,14 +261,14 @@ impl Dedup {
         let turns = entities.values().clone();
         let suspect = &(!&turns) | falls.values();
         for row in suspect.set_indices() {
-            self.check(&batch, row, &batch, row + 1)?;
+            self.check_row_order(&batch, row, &batch, row + 1)?;
         }
         let twin = and(&entities, &same(self.keys[1])?)?;
         if twin.true_count() == 0 {
             return Ok(batch);
         }
         for row in twin.values().set_indices() {
-            self.tell(&batch, row, &batch, row + 1)?;
+            self.report_duplicate(&batch, row, &batch, row + 1)?;
         }
         let keep: BooleanArray = (0..rows)
             .map(|row| match self.policy {
@@ -281,12 +283,12 @@ impl Dedup {
     fn same_key(&self, a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> Result<bool> {
         self.keys
             .iter()
-            .try_fold(true, |same, &k| Ok(same && equal(a.column(k), i, b.column(k), j)?))
+            .try_fold(true, |same, &k| Ok(same && values_equal(a.column(k), i, b.column(k), j)?))
     }
 
     /// The second of two rows stands behind the first: files that are read in their order were
     /// found to be sorted when they were opened.
-    fn check(&self, a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> Result<()> {
+    fn check_row_order(&self, a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> Result<()> {
         let [entity, time] = self.keys;
         let order = |key: usize| {
             Ok::<_, DataFusionError>(make_comparator(
@@ -299,56 +301,56 @@ impl Dedup {
             return Ok(());
         }
         let key = |batch: &RecordBatch, row: usize| {
-            [entity, time].map(|key| text(batch.column(key), row)).join(" ")
+            [entity, time].map(|key| format_key_value(batch.column(key), row)).join(" ")
         };
         let sequence = b.column(b.num_columns() - 1).as_primitive::<UInt64Type>().value(j);
-        let (file, row) = place(sequence);
+        let (file, row) = file_and_row(sequence);
         let file = (self.name_file)(file);
         let error = Error::data(format!(
             "{}: row {row} of {file}, {}, stands behind {}, though the file was in order when it was opened",
-            self.report.source(),
+            self.report.source_name(),
             key(b, j),
             key(a, i),
         ))
         .hint("the file changed while it was read: run again when nobody writes it")
-        .in_file(file);
+        .with_bad_file(file);
         Err(DataFusionError::External(Box::new(error)))
     }
 
     /// Counts two rows with one key: duplicates if all columns agree, else a conflict.
-    fn tell(&self, a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> Result<()> {
+    fn report_duplicate(&self, a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> Result<()> {
         let width = a.num_columns() - 1;
         let mut same = true;
         for column in 0..width {
-            same = same && equal(a.column(column), i, b.column(column), j)?;
+            same = same && values_equal(a.column(column), i, b.column(column), j)?;
         }
         if same {
             self.report.add_duplicate();
             return Ok(());
         }
-        let [entity, time] = self.keys.map(|key| text(a.column(key), i));
+        let [entity, time] = self.keys.map(|key| format_key_value(a.column(key), i));
         if self.policy == Duplicates::Error {
-            let source = self.report.source();
+            let source = self.report.source_name();
             let error = Error::data(format!("{source}: two rows of {entity} at {time} differ"))
                 .hint("correct the data, or choose with `duplicates: first` or `last`")
-                .in_symbol(entity);
+                .with_bad_symbol(entity);
             return Err(DataFusionError::External(Box::new(error)));
         }
         self.report.add_conflict(|| format!("{entity} {time}"));
         Ok(())
     }
 
-    fn output(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+    fn drop_sequence(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let columns = batch.columns()[..batch.num_columns() - 1].to_vec();
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 }
 
-fn equal(a: &ArrayRef, i: usize, b: &ArrayRef, j: usize) -> Result<bool> {
+fn values_equal(a: &ArrayRef, i: usize, b: &ArrayRef, j: usize) -> Result<bool> {
     Ok(make_comparator(a, b, SortOptions::default())?(i, j).is_eq())
 }
 
-fn text(column: &ArrayRef, row: usize) -> String {
+fn format_key_value(column: &ArrayRef, row: usize) -> String {
     ArrayFormatter::try_new(column, &FormatOptions::default())
         .map(|f| f.value(row).to_string())
         .unwrap_or_default()

@@ -35,12 +35,12 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Notify, mpsc};
 
-use super::clean::{place, ranges};
-use super::{CleaningStats, DedupExec, StreamWindowExec, ascending};
+use super::clean::{file_and_row, range_partitioning};
+use super::{CleaningStats, DedupExec, StreamWindowExec, ascending_sort};
 use crate::error::Error;
 
 /// Names the file with this ordinal.
-pub type NameFile = Arc<dyn Fn(u32) -> String + Send + Sync>;
+pub type FileNamer = Arc<dyn Fn(u32) -> String + Send + Sync>;
 
 /// Sorts period by period; see the module.
 pub struct PeriodsExec {
@@ -51,9 +51,9 @@ pub struct PeriodsExec {
     periods: Vec<Range<usize>>,
     splits: Vec<String>,
     report: Arc<CleaningStats>,
-    name_file: NameFile,
+    name_file: FileNamer,
     /// What the output partitions take up; made when the first of them is executed.
-    ends: Mutex<Vec<Option<End>>>,
+    receivers: Mutex<Vec<Option<ExchangeReceiver>>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -71,18 +71,18 @@ impl PeriodsExec {
         periods: Vec<Range<usize>>,
         splits: Vec<String>,
         report: Arc<CleaningStats>,
-        name_file: NameFile,
+        name_file: FileNamer,
     ) -> Result<Self> {
         let schema = input.schema();
         let mut equivalence = EquivalenceProperties::new(Arc::clone(&schema));
         if periods.len() < 2 {
             let sequence = schema.fields().len() - 1;
-            let order = [entity, time, sequence].map(|column| ascending(&schema, column));
+            let order = [entity, time, sequence].map(|column| ascending_sort(&schema, column));
             equivalence.add_ordering(order);
         }
         let properties = PlanProperties::new(
             equivalence,
-            ranges(&schema, entity, &splits)?,
+            range_partitioning(&schema, entity, &splits)?,
             EmissionType::Incremental,
             input.boundedness(),
         );
@@ -94,14 +94,14 @@ impl PeriodsExec {
             splits,
             report,
             name_file,
-            ends: Mutex::new(Vec::new()),
+            receivers: Mutex::new(Vec::new()),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
     }
 
     /// Whether an entity may come again after others: there is more than one period.
-    pub(super) fn repeats(&self) -> bool {
+    pub(super) fn has_several_periods(&self) -> bool {
         self.periods.len() > 1
     }
 }
@@ -179,17 +179,17 @@ impl ExecutionPlan for PeriodsExec {
         number: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ends = self.receivers.lock().unwrap_or_else(PoisonError::into_inner);
         // The first partition that is executed starts to read; the first that is executed again
         // reads for another execution of the plan.
         if !ends.get(number).is_some_and(Option::is_some) {
-            *ends = start(self, &context)?;
+            *ends = start_exchange(self, &context)?;
         }
         let Some(end) = ends.get_mut(number).and_then(Option::take) else {
             return internal_err!("PeriodsExec has no partition {number}");
         };
         let memory = MemoryConsumer::new(format!("PeriodsExec[{number}]"));
-        let sorter = Sorter {
+        let sorter = PeriodSorter {
             number,
             end,
             keys: [self.entity, self.time],
@@ -213,25 +213,25 @@ impl ExecutionPlan for PeriodsExec {
 /// by them; None for other plans.
 ///
 /// No order is declared for such a plan: DataFusion knows only orders of all rows.
-pub fn by_periods(plan: &Arc<dyn ExecutionPlan>) -> Option<(usize, usize)> {
+pub fn period_keys(plan: &Arc<dyn ExecutionPlan>) -> Option<(usize, usize)> {
     if let Some(periods) = plan.downcast_ref::<PeriodsExec>() {
-        return periods.repeats().then_some((periods.entity, periods.time));
+        return periods.has_several_periods().then_some((periods.entity, periods.time));
     }
     let [child] = plan.children()[..] else { return None };
     if plan.is::<DedupExec>() {
-        return by_periods(child);
+        return period_keys(child);
     }
     if let Some(window) = plan.downcast_ref::<StreamWindowExec>() {
-        return by_periods(child).filter(|_| window.keeps());
+        return period_keys(child).filter(|_| window.keeps_states());
     }
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
         return match filter.projection() {
-            None => by_periods(child),
+            None => period_keys(child),
             Some(_) => None,
         };
     }
     let projection = plan.downcast_ref::<ProjectionExec>()?;
-    let (entity, time) = by_periods(child)?;
+    let (entity, time) = period_keys(child)?;
     let place = |from: usize| {
         projection.expr().iter().position(|output| {
             output.expr.downcast_ref::<Column>().is_some_and(|column| column.index() == from)
@@ -242,7 +242,7 @@ pub fn by_periods(plan: &Arc<dyn ExecutionPlan>) -> Option<(usize, usize)> {
 
 /// The rows of one period that belong to one output partition.
 #[derive(Clone, Default)]
-struct Part {
+struct PeriodPart {
     /// Batches, which other partitions have too, and the rows of each.
     rows: Vec<(RecordBatch, Vec<u32>)>,
     /// This partition's share of their bytes.
@@ -250,9 +250,9 @@ struct Part {
 }
 
 /// What one output partition has of the exchange.
-struct End {
-    receiver: mpsc::UnboundedReceiver<Result<Part>>,
-    gate: Arc<Gate>,
+struct ExchangeReceiver {
+    receiver: mpsc::UnboundedReceiver<Result<PeriodPart>>,
+    gate: Arc<PeriodGate>,
     /// What was read and is not taken up.
     unread: Arc<MemoryReservation>,
     /// Reading stops with the last partition that wants rows.
@@ -262,33 +262,33 @@ struct End {
 /// Lets the next period be read when every output partition has taken up the last one, so that
 /// none falls behind. Where rows are read so that one partition waits for another to go on, nothing
 /// would ever be taken: then it opens after a while.
-struct Gate {
+struct PeriodGate {
     waiting: Mutex<Vec<usize>>,
     taken: Notify,
 }
 
 /// How long a partition may want rows while the others take none.
-const PATIENCE: Duration = Duration::from_millis(200);
+const GATE_TIMEOUT: Duration = Duration::from_millis(200);
 
-impl Gate {
-    fn count(&self, change: impl FnOnce(&mut [usize])) {
+impl PeriodGate {
+    fn update_waiting(&self, change: impl FnOnce(&mut [usize])) {
         change(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         self.taken.notify_one();
     }
 
-    fn any(&self, is: impl Fn(usize) -> bool) -> bool {
+    fn any_count(&self, is: impl Fn(usize) -> bool) -> bool {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.iter().any(|count| is(*count))
     }
 
-    async fn open(&self) {
+    async fn wait_until_open(&self) {
         loop {
             let taken = self.taken.notified();
-            if !self.any(|count| count > 0 && count < NOBODY) {
+            if !self.any_count(|count| count > 0 && count < NO_READER) {
                 return;
             }
-            let still = tokio::time::timeout(PATIENCE, taken).await.is_err();
-            if still && self.any(|count| count == 0) {
+            let still = tokio::time::timeout(GATE_TIMEOUT, taken).await.is_err();
+            if still && self.any_count(|count| count == 0) {
                 return;
             }
         }
@@ -296,21 +296,24 @@ impl Gate {
 }
 
 /// Stands for the count of a partition that nobody reads any more.
-const NOBODY: usize = usize::MAX / 2;
+const NO_READER: usize = usize::MAX / 2;
 
 /// Starts to read; gives each output partition its end.
-fn start(plan: &PeriodsExec, context: &Arc<TaskContext>) -> Result<Vec<Option<End>>> {
+fn start_exchange(
+    plan: &PeriodsExec,
+    context: &Arc<TaskContext>,
+) -> Result<Vec<Option<ExchangeReceiver>>> {
     let parts = plan.splits.len() + 1;
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..parts).map(|_| mpsc::unbounded_channel()).unzip();
-    let gate = Arc::new(Gate { waiting: Mutex::new(vec![0; parts]), taken: Notify::new() });
-    let reader = Reader {
+    let gate = Arc::new(PeriodGate { waiting: Mutex::new(vec![0; parts]), taken: Notify::new() });
+    let reader = PeriodReader {
         input: Arc::clone(&plan.input),
         context: Arc::clone(context),
         entity: plan.entity,
         time: plan.time,
         splits: Arc::new(plan.splits.clone()),
-        source: plan.report.source().to_string(),
+        source: plan.report.source_name().to_string(),
         name_file: Arc::clone(&plan.name_file),
     };
     let (periods, opened) = (plan.periods.clone(), Arc::clone(&gate));
@@ -319,14 +322,15 @@ fn start(plan: &PeriodsExec, context: &Arc<TaskContext>) -> Result<Vec<Option<En
     let driver = SpawnedTask::spawn(async move {
         let mut until = None;
         for period in periods {
-            opened.open().await;
-            let read = reader.read(period, &mut until).await.and_then(|parts| {
+            opened.wait_until_open().await;
+            let read = reader.read_period(period, &mut until).await.and_then(|parts| {
                 memory.try_grow(parts.iter().map(|part| part.bytes).sum())?;
                 Ok(parts)
             });
             match read {
                 Ok(parts) => {
-                    opened.count(|waiting| waiting.iter_mut().for_each(|count| *count += 1));
+                    opened
+                        .update_waiting(|waiting| waiting.iter_mut().for_each(|count| *count += 1));
                     for (sender, part) in senders.iter().zip(parts) {
                         let _ = sender.send(Ok(part)); // A partition may have ended early.
                     }
@@ -344,38 +348,42 @@ fn start(plan: &PeriodsExec, context: &Arc<TaskContext>) -> Result<Vec<Option<En
     let driver = Arc::new(driver);
     let end = |receiver| {
         let (gate, unread) = (Arc::clone(&gate), Arc::clone(&unread));
-        Some(End { receiver, gate, unread, _driver: Arc::clone(&driver) })
+        Some(ExchangeReceiver { receiver, gate, unread, _driver: Arc::clone(&driver) })
     };
     Ok(receivers.into_iter().map(end).collect())
 }
 
 /// Reads periods and deals their rows out.
-struct Reader {
+struct PeriodReader {
     input: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
     entity: usize,
     time: usize,
     splits: Arc<Vec<String>>,
     source: String,
-    name_file: NameFile,
+    name_file: FileNamer,
 }
 
-impl Reader {
+impl PeriodReader {
     /// The rows of one period by output partition. `until` is the last time of the periods before.
-    async fn read(&self, period: Range<usize>, until: &mut Option<Moment>) -> Result<Vec<Part>> {
+    async fn read_period(
+        &self,
+        period: Range<usize>,
+        until: &mut Option<TimeBound>,
+    ) -> Result<Vec<PeriodPart>> {
         let tasks = period.map(|number| {
             let stream = self.input.execute(number, Arc::clone(&self.context))?;
             let (entity, splits) = (self.entity, Arc::clone(&self.splits));
             Ok(SpawnedTask::spawn(async move {
                 let dealt = stream.map(|batch| {
                     let batch = batch?;
-                    let rows = deal(&batch, entity, &splits);
+                    let rows = rows_by_partition(&batch, entity, &splits);
                     Ok::<_, DataFusionError>((batch, rows))
                 });
                 dealt.try_collect::<Vec<_>>().await
             }))
         });
-        let mut parts = vec![Part::default(); self.splits.len() + 1];
+        let mut parts = vec![PeriodPart::default(); self.splits.len() + 1];
         let mut bytes = 0;
         let mut last = until.clone();
         for task in tasks.collect::<Result<Vec<_>>>()? {
@@ -383,7 +391,7 @@ impl Reader {
                 task.join().await.map_err(|e| DataFusionError::External(Box::new(e)))??;
             for (batch, rows) in batches {
                 if batch.num_rows() > 0 {
-                    self.check(&batch, until.as_ref(), &mut last)?;
+                    self.check_period_order(&batch, until.as_ref(), &mut last)?;
                 }
                 bytes += batch.get_array_memory_size();
                 for (part, rows) in parts.iter_mut().zip(rows) {
@@ -400,11 +408,11 @@ impl Reader {
     }
 
     /// The rows of a period are later than those of the periods before: files promised it.
-    fn check(
+    fn check_period_order(
         &self,
         batch: &RecordBatch,
-        until: Option<&Moment>,
-        last: &mut Option<Moment>,
+        until: Option<&TimeBound>,
+        last: &mut Option<TimeBound>,
     ) -> Result<()> {
         let times = batch.column(self.time);
         let ticks = cast(times, &DataType::Int64)?;
@@ -414,33 +422,33 @@ impl Reader {
         };
         if last.as_ref().is_none_or(|last| *greatest > last.ticks) {
             let shown = ScalarValue::try_from_array(times, latest)?.to_string();
-            *last = Some(Moment { ticks: *greatest, shown });
+            *last = Some(TimeBound { ticks: *greatest, shown });
         }
         let Some(until) = until else { return Ok(()) };
         let Some(row) = ticks.iter().position(|time| *time <= until.ticks) else { return Ok(()) };
         let places = batch.column(batch.num_columns() - 1).as_primitive::<UInt64Type>();
         let time = ScalarValue::try_from_array(times, row)?;
-        let (file, row) = place(places.value(row));
+        let (file, row) = file_and_row(places.value(row));
         let file = (self.name_file)(file);
         let error = Error::data(format!(
             "{}: row {row} of {file} is of {time}, behind rows up to {}: the statistics of its files say that they do not overlap",
             self.source, until.shown
         ))
         .hint("if a file changed after the source was opened, run again; else its statistics are wrong, and it has to be written anew")
-        .in_file(file);
+        .with_bad_file(file);
         Err(DataFusionError::External(Box::new(error)))
     }
 }
 
 /// A time as a number, and as people read it.
 #[derive(Clone)]
-struct Moment {
+struct TimeBound {
     ticks: i64,
     shown: String,
 }
 
 /// The rows of a batch by output partition.
-fn deal(batch: &RecordBatch, entity: usize, splits: &[String]) -> Vec<Vec<u32>> {
+fn rows_by_partition(batch: &RecordBatch, entity: usize, splits: &[String]) -> Vec<Vec<u32>> {
     let mut rows = vec![Vec::new(); splits.len() + 1];
     let entities = batch.column(entity).as_string_view();
     for (row, entity) in (0u32..).zip(entities.iter()) {
@@ -451,9 +459,9 @@ fn deal(batch: &RecordBatch, entity: usize, splits: &[String]) -> Vec<Vec<u32>> 
 }
 
 /// One output partition.
-struct Sorter {
+struct PeriodSorter {
     number: usize,
-    end: End,
+    end: ExchangeReceiver,
     keys: [usize; 2],
     rows: usize,
     memory: MemoryReservation,
@@ -462,15 +470,15 @@ struct Sorter {
     sorted: Option<(RecordBatch, usize)>,
 }
 
-impl Drop for Sorter {
+impl Drop for PeriodSorter {
     fn drop(&mut self) {
         let number = self.number;
         // Nobody waits for this partition any more.
-        self.end.gate.count(|waiting| waiting[number] = NOBODY);
+        self.end.gate.update_waiting(|waiting| waiting[number] = NO_READER);
     }
 }
 
-impl Sorter {
+impl PeriodSorter {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some((sorted, out)) = &mut self.sorted {
@@ -487,9 +495,9 @@ impl Sorter {
             let Some(part) = self.end.receiver.recv().await else { return Ok(None) };
             let part = part?;
             let number = self.number;
-            self.end.gate.count(|waiting| waiting[number] -= 1);
+            self.end.gate.update_waiting(|waiting| waiting[number] -= 1);
             let timer = self.baseline.elapsed_compute().timer();
-            let sorted = sort(&part.rows, self.keys)?;
+            let sorted = sort_period(&part.rows, self.keys)?;
             timer.done();
             self.end.unread.shrink(part.bytes);
             drop(part);
@@ -502,7 +510,7 @@ impl Sorter {
 }
 
 /// The rows of a part by entity, time and sequence.
-fn sort(
+fn sort_period(
     part: &[(RecordBatch, Vec<u32>)],
     [entity, time]: [usize; 2],
 ) -> Result<Option<RecordBatch>> {
@@ -528,7 +536,7 @@ fn sort(
         names.iter().flat_map(|(_, number)| std::mem::take(&mut rows[*number])).collect();
     let batches: Vec<&RecordBatch> = part.iter().map(|(batch, _)| batch).collect();
     let placed = interleave_record_batch(&batches, &order)?;
-    if in_order(&placed, [entity, time, sequence])? {
+    if is_sorted_by_time(&placed, [entity, time, sequence])? {
         return Ok(Some(placed));
     }
     let column =
@@ -538,7 +546,7 @@ fn sort(
 }
 
 /// Whether rows that stand together by entity are sorted by time and sequence.
-fn in_order(batch: &RecordBatch, [entity, time, sequence]: [usize; 3]) -> Result<bool> {
+fn is_sorted_by_time(batch: &RecordBatch, [entity, time, sequence]: [usize; 3]) -> Result<bool> {
     use datafusion::arrow::compute::kernels::cmp::{eq, lt, neq};
     use datafusion::arrow::compute::{and, or};
     let rows = batch.num_rows();

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use minijinja::Value;
 
-use super::place_in;
-use crate::config::yaml::{self, Key, Node};
-use crate::error::{Error, Kind, Place, Result, did_you_mean, nearest};
+use super::place_at_offset;
+use crate::config::yaml::{self, YamlKey, YamlNode};
+use crate::error::{Error, Kind, Result, TextPlace, did_you_mean, nearest_name};
 
 /// What a feature set declares about itself.
 #[derive(Clone, Debug)]
@@ -36,40 +36,40 @@ pub struct Header {
     /// The columns whose values become directories of a target.
     pub partition_by: Vec<String>,
     /// The conditions that the output must meet.
-    pub audits: Vec<Audit>,
-    keys: BTreeMap<String, Place>,
-    entries: BTreeMap<(String, String), Place>,
+    pub audits: Vec<DeclaredAudit>,
+    keys: BTreeMap<String, TextPlace>,
+    entries: BTreeMap<(String, String), TextPlace>,
 }
 
 /// A condition on the output rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Audit {
+pub enum DeclaredAudit {
     /// An SQL condition that must not be false in any row.
     Condition {
         /// The condition as written.
         text: String,
         /// Where it stands.
-        place: Place,
+        place: TextPlace,
     },
     /// No two rows are equal in these columns.
     Unique {
         /// The columns.
         columns: Vec<String>,
         /// Where the audit stands.
-        place: Place,
+        place: TextPlace,
     },
     /// No row has NULL in these columns.
     NotNull {
         /// The columns.
         columns: Vec<String>,
         /// Where the audit stands.
-        place: Place,
+        place: TextPlace,
     },
 }
 
-impl Audit {
+impl DeclaredAudit {
     /// The audit on one line.
-    pub fn text(&self) -> String {
+    pub fn display_text(&self) -> String {
         match self {
             Self::Condition { text, .. } => text.clone(),
             Self::Unique { columns, .. } => format!("unique: [{}]", columns.join(", ")),
@@ -79,34 +79,34 @@ impl Audit {
 }
 
 /// Takes the value of one key.
-type Take = fn(&mut Header, &Node) -> Result<()>;
+type KeyParser = fn(&mut Header, &YamlNode) -> Result<()>;
 
 /// Every key of a header, and what it does with its value.
-const KEYS: [(&str, Take); 11] = [
+const KEYS: [(&str, KeyParser); 11] = [
     ("description", |header, node| {
-        header.description = Some(node.text("description")?.trim().to_owned());
+        header.description = Some(node.require_text("description")?.trim().to_owned());
         Ok(())
     }),
     ("entity", |header, node| {
-        header.entity = node.text("entity")?.to_owned();
+        header.entity = node.require_text("entity")?.to_owned();
         Ok(())
     }),
     ("time", |header, node| {
-        header.time = node.text("time")?.to_owned();
+        header.time = node.require_text("time")?.to_owned();
         Ok(())
     }),
     ("params", take_params),
     ("labels", |header, node| {
-        header.labels = header.columns("labels", node)?;
+        header.labels = header.take_columns("labels", node)?;
         Ok(())
     }),
     ("outputs", take_outputs),
     ("requires", |header, node| {
-        header.requires = header.columns("requires", node)?;
+        header.requires = header.take_columns("requires", node)?;
         Ok(())
     }),
     ("optional", |header, node| {
-        header.optional = header.columns("optional", node)?;
+        header.optional = header.take_columns("optional", node)?;
         Ok(())
     }),
     (
@@ -114,7 +114,7 @@ const KEYS: [(&str, Take); 11] = [
         |_, _| Err(Error::query("available is not supported yet").hint("remove the key")),
     ),
     ("partition_by", |header, node| {
-        header.partition_by = header.columns("partition_by", node)?;
+        header.partition_by = header.take_columns("partition_by", node)?;
         Ok(())
     }),
     ("audits", take_audits),
@@ -146,17 +146,20 @@ impl Default for Header {
 
 impl Header {
     /// Where a key of the header stands, if the file has it.
-    pub fn place_of_key(&self, key: &str) -> Option<Place> {
+    pub fn place_of_key(&self, key: &str) -> Option<TextPlace> {
         self.keys.get(key).cloned()
     }
 
     /// Where an entry of a key stands: a label, a column, an output, a parameter.
-    pub fn place_of_entry(&self, key: &str, entry: &str) -> Option<Place> {
+    pub fn place_of_entry(&self, key: &str, entry: &str) -> Option<TextPlace> {
         self.entries.get(&(key.to_owned(), entry.to_owned())).cloned()
     }
 
     /// The parameters' values: the defaults, overridden by `set`.
-    pub(super) fn values(&self, set: &BTreeMap<String, String>) -> Result<BTreeMap<String, Value>> {
+    pub(super) fn param_values(
+        &self,
+        set: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, Value>> {
         let mut values = self.params.clone();
         for (name, text) in set {
             let Some(default) = self.params.get(name) else {
@@ -167,15 +170,15 @@ impl Header {
                         self.params.keys().map(String::as_str),
                     )));
             };
-            values.insert(name.clone(), read_value(name, text, default)?);
+            values.insert(name.clone(), parse_param_value(name, text, default)?);
         }
         Ok(values)
     }
 
     /// A list of columns, each with its place.
-    fn columns(&mut self, key: &str, node: &Node) -> Result<Vec<String>> {
-        let columns = node.texts(key)?;
-        if let yaml::Value::List(items) = &node.value {
+    fn take_columns(&mut self, key: &str, node: &YamlNode) -> Result<Vec<String>> {
+        let columns = node.require_text_list(key)?;
+        if let yaml::YamlValue::List(items) = &node.value {
             for (column, item) in columns.iter().zip(items) {
                 self.entries.insert((key.to_owned(), column.clone()), item.place.clone());
             }
@@ -185,30 +188,30 @@ impl Header {
 }
 
 /// The header of a text, and the offset at which the template starts.
-pub(super) fn parse(path: &str, text: &str) -> Result<(Header, usize)> {
-    let open = start(text);
+pub(super) fn parse_header(path: &str, text: &str) -> Result<(Header, usize)> {
+    let open = content_start(text);
     if !text[open..].starts_with(OPEN) {
         return Ok((
             Header::default(),
             if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 },
         ));
     }
-    let place = place_in(path, text, open);
+    let place = place_at_offset(path, text, open);
     let inside = open + OPEN.len();
     let Some(length) = text[inside..].find(CLOSE) else {
         return Err(Error::query("the header's comment is not closed")
-            .at(place)
+            .at_place(place)
             .hint("end the comment with */ above the SELECT"));
     };
     // Blanks stand in for what is left of the comment's text, so that columns are the file's own.
     let blanks = " ".repeat(place.column - 1 + OPEN.len());
     let yaml = format!("{blanks}{}", &text[inside..inside + length]);
-    let header = read(path, &place, &yaml)?;
+    let header = parse_header_yaml(path, &place, &yaml)?;
     Ok((header, inside + length + CLOSE.len()))
 }
 
 /// Where the first thing that is neither blank nor a `--` comment starts.
-pub(super) fn start(text: &str) -> usize {
+pub(super) fn content_start(text: &str) -> usize {
     let mut rest = text;
     loop {
         rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
@@ -219,64 +222,66 @@ pub(super) fn start(text: &str) -> usize {
     }
 }
 
-fn read(path: &str, comment: &Place, text: &str) -> Result<Header> {
+fn parse_header_yaml(path: &str, comment: &TextPlace, text: &str) -> Result<Header> {
     let not_a_header = || {
         Error::query("the first comment is the header, and this one is not `key: value` lines")
-            .at(comment.clone())
+            .at_place(comment.clone())
             .hint("start other comments with --, or put them below a header")
     };
-    let root = match yaml::read(Kind::Query, path, comment.line, text) {
+    let root = match yaml::parse_document(Kind::Query, path, comment.line, text) {
         Ok(root) => root,
-        Err(error) if mentions_a_key(text) => return Err(error),
+        Err(error) if mentions_header_key(text) => return Err(error),
         Err(_) => return Err(not_a_header()),
     };
     let entries = match &root.value {
-        yaml::Value::Map(entries) => entries.as_slice(),
-        yaml::Value::Null => &[],
+        yaml::YamlValue::Map(entries) => entries.as_slice(),
+        yaml::YamlValue::Null => &[],
         _ => return Err(not_a_header()),
     };
-    if !entries.is_empty() && entries.iter().all(|(key, _)| nearest(&key.text, names()).is_none()) {
+    if !entries.is_empty()
+        && entries.iter().all(|(key, _)| nearest_name(&key.text, header_keys()).is_none())
+    {
         return Err(not_a_header());
     }
     let mut header = Header::default();
     for (key, node) in entries {
         let Some((_, take)) = KEYS.iter().find(|(name, _)| *name == key.text) else {
-            return Err(unknown(key));
+            return Err(unknown_key_error(key));
         };
         header.keys.insert(key.text.clone(), key.place.clone());
-        take(&mut header, node).map_err(|error| error.at(key.place.clone()))?;
+        take(&mut header, node).map_err(|error| error.at_place(key.place.clone()))?;
     }
-    check(&header)?;
+    check_column_lists(&header)?;
     Ok(header)
 }
 
 /// The names of the keys.
-fn names() -> impl Iterator<Item = &'static str> + Clone {
+fn header_keys() -> impl Iterator<Item = &'static str> + Clone {
     KEYS.iter().map(|(name, _)| *name)
 }
 
-fn unknown(key: &Key) -> Error {
-    key.error(format!("unknown key {} in the header", key.text)).hint(did_you_mean(
+fn unknown_key_error(key: &YamlKey) -> Error {
+    key.error_here(format!("unknown key {} in the header", key.text)).hint(did_you_mean(
         &key.text,
         "keys",
-        names(),
+        header_keys(),
     ))
 }
 
 /// Whether a text that is not YAML was meant to be a header: a line starts with one of its keys.
-fn mentions_a_key(text: &str) -> bool {
+fn mentions_header_key(text: &str) -> bool {
     text.lines().any(|line| {
-        line.split_once(':').is_some_and(|(word, _)| names().any(|name| name == word.trim()))
+        line.split_once(':').is_some_and(|(word, _)| header_keys().any(|name| name == word.trim()))
     })
 }
 
 /// What no single key can see.
-fn check(header: &Header) -> Result<()> {
+fn check_column_lists(header: &Header) -> Result<()> {
     match header.optional.iter().find(|column| header.requires.contains(column)) {
         Some(column) => {
             let mut error = Error::query(format!("{column} is in requires and in optional"));
             if let Some(place) = header.place_of_entry("optional", column) {
-                error = error.at(place);
+                error = error.at_place(place);
             }
             Err(error.hint("remove it from one of them"))
         }
@@ -284,16 +289,16 @@ fn check(header: &Header) -> Result<()> {
     }
 }
 
-fn take_params(header: &mut Header, node: &Node) -> Result<()> {
-    for (key, value) in node.entries("params")? {
-        if !is_name(&key.text) {
+fn take_params(header: &mut Header, node: &YamlNode) -> Result<()> {
+    for (key, value) in node.require_entries("params")? {
+        if !is_param_name(&key.text) {
             return Err(key
-                .error(format!("parameter {} is not a name", key.text))
+                .error_here(format!("parameter {} is not a name", key.text))
                 .hint("use letters, digits and _, and start with a letter"));
         }
         if RESERVED.contains(&key.text.as_str()) {
             return Err(key
-                .error(format!("{} is a word of the template language", key.text))
+                .error_here(format!("{} is a word of the template language", key.text))
                 .hint("choose another name for the parameter"));
         }
         header.entries.insert(("params".to_owned(), key.text.clone()), key.place.clone());
@@ -330,96 +335,103 @@ const RESERVED: [&str; 24] = [
     "recursive",
 ];
 
-fn is_name(text: &str) -> bool {
+fn is_param_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-fn take_outputs(header: &mut Header, node: &Node) -> Result<()> {
-    for (key, value) in node.entries("outputs")? {
-        let text = value.text(&format!("the text of output {}", key.text))?.trim().to_owned();
+fn take_outputs(header: &mut Header, node: &YamlNode) -> Result<()> {
+    for (key, value) in node.require_entries("outputs")? {
+        let text =
+            value.require_text(&format!("the text of output {}", key.text))?.trim().to_owned();
         header.entries.insert(("outputs".to_owned(), key.text.clone()), key.place.clone());
         header.outputs.push((key.text.clone(), text));
     }
     Ok(())
 }
 
-fn take_audits(header: &mut Header, node: &Node) -> Result<()> {
-    let yaml::Value::List(items) = &node.value else {
+fn take_audits(header: &mut Header, node: &YamlNode) -> Result<()> {
+    let yaml::YamlValue::List(items) = &node.value else {
         return Err(node
-            .error(format!("audits is {}, expected a list", node.describe()))
+            .error_here(format!("audits is {}, expected a list", node.describe_kind()))
             .hint("start each audit with `- `"));
     };
     for item in items {
-        header.audits.push(audit(item)?);
+        header.audits.push(parse_audit(item)?);
     }
     Ok(())
 }
 
-fn audit(node: &Node) -> Result<Audit> {
+fn parse_audit(node: &YamlNode) -> Result<DeclaredAudit> {
     let place = node.place.clone();
     let entries = match &node.value {
-        yaml::Value::Text(text) if !text.trim().is_empty() => {
-            return Ok(Audit::Condition { text: text.trim().to_owned(), place });
+        yaml::YamlValue::Text(text) if !text.trim().is_empty() => {
+            return Ok(DeclaredAudit::Condition { text: text.trim().to_owned(), place });
         }
-        yaml::Value::Map(entries) => entries,
+        yaml::YamlValue::Map(entries) => entries,
         _ => {
             return Err(node
-                .error(format!("an audit is {}, expected a condition", node.describe()))
+                .error_here(format!("an audit is {}, expected a condition", node.describe_kind()))
                 .hint("write it as `- rsi BETWEEN 0 AND 100` or `- unique: [symbol, ts]`"));
         }
     };
     let [(key, value)] = entries.as_slice() else {
         return Err(node
-            .error("an audit has two keys, expected one")
+            .error_here("an audit has two keys, expected one")
             .hint("start each audit with `- `"));
     };
     match key.text.as_str() {
-        "unique" => Ok(Audit::Unique { columns: some(value, "unique")?, place }),
-        "not_null" => Ok(Audit::NotNull { columns: some(value, "not_null")?, place }),
-        other => Err(match nearest(other, ["unique", "not_null"]) {
-            Some(near) => {
-                key.error(format!("unknown audit {other}")).hint(format!("did you mean {near}?"))
-            }
+        "unique" => {
+            Ok(DeclaredAudit::Unique { columns: nonempty_columns(value, "unique")?, place })
+        }
+        "not_null" => {
+            Ok(DeclaredAudit::NotNull { columns: nonempty_columns(value, "not_null")?, place })
+        }
+        other => Err(match nearest_name(other, ["unique", "not_null"]) {
+            Some(near) => key
+                .error_here(format!("unknown audit {other}"))
+                .hint(format!("did you mean {near}?")),
             None => key
-                .error(format!("unknown audit {other}, expected unique, not_null or a condition"))
+                .error_here(format!(
+                    "unknown audit {other}, expected unique, not_null or a condition"
+                ))
                 .hint("put a condition that contains `: ` in double quotes"),
         }),
     }
 }
 
 /// The columns of an audit: at least one.
-fn some(node: &Node, what: &str) -> Result<Vec<String>> {
-    let columns = node.texts(what)?;
+fn nonempty_columns(node: &YamlNode, what: &str) -> Result<Vec<String>> {
+    let columns = node.require_text_list(what)?;
     if columns.is_empty() {
-        return Err(node.error(format!("{what} names no column")));
+        return Err(node.error_here(format!("{what} names no column")));
     }
     Ok(columns)
 }
 
 /// A YAML value as the template sees it.
-fn template_value(node: &Node) -> Value {
+fn template_value(node: &YamlNode) -> Value {
     match &node.value {
-        yaml::Value::Null => Value::from(()),
-        yaml::Value::Bool(value) => Value::from(*value),
-        yaml::Value::Int(value) => Value::from(*value),
-        yaml::Value::Float(value) => Value::from(*value),
-        yaml::Value::Text(value) => Value::from(value.as_str()),
-        yaml::Value::List(items) => items.iter().map(template_value).collect(),
-        yaml::Value::Map(entries) => Value::from_pairs(
+        yaml::YamlValue::Null => Value::from(()),
+        yaml::YamlValue::Bool(value) => Value::from(*value),
+        yaml::YamlValue::Int(value) => Value::from(*value),
+        yaml::YamlValue::Float(value) => Value::from(*value),
+        yaml::YamlValue::Text(value) => Value::from(value.as_str()),
+        yaml::YamlValue::List(items) => items.iter().map(template_value).collect(),
+        yaml::YamlValue::Map(entries) => Value::from_pairs(
             entries.iter().map(|(key, value)| (key.text.as_str(), template_value(value))),
         ),
     }
 }
 
 /// The value that `--set name=text` gives: of the kind of the default, where there is one.
-fn read_value(name: &str, text: &str, default: &Value) -> Result<Value> {
+fn parse_param_value(name: &str, text: &str, default: &Value) -> Result<Value> {
     use minijinja::value::ValueKind;
     if default.kind() == ValueKind::String {
         return Ok(Value::from(text));
     }
     let origin = format!("--set {name}={text}");
-    let value = yaml::read(Kind::Usage, &origin, 1, text)
+    let value = yaml::parse_document(Kind::Usage, &origin, 1, text)
         .map(|node| template_value(&node))
         .map_err(|error| Error::usage(format!("{origin}: {}", error.message())))?;
     if default.is_none() || default.kind() == value.kind() {

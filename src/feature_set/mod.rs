@@ -5,23 +5,23 @@
 //! written.
 
 mod header;
-mod marks;
-mod scan;
-mod shipped;
-mod swallowed;
+mod shipped_sets;
+mod source_map;
+mod swallowed_text;
 mod template;
+mod template_lexer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub use header::{Audit, Header};
+pub use header::{DeclaredAudit, Header};
 pub use minijinja::Value;
-pub use shipped::{shipped, shipped_names};
-pub use template::Rendered;
+pub use shipped_sets::{load_shipped_set, shipped_set_names};
+pub use template::RenderedSql;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Place, Result, grouped};
+use crate::error::{Error, Result, TextPlace, group_digits};
 use crate::limits::STATEMENT_BYTES;
 use crate::outside::files;
 
@@ -57,22 +57,24 @@ impl FeatureSet {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
-        let meta = files::metadata(path).map_err(|error| unreadable(path, &shown, &error))?;
+        let meta = files::read_metadata(path)
+            .map_err(|error| unreadable_set_error(path, &shown, &error))?;
         if !meta.is_file() && !meta.is_dir() {
             return Err(Error::query(format!("{shown} is no file")).hint("name a .sql file"));
         }
         if meta.len() > STATEMENT_BYTES as u64 {
-            let (length, most) = (grouped(meta.len()), grouped(STATEMENT_BYTES as u64));
+            let (length, most) = (group_digits(meta.len()), group_digits(STATEMENT_BYTES as u64));
             return Err(Error::query(format!(
                 "{shown} has {length} bytes, past the limit of {most}"
             ))
             .hint("put values into a source, and read it"));
         }
-        let bytes = files::read(path).map_err(|error| unreadable(path, &shown, &error))?;
+        let bytes =
+            files::read_bytes(path).map_err(|error| unreadable_set_error(path, &shown, &error))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let place = place_in(&shown, &String::from_utf8_lossy(valid), valid.len());
-            Error::query("not UTF-8 text").at(place).hint("save the file as UTF-8")
+            let place = place_at_offset(&shown, &String::from_utf8_lossy(valid), valid.len());
+            Error::query("not UTF-8 text").at_place(place).hint("save the file as UTF-8")
         })?;
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         Self::parse(&name.unwrap_or_default(), &shown, &text)
@@ -80,10 +82,10 @@ impl FeatureSet {
 
     /// Reads the text of a file that is called `path` in messages.
     pub fn parse(name: &str, path: &str, text: &str) -> Result<Self> {
-        let (header, body) = header::parse(path, text)?;
-        if header::start(&text[body..]) == text.len() - body {
+        let (header, body) = header::parse_header(path, text)?;
+        if header::content_start(&text[body..]) == text.len() - body {
             return Err(Error::query("the file has no SELECT")
-                .at(place_in(path, text, text.trim_end().len()))
+                .at_place(place_at_offset(path, text, text.trim_end().len()))
                 .hint("write the query below the header"));
         }
         Ok(Self {
@@ -118,26 +120,26 @@ impl FeatureSet {
         &self,
         set: &BTreeMap<String, String>,
         has: &(dyn Fn(&str) -> bool + Send + Sync),
-    ) -> Result<Rendered> {
-        let params = self.header.values(set)?;
-        template::render(self, &params, has)
+    ) -> Result<RenderedSql> {
+        let params = self.header.param_values(set)?;
+        template::render_template(self, &params, has)
     }
 
     /// Where a message without a place most likely belongs: at the first name in it that stands in the body, else
     /// at the first word of the body.
-    pub fn place_about(&self, message: &str) -> Place {
+    pub fn guess_place(&self, message: &str) -> TextPlace {
         let body = &self.text[self.body..];
-        let named = words(message).filter(|(_, word)| !IN_SENTENCES.contains(word));
+        let named = indexed_words(message).filter(|(_, word)| !IN_SENTENCES.contains(word));
         let at = named
-            .filter_map(|(_, name)| words(body).find(|(_, word)| *word == name))
+            .filter_map(|(_, name)| indexed_words(body).find(|(_, word)| *word == name))
             .map(|(at, _)| at)
             .next()
-            .unwrap_or_else(|| header::start(body));
-        place_in(&self.path, &self.text, self.body + at)
+            .unwrap_or_else(|| header::content_start(body));
+        place_at_offset(&self.path, &self.text, self.body + at)
     }
 
     /// The text of the file, and where the template starts in it.
-    fn source(&self) -> (&str, usize) {
+    fn template_source(&self) -> (&str, usize) {
         (&self.text, self.body)
     }
 }
@@ -149,14 +151,14 @@ const IN_SENTENCES: [&str; 16] = [
 ];
 
 /// The words of a text with their places in bytes: letters, digits and underscores.
-fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+fn indexed_words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let parts = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
     let offset = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
     parts.filter(|part| !part.is_empty()).map(move |part| (offset(part), part))
 }
 
 /// The error for a file that cannot be read.
-fn unreadable(path: &Path, shown: &str, error: &std::io::Error) -> Error {
+fn unreadable_set_error(path: &Path, shown: &str, error: &std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::NotFound {
         Error::query(format!("{shown}: no such file"))
             .hint("give the path of a .sql file, or the name of a shipped feature set")
@@ -169,7 +171,7 @@ fn unreadable(path: &Path, shown: &str, error: &std::io::Error) -> Error {
 }
 
 /// The place of a byte offset in a text; a byte order mark takes no column.
-fn place_in(file: &str, text: &str, offset: usize) -> Place {
+fn place_at_offset(file: &str, text: &str, offset: usize) -> TextPlace {
     let mut offset = offset.min(text.len());
     while !text.is_char_boundary(offset) {
         offset -= 1;
@@ -177,7 +179,7 @@ fn place_in(file: &str, text: &str, offset: usize) -> Place {
     let before = &text[..offset];
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let column = before[start..].chars().filter(|c| *c != '\u{feff}').count() + 1;
-    Place { file: file.to_owned(), line: before.matches('\n').count() + 1, column }
+    TextPlace { file: file.to_owned(), line: before.matches('\n').count() + 1, column }
 }
 
 #[cfg(test)]
@@ -194,11 +196,11 @@ mod tests {
             ("a subquery stands there", "a.sql:4:1"),
         ];
         for (message, place) in cases {
-            assert_eq!(set.place_about(message).to_string(), place, "{message}");
+            assert_eq!(set.guess_place(message).to_string(), place, "{message}");
         }
     }
 
-    fn render(text: &str, set: &[(&str, &str)]) -> Result<Rendered> {
+    fn render(text: &str, set: &[(&str, &str)]) -> Result<RenderedSql> {
         let set = set.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         FeatureSet::parse("momentum", "momentum.sql", text)?.render(&set, &|_| false)
     }

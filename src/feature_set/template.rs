@@ -9,45 +9,47 @@ use std::error::Error as _;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, Template, UndefinedBehavior, Value};
 
-use super::marks::{Marked, Reach, Span, source_of};
-use super::scan::{Piece, Scan, scan};
-use super::swallowed::swallowed;
-use super::{FeatureSet, place_in};
-use crate::error::{Error, Place, Result, caught, did_you_mean, grouped, nearest};
+use super::source_map::{MarkExtent, MarkedTemplate, SourceSpan, source_offset};
+use super::swallowed_text::find_swallowed_text;
+use super::template_lexer::{LexedTemplate, TemplatePiece, lex_template};
+use super::{FeatureSet, place_at_offset};
+use crate::error::{
+    Error, Result, TextPlace, catch_panic, did_you_mean, group_digits, nearest_name,
+};
 use crate::limits;
 
 /// SQL, and the way back to the file that it came from.
 #[derive(Clone, Debug)]
-pub struct Rendered {
+pub struct RenderedSql {
     /// The SQL, without the header.
     pub sql: String,
     file: String,
     source: String,
     body: usize,
-    spans: Vec<Span>,
+    spans: Vec<SourceSpan>,
 }
 
-impl Rendered {
+impl RenderedSql {
     /// SQL that was typed and not rendered; `name` stands for the file in messages.
-    pub fn plain(name: &str, sql: &str) -> Self {
+    pub fn from_plain_sql(name: &str, sql: &str) -> Self {
         Self {
             sql: sql.to_owned(),
             file: name.to_owned(),
             source: sql.to_owned(),
             body: 0,
-            spans: vec![Span { at: 0, source: 0..sql.len() }],
+            spans: vec![SourceSpan { at: 0, source: 0..sql.len() }],
         }
     }
 
     /// The place in the file as written of a byte offset in `sql`.
     ///
     /// Text that a tag wrote is placed at the start of the tag.
-    pub fn place(&self, offset: usize) -> Place {
-        place_in(&self.file, &self.source, self.body + source_of(&self.spans, offset))
+    pub fn place(&self, offset: usize) -> TextPlace {
+        place_at_offset(&self.file, &self.source, self.body + source_offset(&self.spans, offset))
     }
 
     /// The same for a line and column of `sql`, both from 1, the column in characters.
-    pub fn place_of(&self, line: usize, column: usize) -> Place {
+    pub fn place_of(&self, line: usize, column: usize) -> TextPlace {
         let start: usize =
             self.sql.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
         let row = self.sql[start..].split('\n').next().unwrap_or_default();
@@ -57,43 +59,50 @@ impl Rendered {
 }
 
 /// Renders the template of a feature set.
-pub(super) fn render(
+pub(super) fn render_template(
     set: &FeatureSet,
     params: &BTreeMap<String, Value>,
     has: &(dyn Fn(&str) -> bool + Send + Sync),
-) -> Result<Rendered> {
-    let (source, body) = set.source();
+) -> Result<RenderedSql> {
+    let (source, body) = set.template_source();
     let present = set.header.optional.iter().map(|name| (name.clone(), has(name))).collect();
     let context =
         Value::from_pairs(params.iter().map(|(name, value)| (name.as_str(), value.clone())));
-    let job = Job { environment: environment(present), file: &set.path, source, body, params };
+    let job = RenderContext {
+        environment: template_environment(present),
+        file: &set.path,
+        source,
+        body,
+        params,
+    };
     let text = &source[body..];
-    let found = scan(text);
+    let found = lex_template(text);
     job.check_tags(&found)?;
-    let template = job.compile(text)?;
-    job.check_names(&template, &found)?;
-    let rendered = caught(|| template.render(context.clone()));
+    let template = job.compile_template(text)?;
+    job.check_template_names(&template, &found)?;
+    let rendered = catch_panic(|| template.render(context.clone()));
     let rendered = rendered.map_err(|panic| {
-        Error::query(format!("the template cannot be rendered: {panic}")).at(job.place(0))
+        Error::query(format!("the template cannot be rendered: {panic}"))
+            .at_place(job.template_place(0))
     })?;
-    let sql = rendered.map_err(|error| job.error(&error))?;
+    let sql = rendered.map_err(|error| job.translate_error(&error))?;
     if sql.trim().is_empty() {
         return Err(Error::query("the template renders to nothing")
-            .at(job.place(0))
+            .at_place(job.template_place(0))
             .hint("check the conditions around the SELECT"));
     }
-    limits::check_statement(&sql).map_err(|error| error.at(job.place(0)))?;
-    let spans = job.spans(&found, &context, &sql);
-    if let Some(offset) = swallowed(&sql, &spans, text) {
+    limits::check_statement_length(&sql).map_err(|error| error.at_place(job.template_place(0)))?;
+    let spans = job.source_spans(&found, &context, &sql);
+    if let Some(offset) = find_swallowed_text(&sql, &spans, text) {
         return Err(Error::query("text ends up on the other side of a comment or a string")
-            .at(job.place(offset))
+            .at_place(job.template_place(offset))
             .hint("a tag before it eats the end of a line, or writes a quote or --: take out its dash, or what it writes"));
     }
-    Ok(Rendered { sql, file: set.path.clone(), source: source.to_owned(), body, spans })
+    Ok(RenderedSql { sql, file: set.path.clone(), source: source.to_owned(), body, spans })
 }
 
 /// What the steps of one rendering share.
-struct Job<'a> {
+struct RenderContext<'a> {
     environment: Environment<'static>,
     file: &'a str,
     source: &'a str,
@@ -101,41 +110,43 @@ struct Job<'a> {
     params: &'a BTreeMap<String, Value>,
 }
 
-impl Job<'_> {
-    fn place(&self, offset: usize) -> Place {
-        place_in(self.file, self.source, self.body + offset)
+impl RenderContext<'_> {
+    fn template_place(&self, offset: usize) -> TextPlace {
+        place_at_offset(self.file, self.source, self.body + offset)
     }
 
-    fn compile<'a>(&'a self, text: &'a str) -> Result<Template<'a, 'a>> {
-        self.environment.template_from_str(text).map_err(|error| self.error(&error))
+    fn compile_template<'a>(&'a self, text: &'a str) -> Result<Template<'a, 'a>> {
+        self.environment.template_from_str(text).map_err(|error| self.translate_error(&error))
     }
 
     /// Refuses tags that are too long: they are parsed recursively.
-    fn check_tags(&self, found: &Scan<'_>) -> Result<()> {
+    fn check_tags(&self, found: &LexedTemplate<'_>) -> Result<()> {
         let text = &self.source[self.body..];
         let tags = found.pieces.iter().filter_map(|piece| match piece {
-            Piece::Text(_) => None,
-            Piece::Output(_, tag) => Some((tag.start, tag.len())),
-            Piece::Block { start, .. } => Some((*start, text[*start..].find("%}").unwrap_or(0))),
+            TemplatePiece::Text(_) => None,
+            TemplatePiece::Output(_, tag) => Some((tag.start, tag.len())),
+            TemplatePiece::Block { start, .. } => {
+                Some((*start, text[*start..].find("%}").unwrap_or(0)))
+            }
         });
         match tags.into_iter().find(|(_, length)| *length > limits::TEMPLATE_TAG) {
             None => self.check_namespaces(found),
             Some((start, length)) => Err(Error::query(format!(
                 "a tag of the template has {} bytes, past the limit of {}",
-                grouped(length as u64),
-                grouped(limits::TEMPLATE_TAG as u64)
+                group_digits(length as u64),
+                group_digits(limits::TEMPLATE_TAG as u64)
             ))
-            .at(self.place(start))
+            .at_place(self.template_place(start))
             .hint("take it apart with {% set %}")),
         }
     }
 
     /// Refuses to put a namespace into a namespace: one that holds itself is written without an end.
-    fn check_namespaces(&self, found: &Scan<'_>) -> Result<()> {
+    fn check_namespaces(&self, found: &LexedTemplate<'_>) -> Result<()> {
         let text = &self.source[self.body..];
         let mut namespaces: BTreeSet<&str> = BTreeSet::new();
         for piece in &found.pieces {
-            let Piece::Block { start, word, .. } = piece else { continue };
+            let TemplatePiece::Block { start, word, .. } = piece else { continue };
             let tag = &text[*start..];
             let tag = &tag[..tag.find("%}").unwrap_or(tag.len())];
             let Some((name, value)) = tag.split_once('=').filter(|_| word == "set") else {
@@ -147,7 +158,7 @@ impl Job<'_> {
             let holds = words.any(|word| word == "namespace" || namespaces.contains(word));
             if holds && name.contains('.') {
                 return Err(Error::query(format!("{name} would hold a namespace"))
-                    .at(self.place(*start))
+                    .at_place(self.template_place(*start))
                     .hint("put its values there, such as other.value"));
             }
             if holds {
@@ -158,7 +169,11 @@ impl Job<'_> {
     }
 
     /// Refuses names that nothing declares, also where no parameter value leads this time.
-    fn check_names(&self, template: &Template<'_, '_>, found: &Scan<'_>) -> Result<()> {
+    fn check_template_names(
+        &self,
+        template: &Template<'_, '_>,
+        found: &LexedTemplate<'_>,
+    ) -> Result<()> {
         let undeclared = template.undeclared_variables(false);
         let known = |name: &str| {
             !undeclared.contains(name)
@@ -167,17 +182,17 @@ impl Job<'_> {
                 || self.environment.globals().any(|(global, _)| global == name)
         };
         match found.names.iter().find(|(name, _)| !known(name)) {
-            Some((name, offset)) => Err(self.unknown(name, *offset)),
+            Some((name, offset)) => Err(self.unknown_name_error(name, *offset)),
             None => Ok(()),
         }
     }
 
-    fn unknown(&self, name: &str, offset: usize) -> Error {
+    fn unknown_name_error(&self, name: &str, offset: usize) -> Error {
         let after = self.source[self.body + offset + name.len()..].trim_start();
         if after.starts_with('(') {
             let globals: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
             return Error::query(format!("unknown template function {name}"))
-                .at(self.place(offset))
+                .at_place(self.template_place(offset))
                 .hint(did_you_mean(name, "functions", globals));
         }
         let hint = if self.params.is_empty() {
@@ -186,35 +201,35 @@ impl Job<'_> {
             did_you_mean(name, "parameters", self.params.keys().map(String::as_str))
         };
         Error::query(format!("unknown name {name} in the template"))
-            .at(self.place(offset))
+            .at_place(self.template_place(offset))
             .hint(hint)
     }
 
     /// minijinja's error in our words, at its place.
-    fn error(&self, error: &minijinja::Error) -> Error {
+    fn translate_error(&self, error: &minijinja::Error) -> Error {
         let length = self.source.len() - self.body;
         let offset = error.range().map_or(0, |range| range.start.min(length));
         // Our own functions put their error inside minijinja's.
         if let Some(own) = error.source().and_then(|source| source.downcast_ref::<Error>()) {
-            return own.clone().at(self.place(offset));
+            return own.clone().at_place(self.template_place(offset));
         }
         let detail = error.detail().unwrap_or_default().replace('`', "");
         let error = match error.kind() {
             ErrorKind::SyntaxError
                 if detail == "unexpected end of input, expected end of block" =>
             {
-                return self.unclosed(offset);
+                return self.unclosed_block_error(offset);
             }
             ErrorKind::SyntaxError if detail.contains("maximum recursion") => {
                 Error::query("tags or brackets of the template are nested too deep")
                     .hint("take some apart with {% set %}")
             }
             ErrorKind::SyntaxError => Error::query(format!("template syntax: {detail}")),
-            ErrorKind::UnknownFilter => unknown_filter(&detail),
+            ErrorKind::UnknownFilter => unknown_filter_error(&detail),
             ErrorKind::TemplateNotFound => Error::query("a template cannot take in other files")
                 .hint("read another feature set by its name: FROM name"),
             ErrorKind::OutOfFuel => {
-                let most = grouped(limits::TEMPLATE_STEPS);
+                let most = group_digits(limits::TEMPLATE_STEPS);
                 Error::query(format!("the template goes past the limit of {most} steps"))
                     .hint("shorten its loops")
             }
@@ -232,26 +247,31 @@ impl Job<'_> {
             _ if detail.is_empty() => Error::query(format!("template: {}", error.kind())),
             _ => Error::query(format!("template: {detail}")),
         };
-        error.at(self.place(offset))
+        error.at_place(self.template_place(offset))
     }
 
     /// The error for a block without its end, at the block and not at the end of the file.
-    fn unclosed(&self, end: usize) -> Error {
-        match scan(&self.source[self.body..]).unclosed() {
+    fn unclosed_block_error(&self, end: usize) -> Error {
+        match lex_template(&self.source[self.body..]).unclosed_block() {
             Some((word, start)) => Error::query(format!("{{% {word} %}} is not closed"))
-                .at(self.place(start))
+                .at_place(self.template_place(start))
                 .hint(format!("add {{% end{word} %}}")),
-            None => Error::query("a template tag is not closed").at(self.place(end)),
+            None => Error::query("a template tag is not closed").at_place(self.template_place(end)),
         }
     }
 
     /// The way back from the rendered text, by the marks that reach furthest and change nothing.
-    fn spans(&self, found: &Scan<'_>, context: &Value, sql: &str) -> Vec<Span> {
+    fn source_spans(
+        &self,
+        found: &LexedTemplate<'_>,
+        context: &Value,
+        sql: &str,
+    ) -> Vec<SourceSpan> {
         let text = &self.source[self.body..];
-        for reach in [Reach::Whole, Reach::Uncaptured] {
-            let marked = Marked::new(text, found, reach);
+        for reach in [MarkExtent::Whole, MarkExtent::Uncaptured] {
+            let marked = MarkedTemplate::new(text, found, reach);
             if let Ok(rendered) = self.environment.render_str(&marked.text, context.clone()) {
-                let (stripped, spans) = marked.strip(&rendered);
+                let (stripped, spans) = marked.strip_marks(&rendered);
                 if stripped == sql {
                     return spans;
                 }
@@ -262,7 +282,7 @@ impl Job<'_> {
 }
 
 /// The template language as feature sets have it.
-fn environment(present: BTreeMap<String, bool>) -> Environment<'static> {
+fn template_environment(present: BTreeMap<String, bool>) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_debug(true); // Errors tell their place.
@@ -277,7 +297,7 @@ fn environment(present: BTreeMap<String, bool>) -> Environment<'static> {
         })
     });
     environment.set_formatter(|output, state, value| {
-        if is_deep(value, limits::TEMPLATE_DEPTH) {
+        if is_deeper_than(value, limits::TEMPLATE_DEPTH) {
             let most = limits::TEMPLATE_DEPTH;
             let error =
                 Error::query(format!("a value is nested deeper than the limit of {most} levels"))
@@ -299,7 +319,7 @@ fn environment(present: BTreeMap<String, bool>) -> Environment<'static> {
 }
 
 /// Whether a list or mapping holds others deeper than a bound; one that holds itself has no end.
-fn is_deep(value: &Value, most: usize) -> bool {
+fn is_deeper_than(value: &Value, most: usize) -> bool {
     if !matches!(
         value.kind(),
         ValueKind::Seq | ValueKind::Map | ValueKind::Iterable | ValueKind::Plain
@@ -314,7 +334,7 @@ fn is_deep(value: &Value, most: usize) -> bool {
         ValueKind::Map | ValueKind::Plain => value.get_item(&key).unwrap_or(key),
         _ => key,
     };
-    keys.map(item).any(|item| is_deep(&item, most - 1))
+    keys.map(item).any(|item| is_deeper_than(&item, most - 1))
 }
 
 /// The filters that a misspelt one is held against; minijinja does not list its own.
@@ -349,10 +369,10 @@ const FILTERS: [&str; 28] = [
     "upper",
 ];
 
-fn unknown_filter(detail: &str) -> Error {
+fn unknown_filter_error(detail: &str) -> Error {
     let name = detail.split_whitespace().nth(1).unwrap_or_default();
     let error = Error::query(format!("unknown filter {name} in the template"));
-    match nearest(name, FILTERS) {
+    match nearest_name(name, FILTERS) {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => error.hint("filters are those of jinja, such as join, upper or round"),
     }
@@ -370,7 +390,7 @@ mod tests {
             .unwrap()
     }
 
-    fn rendered(body: &str) -> Rendered {
+    fn rendered(body: &str) -> RenderedSql {
         set(body).render(&BTreeMap::new(), &|column| column == "sector").unwrap()
     }
 
@@ -481,7 +501,7 @@ mod tests {
 
     #[test]
     fn filters_that_are_proposed_exist() {
-        let environment = environment(BTreeMap::new());
+        let environment = template_environment(BTreeMap::new());
         for filter in FILTERS {
             let known = environment.render_str(&format!("{{{{ '{filter}' is filter }}}}"), ());
             assert_eq!(known.unwrap(), "True", "{filter}");
@@ -546,7 +566,7 @@ mod tests {
         for (line, column) in [(0, 0), (9, 9), (3, 99)] {
             assert_eq!(rendered.place_of(line, column).file, "t.sql");
         }
-        let plain = Rendered::plain("SQL", "SELECT\n  clos");
+        let plain = RenderedSql::from_plain_sql("SQL", "SELECT\n  clos");
         assert_eq!(plain.place_of(2, 3).to_string(), "SQL:2:3");
         assert_eq!(plain.place(9).to_string(), "SQL:2:3");
     }

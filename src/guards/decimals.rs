@@ -43,29 +43,29 @@ pub fn nearest_doubles(decimals: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     }
 }
 
-/// Puts [`Nearest`] in the place of casts of decimals to doubles.
-pub(super) fn nearest(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+/// Puts [`NearestDouble`] in the place of casts of decimals to doubles.
+pub(super) fn replace_decimal_casts(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Expr::Cast(Cast { expr, field }) = expr else { return Ok(Transformed::no(expr)) };
     let of_decimal = expr.get_type(schema).is_ok_and(|ty| ty.is_decimal());
     if !of_decimal || *field.data_type() != DataType::Float64 {
         return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
     }
-    let nearest = ScalarUDF::new_from_impl(Nearest::default());
+    let nearest = ScalarUDF::new_from_impl(NearestDouble::default());
     Ok(Transformed::yes(nearest.call(vec![*expr])))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Nearest {
+struct NearestDouble {
     signature: Signature,
 }
 
-impl Default for Nearest {
+impl Default for NearestDouble {
     fn default() -> Self {
         Self { signature: Signature::any(1, Volatility::Immutable) }
     }
 }
 
-impl ScalarUDFImpl for Nearest {
+impl ScalarUDFImpl for NearestDouble {
     fn name(&self) -> &str {
         "nearest_double"
     }

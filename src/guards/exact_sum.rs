@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
     SetMonotonicity, Signature,
 };
 
-use super::integers::words;
+use super::checked_arithmetic::number_type_name;
 
 /// SQL's `sum`.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -39,7 +39,7 @@ fn wide_type(ty: &DataType) -> Option<DataType> {
 }
 
 /// The field of the wider type.
-fn wide(field: &FieldRef) -> FieldRef {
+fn wide_field(field: &FieldRef) -> FieldRef {
     match wide_type(field.data_type()) {
         Some(ty) => Arc::new(field.as_ref().clone().with_data_type(ty)),
         None => Arc::clone(field),
@@ -60,14 +60,18 @@ impl AggregateUDFImpl for ExactSum {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        with_wide(args, |args| self.inner.accumulator(args), boxed)
+        create_wide_accumulator(args, |args| self.inner.accumulator(args), box_wide_sum)
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         if args.is_distinct {
             return self.inner.create_sliding_accumulator(args);
         }
-        with_wide(args, |args| self.inner.create_sliding_accumulator(args), boxed)
+        create_wide_accumulator(
+            args,
+            |args| self.inner.create_sliding_accumulator(args),
+            box_wide_sum,
+        )
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
@@ -79,17 +83,19 @@ impl AggregateUDFImpl for ExactSum {
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
         let start = |args: AccumulatorArgs| self.inner.create_groups_accumulator(args);
-        with_wide(args, start, |inner, name, narrow| Box::new(WideGroups { inner, name, narrow }))
+        create_wide_accumulator(args, start, |inner, name, narrow| {
+            Box::new(WideGroupSums { inner, name, narrow })
+        })
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         if wide_type(args.return_field.data_type()).is_none() {
             return self.inner.state_fields(args);
         }
-        let inputs: Vec<FieldRef> = args.input_fields.iter().map(wide).collect();
+        let inputs: Vec<FieldRef> = args.input_fields.iter().map(wide_field).collect();
         self.inner.state_fields(StateFieldsArgs {
             input_fields: &inputs,
-            return_field: wide(&args.return_field),
+            return_field: wide_field(&args.return_field),
             ..args
         })
     }
@@ -111,12 +117,16 @@ impl AggregateUDFImpl for ExactSum {
     }
 }
 
-fn boxed(inner: Box<dyn Accumulator>, name: String, narrow: DataType) -> Box<dyn Accumulator> {
-    Box::new(Wide { inner, name, narrow })
+fn box_wide_sum(
+    inner: Box<dyn Accumulator>,
+    name: String,
+    narrow: DataType,
+) -> Box<dyn Accumulator> {
+    Box::new(WideSum { inner, name, narrow })
 }
 
 /// Starts an accumulator, of the wider type if this one is narrow, which `wrap` then takes in.
-fn with_wide<A: ?Sized>(
+fn create_wide_accumulator<A: ?Sized>(
     args: AccumulatorArgs,
     start: impl FnOnce(AccumulatorArgs) -> Result<Box<A>>,
     wrap: impl FnOnce(Box<A>, String, DataType) -> Box<A>,
@@ -125,14 +135,14 @@ fn with_wide<A: ?Sized>(
     if wide_type(&narrow).is_none() {
         return start(args);
     }
-    let fields: Vec<FieldRef> = args.expr_fields.iter().map(wide).collect();
-    let (return_field, name) = (wide(&args.return_field), args.name.to_string());
+    let fields: Vec<FieldRef> = args.expr_fields.iter().map(wide_field).collect();
+    let (return_field, name) = (wide_field(&args.return_field), args.name.to_string());
     let inner = start(AccumulatorArgs { return_field, expr_fields: &fields, ..args })?;
     Ok(wrap(inner, name, narrow))
 }
 
 /// Arguments in the wider type.
-fn widened(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+fn widen_arguments(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
     let wide = |array: &ArrayRef| match wide_type(array.data_type()) {
         Some(ty) => cast(array, &ty),
         None => Ok(Arc::clone(array)),
@@ -141,7 +151,7 @@ fn widened(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
 }
 
 /// Sums in the type of the result.
-fn narrowed(name: &str, sums: &ArrayRef, narrow: &DataType) -> Result<ArrayRef> {
+fn narrow_sums(name: &str, sums: &ArrayRef, narrow: &DataType) -> Result<ArrayRef> {
     // What does not fit becomes NULL.
     let cut = cast(sums, narrow)?;
     if cut.null_count() == sums.null_count() {
@@ -151,7 +161,7 @@ fn narrowed(name: &str, sums: &ArrayRef, narrow: &DataType) -> Result<ArrayRef> 
     let sum = ScalarValue::try_from_array(sums, row)?;
     // DISTINCT makes names of its own.
     let name = if name.contains("(alias") { "a sum" } else { name };
-    let ty = words(narrow);
+    let ty = number_type_name(narrow);
     exec_err!(
         "{name} does not fit {ty}: {sum}; sum CAST(... AS DOUBLE) or CAST(... AS DECIMAL(38, 0))"
     )
@@ -159,20 +169,20 @@ fn narrowed(name: &str, sums: &ArrayRef, narrow: &DataType) -> Result<ArrayRef> 
 
 /// One sum.
 #[derive(Debug)]
-struct Wide {
+struct WideSum {
     inner: Box<dyn Accumulator>,
     name: String,
     narrow: DataType,
 }
 
-impl Accumulator for Wide {
+impl Accumulator for WideSum {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.update_batch(&widened(values)?)
+        self.inner.update_batch(&widen_arguments(values)?)
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let sum = self.inner.evaluate()?.to_array()?;
-        ScalarValue::try_from_array(&narrowed(&self.name, &sum, &self.narrow)?, 0)
+        ScalarValue::try_from_array(&narrow_sums(&self.name, &sum, &self.narrow)?, 0)
     }
 
     fn size(&self) -> usize {
@@ -188,7 +198,7 @@ impl Accumulator for Wide {
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.retract_batch(&widened(values)?)
+        self.inner.retract_batch(&widen_arguments(values)?)
     }
 
     fn supports_retract_batch(&self) -> bool {
@@ -197,13 +207,13 @@ impl Accumulator for Wide {
 }
 
 /// The sums of many groups.
-struct WideGroups {
+struct WideGroupSums {
     inner: Box<dyn GroupsAccumulator>,
     name: String,
     narrow: DataType,
 }
 
-impl GroupsAccumulator for WideGroups {
+impl GroupsAccumulator for WideGroupSums {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -211,11 +221,11 @@ impl GroupsAccumulator for WideGroups {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        self.inner.update_batch(&widened(values)?, groups, filter, total)
+        self.inner.update_batch(&widen_arguments(values)?, groups, filter, total)
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        narrowed(&self.name, &self.inner.evaluate(emit_to)?, &self.narrow)
+        narrow_sums(&self.name, &self.inner.evaluate(emit_to)?, &self.narrow)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -231,7 +241,7 @@ impl GroupsAccumulator for WideGroups {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        self.inner.convert_to_state(&widened(values)?, filter)
+        self.inner.convert_to_state(&widen_arguments(values)?, filter)
     }
 
     fn size(&self) -> usize {

@@ -8,16 +8,16 @@ use datafusion::logical_expr::expr::{Between, Cast, InList};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast, lit, not, when};
 use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 
-use super::{nanoseconds_of, timestamp};
+use super::{nanoseconds_per_unit, timestamp_scalar};
 
 /// Puts a comparison with the same answer in the place of one whose time would be cut.
-pub(super) fn exact(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+pub(super) fn rewrite_fine_comparison(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let found = match (cut(&left, &right, schema), op.swap()) {
-                (Some((column, floor)), _) => compare(&column, op, floor)?,
-                (None, Some(swapped)) => match cut(&right, &left, schema) {
-                    Some((column, floor)) => compare(&column, swapped, floor)?,
+            let found = match (floor_fine_time(&left, &right, schema), op.swap()) {
+                (Some((column, floor)), _) => compare_with_floor(&column, op, floor)?,
+                (None, Some(swapped)) => match floor_fine_time(&right, &left, schema) {
+                    Some((column, floor)) => compare_with_floor(&column, swapped, floor)?,
                     None => None,
                 },
                 _ => None,
@@ -26,17 +26,18 @@ pub(super) fn exact(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
             Ok(found.map_or_else(|| Transformed::no(same()), Transformed::yes))
         }
         Expr::Between(Between { expr, negated, low, high })
-            if cut(&expr, &low, schema).is_some() || cut(&expr, &high, schema).is_some() =>
+            if floor_fine_time(&expr, &low, schema).is_some()
+                || floor_fine_time(&expr, &high, schema).is_some() =>
         {
             let within = expr.clone().gt_eq(*low).and(expr.lt_eq(*high));
             Ok(Transformed::yes(if negated { not(within) } else { within }))
         }
         Expr::InList(InList { expr, mut list, negated })
-            if list.iter().any(|item| cut(&expr, item, schema).is_some()) =>
+            if list.iter().any(|item| floor_fine_time(&expr, item, schema).is_some()) =>
         {
-            list.retain(|item| cut(&expr, item, schema).is_none());
+            list.retain(|item| floor_fine_time(&expr, item, schema).is_none());
             if list.is_empty() {
-                return known(&expr, negated).map(Transformed::yes);
+                return constant_unless_null(&expr, negated).map(Transformed::yes);
             }
             Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
         }
@@ -44,14 +45,14 @@ pub(super) fn exact(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
     }
 }
 
-/// The comparison of a column with a time between the last that its type holds, `floor`, and the next.
-fn compare(column: &Expr, op: Operator, floor: ScalarValue) -> Result<Option<Expr>> {
+/// The comparison of a column with a time between the last that its type holds, `floor_to_unit`, and the next.
+fn compare_with_floor(column: &Expr, op: Operator, floor: ScalarValue) -> Result<Option<Expr>> {
     let column = || column.clone();
     Ok(Some(match op {
         Operator::Lt | Operator::LtEq => column().lt_eq(lit(floor)),
         Operator::Gt | Operator::GtEq => column().gt(lit(floor)),
-        Operator::Eq => known(&column(), false)?,
-        Operator::NotEq => known(&column(), true)?,
+        Operator::Eq => constant_unless_null(&column(), false)?,
+        Operator::NotEq => constant_unless_null(&column(), true)?,
         Operator::IsDistinctFrom => lit(true),
         Operator::IsNotDistinctFrom => lit(false),
         _ => return Ok(None),
@@ -59,23 +60,23 @@ fn compare(column: &Expr, op: Operator, floor: ScalarValue) -> Result<Option<Exp
 }
 
 /// An answer that is the same for all values, and unknown for NULL.
-fn known(column: &Expr, answer: bool) -> Result<Expr> {
+fn constant_unless_null(column: &Expr, answer: bool) -> Result<Expr> {
     when(column.clone().is_not_null(), lit(answer)).end()
 }
 
 /// If a column is compared with a time that its type does not hold: the column, and the last value of its type
 /// before that time.
-fn cut(column: &Expr, time: &Expr, schema: &DFSchema) -> Option<(Expr, ScalarValue)> {
-    let nanoseconds = nanoseconds(time, schema)?;
-    let column = stored(column, schema);
+fn floor_fine_time(column: &Expr, time: &Expr, schema: &DFSchema) -> Option<(Expr, ScalarValue)> {
+    let nanoseconds = constant_nanoseconds(time, schema)?;
+    let column = strip_column_cast(column, schema);
     let (floor, exact) = match column.get_type(schema).ok()? {
         DataType::Date32 => {
-            let (day, exact) = floor(nanoseconds, 86_400_000_000_000);
+            let (day, exact) = floor_to_unit(nanoseconds, 86_400_000_000_000);
             (ScalarValue::Date32(Some(i32::try_from(day).ok()?)), exact)
         }
         DataType::Timestamp(unit, zone) => {
-            let (value, exact) = floor(nanoseconds, nanoseconds_of(unit));
-            (timestamp(value, unit, zone), exact)
+            let (value, exact) = floor_to_unit(nanoseconds, nanoseconds_per_unit(unit));
+            (timestamp_scalar(value, unit, zone), exact)
         }
         _ => return None,
     };
@@ -83,7 +84,7 @@ fn cut(column: &Expr, time: &Expr, schema: &DFSchema) -> Option<(Expr, ScalarVal
 }
 
 /// A column in the type that it is stored in: what adapts it to a finer type of the same clock is taken off.
-fn stored<'a>(column: &'a Expr, schema: &DFSchema) -> &'a Expr {
+fn strip_column_cast<'a>(column: &'a Expr, schema: &DFSchema) -> &'a Expr {
     let Expr::Cast(Cast { expr, field }) = column else { return column };
     let same_clock = match (expr.get_type(schema), field.data_type()) {
         (Ok(DataType::Timestamp(_, of)), DataType::Timestamp(_, to)) => {
@@ -96,7 +97,7 @@ fn stored<'a>(column: &'a Expr, schema: &DFSchema) -> &'a Expr {
 }
 
 /// Nanoseconds of a time that no row decides; None if it is none, or beyond what they hold.
-fn nanoseconds(time: &Expr, schema: &DFSchema) -> Option<i64> {
+fn constant_nanoseconds(time: &Expr, schema: &DFSchema) -> Option<i64> {
     let constant = !time.any_column_refs() && !time.contains_outer() && !time.is_volatile();
     let zone = match constant.then(|| time.get_type(schema).ok())?? {
         DataType::Date32 => None,
@@ -127,6 +128,6 @@ fn nanoseconds(time: &Expr, schema: &DFSchema) -> Option<i64> {
 }
 
 /// Whole units, rounded down, and whether nothing is left of it.
-fn floor(nanoseconds: i64, unit: i64) -> (i64, bool) {
+fn floor_to_unit(nanoseconds: i64, unit: i64) -> (i64, bool) {
     (nanoseconds.div_euclid(unit), nanoseconds.rem_euclid(unit) == 0)
 }

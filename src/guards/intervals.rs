@@ -15,10 +15,10 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 
-use super::{compares, nanoseconds_of};
+use super::{is_comparison, nanoseconds_per_unit};
 
 /// Puts lengths in the place of intervals that are compared.
-pub(super) fn lengths(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+pub(super) fn compare_interval_lengths(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let is_interval = |side: &Expr| matches!(side.get_type(schema), Ok(DataType::Interval(_)));
     let length = |side: Expr| {
         // Of a difference that was made an interval to compare it, what it was.
@@ -31,11 +31,11 @@ pub(super) fn lengths(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
             }
             other => other,
         };
-        ScalarUDF::new_from_impl(Length::default()).call(vec![side])
+        ScalarUDF::new_from_impl(IntervalLength::default()).call(vec![side])
     };
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
-            if compares(op) && is_interval(&right) && is_interval(&left) =>
+            if is_comparison(op) && is_interval(&right) && is_interval(&left) =>
         {
             let (left, right) = (Box::new(length(*left)), Box::new(length(*right)));
             Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }))
@@ -56,21 +56,21 @@ pub(super) fn lengths(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
 
 /// Nanoseconds of an interval: a month is 30 days and a day 24 hours, as in PostgreSQL.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Length {
+struct IntervalLength {
     signature: Signature,
 }
 
-impl Default for Length {
+impl Default for IntervalLength {
     fn default() -> Self {
         Self { signature: Signature::any(1, Volatility::Immutable) }
     }
 }
 
-const NANOSECONDS: DataType = DataType::Decimal128(38, 0);
+const LENGTH_TYPE: DataType = DataType::Decimal128(38, 0);
 
 const DAY: i128 = 86_400_000_000_000;
 
-impl ScalarUDFImpl for Length {
+impl ScalarUDFImpl for IntervalLength {
     fn name(&self) -> &str {
         "interval_length"
     }
@@ -80,25 +80,25 @@ impl ScalarUDFImpl for Length {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(NANOSECONDS)
+        Ok(LENGTH_TYPE)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Ok(match args.args.first() {
-            Some(ColumnarValue::Array(array)) => ColumnarValue::Array(nanoseconds(array)?),
+            Some(ColumnarValue::Array(array)) => ColumnarValue::Array(interval_nanoseconds(array)?),
             Some(ColumnarValue::Scalar(value)) => {
-                let length = nanoseconds(&value.to_array()?)?;
+                let length = interval_nanoseconds(&value.to_array()?)?;
                 ColumnarValue::Scalar(ScalarValue::try_from_array(&length, 0)?)
             }
-            None => ColumnarValue::Scalar(ScalarValue::try_new_null(&NANOSECONDS)?),
+            None => ColumnarValue::Scalar(ScalarValue::try_new_null(&LENGTH_TYPE)?),
         })
     }
 }
 
-fn nanoseconds(array: &ArrayRef) -> Result<ArrayRef> {
+fn interval_nanoseconds(array: &ArrayRef) -> Result<ArrayRef> {
     let lengths: Decimal128Array = match array.data_type() {
         DataType::Duration(unit) => {
-            let unit = i128::from(nanoseconds_of(*unit));
+            let unit = i128::from(nanoseconds_per_unit(*unit));
             let counts = cast(array, &DataType::Int64)?;
             let counts = counts.as_primitive::<Int64Type>();
             counts.iter().map(|count| count.map(|count| i128::from(count) * unit)).collect()

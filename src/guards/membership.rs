@@ -20,7 +20,7 @@ pub(super) struct Membership;
 
 /// What becomes of a condition within a WHERE.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum ConditionRole {
     /// Rows are kept where it is true: DataFusion makes a join of it, which knows NULLs.
     Conjunct,
     /// Rows are kept if it is true, whatever it is otherwise.
@@ -50,52 +50,57 @@ impl OptimizerRule for Membership {
         let LogicalPlan::Filter(Filter { predicate, input, .. }) = plan else {
             return Ok(Transformed::no(plan));
         };
-        exact(predicate, Place::Conjunct, config.alias_generator())?
+        rewrite_membership(predicate, ConditionRole::Conjunct, config.alias_generator())?
             .map_data(|predicate| Filter::try_new(predicate, input).map(LogicalPlan::Filter))
     }
 }
 
-fn exact(expr: Expr, place: Place, alias: &Arc<AliasGenerator>) -> Result<Transformed<Expr>> {
+fn rewrite_membership(
+    expr: Expr,
+    place: ConditionRole,
+    alias: &Arc<AliasGenerator>,
+) -> Result<Transformed<Expr>> {
     let below = match &expr {
         Expr::InSubquery(found) => {
             let known = match place {
                 // NOT IN of a column, without one of the query around it: the join takes conditions for keys.
-                Place::Conjunct => !found.negated || is_plain(found),
-                Place::Either => !found.negated,
-                Place::Value => false,
+                ConditionRole::Conjunct => !found.negated || has_null_aware_join(found),
+                ConditionRole::Either => !found.negated,
+                ConditionRole::Value => false,
             };
             return match expr {
                 Expr::InSubquery(found) if !known => {
-                    three_valued(found, alias).map(Transformed::yes)
+                    three_valued_membership(found, alias).map(Transformed::yes)
                 }
-                Expr::InSubquery(found) if place == Place::Either => {
-                    named(found, alias).map(|found| Transformed::yes(Expr::InSubquery(found)))
+                Expr::InSubquery(found) if place == ConditionRole::Either => {
+                    alias_subquery(found, alias)
+                        .map(|found| Transformed::yes(Expr::InSubquery(found)))
                 }
                 known => Ok(Transformed::no(known)),
             };
         }
         Expr::Not(inner)
-            if place == Place::Conjunct
-                && matches!(&**inner, Expr::InSubquery(found) if is_plain(found)) =>
+            if place == ConditionRole::Conjunct
+                && matches!(&**inner, Expr::InSubquery(found) if has_null_aware_join(found)) =>
         {
             return Ok(Transformed::no(expr));
         }
         Expr::BinaryExpr(BinaryExpr { op: Operator::And, .. }) => place,
-        Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) if place != Place::Value => {
-            Place::Either
+        Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) if place != ConditionRole::Value => {
+            ConditionRole::Either
         }
-        _ => Place::Value,
+        _ => ConditionRole::Value,
     };
-    expr.map_children(|part| exact(part, below, alias))
+    expr.map_children(|part| rewrite_membership(part, below, alias))
 }
 
 /// Whether a join knows NULLs on both sides of it.
-fn is_plain(found: &InSubquery) -> bool {
+fn has_null_aware_join(found: &InSubquery) -> bool {
     found.subquery.outer_ref_columns.is_empty() && found.expr.any_column_refs()
 }
 
 /// The rows under a name of their own: DataFusion puts their columns beside those of the query around them.
-fn named(mut found: InSubquery, alias: &Arc<AliasGenerator>) -> Result<InSubquery> {
+fn alias_subquery(mut found: InSubquery, alias: &Arc<AliasGenerator>) -> Result<InSubquery> {
     let columns = found.subquery.subquery.schema().columns();
     if let ([column], []) = (columns.as_slice(), found.subquery.outer_ref_columns.as_slice()) {
         let rows = LogicalPlanBuilder::from(Arc::clone(&found.subquery.subquery));
@@ -105,7 +110,7 @@ fn named(mut found: InSubquery, alias: &Arc<AliasGenerator>) -> Result<InSubquer
     Ok(found)
 }
 
-fn three_valued(found: InSubquery, alias: &Arc<AliasGenerator>) -> Result<Expr> {
+fn three_valued_membership(found: InSubquery, alias: &Arc<AliasGenerator>) -> Result<Expr> {
     if !found.subquery.outer_ref_columns.is_empty() {
         return plan_err!(
             "IN (SELECT ...) under NOT, = or IS cannot read columns of the query around it; write [NOT] EXISTS (SELECT ...)"
@@ -127,7 +132,7 @@ fn three_valued(found: InSubquery, alias: &Arc<AliasGenerator>) -> Result<Expr> 
     let (all, known) = (count(lit(1_i64))?, count(value)?);
     let is_unknown = found.expr.clone().is_null().or(known.lt(all.clone()));
     let negated = found.negated;
-    let is_in = Expr::InSubquery(named(InSubquery { negated: false, ..found }, alias)?);
+    let is_in = Expr::InSubquery(alias_subquery(InSubquery { negated: false, ..found }, alias)?);
     let exact = when(is_in, lit(true))
         .when(all.eq(lit(0_i64)), lit(false))
         .when(is_unknown, lit(ScalarValue::Boolean(None)))

@@ -1,4 +1,4 @@
-//! What DataFusion 55.2 computes otherwise than SQL says, put right in one place each. `guard` is the one
+//! What DataFusion 55.2 computes otherwise than SQL says, put right in one place each. `guard_session` is the one
 //! door; whatever runs a plan of windrow's (a session, a cluster) goes through it.
 //!
 //! | guard | what DataFusion does | upstream |
@@ -20,19 +20,19 @@
 //! | aggregates (a setting) | `IS TRUE` as a key of groups fails a check of what may be NULL | |
 //! | limits (a setting) | a LIMIT goes below windows that read rows behind it | apache/datafusion#25471, #18028 |
 
+mod checked_arithmetic;
+mod datetime_functions;
 mod decimals;
 mod exact_sum;
-mod filtered;
+mod expr_rewrite;
 mod fine_literals;
-mod instants;
-mod integers;
 mod intervals;
 mod membership;
 mod moments;
 mod operands;
-mod parts;
 mod percentile;
-mod units;
+mod time_units;
+mod window_filter;
 mod zones;
 
 use std::sync::Arc;
@@ -44,26 +44,26 @@ use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContex
 use datafusion::optimizer::{Analyzer, Optimizer};
 use datafusion::prelude::SessionConfig;
 
-use parts::Parts;
+use expr_rewrite::ExprRewriteRule;
 
 pub use decimals::nearest_doubles;
 pub use exact_sum::ExactSum;
-pub use moments::{Figures, Moment, Moments};
-pub use operands::with_seconds;
-pub use units::{nanoseconds_of, timestamp};
+pub use moments::{MomentAggregate, MomentKind, SampleMoments};
+pub use operands::append_seconds;
+pub use time_units::{nanoseconds_per_unit, timestamp_scalar};
 
 /// The guards that replace parts of expressions.
-const PARTS: [Parts; 6] = [
-    Parts::new("check_integers", integers::checked),
-    Parts::new("filter_to_case", filtered::to_case),
-    Parts::new("local_clock", zones::local_clock),
-    Parts::new("lengths_of_intervals", intervals::lengths),
-    Parts::new("nearest_doubles", decimals::nearest),
-    Parts::new("fine_literals", fine_literals::exact),
+const REWRITE_RULES: [ExprRewriteRule; 6] = [
+    ExprRewriteRule::new("check_integers", checked_arithmetic::check_arithmetic),
+    ExprRewriteRule::new("filter_to_case", window_filter::filter_to_case),
+    ExprRewriteRule::new("local_clock", zones::local_clock),
+    ExprRewriteRule::new("lengths_of_intervals", intervals::compare_interval_lengths),
+    ExprRewriteRule::new("nearest_doubles", decimals::replace_decimal_casts),
+    ExprRewriteRule::new("fine_literals", fine_literals::rewrite_fine_comparison),
 ];
 
 /// The settings of a session with those that keep DataFusion's rules from changing values.
-pub fn settings(mut settings: SessionConfig) -> SessionConfig {
+pub fn guard_settings(mut settings: SessionConfig) -> SessionConfig {
     let options = settings.options_mut();
     options.optimizer.enable_window_limits = false;
     options.optimizer.prefer_existing_union = true;
@@ -73,15 +73,15 @@ pub fn settings(mut settings: SessionConfig) -> SessionConfig {
 }
 
 /// Adds the guards to a session.
-pub fn guard(builder: SessionStateBuilder) -> SessionStateBuilder {
+pub fn guard_session(builder: SessionStateBuilder) -> SessionStateBuilder {
     let mut rules = Optimizer::new().rules;
     // First, so that constants are computed with checks too.
-    for (place, guard) in PARTS.into_iter().enumerate() {
+    for (place, guard) in REWRITE_RULES.into_iter().enumerate() {
         rules.insert(place, Arc::new(guard));
     }
     rules.insert(0, Arc::new(membership::Membership));
     let mut adapting = Analyzer::new().rules;
-    adapting.insert(0, Arc::new(operands::Operands));
+    adapting.insert(0, Arc::new(operands::ExactOperands));
     builder.with_analyzer_rules(adapting).with_optimizer_rules(rules)
 }
 
@@ -89,14 +89,14 @@ pub fn guard(builder: SessionStateBuilder) -> SessionStateBuilder {
 ///
 /// # Errors
 /// Of types that do not go together.
-pub fn condition(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    let expr = operands::adapted(expr, schema)?.data;
+pub fn guard_condition(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let expr = operands::adapt_operands(expr, schema)?.data;
     let expr = ExprSimplifier::new(SimplifyContext::default()).coerce(expr, schema)?;
-    PARTS.iter().try_fold(expr, |expr, guard| Ok(guard.replace(expr, schema)?.data))
+    REWRITE_RULES.iter().try_fold(expr, |expr, guard| Ok(guard.rewrite_expr(expr, schema)?.data))
 }
 
 /// Whether an operator compares two values.
-pub fn compares(op: Operator) -> bool {
+pub fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
@@ -105,23 +105,24 @@ pub fn compares(op: Operator) -> bool {
 ///
 /// # Errors
 /// If a signature cannot be built.
-pub fn register(state: &mut SessionState) -> Result<()> {
-    for function in instants::all(state.config_options()) {
+pub fn register_functions(state: &mut SessionState) -> Result<()> {
+    for function in datetime_functions::timestamp_functions(state.config_options()) {
         state.register_udf(Arc::new(function))?;
     }
-    state.register_udf(Arc::new(instants::date_part()))?;
-    for function in aggregates()? {
+    state.register_udf(Arc::new(datetime_functions::date_part()))?;
+    for function in replacement_aggregates()? {
         state.register_udaf(function)?;
     }
     Ok(())
 }
 
-fn aggregates() -> Result<Vec<Arc<AggregateUDF>>> {
-    let moments = moments::all().into_iter().map(AggregateUDF::new_from_impl).map(Arc::new);
+fn replacement_aggregates() -> Result<Vec<Arc<AggregateUDF>>> {
+    let moments =
+        moments::moment_aggregates().into_iter().map(AggregateUDF::new_from_impl).map(Arc::new);
     let others = [
         Arc::new(AggregateUDF::new_from_impl(ExactSum::new())),
-        Arc::new(AggregateUDF::new_from_impl(percentile::Percentile::continuous()?)),
-        Arc::new(AggregateUDF::new_from_impl(percentile::Percentile::median()?)),
+        Arc::new(AggregateUDF::new_from_impl(percentile::Percentile::new_continuous()?)),
+        Arc::new(AggregateUDF::new_from_impl(percentile::Percentile::new_median()?)),
     ];
     Ok(moments.chain(others).collect())
 }

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 /// What is asked of the values of one column, or of the pairs of two; `regr_slope(y, x)` has its y first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "they are named as in SQL")]
-pub enum Moment {
+pub enum MomentKind {
     VarSamp,
     VarPop,
     StddevSamp,
@@ -37,7 +37,7 @@ pub enum Moment {
 
 /// What is known of rows: of the first argument and of the second.
 #[derive(Clone, Copy, Debug)]
-pub struct Figures {
+pub struct SampleMoments {
     /// How many rows.
     pub rows: f64,
     /// The means.
@@ -48,11 +48,12 @@ pub struct Figures {
     pub products: f64,
 }
 
-impl Moment {
+impl MomentKind {
     /// The moment of rows; None is NULL, as in PostgreSQL.
-    pub fn of(self, figures: &Figures) -> Option<f64> {
-        let Figures { rows, means, squares, products } = *figures;
-        let share = |sum: f64, less: f64| (rows > less).then(|| finite(sum / (rows - less)));
+    pub fn compute_moment(self, figures: &SampleMoments) -> Option<f64> {
+        let SampleMoments { rows, means, squares, products } = *figures;
+        let share =
+            |sum: f64, less: f64| (rows > less).then(|| nan_unless_finite(sum / (rows - less)));
         let some = |value: f64| (rows > 0.0).then_some(value);
         let line = rows > 1.0 && squares[1] != 0.0;
         match self {
@@ -62,27 +63,27 @@ impl Moment {
             Self::StddevPop => share(squares[0], 0.0).map(f64::sqrt),
             Self::CovarSamp => share(products, 1.0),
             Self::CovarPop => share(products, 0.0),
-            Self::Corr => correlation(figures),
+            Self::Corr => sample_correlation(figures),
             Self::RegrSlope => line.then(|| products / squares[1]),
             Self::RegrIntercept => line.then(|| means[0] - products / squares[1] * means[1]),
             Self::RegrR2 if squares[0] == 0.0 => None,
             Self::RegrR2 => line.then(|| products / squares[0] * (products / squares[1])),
             Self::RegrAvgX => some(means[1]),
             Self::RegrAvgY => some(means[0]),
-            Self::RegrSxx => some(finite(squares[1])),
-            Self::RegrSyy => some(finite(squares[0])),
-            Self::RegrSxy => some(finite(products)),
+            Self::RegrSxx => some(nan_unless_finite(squares[1])),
+            Self::RegrSyy => some(nan_unless_finite(squares[0])),
+            Self::RegrSxy => some(nan_unless_finite(products)),
         }
     }
 }
 
 /// NaN for what an infinity among the rows leaves, wherever it stands in there.
-fn finite(value: f64) -> f64 {
+fn nan_unless_finite(value: f64) -> f64 {
     if value.is_finite() { value } else { f64::NAN }
 }
 
-fn correlation(figures: &Figures) -> Option<f64> {
-    let Figures { rows, means, squares, products } = figures;
+fn sample_correlation(figures: &SampleMoments) -> Option<f64> {
+    let SampleMoments { rows, means, squares, products } = figures;
     match means.map(f64::is_nan) {
         [true, true] => return Some(f64::NAN),
         [false, false] if *rows >= 2.0 => {}
@@ -94,36 +95,36 @@ fn correlation(figures: &Figures) -> Option<f64> {
 
 /// One of SQL's aggregates of this kind.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Moments {
+pub struct MomentAggregate {
     /// DataFusion's, which has the name, the arguments and the texts.
     inner: Arc<AggregateUDF>,
     /// What it gives.
-    pub moment: Moment,
+    pub moment: MomentKind,
 }
 
 /// All of them.
-pub(super) fn all() -> Vec<Moments> {
-    let of = |inner, moment| Moments { inner, moment };
+pub(super) fn moment_aggregates() -> Vec<MomentAggregate> {
+    let of = |inner, moment| MomentAggregate { inner, moment };
     vec![
-        of(aggregates::variance::var_samp_udaf(), Moment::VarSamp),
-        of(aggregates::variance::var_pop_udaf(), Moment::VarPop),
-        of(aggregates::stddev::stddev_udaf(), Moment::StddevSamp),
-        of(aggregates::stddev::stddev_pop_udaf(), Moment::StddevPop),
-        of(aggregates::covariance::covar_samp_udaf(), Moment::CovarSamp),
-        of(aggregates::covariance::covar_pop_udaf(), Moment::CovarPop),
-        of(aggregates::correlation::corr_udaf(), Moment::Corr),
-        of(aggregates::regr::regr_slope_udaf(), Moment::RegrSlope),
-        of(aggregates::regr::regr_intercept_udaf(), Moment::RegrIntercept),
-        of(aggregates::regr::regr_r2_udaf(), Moment::RegrR2),
-        of(aggregates::regr::regr_avgx_udaf(), Moment::RegrAvgX),
-        of(aggregates::regr::regr_avgy_udaf(), Moment::RegrAvgY),
-        of(aggregates::regr::regr_sxx_udaf(), Moment::RegrSxx),
-        of(aggregates::regr::regr_syy_udaf(), Moment::RegrSyy),
-        of(aggregates::regr::regr_sxy_udaf(), Moment::RegrSxy),
+        of(aggregates::variance::var_samp_udaf(), MomentKind::VarSamp),
+        of(aggregates::variance::var_pop_udaf(), MomentKind::VarPop),
+        of(aggregates::stddev::stddev_udaf(), MomentKind::StddevSamp),
+        of(aggregates::stddev::stddev_pop_udaf(), MomentKind::StddevPop),
+        of(aggregates::covariance::covar_samp_udaf(), MomentKind::CovarSamp),
+        of(aggregates::covariance::covar_pop_udaf(), MomentKind::CovarPop),
+        of(aggregates::correlation::corr_udaf(), MomentKind::Corr),
+        of(aggregates::regr::regr_slope_udaf(), MomentKind::RegrSlope),
+        of(aggregates::regr::regr_intercept_udaf(), MomentKind::RegrIntercept),
+        of(aggregates::regr::regr_r2_udaf(), MomentKind::RegrR2),
+        of(aggregates::regr::regr_avgx_udaf(), MomentKind::RegrAvgX),
+        of(aggregates::regr::regr_avgy_udaf(), MomentKind::RegrAvgY),
+        of(aggregates::regr::regr_sxx_udaf(), MomentKind::RegrSxx),
+        of(aggregates::regr::regr_syy_udaf(), MomentKind::RegrSyy),
+        of(aggregates::regr::regr_sxy_udaf(), MomentKind::RegrSxy),
     ]
 }
 
-impl AggregateUDFImpl for Moments {
+impl AggregateUDFImpl for MomentAggregate {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -144,7 +145,7 @@ impl AggregateUDFImpl for Moments {
         if args.is_distinct {
             return self.inner.accumulator(args);
         }
-        Ok(Box::new(One { moment: self.moment, state: State::default() }))
+        Ok(Box::new(MomentAccumulator { moment: self.moment, state: MomentState::default() }))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
@@ -152,7 +153,7 @@ impl AggregateUDFImpl for Moments {
     }
 
     fn create_groups_accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Many { moment: self.moment, states: Vec::new() }))
+        Ok(Box::new(MomentGroups { moment: self.moment, states: Vec::new() }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -162,7 +163,7 @@ impl AggregateUDFImpl for Moments {
         let field = |part: &&str| {
             Arc::new(Field::new(format!("{}[{part}]", args.name), DataType::Float64, false))
         };
-        Ok(State::PARTS.iter().map(field).collect())
+        Ok(MomentState::STATE_FIELDS.iter().map(field).collect())
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -172,7 +173,7 @@ impl AggregateUDFImpl for Moments {
 
 /// The values of one argument: their first, how far their mean is from it, and their squared distances from it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Side {
+struct ArgumentMoments {
     first: f64,
     way: f64,
     squares: f64,
@@ -180,19 +181,19 @@ struct Side {
 
 /// What is known of the rows so far.
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
+struct MomentState {
     rows: f64,
-    sides: [Side; 2],
+    sides: [ArgumentMoments; 2],
     products: f64,
 }
 
-impl State {
-    const PARTS: [&'static str; 8] =
+impl MomentState {
+    const STATE_FIELDS: [&'static str; 8] =
         ["rows", "first", "way", "squares", "first_2", "way_2", "squares_2", "products"];
 
-    fn add(&mut self, row: [f64; 2]) {
+    fn add_pair(&mut self, row: [f64; 2]) {
         if self.rows == 0.0 {
-            self.sides = row.map(|first| Side { first, ..Side::default() });
+            self.sides = row.map(|first| ArgumentMoments { first, ..ArgumentMoments::default() });
         }
         self.rows += 1.0;
         let before = [0, 1].map(|i| (row[i] - self.sides[i].first) - self.sides[i].way);
@@ -204,7 +205,7 @@ impl State {
         self.products += before[0] * after;
     }
 
-    fn merge(&mut self, other: &Self) {
+    fn merge_state(&mut self, other: &Self) {
         if other.rows == 0.0 {
             return;
         }
@@ -226,8 +227,8 @@ impl State {
         self.rows = rows;
     }
 
-    fn figures(&self) -> Figures {
-        Figures {
+    fn sample_moments(&self) -> SampleMoments {
+        SampleMoments {
             rows: self.rows,
             means: self.sides.map(|side| side.first + side.way),
             squares: self.sides.map(|side| side.squares),
@@ -235,22 +236,22 @@ impl State {
         }
     }
 
-    fn parts(&self) -> [f64; 8] {
+    fn field_values(&self) -> [f64; 8] {
         let [x, y] = self.sides;
         [self.rows, x.first, x.way, x.squares, y.first, y.way, y.squares, self.products]
     }
 
     /// Arrays of the parts of states.
-    fn write(states: &[Self]) -> Vec<ArrayRef> {
-        let parts: Vec<_> = states.iter().map(Self::parts).collect();
+    fn write_states(states: &[Self]) -> Vec<ArrayRef> {
+        let parts: Vec<_> = states.iter().map(Self::field_values).collect();
         let column = |part: usize| parts.iter().map(move |parts| parts[part]);
-        (0..Self::PARTS.len())
+        (0..Self::STATE_FIELDS.len())
             .map(|part| Arc::new(Float64Array::from_iter_values(column(part))) as ArrayRef)
             .collect()
     }
 
     /// The states that arrays of their parts hold.
-    fn read(parts: &[ArrayRef]) -> Result<impl Iterator<Item = Self>> {
+    fn read_states(parts: &[ArrayRef]) -> Result<impl Iterator<Item = Self>> {
         let columns: Vec<&Float64Array> =
             parts.iter().filter_map(|part| part.as_primitive_opt::<Float64Type>()).collect();
         let Ok(columns) = <[&Float64Array; 8]>::try_from(columns) else {
@@ -260,8 +261,8 @@ impl State {
             let [rows, first, way, squares, first_2, way_2, squares_2, products] =
                 columns.map(|column| column.value(row));
             let sides = [
-                Side { first, way, squares },
-                Side { first: first_2, way: way_2, squares: squares_2 },
+                ArgumentMoments { first, way, squares },
+                ArgumentMoments { first: first_2, way: way_2, squares: squares_2 },
             ];
             Self { rows, sides, products }
         }))
@@ -269,7 +270,7 @@ impl State {
 }
 
 /// The rows in which no argument is NULL; of one argument, the second is 0.
-fn known(values: &[ArrayRef]) -> Result<impl Iterator<Item = (usize, [f64; 2])>> {
+fn complete_rows(values: &[ArrayRef]) -> Result<impl Iterator<Item = (usize, [f64; 2])>> {
     let columns: Vec<Float64Array> = values
         .iter()
         .filter_map(|column| column.as_primitive_opt::<Float64Type>().cloned())
@@ -288,19 +289,19 @@ fn known(values: &[ArrayRef]) -> Result<impl Iterator<Item = (usize, [f64; 2])>>
 
 /// The moment of all rows.
 #[derive(Debug)]
-struct One {
-    moment: Moment,
-    state: State,
+struct MomentAccumulator {
+    moment: MomentKind,
+    state: MomentState,
 }
 
-impl Accumulator for One {
+impl Accumulator for MomentAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        known(values)?.for_each(|(_, row)| self.state.add(row));
+        complete_rows(values)?.for_each(|(_, row)| self.state.add_pair(row));
         Ok(())
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::Float64(self.moment.of(&self.state.figures())))
+        Ok(ScalarValue::Float64(self.moment.compute_moment(&self.state.sample_moments())))
     }
 
     fn size(&self) -> usize {
@@ -308,23 +309,23 @@ impl Accumulator for One {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(self.state.parts().map(ScalarValue::from).to_vec())
+        Ok(self.state.field_values().map(ScalarValue::from).to_vec())
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        State::read(states)?.for_each(|other| self.state.merge(&other));
+        MomentState::read_states(states)?.for_each(|other| self.state.merge_state(&other));
         Ok(())
     }
 }
 
 /// The moment of each group.
 #[derive(Debug)]
-struct Many {
-    moment: Moment,
-    states: Vec<State>,
+struct MomentGroups {
+    moment: MomentKind,
+    states: Vec<MomentState>,
 }
 
-impl GroupsAccumulator for Many {
+impl GroupsAccumulator for MomentGroups {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -332,22 +333,23 @@ impl GroupsAccumulator for Many {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        self.states.resize(total, State::default());
+        self.states.resize(total, MomentState::default());
         let kept = |row: usize| filter.is_none_or(|f| f.is_valid(row) && f.value(row));
-        for (row, pair) in known(values)?.filter(|(row, _)| kept(*row)) {
-            self.states[groups[row]].add(pair);
+        for (row, pair) in complete_rows(values)?.filter(|(row, _)| kept(*row)) {
+            self.states[groups[row]].add_pair(pair);
         }
         Ok(())
     }
 
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
         let states = emit.take_needed(&mut self.states);
-        let moments = states.iter().map(|state| self.moment.of(&state.figures()));
+        let moments =
+            states.iter().map(|state| self.moment.compute_moment(&state.sample_moments()));
         Ok(Arc::new(moments.collect::<Float64Array>()))
     }
 
     fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(State::write(&emit.take_needed(&mut self.states)))
+        Ok(MomentState::write_states(&emit.take_needed(&mut self.states)))
     }
 
     fn convert_to_state(
@@ -358,19 +360,19 @@ impl GroupsAccumulator for Many {
         let rows = values.first().map_or(0, |column| column.len());
         let mut each = Self { moment: self.moment, states: Vec::new() };
         each.update_batch(values, &(0..rows).collect::<Vec<_>>(), filter, rows)?;
-        Ok(State::write(&each.states))
+        Ok(MomentState::write_states(&each.states))
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.states.resize(total, State::default());
-        for (group, other) in groups.iter().zip(State::read(states)?) {
-            self.states[*group].merge(&other);
+        self.states.resize(total, MomentState::default());
+        for (group, other) in groups.iter().zip(MomentState::read_states(states)?) {
+            self.states[*group].merge_state(&other);
         }
         Ok(())
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.states.capacity() * size_of::<State>()
+        size_of_val(self) + self.states.capacity() * size_of::<MomentState>()
     }
 }
 
@@ -384,16 +386,16 @@ mod tests {
         let rows: Vec<[f64; 2]> = (0..90)
             .map(|i| [f64::from(i * 37 % 11) * 0.25, f64::from(i * 17 % 13) * 0.5])
             .collect();
-        let of = |level: f64, moment: Moment| {
-            let mut all = State::default();
+        let of = |level: f64, moment: MomentKind| {
+            let mut all = MomentState::default();
             for piece in rows.chunks(31) {
-                let mut state = State::default();
-                piece.iter().for_each(|row| state.add(row.map(|value| value + level)));
-                all.merge(&state);
+                let mut state = MomentState::default();
+                piece.iter().for_each(|row| state.add_pair(row.map(|value| value + level)));
+                all.merge_state(&state);
             }
-            moment.of(&all.figures()).unwrap()
+            moment.compute_moment(&all.sample_moments()).unwrap()
         };
-        use Moment::{Corr, CovarSamp, RegrR2, RegrSlope, RegrSxx, StddevSamp, VarPop};
+        use MomentKind::{Corr, CovarSamp, RegrR2, RegrSlope, RegrSxx, StddevSamp, VarPop};
         for moment in [VarPop, StddevSamp, CovarSamp, Corr, RegrSlope, RegrR2, RegrSxx] {
             let near = of(0.0, moment);
             for level in [1e6, 1e9, 1e12] {

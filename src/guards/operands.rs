@@ -15,30 +15,30 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::{compares, nanoseconds_of};
+use super::{is_comparison, nanoseconds_per_unit};
 
 /// Adapts operands to each other before types are.
 #[derive(Debug)]
-pub(super) struct Operands;
+pub(super) struct ExactOperands;
 
-impl AnalyzerRule for Operands {
+impl AnalyzerRule for ExactOperands {
     fn name(&self) -> &str {
         "exact_operands"
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        Ok(plan.transform_up_with_subqueries(adapted_node)?.data)
+        Ok(plan.transform_up_with_subqueries(adapt_plan_node)?.data)
     }
 }
 
-fn adapted_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+fn adapt_plan_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let plan = match plan {
         LogicalPlan::Join(mut join) => {
             let (left, right) = (Arc::clone(join.left.schema()), Arc::clone(join.right.schema()));
             for (ours, theirs) in &mut join.on {
-                if mixes(&[ours.get_type(&left)?, theirs.get_type(&right)?]) {
-                    *ours = as_double(ours.clone(), &left)?;
-                    *theirs = as_double(theirs.clone(), &right)?;
+                if mixes_decimal_and_float(&[ours.get_type(&left)?, theirs.get_type(&right)?]) {
+                    *ours = cast_if_decimal(ours.clone(), &left)?;
+                    *theirs = cast_if_decimal(theirs.clone(), &right)?;
                 }
             }
             LogicalPlan::Join(join)
@@ -50,12 +50,14 @@ fn adapted_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             };
             let mixed: Vec<bool> = columns
                 .map(|at| {
-                    mixes(&union.inputs.iter().map(|input| of(input, at)).collect::<Vec<_>>())
+                    mixes_decimal_and_float(
+                        &union.inputs.iter().map(|input| of(input, at)).collect::<Vec<_>>(),
+                    )
                 })
                 .collect();
             if mixed.contains(&true) {
                 for input in &mut union.inputs {
-                    *input = Arc::new(with_doubles(input, &mixed)?);
+                    *input = Arc::new(cast_decimal_columns(input, &mixed)?);
                 }
                 let union = Union::try_new_with_loose_types(union.inputs)?;
                 return Ok(Transformed::yes(LogicalPlan::Union(union)));
@@ -68,28 +70,30 @@ fn adapted_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&plan);
     let adapted = plan.map_expressions(|expr| {
         let name = names.save(&expr);
-        Ok(adapted(expr, &schema)?.update_data(|expr| name.restore(expr)))
+        Ok(adapt_operands(expr, &schema)?.update_data(|expr| name.restore(expr)))
     })?;
     adapted.map_data(|plan| plan.recompute_schema())
 }
 
 /// An expression whose operands are adapted to each other.
-pub(super) fn adapted(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    expr.transform_up(|part| adapted_part(part, schema))
+pub(super) fn adapt_operands(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    expr.transform_up(|part| adapt_expr_part(part, schema))
 }
 
-fn adapted_part(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn adapt_expr_part(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match part {
-        Expr::BinaryExpr(binary) => adapted_pair(binary, schema),
+        Expr::BinaryExpr(binary) => adapt_binary(binary, schema),
         Expr::Between(Between { expr, negated, low, high }) => {
             let mut all = [*expr, *low, *high];
-            let changed = doubles(&mut all, schema)? | seconds(&mut all, schema);
+            let changed =
+                cast_mixed_decimals(&mut all, schema)? | write_missing_seconds(&mut all, schema);
             let [expr, low, high] = all.map(Box::new);
-            Ok(given(Expr::Between(Between { expr, negated, low, high }), changed))
+            Ok(transformed_if(Expr::Between(Between { expr, negated, low, high }), changed))
         }
         Expr::InList(InList { expr, list, negated }) => {
             let mut all: Vec<Expr> = std::iter::once(*expr).chain(list).collect();
-            let mut changed = doubles(&mut all, schema)? | seconds(&mut all, schema);
+            let mut changed =
+                cast_mixed_decimals(&mut all, schema)? | write_missing_seconds(&mut all, schema);
             // A list is looked up by bits, by which 0 and -0 differ.
             let zero = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if is_zero(value));
             let minus = ScalarValue::Float64(Some(-0.0));
@@ -102,28 +106,28 @@ fn adapted_part(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 changed = true;
             }
             let expr = Box::new(all.remove(0));
-            Ok(given(Expr::InList(InList { expr, list: all, negated }), changed))
+            Ok(transformed_if(Expr::InList(InList { expr, list: all, negated }), changed))
         }
-        Expr::Case(case) => adapted_case(case, schema),
+        Expr::Case(case) => adapt_case(case, schema),
         Expr::ScalarFunction(ScalarFunction { func, mut args })
             if matches!(
                 func.name(),
                 "coalesce" | "nullif" | "greatest" | "least" | "nvl" | "nvl2"
             ) =>
         {
-            let changed = doubles(&mut args, schema)?;
-            Ok(given(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
+            let changed = cast_mixed_decimals(&mut args, schema)?;
+            Ok(transformed_if(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
         }
         Expr::Cast(Cast { mut expr, field }) => {
             let timed = matches!(field.data_type(), DataType::Timestamp(..));
             let changed = timed && write_seconds(&mut expr);
-            Ok(given(Expr::Cast(Cast { expr, field }), changed))
+            Ok(transformed_if(Expr::Cast(Cast { expr, field }), changed))
         }
         Expr::ScalarFunction(ScalarFunction { func, mut args })
             if func.name().starts_with("to_timestamp") && args.len() == 1 =>
         {
             let changed = args.iter_mut().any(write_seconds);
-            Ok(given(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
+            Ok(transformed_if(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
         }
         Expr::WindowFunction(mut window) => {
             // Differences of times are in order as their numbers are, for which there are ranges.
@@ -134,32 +138,33 @@ fn adapted_part(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                     changed = true;
                 }
             }
-            Ok(given(Expr::WindowFunction(window), changed))
+            Ok(transformed_if(Expr::WindowFunction(window), changed))
         }
         Expr::InSubquery(mut found) => {
             let changed = adapt_membership(&mut found, schema)?;
-            Ok(given(Expr::InSubquery(found), changed))
+            Ok(transformed_if(Expr::InSubquery(found), changed))
         }
         other => Ok(Transformed::no(other)),
     }
 }
 
-fn given(expr: Expr, changed: bool) -> Transformed<Expr> {
+fn transformed_if(expr: Expr, changed: bool) -> Transformed<Expr> {
     if changed { Transformed::yes(expr) } else { Transformed::no(expr) }
 }
 
-fn adapted_pair(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn adapt_binary(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let BinaryExpr { left, op, right } = binary;
     let mut pair = [*left, *right];
-    let numbers = op.is_numerical_operators() || compares(op);
-    let changed = (numbers && doubles(&mut pair, schema)?)
-        | (compares(op) && seconds(&mut pair, schema))
-        | (matches!(op, Operator::Plus | Operator::Minus) && finer(&mut pair, op, schema)?);
+    let numbers = op.is_numerical_operators() || is_comparison(op);
+    let changed = (numbers && cast_mixed_decimals(&mut pair, schema)?)
+        | (is_comparison(op) && write_missing_seconds(&mut pair, schema))
+        | (matches!(op, Operator::Plus | Operator::Minus)
+            && refine_time_units(&mut pair, op, schema)?);
     let [left, right] = pair.map(Box::new);
-    Ok(given(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed))
+    Ok(transformed_if(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed))
 }
 
-fn adapted_case(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn adapt_case(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Case { expr, when_then_expr, else_expr } = case;
     let (whens, thens): (Vec<_>, Vec<_>) = when_then_expr.into_iter().unzip();
     let unboxed = |all: Vec<Box<Expr>>| all.into_iter().map(|expr| *expr).collect::<Vec<_>>();
@@ -168,8 +173,10 @@ fn adapted_case(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
     conditions.extend(unboxed(whens));
     let mut results = unboxed(thens);
     results.extend(else_expr.map(|expr| *expr));
-    let changed = (of && (doubles(&mut conditions, schema)? | seconds(&mut conditions, schema)))
-        | doubles(&mut results, schema)?;
+    let changed = (of
+        && (cast_mixed_decimals(&mut conditions, schema)?
+            | write_missing_seconds(&mut conditions, schema)))
+        | cast_mixed_decimals(&mut results, schema)?;
     let mut expr = of.then(|| Box::new(conditions.remove(0)));
     let mut changed = changed;
     // Values are looked up by bits, by which 0 and -0 differ.
@@ -187,7 +194,7 @@ fn adapted_case(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
         .zip(results)
         .map(|(when, then)| (Box::new(when), Box::new(then)))
         .collect();
-    Ok(given(Expr::Case(Case { expr, when_then_expr, else_expr }), changed))
+    Ok(transformed_if(Expr::Case(Case { expr, when_then_expr, else_expr }), changed))
 }
 
 fn adapt_membership(found: &mut InSubquery, schema: &DFSchema) -> Result<bool> {
@@ -195,11 +202,11 @@ fn adapt_membership(found: &mut InSubquery, schema: &DFSchema) -> Result<bool> {
     let Some(theirs) = rows.schema().fields().first().map(|field| field.data_type().clone()) else {
         return Ok(false);
     };
-    if !mixes(&[found.expr.get_type(schema)?, theirs]) {
+    if !mixes_decimal_and_float(&[found.expr.get_type(schema)?, theirs]) {
         return Ok(false);
     }
-    *found.expr = as_double(found.expr.as_ref().clone(), schema)?;
-    found.subquery.subquery = Arc::new(with_doubles(&rows, &[true])?);
+    *found.expr = cast_if_decimal(found.expr.as_ref().clone(), schema)?;
+    found.subquery.subquery = Arc::new(cast_decimal_columns(&rows, &[true])?);
     Ok(true)
 }
 
@@ -211,21 +218,21 @@ fn is_zero(value: &ScalarValue) -> bool {
 }
 
 /// Whether there are decimals and floats among types.
-fn mixes(types: &[DataType]) -> bool {
+fn mixes_decimal_and_float(types: &[DataType]) -> bool {
     types.iter().any(DataType::is_decimal) && types.iter().any(DataType::is_floating)
 }
 
-fn as_double(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+fn cast_if_decimal(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let decimal = expr.get_type(schema)?.is_decimal();
     Ok(if decimal { cast(expr, DataType::Float64) } else { expr })
 }
 
 /// Makes doubles of decimals that stand beside floats.
-fn doubles(all: &mut [Expr], schema: &DFSchema) -> Result<bool> {
+fn cast_mixed_decimals(all: &mut [Expr], schema: &DFSchema) -> Result<bool> {
     // What has no type of its own, such as a placeholder, is the planner's to say.
     let types: Vec<DataType> =
         all.iter().map(|expr| expr.get_type(schema).unwrap_or(DataType::Null)).collect();
-    let mixed = mixes(&types);
+    let mixed = mixes_decimal_and_float(&types);
     for (expr, _) in all.iter_mut().zip(types).filter(|(_, ty)| mixed && ty.is_decimal()) {
         *expr = cast(std::mem::take(expr), DataType::Float64);
     }
@@ -233,7 +240,7 @@ fn doubles(all: &mut [Expr], schema: &DFSchema) -> Result<bool> {
 }
 
 /// The rows of a plan with doubles for decimals in some columns.
-fn with_doubles(plan: &Arc<LogicalPlan>, columns: &[bool]) -> Result<LogicalPlan> {
+fn cast_decimal_columns(plan: &Arc<LogicalPlan>, columns: &[bool]) -> Result<LogicalPlan> {
     let schema = plan.schema();
     let mut all = Vec::new();
     for (at, (table, field)) in schema.iter().enumerate() {
@@ -248,7 +255,7 @@ fn with_doubles(plan: &Arc<LogicalPlan>, columns: &[bool]) -> Result<LogicalPlan
 }
 
 /// Writes seconds behind a time in quotes that is compared with a day or a moment and has hours and minutes only.
-fn seconds(all: &mut [Expr], schema: &DFSchema) -> bool {
+fn write_missing_seconds(all: &mut [Expr], schema: &DFSchema) -> bool {
     let timed = all.iter().any(|expr| {
         matches!(expr.get_type(schema), Ok(DataType::Timestamp(..) | DataType::Date32))
     });
@@ -262,7 +269,7 @@ fn seconds(all: &mut [Expr], schema: &DFSchema) -> bool {
 /// The same of one text.
 fn write_seconds(expr: &mut Expr) -> bool {
     if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = expr
-        && let Some(whole) = with_seconds(text)
+        && let Some(whole) = append_seconds(text)
     {
         *text = whole;
         return true;
@@ -271,7 +278,7 @@ fn write_seconds(expr: &mut Expr) -> bool {
 }
 
 /// `2024-01-31 15:30:00` of `2024-01-31 15:30`; None of other texts.
-pub fn with_seconds(text: &str) -> Option<String> {
+pub fn append_seconds(text: &str) -> Option<String> {
     let text = text.trim();
     let shape = |(at, c): (usize, char)| match at {
         4 | 7 => c == '-',
@@ -283,7 +290,7 @@ pub fn with_seconds(text: &str) -> Option<String> {
 }
 
 /// Takes times in a type that holds what is added to them, and differences of instants in one zone.
-fn finer(pair: &mut [Expr; 2], op: Operator, schema: &DFSchema) -> Result<bool> {
+fn refine_time_units(pair: &mut [Expr; 2], op: Operator, schema: &DFSchema) -> Result<bool> {
     let types = [pair[0].get_type(schema), pair[1].get_type(schema)];
     if let (
         Operator::Minus,
@@ -296,14 +303,14 @@ fn finer(pair: &mut [Expr; 2], op: Operator, schema: &DFSchema) -> Result<bool> 
         return Ok(true);
     }
     for (time, interval) in [(0, 1), (1, 0)] {
-        let Some(nanoseconds) = nanoseconds(&pair[interval]) else { continue };
+        let Some(nanoseconds) = sub_day_nanoseconds(&pair[interval]) else { continue };
         let ty = match &types[time] {
             Ok(DataType::Date32) if nanoseconds != 0 => {
-                let unit = needed(TimeUnit::Microsecond, nanoseconds);
+                let unit = needed_unit(TimeUnit::Microsecond, nanoseconds);
                 Some(DataType::Timestamp(unit, None))
             }
             Ok(DataType::Timestamp(unit, zone)) => {
-                let needed = needed(*unit, nanoseconds);
+                let needed = needed_unit(*unit, nanoseconds);
                 (needed != *unit).then(|| DataType::Timestamp(needed, zone.clone()))
             }
             _ => None,
@@ -317,7 +324,7 @@ fn finer(pair: &mut [Expr; 2], op: Operator, schema: &DFSchema) -> Result<bool> 
 }
 
 /// The part of an interval that is written out below a day.
-fn nanoseconds(expr: &Expr) -> Option<i64> {
+fn sub_day_nanoseconds(expr: &Expr) -> Option<i64> {
     match expr {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => {
             Some(interval.nanoseconds)
@@ -327,8 +334,10 @@ fn nanoseconds(expr: &Expr) -> Option<i64> {
 }
 
 /// The unit that holds so many nanoseconds, at least as fine as another.
-fn needed(unit: TimeUnit, nanoseconds: i64) -> TimeUnit {
+fn needed_unit(unit: TimeUnit, nanoseconds: i64) -> TimeUnit {
     let units = [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond];
     let mut finer = units.into_iter().skip_while(|of| *of != unit);
-    finer.find(|unit| nanoseconds % nanoseconds_of(*unit) == 0).unwrap_or(TimeUnit::Nanosecond)
+    finer
+        .find(|unit| nanoseconds % nanoseconds_per_unit(*unit) == 0)
+        .unwrap_or(TimeUnit::Nanosecond)
 }

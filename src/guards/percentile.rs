@@ -1,4 +1,4 @@
-//! `percentile_cont` and `median`: exact, with the arithmetic of numpy's and DuckDB's, in doubles for every
+//! `percentile_cont` and `new_median`: exact, with the arithmetic of numpy's and DuckDB's, in doubles for every
 //! type of numbers.
 
 use std::sync::Arc;
@@ -27,16 +27,17 @@ pub(super) struct Percentile {
 
 impl Percentile {
     /// `percentile_cont(p) WITHIN GROUP (ORDER BY x)`, or `percentile_cont(x, p)`.
-    pub(super) fn continuous() -> Result<Self> {
-        let signature = Signature::coercible(vec![number(), number()], Volatility::Immutable)
-            .with_parameter_names(vec!["expr", "percentile"])?;
+    pub(super) fn new_continuous() -> Result<Self> {
+        let signature =
+            Signature::coercible(vec![number_coercion(), number_coercion()], Volatility::Immutable)
+                .with_parameter_names(vec!["expr", "percentile"])?;
         let aliases = vec!["quantile_cont".to_string()];
         Ok(Self { name: "percentile_cont", aliases, signature })
     }
 
     /// `median(x)`.
-    pub(super) fn median() -> Result<Self> {
-        let signature = Signature::coercible(vec![number()], Volatility::Immutable)
+    pub(super) fn new_median() -> Result<Self> {
+        let signature = Signature::coercible(vec![number_coercion()], Volatility::Immutable)
             .with_parameter_names(vec!["expression"])?;
         Ok(Self { name: "median", aliases: Vec::new(), signature })
     }
@@ -46,7 +47,7 @@ impl Percentile {
     }
 
     /// Which share of the values lies below, from 0 to 1.
-    fn share(&self, args: &AccumulatorArgs) -> Result<f64> {
+    fn requested_share(&self, args: &AccumulatorArgs) -> Result<f64> {
         if !self.is_continuous() {
             return Ok(0.5);
         }
@@ -67,7 +68,7 @@ impl Percentile {
     }
 }
 
-fn number() -> Coercion {
+fn number_coercion() -> Coercion {
     Coercion::new_implicit(
         TypeSignatureClass::Native(logical_float64()),
         vec![TypeSignatureClass::Numeric],
@@ -93,13 +94,13 @@ impl AggregateUDFImpl for Percentile {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let (share, distinct) = (self.share(&args)?, args.is_distinct);
-        Ok(Box::new(Values { values: Vec::new(), sorted: false, share, distinct }))
+        let (share, distinct) = (self.requested_share(&args)?, args.is_distinct);
+        Ok(Box::new(PercentileAccumulator { values: Vec::new(), sorted: false, share, distinct }))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let (share, distinct) = (self.share(&args)?, args.is_distinct);
-        Ok(Box::new(Values { values: Vec::new(), sorted: true, share, distinct }))
+        let (share, distinct) = (self.requested_share(&args)?, args.is_distinct);
+        Ok(Box::new(PercentileAccumulator { values: Vec::new(), sorted: true, share, distinct }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -126,7 +127,7 @@ impl AggregateUDFImpl for Percentile {
 
 /// The values of a group or of a frame.
 #[derive(Debug)]
-struct Values {
+struct PercentileAccumulator {
     values: Vec<f64>,
     /// The values are kept in order, as frames that move want them.
     sorted: bool,
@@ -134,8 +135,8 @@ struct Values {
     distinct: bool,
 }
 
-impl Values {
-    fn add(&mut self, value: f64) {
+impl PercentileAccumulator {
+    fn insert_value(&mut self, value: f64) {
         if self.sorted {
             let at = self.values.partition_point(|known| known.total_cmp(&value).is_lt());
             self.values.insert(at, value);
@@ -146,7 +147,7 @@ impl Values {
 }
 
 /// The value at a share of sorted ones, between two where it falls between them.
-fn between(values: &[f64], share: f64) -> Option<f64> {
+fn interpolate_percentile(values: &[f64], share: f64) -> Option<f64> {
     let at = share * (values.len().checked_sub(1)? as f64);
     let (low, high) = (values.get(at.floor() as usize)?, values.get(at.ceil() as usize)?);
     let weight = at - at.floor();
@@ -158,10 +159,14 @@ fn between(values: &[f64], share: f64) -> Option<f64> {
     })
 }
 
-impl Accumulator for Values {
+impl Accumulator for PercentileAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let Some(values) = values.first() else { return internal_err!("a percentile of nothing") };
-        values.as_primitive::<Float64Type>().iter().flatten().for_each(|value| self.add(value));
+        values
+            .as_primitive::<Float64Type>()
+            .iter()
+            .flatten()
+            .for_each(|value| self.insert_value(value));
         Ok(())
     }
 
@@ -186,9 +191,9 @@ impl Accumulator for Values {
         let found = if self.distinct {
             let mut values = self.values.clone();
             values.dedup();
-            between(&values, self.share)
+            interpolate_percentile(&values, self.share)
         } else {
-            between(&self.values, self.share)
+            interpolate_percentile(&self.values, self.share)
         };
         Ok(ScalarValue::Float64(found))
     }

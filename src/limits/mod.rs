@@ -5,11 +5,11 @@ mod table;
 
 pub use table::*;
 
-use crate::error::{Error, Result, counted, grouped};
+use crate::error::{Error, Result, group_digits, pluralize_count};
 
 /// One bound.
 #[derive(Clone, Debug)]
-pub struct Limit {
+pub struct LimitEntry {
     /// The chapter that it belongs to.
     pub group: &'static str,
     /// Its name, which is that of the constant.
@@ -23,48 +23,48 @@ pub struct Limit {
 }
 
 /// A number of things.
-fn count(number: u64, noun: &str) -> String {
-    counted(number, noun)
+fn show_count(number: u64, noun: &str) -> String {
+    pluralize_count(number, noun)
 }
 
 /// A number of bytes, in the largest unit that keeps it whole.
-fn bytes(number: u64) -> String {
+fn show_bytes(number: u64) -> String {
     if number > 0 && number.is_multiple_of(1_000_000) {
-        return format!("{} MB", grouped(number / 1_000_000));
+        return format!("{} MB", group_digits(number / 1_000_000));
     }
     let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.iter().find(|(unit, _)| number >= *unit && number.is_multiple_of(*unit)) {
-        Some((unit, name)) => format!("{} {name}", grouped(number / unit)),
-        None => counted(number, "byte"),
+        Some((unit, name)) => format!("{} {name}", group_digits(number / unit)),
+        None => pluralize_count(number, "byte"),
     }
 }
 
 /// A time.
-fn time(of: std::time::Duration) -> String {
+fn show_duration(of: std::time::Duration) -> String {
     match (of.as_secs(), of.subsec_millis()) {
         (0, milliseconds) => format!("{milliseconds} ms"),
-        (seconds, 0) if seconds % 3600 == 0 => counted(seconds / 3600, "hour"),
-        (seconds, 0) if seconds % 60 == 0 => counted(seconds / 60, "minute"),
+        (seconds, 0) if seconds % 3600 == 0 => pluralize_count(seconds / 3600, "hour"),
+        (seconds, 0) if seconds % 60 == 0 => pluralize_count(seconds / 60, "minute"),
         (seconds, 0) => format!("{seconds} s"),
         _ => format!("{} s", of.as_secs_f64()),
     }
 }
 
 /// docs/limits.md.
-pub fn markdown() -> String {
+pub fn markdown_page() -> String {
     let mut out = "# Limits\n\nEvery buffer, queue, cache, retry and input has a bound. These are the ones that somebody may \
         meet; `windrow limits` prints them, with `--json` for programs. Periods of indicators have theirs in \
         [functions.md](functions.md).\n"
         .to_string();
     let mut group = "";
-    for limit in all() {
+    for limit in all_limits() {
         if limit.group != group {
             group = limit.group;
             out += &format!(
                 "\n## {group}\n| limit | value | what it bounds | past it |\n|---|---|---|---|\n"
             );
         }
-        let Limit { name, value, bounds, past, .. } = limit;
+        let LimitEntry { name, value, bounds, past, .. } = limit;
         out += &format!("| `{}` | {value} | {bounds} | {past} |\n", name.to_lowercase());
     }
     out
@@ -74,21 +74,21 @@ pub fn markdown() -> String {
 ///
 /// # Errors
 /// Its length, and the bound.
-pub fn check_statement(text: &str) -> Result<()> {
+pub fn check_statement_length(text: &str) -> Result<()> {
     if text.len() <= STATEMENT_BYTES {
         return Ok(());
     }
-    let (length, most) = (grouped(text.len() as u64), grouped(STATEMENT_BYTES as u64));
+    let (length, most) = (group_digits(text.len() as u64), group_digits(STATEMENT_BYTES as u64));
     Err(Error::query(format!("the statement has {length} bytes, past the limit of {most}"))
         .hint("put values into a source, and read it"))
 }
 
 /// Sentences of one kind, [`NOTICES_TOLD`] at the most, and one on how many more there are.
-pub fn noticed(mut notices: Vec<String>) -> Vec<String> {
+pub fn cap_notices(mut notices: Vec<String>) -> Vec<String> {
     let more = notices.len().saturating_sub(NOTICES_TOLD);
     if more > 0 {
         notices.truncate(NOTICES_TOLD);
-        notices.push(format!("and {} more of this kind", grouped(more as u64)));
+        notices.push(format!("and {} more of this kind", group_digits(more as u64)));
     }
     notices
 }
@@ -103,32 +103,33 @@ mod tests {
     fn the_file_is_what_the_table_says() {
         let path = "docs/limits.md";
         if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(path, markdown()).unwrap();
+            std::fs::write(path, markdown_page()).unwrap();
         }
         let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(written == markdown(), "{path} is old: run the tests with UPDATE_DOCS=1");
+        assert!(written == markdown_page(), "{path} is old: run the tests with UPDATE_DOCS=1");
     }
 
     #[test]
     fn values_have_units() {
         assert_eq!(
-            [bytes(16 << 20), bytes(1 << 40), bytes(1500)],
+            [show_bytes(16 << 20), show_bytes(1 << 40), show_bytes(1500)],
             ["16 MiB", "1 TiB", "1,500 bytes"]
         );
-        let times = [250, 20_000, 600_000, 3_600_000, 1_500].map(Duration::from_millis).map(time);
+        let times =
+            [250, 20_000, 600_000, 3_600_000, 1_500].map(Duration::from_millis).map(show_duration);
         assert_eq!(times, ["250 ms", "20 s", "10 minutes", "1 hour", "1.5 s"]);
     }
 
     #[test]
     fn sentences_end() {
         let names: Vec<String> = (0..22).map(|n| format!("n{n}")).collect();
-        assert_eq!(noticed(names.clone())[NOTICES_TOLD], "and 2 more of this kind");
-        assert_eq!(noticed(names[..20].to_vec()).len(), 20);
+        assert_eq!(cap_notices(names.clone())[NOTICES_TOLD], "and 2 more of this kind");
+        assert_eq!(cap_notices(names[..20].to_vec()).len(), 20);
     }
 
     #[test]
     fn names_are_there_once() {
-        let all = all();
+        let all = all_limits();
         let names: std::collections::BTreeSet<_> = all.iter().map(|limit| limit.name).collect();
         assert_eq!(names.len(), all.len());
     }

@@ -1,6 +1,6 @@
 //! Faults that tests choose, in builds with debug assertions: the Nth call of a run fails, is held or is its last.
 //!
-//! In the process of a test, [`Faults`] applies to what lies below one folder, so that tests run side by side. A
+//! In the process of a test, [`FaultGuard`] applies to what lies below one folder, so that tests run side by side. A
 //! process of its own is told by environment variables: `WINDROW_FAULT=STEP` kills it at a step of a commit,
 //! `WINDROW_FAULT=wait:STEP` holds it there for ten seconds, `WINDROW_FAULT=kill:N` kills it at its Nth call to
 //! files, and `WINDROW_CLOCK=SECONDS` moves its clock.
@@ -15,7 +15,7 @@ use chrono::TimeDelta;
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum FileFault {
     /// It fails, and nothing was done.
     Error,
     /// The disk is full: of a write half of the bytes are there, and all further ones fail.
@@ -30,7 +30,7 @@ pub enum Fault {
     KilledAfter,
 }
 
-impl Fault {
+impl FileFault {
     /// All kinds.
     pub const ALL: [Self; 6] =
         [Self::Error, Self::Full, Self::Lost, Self::Slow, Self::KilledBefore, Self::KilledAfter];
@@ -38,25 +38,25 @@ impl Fault {
 
 /// The faults of what lies below one folder, for as long as this lives.
 #[derive(Debug)]
-pub struct Faults(Arc<Plan>);
+pub struct FaultGuard(Arc<FaultPlan>);
 
 #[derive(Debug)]
-struct Plan {
+struct FaultPlan {
     folder: PathBuf,
     /// Which call gets which fault, both in the order of calls from 1.
-    faults: Vec<(u64, Fault)>,
+    faults: Vec<(u64, FileFault)>,
     calls: AtomicU64,
     is_dead: AtomicBool,
     is_full: AtomicBool,
     log: Mutex<Vec<String>>,
 }
 
-static PLANS: Mutex<Vec<Arc<Plan>>> = Mutex::new(Vec::new());
+static PLANS: Mutex<Vec<Arc<FaultPlan>>> = Mutex::new(Vec::new());
 
-impl Faults {
+impl FaultGuard {
     /// From now on, the calls of these numbers get these faults.
-    pub fn below(folder: &Path, faults: Vec<(u64, Fault)>) -> Self {
-        let plan = Arc::new(Plan {
+    pub fn inject_below(folder: &Path, faults: Vec<(u64, FileFault)>) -> Self {
+        let plan = Arc::new(FaultPlan {
             folder: folder.to_path_buf(),
             faults,
             calls: AtomicU64::new(0),
@@ -64,13 +64,13 @@ impl Faults {
             is_full: AtomicBool::new(false),
             log: Mutex::default(),
         });
-        lock(&PLANS).push(Arc::clone(&plan));
+        lock_ignoring_poison(&PLANS).push(Arc::clone(&plan));
         Self(plan)
     }
 
     /// The calls so far, with what they touched.
-    pub fn log(&self) -> Vec<String> {
-        lock(&self.0.log).clone()
+    pub fn call_log(&self) -> Vec<String> {
+        lock_ignoring_poison(&self.0.log).clone()
     }
 
     /// Whether the process counts as killed.
@@ -79,51 +79,51 @@ impl Faults {
     }
 }
 
-impl Drop for Faults {
+impl Drop for FaultGuard {
     fn drop(&mut self) {
-        lock(&PLANS).retain(|plan| !Arc::ptr_eq(plan, &self.0));
+        lock_ignoring_poison(&PLANS).retain(|plan| !Arc::ptr_eq(plan, &self.0));
     }
 }
 
-fn lock<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock_ignoring_poison<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The plan for a path.
-fn plan(path: &Path) -> Option<Arc<Plan>> {
-    lock(&PLANS).iter().find(|plan| path.starts_with(&plan.folder)).map(Arc::clone)
+fn find_fault_plan(path: &Path) -> Option<Arc<FaultPlan>> {
+    lock_ignoring_poison(&PLANS).iter().find(|plan| path.starts_with(&plan.folder)).map(Arc::clone)
 }
 
-fn killed() -> Error {
+fn killed_error() -> Error {
     Error::other("the process was killed here")
 }
 
-impl Plan {
+impl FaultPlan {
     /// Counts a call; gives its fault.
-    fn next(&self, name: &str, path: &Path) -> Result<Option<Fault>> {
+    fn next_fault(&self, name: &str, path: &Path) -> Result<Option<FileFault>> {
         if self.is_dead.load(Ordering::SeqCst) {
-            return Err(killed());
+            return Err(killed_error());
         }
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let below = path.strip_prefix(&self.folder).unwrap_or(path);
-        lock(&self.log).push(format!("{name} {}", below.display()));
+        lock_ignoring_poison(&self.log).push(format!("{name} {}", below.display()));
         let fault = self.faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault);
-        if fault == Some(Fault::KilledBefore) {
+        if fault == Some(FileFault::KilledBefore) {
             self.is_dead.store(true, Ordering::SeqCst);
-            return Err(killed());
+            return Err(killed_error());
         }
-        if fault == Some(Fault::Full) {
+        if fault == Some(FileFault::Full) {
             self.is_full.store(true, Ordering::SeqCst);
         }
         Ok(fault)
     }
 
-    fn after<T>(&self, fault: Option<Fault>, done: Result<T>) -> Result<T> {
+    fn apply_after<T>(&self, fault: Option<FileFault>, done: Result<T>) -> Result<T> {
         match fault {
-            Some(Fault::Lost) => Err(Error::from(ErrorKind::TimedOut)),
-            Some(Fault::KilledAfter) => {
+            Some(FileFault::Lost) => Err(Error::from(ErrorKind::TimedOut)),
+            Some(FileFault::KilledAfter) => {
                 self.is_dead.store(true, Ordering::SeqCst);
-                Err(killed())
+                Err(killed_error())
             }
             _ => done,
         }
@@ -131,32 +131,36 @@ impl Plan {
 }
 
 /// Whether a call needs room on the disk.
-fn needs_room(name: &str) -> bool {
+fn needs_disk_space(name: &str) -> bool {
     matches!(name, "write" | "create" | "mkdir" | "link" | "sync")
 }
 
 /// Does what touches a path, with the fault that is planned for it.
-pub(super) fn call<T>(name: &str, path: &Path, act: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn call_with_fault<T>(
+    name: &str,
+    path: &Path,
+    act: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     die_at_call();
-    let Some(plan) = plan(path) else { return act() };
-    let fault = plan.next(name, path)?;
+    let Some(plan) = find_fault_plan(path) else { return act() };
+    let fault = plan.next_fault(name, path)?;
     match fault {
-        Some(Fault::Error) => return Err(Error::from_raw_os_error(EIO)),
-        Some(Fault::Slow) => std::thread::sleep(Duration::from_millis(20)),
-        _ if plan.is_full.load(Ordering::SeqCst) && needs_room(name) => {
+        Some(FileFault::Error) => return Err(Error::from_raw_os_error(EIO)),
+        Some(FileFault::Slow) => std::thread::sleep(Duration::from_millis(20)),
+        _ if plan.is_full.load(Ordering::SeqCst) && needs_disk_space(name) => {
             return Err(Error::from_raw_os_error(ENOSPC));
         }
         _ => {}
     }
-    plan.after(fault, act())
+    plan.apply_after(fault, act())
 }
 
 /// The part of the bytes for which the disk has room, at the write with which it becomes full.
 pub(super) fn short_write<'a>(path: &Path, bytes: &'a [u8]) -> Option<&'a [u8]> {
-    let plan = plan(path)?;
+    let plan = find_fault_plan(path)?;
     let next = plan.calls.load(Ordering::SeqCst) + 1;
-    let full = plan.faults.contains(&(next, Fault::Full));
-    if !full || bytes.len() < 2 || plan.next("write", path).is_err() {
+    let full = plan.faults.contains(&(next, FileFault::Full));
+    if !full || bytes.len() < 2 || plan.next_fault("write", path).is_err() {
         return None;
     }
     Some(&bytes[..bytes.len() / 2])
@@ -166,10 +170,10 @@ const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
 /// Dies or waits here if the environment names this step.
-pub(super) fn step(name: &str) {
+pub(super) fn die_or_wait_at(name: &str) {
     let Ok(fault) = std::env::var("WINDROW_FAULT") else { return };
     if fault == name {
-        die();
+        kill_self();
     } else if fault.strip_prefix("wait:") == Some(name) {
         std::thread::sleep(Duration::from_secs(10));
     }
@@ -181,17 +185,17 @@ fn die_at_call() {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let at = || std::env::var("WINDROW_FAULT").ok()?.strip_prefix("kill:")?.parse().ok();
     if AT.get_or_init(at).is_some_and(|at| CALLS.fetch_add(1, Ordering::SeqCst) + 1 == at) {
-        die();
+        kill_self();
     }
 }
 
-fn die() {
+fn kill_self() {
     use rustix::process::{Signal, getpid, kill_process};
     let _ = kill_process(getpid(), Signal::KILL);
 }
 
 /// How far the clock is moved.
-pub(super) fn clock() -> TimeDelta {
+pub(super) fn clock_offset() -> TimeDelta {
     static MOVED: OnceLock<TimeDelta> = OnceLock::new();
     let seconds = || std::env::var("WINDROW_CLOCK").ok()?.parse().ok();
     *MOVED.get_or_init(|| TimeDelta::seconds(seconds().unwrap_or(0)))

@@ -10,7 +10,7 @@ use arrow::datatypes::{
 use crate::error::{Error, Result};
 
 /// Seconds since 1970 that have a date, in any zone.
-const SECONDS: std::ops::RangeInclusive<i64> = -8_334_601_142_400..=8_210_266_790_400;
+const CALENDAR_SECONDS: std::ops::RangeInclusive<i64> = -8_334_601_142_400..=8_210_266_790_400;
 
 /// Refuses rows with such times.
 ///
@@ -18,7 +18,7 @@ const SECONDS: std::ops::RangeInclusive<i64> = -8_334_601_142_400..=8_210_266_79
 /// The column, and a time in it.
 pub fn check_times(batch: &RecordBatch) -> Result<()> {
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        if let Some(value) = beyond(column) {
+        if let Some(value) = find_invalid_time(column) {
             return Err(Error::data(format!(
                 "{} holds a time beyond the calendar ({value}, as it is stored)",
                 field.name()
@@ -30,42 +30,44 @@ pub fn check_times(batch: &RecordBatch) -> Result<()> {
 }
 
 /// The first time beyond the calendar, as it is stored.
-fn beyond(array: &ArrayRef) -> Option<i64> {
+fn find_invalid_time(array: &ArrayRef) -> Option<i64> {
     const DAY: i64 = 86_400;
     match array.data_type() {
         DataType::Date32 => {
-            outside::<Date32Type>(array, |days| i64::from(days) * DAY).map(i64::from)
+            find_out_of_range::<Date32Type>(array, |days| i64::from(days) * DAY).map(i64::from)
         }
-        DataType::Date64 => outside::<Date64Type>(array, |ms| ms.div_euclid(1000)),
-        DataType::Timestamp(TimeUnit::Second, _) => outside::<TimestampSecondType>(array, |s| s),
+        DataType::Date64 => find_out_of_range::<Date64Type>(array, |ms| ms.div_euclid(1000)),
+        DataType::Timestamp(TimeUnit::Second, _) => {
+            find_out_of_range::<TimestampSecondType>(array, |s| s)
+        }
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            outside::<TimestampMillisecondType>(array, |ms| ms.div_euclid(1000))
+            find_out_of_range::<TimestampMillisecondType>(array, |ms| ms.div_euclid(1000))
         }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            outside::<TimestampMicrosecondType>(array, |us| us.div_euclid(1_000_000))
+            find_out_of_range::<TimestampMicrosecondType>(array, |us| us.div_euclid(1_000_000))
         }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            outside::<TimestampNanosecondType>(array, |ns| ns.div_euclid(1_000_000_000))
+            find_out_of_range::<TimestampNanosecondType>(array, |ns| ns.div_euclid(1_000_000_000))
         }
-        DataType::Struct(_) => array.as_struct().columns().iter().find_map(beyond),
-        DataType::List(_) => beyond(array.as_list::<i32>().values()),
-        DataType::LargeList(_) => beyond(array.as_list::<i64>().values()),
-        DataType::FixedSizeList(..) => beyond(array.as_fixed_size_list().values()),
-        DataType::Map(..) => array.as_map().entries().columns().iter().find_map(beyond),
-        DataType::Dictionary(..) => beyond(array.as_any_dictionary().values()),
+        DataType::Struct(_) => array.as_struct().columns().iter().find_map(find_invalid_time),
+        DataType::List(_) => find_invalid_time(array.as_list::<i32>().values()),
+        DataType::LargeList(_) => find_invalid_time(array.as_list::<i64>().values()),
+        DataType::FixedSizeList(..) => find_invalid_time(array.as_fixed_size_list().values()),
+        DataType::Map(..) => array.as_map().entries().columns().iter().find_map(find_invalid_time),
+        DataType::Dictionary(..) => find_invalid_time(array.as_any_dictionary().values()),
         _ => None,
     }
 }
 
 /// The least or greatest value, if its second has no date.
-fn outside<T>(array: &ArrayRef, second: impl Fn(T::Native) -> i64) -> Option<T::Native>
+fn find_out_of_range<T>(array: &ArrayRef, second: impl Fn(T::Native) -> i64) -> Option<T::Native>
 where
     T: ArrowPrimitiveType,
     T::Native: PartialOrd,
 {
     let values = array.as_primitive::<T>();
     let ends = [min(values), max(values)];
-    ends.into_iter().flatten().find(|value| !SECONDS.contains(&second(*value)))
+    ends.into_iter().flatten().find(|value| !CALENDAR_SECONDS.contains(&second(*value)))
 }
 
 #[cfg(test)]

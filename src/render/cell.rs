@@ -11,15 +11,15 @@ use std::fmt::Write;
 pub(super) const NULL: &str = "NULL";
 
 /// Whether values of this type stand at the right edge of their column.
-pub(super) fn is_number(kind: &DataType) -> bool {
+pub(super) fn is_right_aligned(kind: &DataType) -> bool {
     match kind {
-        DataType::Dictionary(_, value) => is_number(value),
+        DataType::Dictionary(_, value) => is_right_aligned(value),
         other => other.is_numeric(),
     }
 }
 
 /// The value at `row` as one line of text.
-pub(super) fn text(array: &dyn Array, row: usize) -> String {
+pub(super) fn display_cell(array: &dyn Array, row: usize) -> String {
     let mut out = String::new();
     write_value(&mut out, array, row);
     out
@@ -30,12 +30,14 @@ fn write_value(out: &mut String, array: &dyn Array, row: usize) {
         return out.push_str(NULL);
     }
     match array.data_type() {
-        DataType::Float64 => out.push_str(&short(array.as_primitive::<Float64Type>().value(row))),
+        DataType::Float64 => {
+            out.push_str(&format_number(array.as_primitive::<Float64Type>().value(row)))
+        }
         DataType::Float32 => {
-            out.push_str(&short_single(array.as_primitive::<Float32Type>().value(row)));
+            out.push_str(&format_float32(array.as_primitive::<Float32Type>().value(row)));
         }
         DataType::Float16 => {
-            out.push_str(&short(f64::from(array.as_primitive::<Float16Type>().value(row))));
+            out.push_str(&format_number(f64::from(array.as_primitive::<Float16Type>().value(row))));
         }
         DataType::Dictionary(_, _) => {
             let dictionary = array.as_any_dictionary();
@@ -54,7 +56,7 @@ fn write_value(out: &mut String, array: &dyn Array, row: usize) {
         DataType::FixedSizeList(_, _) => {
             write_items(out, array.as_fixed_size_list().value(row).as_ref());
         }
-        _ => write_other(out, array, row),
+        _ => write_formatted(out, array, row),
     }
 }
 
@@ -83,15 +85,15 @@ const OPTIONS: FormatOptions<'static> = FormatOptions::new()
     .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"))
     .with_datetime_format(Some("%Y-%m-%d %H:%M:%S%.f"));
 
-fn write_other(out: &mut String, array: &dyn Array, row: usize) {
+fn write_formatted(out: &mut String, array: &dyn Array, row: usize) {
     match ArrayFormatter::try_new(array, &OPTIONS) {
-        Ok(formatter) => out.push_str(&printable(&formatter.value(row).to_string())),
+        Ok(formatter) => out.push_str(&escape_controls(&formatter.value(row).to_string())),
         Err(_) => out.push('?'),
     }
 }
 
 /// Without control characters: data must not steer the terminal, nor break a line of the table.
-pub(super) fn printable(text: &str) -> String {
+pub(super) fn escape_controls(text: &str) -> String {
     if !text.contains(char::is_control) {
         return text.to_string();
     }
@@ -105,7 +107,7 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 /// A number for eyes: six decimals, or six significant digits when it is small.
-pub(super) fn short(value: f64) -> String {
+pub(super) fn format_number(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
         return if value.is_nan() {
@@ -117,30 +119,30 @@ pub(super) fn short(value: f64) -> String {
         };
     }
     if size != 0.0 && !(1e-5..1e15).contains(&size) {
-        return scientific(value);
+        return format_scientific(value);
     }
     let decimals = if size == 0.0 || size >= 1.0 { 6 } else { 5 - size.log10().floor() as i32 };
-    trim(format!("{value:.*}", decimals.max(6) as usize))
+    trim_zeros(format!("{value:.*}", decimals.max(6) as usize))
 }
 
-/// The shortest form that reads back, where that is shorter than [`short`]: `0.1`, not `0.10000000149`.
-fn short_single(value: f32) -> String {
-    let (exact, rounded) = (value.to_string(), short(f64::from(value)));
+/// The shortest form that reads back, where that is shorter than [`format_number`]: `0.1`, not `0.10000000149`.
+fn format_float32(value: f32) -> String {
+    let (exact, rounded) = (value.to_string(), format_number(f64::from(value)));
     let exact =
         if exact.contains('.') || !value.is_finite() { exact } else { format!("{exact}.0") };
     if exact.len() < rounded.len() { exact } else { rounded }
 }
 
-fn scientific(value: f64) -> String {
+fn format_scientific(value: f64) -> String {
     let text = format!("{value:.5e}");
     match text.split_once('e') {
-        Some((digits, exponent)) => format!("{}e{exponent}", trim(digits.to_string())),
+        Some((digits, exponent)) => format!("{}e{exponent}", trim_zeros(digits.to_string())),
         None => text,
     }
 }
 
 /// Without zeros at the end; one decimal stays, so that a double does not look like an integer.
-fn trim(mut text: String) -> String {
+fn trim_zeros(mut text: String) -> String {
     while text.ends_with('0') && !text.ends_with(".0") {
         text.pop();
     }
@@ -170,15 +172,15 @@ mod tests {
             (f64::NEG_INFINITY, "-inf"),
         ];
         for (value, expected) in cases {
-            assert_eq!(short(value), expected, "{value}");
+            assert_eq!(format_number(value), expected, "{value}");
         }
-        assert_eq!(short_single(0.1), "0.1");
-        assert_eq!(short_single(3.0), "3.0");
+        assert_eq!(format_float32(0.1), "0.1");
+        assert_eq!(format_float32(3.0), "3.0");
     }
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
-        assert_eq!(printable("plain é"), "plain é");
+        assert_eq!(escape_controls("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
+        assert_eq!(escape_controls("plain é"), "plain é");
     }
 }

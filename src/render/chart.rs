@@ -3,8 +3,8 @@
 //! Series on one scale share a panel, others get panels of their own, stacked over one time axis.
 //! It must not know where the points come from.
 
-use super::cell::short;
-use super::layout::fit;
+use super::cell::format_number;
+use super::layout::truncate_text;
 use chrono::DateTime;
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::{Alignment, Rect};
@@ -54,45 +54,45 @@ const COLORS: [Color; 6] =
 const MARKS: [(Marker, &str); 3] =
     [(Marker::Braille, "⠒⠒"), (Marker::Dot, "••"), (Marker::Custom('x'), "xx")];
 /// The lines of a graph without legend and axis.
-const LOWEST: usize = 4;
+const MIN_PANEL_LINES: usize = 4;
 
 impl Chart<'_> {
     /// The chart as text, each line ended.
-    pub fn render(&self) -> String {
+    pub fn render_text(&self) -> String {
         let width = self.width.clamp(20, 1000);
-        let mut text = format!("{}\n", fit(self.title, width));
-        let lines: Vec<Line> = self
+        let mut text = format!("{}\n", truncate_text(self.title, width));
+        let lines: Vec<ChartLine> = self
             .series
             .iter()
             .enumerate()
-            .map(|(index, series)| Line::new(index, series))
+            .map(|(index, series)| ChartLine::new(index, series))
             .collect();
-        let drawn: Vec<&Line> = lines.iter().filter(|line| line.range.is_some()).collect();
+        let drawn: Vec<&ChartLine> = lines.iter().filter(|line| line.range.is_some()).collect();
         for empty in lines.iter().filter(|line| line.range.is_none()) {
             text.push_str(&format!("{}: no values\n", empty.series.name));
         }
-        let Some(x) = union(drawn.iter().map(|line| line.x_range())) else { return text };
-        let panels = panels(&drawn, if self.color { COLORS.len() } else { MARKS.len() });
+        let Some(x) = merge_ranges(drawn.iter().map(|line| line.x_range())) else { return text };
+        let panels = group_by_scale(&drawn, if self.color { COLORS.len() } else { MARKS.len() });
         let labels: Vec<[String; 3]> = panels.iter().map(|panel| y_labels(panel.range)).collect();
         let margin = labels.iter().flatten().map(String::len).max().unwrap_or(0);
         // Title, legend lines, axis and its labels.
         let rest = self.height.saturating_sub(3 + panels.len());
-        let each = (rest / panels.len()).clamp(LOWEST, 60);
+        let each = (rest / panels.len()).clamp(MIN_PANEL_LINES, 60);
         for (index, panel) in panels.iter().enumerate() {
             let last = index + 1 == panels.len();
-            text.push_str(&self.legend(panel, width));
+            text.push_str(&self.render_legend(panel, width));
             let area = Rect::new(0, 0, width as u16, (each + if last { 2 } else { 0 }) as u16);
             let labels = labels[index].each_ref().map(|label| format!("{label:>margin$}"));
-            text.push_str(&self.panel(panel, x, last, labels, area));
+            text.push_str(&self.render_panel(panel, x, last, labels, area));
         }
         text
     }
 
-    fn legend(&self, panel: &Panel, width: usize) -> String {
+    fn render_legend(&self, panel: &Panel, width: usize) -> String {
         let mut used = 0;
         let mut text = String::new();
         for (place, line) in panel.lines.iter().enumerate() {
-            let name = fit(&line.series.name, 40);
+            let name = truncate_text(&line.series.name, 40);
             used += name.chars().count() + 5;
             if place > 0 && used > width {
                 text.push('…');
@@ -102,7 +102,7 @@ impl Chart<'_> {
             if self.color {
                 text.push_str(&format!(
                     "{}── {name}\u{1b}[0m",
-                    ansi(COLORS[line.index % COLORS.len()])
+                    ansi_code(COLORS[line.index % COLORS.len()])
                 ));
             } else {
                 text.push_str(&format!("{} {name}", MARKS[place % MARKS.len()].1));
@@ -112,19 +112,19 @@ impl Chart<'_> {
         text
     }
 
-    fn panel(
+    fn render_panel(
         &self,
         panel: &Panel,
-        x: Range,
+        x: ValueRange,
         last: bool,
         labels: [String; 3],
         area: Rect,
     ) -> String {
         let pixels = 2 * usize::from(area.width);
-        let mut pieces: Vec<Piece> = Vec::new();
+        let mut pieces: Vec<LinePiece> = Vec::new();
         for (place, line) in panel.lines.iter().enumerate() {
             pieces.extend(
-                segments(&line.series.points, x, pixels).map(|piece| (place, *line, piece)),
+                thin_segments(&line.series.points, x, pixels).map(|piece| (place, *line, piece)),
             );
         }
         let datasets = pieces.iter().map(|(place, line, points)| {
@@ -135,8 +135,9 @@ impl Chart<'_> {
             };
             Dataset::default().marker(mark).graph_type(GraphType::Line).style(style).data(points)
         });
-        let y = widened(panel.range);
-        let mut x_axis = ChartAxis::default().bounds(widened(x)).labels_alignment(Alignment::Right);
+        let y = widen_range(panel.range);
+        let mut x_axis =
+            ChartAxis::default().bounds(widen_range(x)).labels_alignment(Alignment::Right);
         if last {
             x_axis = x_axis.labels(x_labels(x, self.x));
         }
@@ -151,51 +152,53 @@ impl Chart<'_> {
     }
 }
 
-type Range = (f64, f64);
+type ValueRange = (f64, f64);
 
 /// One series and what is known of it.
-struct Line<'a> {
+struct ChartLine<'a> {
     index: usize,
     series: &'a Series,
-    range: Option<Range>,
+    range: Option<ValueRange>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> ChartLine<'a> {
     fn new(index: usize, series: &'a Series) -> Self {
-        let values = series.points.iter().filter_map(|(x, y)| value(*x, *y));
-        Self { index, series, range: union(values.map(|(_, y)| (y, y))) }
+        let values = series.points.iter().filter_map(|(x, y)| finite_point(*x, *y));
+        Self { index, series, range: merge_ranges(values.map(|(_, y)| (y, y))) }
     }
 
     /// The whole axis, rows without values included: warm-up is seen as a gap.
-    fn x_range(&self) -> Range {
+    fn x_range(&self) -> ValueRange {
         let finite = self.series.points.iter().map(|(x, _)| *x).filter(|x| x.is_finite());
-        union(finite.map(|x| (x, x))).unwrap_or((0.0, 0.0))
+        merge_ranges(finite.map(|x| (x, x))).unwrap_or((0.0, 0.0))
     }
 }
 
-fn value(x: f64, y: Option<f64>) -> Option<(f64, f64)> {
+fn finite_point(x: f64, y: Option<f64>) -> Option<(f64, f64)> {
     y.filter(|y| x.is_finite() && y.is_finite()).map(|y| (x, y))
 }
 
-fn union(ranges: impl Iterator<Item = Range>) -> Option<Range> {
+fn merge_ranges(ranges: impl Iterator<Item = ValueRange>) -> Option<ValueRange> {
     ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
 /// An unbroken part of a line: the line's place in its panel, the line, the points.
-type Piece<'a> = (usize, &'a Line<'a>, Vec<(f64, f64)>);
+type LinePiece<'a> = (usize, &'a ChartLine<'a>, Vec<(f64, f64)>);
 
 /// Lines on one scale.
 struct Panel<'a> {
-    lines: Vec<&'a Line<'a>>,
-    range: Range,
+    lines: Vec<&'a ChartLine<'a>>,
+    range: ValueRange,
 }
 
 /// Each line joins the first panel of its scale that has room.
-fn panels<'a>(lines: &[&'a Line<'a>], most: usize) -> Vec<Panel<'a>> {
+fn group_by_scale<'a>(lines: &[&'a ChartLine<'a>], most: usize) -> Vec<Panel<'a>> {
     let mut panels: Vec<Panel> = Vec::new();
     for &line in lines {
         let Some(range) = line.range else { continue };
-        match panels.iter_mut().find(|panel| panel.lines.len() < most && alike(panel.range, range))
+        match panels
+            .iter_mut()
+            .find(|panel| panel.lines.len() < most && fits_one_axis(panel.range, range))
         {
             Some(panel) => {
                 panel.lines.push(line);
@@ -209,7 +212,7 @@ fn panels<'a>(lines: &[&'a Line<'a>], most: usize) -> Vec<Panel<'a>> {
 
 /// Whether both can be read on one axis: they lie over each other, and neither is flat on the
 /// other's scale unless it lies within it.
-fn alike(a: Range, b: Range) -> bool {
+fn fits_one_axis(a: ValueRange, b: ValueRange) -> bool {
     let overlap = a.1.min(b.1) - a.0.max(b.0);
     let (small, large) = if a.1 - a.0 < b.1 - b.0 { (a, b) } else { (b, a) };
     let (narrow, wide) = (small.1 - small.0, large.1 - large.0);
@@ -220,7 +223,7 @@ fn alike(a: Range, b: Range) -> bool {
 }
 
 /// Bounds that are wider than nothing.
-fn widened((low, high): Range) -> [f64; 2] {
+fn widen_range((low, high): ValueRange) -> [f64; 2] {
     if high > low {
         return [low, high];
     }
@@ -230,9 +233,9 @@ fn widened((low, high): Range) -> [f64; 2] {
 
 /// The unbroken pieces of a line, thinned to what `pixels` columns can show: first, lowest,
 /// highest and last point of each. A gap narrower than a column is not seen and not kept.
-fn segments(
+fn thin_segments(
     points: &[(f64, Option<f64>)],
-    (low, high): Range,
+    (low, high): ValueRange,
     pixels: usize,
 ) -> impl Iterator<Item = Vec<(f64, f64)>> {
     let scale = if high > low { pixels as f64 / (high - low) } else { 0.0 };
@@ -241,13 +244,13 @@ fn segments(
     let mut bucket: Vec<(f64, f64)> = Vec::new();
     let mut broken = true;
     for &(x, y) in points {
-        let Some(point) = value(x, y) else {
+        let Some(point) = finite_point(x, y) else {
             broken = true;
             continue;
         };
         let same = bucket.last().is_some_and(|last| column(last.0) == column(x));
         if !same {
-            flush(&mut pieces, &mut bucket);
+            flush_bucket(&mut pieces, &mut bucket);
             if broken || pieces.is_empty() {
                 pieces.push(Vec::new());
             }
@@ -255,22 +258,22 @@ fn segments(
         broken = false;
         bucket.push(point);
         if bucket.len() > 64 {
-            bucket = extremes(&bucket);
+            bucket = extreme_points(&bucket);
         }
     }
-    flush(&mut pieces, &mut bucket);
+    flush_bucket(&mut pieces, &mut bucket);
     pieces.into_iter().filter(|piece| !piece.is_empty())
 }
 
-fn flush(pieces: &mut [Vec<(f64, f64)>], bucket: &mut Vec<(f64, f64)>) {
+fn flush_bucket(pieces: &mut [Vec<(f64, f64)>], bucket: &mut Vec<(f64, f64)>) {
     if let Some(piece) = pieces.last_mut() {
-        piece.extend(extremes(bucket));
+        piece.extend(extreme_points(bucket));
     }
     bucket.clear();
 }
 
 /// First, lowest, highest and last point, in their order.
-fn extremes(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn extreme_points(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     if points.len() <= 4 {
         return points.to_vec();
     }
@@ -283,12 +286,12 @@ fn extremes(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 /// Lowest, middle and highest, with as many decimals as tell them apart.
-fn y_labels((low, high): Range) -> [String; 3] {
-    let [bottom, top] = widened((low, high));
-    [bottom, (bottom + top) / 2.0, top].map(|value| tick(value, top - bottom))
+fn y_labels((low, high): ValueRange) -> [String; 3] {
+    let [bottom, top] = widen_range((low, high));
+    [bottom, (bottom + top) / 2.0, top].map(|value| format_tick(value, top - bottom))
 }
 
-fn tick(value: f64, range: f64) -> String {
+fn format_tick(value: f64, range: f64) -> String {
     let size = range.max(value.abs());
     let (scale, unit) = match size {
         size if size >= 1e12 => return format!("{value:.2e}"),
@@ -303,14 +306,14 @@ fn tick(value: f64, range: f64) -> String {
     format!("{:.*}{unit}", decimals as usize, value / scale)
 }
 
-fn x_labels((low, high): Range, axis: Axis) -> Vec<String> {
+fn x_labels((low, high): ValueRange, axis: Axis) -> Vec<String> {
     let middle = low + (high - low) / 2.0;
     [low, middle, high].map(|x| x_label(x, (low, high), axis)).to_vec()
 }
 
-fn x_label(x: f64, (low, high): Range, axis: Axis) -> String {
+fn x_label(x: f64, (low, high): ValueRange, axis: Axis) -> String {
     if axis == Axis::Number {
-        return short(x).trim_end_matches(".0").to_string();
+        return format_number(x).trim_end_matches(".0").to_string();
     }
     const DAY: f64 = 86_400.0;
     let days = low % DAY == 0.0 && high % DAY == 0.0;
@@ -323,7 +326,7 @@ fn x_label(x: f64, (low, high): Range, axis: Axis) -> String {
     let whole = x.floor();
     let nanos = ((x - whole) * 1e9) as u32;
     DateTime::from_timestamp(whole as i64, nanos)
-        .map_or_else(|| short(x), |time| time.format(format).to_string())
+        .map_or_else(|| format_number(x), |time| time.format(format).to_string())
 }
 
 /// The buffer as lines, with ANSI colours where a cell has one.
@@ -332,13 +335,15 @@ fn buffer_text(buffer: &Buffer) -> String {
     let mut text = String::new();
     for y in 0..area.height {
         let cells: Vec<_> = (0..area.width).filter_map(|x| buffer.cell((x, y))).collect();
-        let end =
-            cells.iter().rposition(|cell| blank(cell.symbol()).is_none()).map_or(0, |at| at + 1);
+        let end = cells
+            .iter()
+            .rposition(|cell| blank_symbol(cell.symbol()).is_none())
+            .map_or(0, |at| at + 1);
         let mut color = Color::Reset;
         for cell in &cells[..end] {
-            let symbol = blank(cell.symbol()).unwrap_or(cell.symbol());
+            let symbol = blank_symbol(cell.symbol()).unwrap_or(cell.symbol());
             if cell.fg != color && symbol != " " {
-                text.push_str(ansi(cell.fg));
+                text.push_str(ansi_code(cell.fg));
                 color = cell.fg;
             }
             text.push_str(symbol);
@@ -349,11 +354,11 @@ fn buffer_text(buffer: &Buffer) -> String {
 }
 
 /// A space for what shows nothing.
-fn blank(symbol: &str) -> Option<&'static str> {
+fn blank_symbol(symbol: &str) -> Option<&'static str> {
     matches!(symbol, "" | " " | "\u{2800}").then_some(" ")
 }
 
-fn ansi(color: Color) -> &'static str {
+fn ansi_code(color: Color) -> &'static str {
     match color {
         Color::Red => "\u{1b}[31m",
         Color::Green => "\u{1b}[32m",
@@ -375,7 +380,7 @@ mod tests {
     }
 
     fn draw(series: &[Series], color: bool) -> String {
-        Chart { title: "AAPL", series, x: Axis::Time, width: 60, height: 14, color }.render()
+        Chart { title: "AAPL", series, x: Axis::Time, width: 60, height: 14, color }.render_text()
     }
 
     #[test]
@@ -417,7 +422,7 @@ AAPL
     └───────────────────────────────────────────
     2024-01-02       2024-02-20       2024-04-10
 ";
-        assert_eq!(chart.render(), expected);
+        assert_eq!(chart.render_text(), expected);
     }
 
     #[test]
@@ -464,7 +469,7 @@ AAPL
                     height,
                     color: true,
                 };
-                assert!(chart.render().starts_with("t\n"));
+                assert!(chart.render_text().starts_with("t\n"));
             }
         }
     }
@@ -474,7 +479,7 @@ AAPL
         let mut points: Vec<(f64, Option<f64>)> =
             (0..1_000_000).map(|i| (f64::from(i), Some(0.0))).collect();
         points[777_777].1 = Some(9.0);
-        let pieces: Vec<_> = segments(&points, (0.0, 999_999.0), 160).collect();
+        let pieces: Vec<_> = thin_segments(&points, (0.0, 999_999.0), 160).collect();
         assert_eq!(pieces.len(), 1);
         assert!(pieces[0].len() <= 161 * 4);
         assert!(pieces[0].contains(&(777_777.0, 9.0)));

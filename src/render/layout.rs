@@ -3,19 +3,19 @@
 use ratatui_core::text::Span;
 
 /// The columns that a terminal needs for the text.
-pub(super) fn width_of(text: &str) -> usize {
+pub(super) fn display_width(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { Span::raw(text).width() }
 }
 
 /// The text in at most `width` columns, with `…` where it was cut.
-pub(super) fn fit(text: &str, width: usize) -> String {
-    if width_of(text) <= width {
+pub(super) fn truncate_text(text: &str, width: usize) -> String {
+    if display_width(text) <= width {
         return text.to_string();
     }
     let mut out = String::new();
     let mut used = 1;
     for c in text.chars() {
-        used += width_of(c.encode_utf8(&mut [0; 4]));
+        used += display_width(c.encode_utf8(&mut [0; 4]));
         if used > width {
             break;
         }
@@ -27,7 +27,7 @@ pub(super) fn fit(text: &str, width: usize) -> String {
 
 /// A text whose lines are broken between words where they are wider than `width` columns. A line goes
 /// on two columns further to the right than it began; a word that fits no line stays where it is, whole.
-pub fn wrapped(text: &str, width: usize) -> String {
+pub fn wrap_lines(text: &str, width: usize) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
         let words = line.trim_start_matches(' ');
@@ -35,7 +35,7 @@ pub fn wrapped(text: &str, width: usize) -> String {
         out.push_str(&line[..indent]);
         let mut used = indent;
         for (place, word) in words.split_inclusive(' ').enumerate() {
-            let needed = width_of(word.trim_end());
+            let needed = display_width(word.trim_end());
             if place > 0 && used + needed > width && indent + 2 + needed <= width {
                 out.truncate(out.trim_end_matches(' ').len());
                 used = indent + 2;
@@ -43,7 +43,7 @@ pub fn wrapped(text: &str, width: usize) -> String {
                 out.push_str(&" ".repeat(used));
             }
             out.push_str(word);
-            used += width_of(word);
+            used += display_width(word);
         }
     }
     out
@@ -51,18 +51,18 @@ pub fn wrapped(text: &str, width: usize) -> String {
 
 /// A place in the table from left to right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slot {
+pub(super) enum ColumnSlot {
     /// This column of the result, this wide.
     Column { index: usize, width: usize },
     /// The columns that do not fit.
     Gap,
 }
 
-impl Slot {
+impl ColumnSlot {
     pub(super) fn width(self) -> usize {
         match self {
-            Slot::Column { width, .. } => width,
-            Slot::Gap => 1,
+            ColumnSlot::Column { width, .. } => width,
+            ColumnSlot::Gap => 1,
         }
     }
 }
@@ -70,34 +70,38 @@ impl Slot {
 /// Borders and the spaces within them, per column.
 const FRAME: usize = 3;
 /// Text columns give way to others down to this width.
-const NARROW: usize = 16;
+const MIN_TEXT_WIDTH: usize = 16;
 
 /// What is shown of columns of these natural widths in `max_width` terminal columns. Text columns
 /// (`may_shrink`) give way first; then the middle columns go.
-pub(super) fn slots(natural: &[usize], may_shrink: &[bool], max_width: usize) -> Vec<Slot> {
+pub(super) fn fit_columns(
+    natural: &[usize],
+    may_shrink: &[bool],
+    max_width: usize,
+) -> Vec<ColumnSlot> {
     let room = max_width.saturating_sub(1);
     let mut widths: Vec<usize> =
         natural.iter().map(|width| (*width).clamp(1, room.saturating_sub(FRAME).max(1))).collect();
-    shrink(&mut widths, may_shrink, room);
-    let column = |index: usize| Slot::Column { index, width: widths[index] };
-    if total(&widths) <= room || widths.len() < 2 {
+    shrink_text_columns(&mut widths, may_shrink, room);
+    let column = |index: usize| ColumnSlot::Column { index, width: widths[index] };
+    if framed_width(&widths) <= room || widths.len() < 2 {
         return (0..widths.len()).map(column).collect();
     }
-    let (left, right) = ends(&widths, room.saturating_sub(1 + FRAME));
+    let (left, right) = visible_ends(&widths, room.saturating_sub(1 + FRAME));
     let tail = widths.len() - right..widths.len();
-    (0..left).map(column).chain([Slot::Gap]).chain(tail.map(column)).collect()
+    (0..left).map(column).chain([ColumnSlot::Gap]).chain(tail.map(column)).collect()
 }
 
-fn total(widths: &[usize]) -> usize {
+fn framed_width(widths: &[usize]) -> usize {
     widths.iter().map(|width| width + FRAME).sum()
 }
 
 /// Takes from the widest text column until all fit or none has anything to give.
-fn shrink(widths: &mut [usize], may_shrink: &[bool], room: usize) {
+fn shrink_text_columns(widths: &mut [usize], may_shrink: &[bool], room: usize) {
     loop {
-        let excess = total(widths).saturating_sub(room);
+        let excess = framed_width(widths).saturating_sub(room);
         let widest = (0..widths.len())
-            .filter(|index| may_shrink[*index] && widths[*index] > NARROW)
+            .filter(|index| may_shrink[*index] && widths[*index] > MIN_TEXT_WIDTH)
             .max_by_key(|index| widths[*index]);
         let (Some(index), true) = (widest, excess > 0) else { return };
         let second = (0..widths.len())
@@ -105,13 +109,13 @@ fn shrink(widths: &mut [usize], may_shrink: &[bool], room: usize) {
             .map(|other| widths[other])
             .max()
             .unwrap_or(0)
-            .clamp(NARROW, widths[index] - 1);
+            .clamp(MIN_TEXT_WIDTH, widths[index] - 1);
         widths[index] -= excess.min(widths[index] - second);
     }
 }
 
 /// How many columns stay at the left and at the right; at least the first one.
-fn ends(widths: &[usize], room: usize) -> (usize, usize) {
+fn visible_ends(widths: &[usize], room: usize) -> (usize, usize) {
     let (mut left, mut right, mut used) = (1, 0, widths[0] + FRAME);
     while left + right < widths.len() {
         // The left side leads by one: keys stand there.
@@ -131,12 +135,12 @@ mod tests {
     use super::*;
 
     fn shape(natural: &[usize], text: &[bool], width: usize) -> String {
-        let slots = slots(natural, text, width);
+        let slots = fit_columns(natural, text, width);
         let words: Vec<String> = slots
             .iter()
             .map(|slot| match slot {
-                Slot::Column { index, width } => format!("{index}:{width}"),
-                Slot::Gap => "…".to_string(),
+                ColumnSlot::Column { index, width } => format!("{index}:{width}"),
+                ColumnSlot::Gap => "…".to_string(),
             })
             .collect();
         words.join(" ")
@@ -154,7 +158,7 @@ mod tests {
             ("", 10, ""),
         ];
         for (text, width, expected) in cases {
-            assert_eq!(wrapped(text, width), expected);
+            assert_eq!(wrap_lines(text, width), expected);
         }
     }
 
@@ -180,7 +184,7 @@ mod tests {
                 let natural: Vec<usize> = (0..columns).map(|i| 3 + i * 7 % 23).collect();
                 let text: Vec<bool> = (0..columns).map(|i| i % 3 == 0).collect();
                 let used: usize =
-                    slots(&natural, &text, width).iter().map(|s| s.width() + FRAME).sum();
+                    fit_columns(&natural, &text, width).iter().map(|s| s.width() + FRAME).sum();
                 assert!(used < width + 5, "{columns} columns in {width}: {used}");
             }
         }
@@ -188,9 +192,9 @@ mod tests {
 
     #[test]
     fn cutting_text() {
-        assert_eq!(fit("abcdef", 6), "abcdef");
-        assert_eq!(fit("abcdefg", 6), "abcde…");
-        assert_eq!(fit("日本語", 5), "日本…");
-        assert_eq!(width_of("日本語"), 6);
+        assert_eq!(truncate_text("abcdef", 6), "abcdef");
+        assert_eq!(truncate_text("abcdefg", 6), "abcde…");
+        assert_eq!(truncate_text("日本語", 5), "日本…");
+        assert_eq!(display_width("日本語"), 6);
     }
 }

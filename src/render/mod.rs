@@ -6,16 +6,16 @@
 mod calendar;
 mod cell;
 mod chart;
-mod flat;
+mod error_message;
+mod flatten;
 mod layout;
-mod message;
 mod table;
 mod terminal;
 
 pub use calendar::check_times;
 pub use chart::{Axis, Chart, Series};
-pub use layout::wrapped;
-pub use message::error_text;
+pub use error_message::error_text;
+pub use layout::wrap_lines;
 pub use terminal::Terminal;
 
 use crate::error::{Error, Kind, Result};
@@ -27,7 +27,7 @@ use arrow::json::writer::Writer as JsonWriter;
 use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
-use table::Table;
+use table::ResultTable;
 
 /// How a result is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Limit {
 
 /// What a [`Printer`] wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Printed {
+pub struct PrintSummary {
     /// Rows that came in.
     pub rows: usize,
     /// Rows that were written.
@@ -112,25 +112,29 @@ pub struct Printed {
 /// Writes the batches of one result. CSV and JSON leave batch by batch; a table and Markdown wait
 /// for [`Printer::finish`], since the last row may be the widest.
 pub struct Printer<W: Write> {
-    body: Body<W>,
+    body: FormatWriter<W>,
     schema: SchemaRef,
     limit: Limit,
     rows: usize,
 }
 
-enum Body<W: Write> {
+enum FormatWriter<W: Write> {
     Csv(W),
-    Json(JsonWriter<W, Lines>),
-    Held(W, Table, Format),
+    Json(JsonWriter<W, JsonArrayFormat>),
+    Buffered(W, ResultTable, Format),
 }
 
 impl<W: Write> Printer<W> {
     /// A printer for rows of this schema.
     pub fn new(format: Format, schema: &SchemaRef, out: W, limit: Limit) -> Self {
         let body = match format {
-            Format::Csv => Body::Csv(out),
-            Format::Json => Body::Json(WriterBuilder::new().with_explicit_nulls(true).build(out)),
-            Format::Table | Format::Markdown => Body::Held(out, Table::new(schema, limit), format),
+            Format::Csv => FormatWriter::Csv(out),
+            Format::Json => {
+                FormatWriter::Json(WriterBuilder::new().with_explicit_nulls(true).build(out))
+            }
+            Format::Table | Format::Markdown => {
+                FormatWriter::Buffered(out, ResultTable::new(schema, limit), format)
+            }
         };
         Self { body, schema: SchemaRef::clone(schema), limit, rows: 0 }
     }
@@ -144,7 +148,7 @@ impl<W: Write> Printer<W> {
         let first = self.rows == 0;
         let room = self.limit.max_rows().map_or(usize::MAX, |max| max.saturating_sub(self.rows));
         self.rows += batch.num_rows();
-        if let Body::Held(_, table, _) = &mut self.body {
+        if let FormatWriter::Buffered(_, table, _) = &mut self.body {
             table.push(batch);
             return Ok(());
         }
@@ -153,9 +157,9 @@ impl<W: Write> Printer<W> {
             return Ok(());
         }
         match &mut self.body {
-            Body::Csv(out) => write_csv(out, &batch, first),
-            Body::Json(writer) => writer.write(&batch).map_err(from_arrow),
-            Body::Held(..) => Ok(()),
+            FormatWriter::Csv(out) => write_csv(out, &batch, first),
+            FormatWriter::Json(writer) => writer.write(&batch).map_err(from_arrow),
+            FormatWriter::Buffered(..) => Ok(()),
         }
     }
 
@@ -163,17 +167,17 @@ impl<W: Write> Printer<W> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn finish(self) -> Result<Printed> {
+    pub fn finish(self) -> Result<PrintSummary> {
         let rows = self.rows;
         let shown = self.limit.max_rows().map_or(rows, |max| max.min(rows));
         match self.body {
-            Body::Csv(mut out) => {
+            FormatWriter::Csv(mut out) => {
                 if rows == 0 {
                     write_csv(&mut out, &RecordBatch::new_empty(self.schema), true)?;
                 }
                 out.flush().map_err(from_io)?;
             }
-            Body::Json(mut writer) => {
+            FormatWriter::Json(mut writer) => {
                 if shown == 0 {
                     writer.get_mut().write_all(b"[]\n").map_err(from_io)?;
                 } else {
@@ -181,7 +185,7 @@ impl<W: Write> Printer<W> {
                 }
                 writer.get_mut().flush().map_err(from_io)?;
             }
-            Body::Held(mut out, table, format) => {
+            FormatWriter::Buffered(mut out, table, format) => {
                 match format {
                     Format::Markdown => table.write_markdown(&mut out)?,
                     _ => table.write_box(&mut out)?,
@@ -189,21 +193,21 @@ impl<W: Write> Printer<W> {
                 out.flush().map_err(from_io)?;
             }
         }
-        Ok(Printed { rows, shown })
+        Ok(PrintSummary { rows, shown })
     }
 }
 
 fn write_csv<W: Write>(out: &mut W, batch: &RecordBatch, header: bool) -> Result<()> {
-    let flat = flat::flatten(batch)?;
+    let flat = flatten::flatten_batch(batch)?;
     let mut writer = arrow::csv::WriterBuilder::new().with_header(header).build(out);
     writer.write(&flat).map_err(from_arrow)
 }
 
 /// `[`, one object per line, `]`.
 #[derive(Debug, Default)]
-struct Lines;
+struct JsonArrayFormat;
 
-impl JsonFormat for Lines {
+impl JsonFormat for JsonArrayFormat {
     fn start_stream<W: Write>(&self, out: &mut W) -> Result<(), arrow::error::ArrowError> {
         Ok(out.write_all(b"[")?)
     }

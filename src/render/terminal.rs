@@ -16,7 +16,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// The terminal at standard output, if there is one; its size now.
-    pub fn of_stdout() -> Option<Self> {
+    pub fn from_stdout() -> Option<Self> {
         if !stdout().is_terminal() {
             return None;
         }

@@ -20,7 +20,7 @@ fn bars() -> RecordBatch {
     ])
 }
 
-fn print(format: Format, batches: &[RecordBatch], limit: Limit) -> (String, Printed) {
+fn print(format: Format, batches: &[RecordBatch], limit: Limit) -> (String, PrintSummary) {
     let mut out = Vec::new();
     let schema = batches[0].schema();
     let mut printer = Printer::new(format, &schema, &mut out, limit);
@@ -83,7 +83,7 @@ B|C,2024-01-03,33.333333333333336,
     for (format, expected) in cases {
         let (text, printed) = print(format, &[bars()], Limit::All);
         assert_eq!(text, expected, "{format}");
-        assert_eq!(printed, Printed { rows: 3, shown: 3 }, "{format}");
+        assert_eq!(printed, PrintSummary { rows: 3, shown: 3 }, "{format}");
         // The same from several batches, some of them empty.
         let parts =
             [bars().slice(0, 0), bars().slice(0, 1), bars().slice(1, 0), bars().slice(1, 2)];
@@ -139,7 +139,7 @@ fn a_cut_table_has_head_tail_and_count() {
 (1,300 rows, 5 shown)
 ";
     assert_eq!(text, expected);
-    assert_eq!(printed, Printed { rows: 1300, shown: 5 });
+    assert_eq!(printed, PrintSummary { rows: 1300, shown: 5 });
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn every_cut_shows_the_right_rows() {
                     .filter(|n| total <= max || *n < max.div_ceil(2) || *n >= total - max / 2)
                     .collect();
                 assert_eq!(shown, expected, "{total} rows by {size}, {max} shown");
-                assert_eq!(printed, Printed { rows: total, shown: expected.len() });
+                assert_eq!(printed, PrintSummary { rows: total, shown: expected.len() });
             }
         }
     }
@@ -172,7 +172,7 @@ fn a_cut_stream_stays_valid() {
     let batches = [numbers(0, 3), numbers(3, 9)];
     let (json, printed) = print(Format::Json, &batches, rows(4));
     assert_eq!(json, "[\n{\"n\":0},\n{\"n\":1},\n{\"n\":2},\n{\"n\":3}\n]\n");
-    assert_eq!(printed, Printed { rows: 9, shown: 4 });
+    assert_eq!(printed, PrintSummary { rows: 9, shown: 4 });
     assert_eq!(print(Format::Csv, &batches, rows(4)).0, "n\n0\n1\n2\n3\n");
 }
 

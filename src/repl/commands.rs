@@ -6,7 +6,7 @@ use futures::future::LocalBoxFuture;
 
 /// What Tab offers behind the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Argument {
+pub(super) enum ArgumentKind {
     Nothing,
     Table,
     Function,
@@ -19,10 +19,10 @@ pub(super) enum Argument {
 }
 
 /// What a handler gives: where to go on.
-pub(super) type Running<'a> = LocalBoxFuture<'a, Result<Flow>>;
+pub(super) type CommandFuture<'a> = LocalBoxFuture<'a, Result<Flow>>;
 
 /// One command.
-pub(super) struct Command {
+pub(super) struct MetaCommand {
     /// The word behind the backslash.
     pub(super) name: &'static str,
     /// What may follow it, for the help.
@@ -30,47 +30,47 @@ pub(super) struct Command {
     /// What it does, for the help.
     pub(super) help: &'static str,
     /// What may follow it, for Tab.
-    pub(super) argument: Argument,
+    pub(super) argument: ArgumentKind,
     /// Does it, with the rest of the line.
-    pub(super) run: for<'a> fn(&'a mut Session, &'a str) -> Running<'a>,
+    pub(super) run: for<'a> fn(&'a mut Session, &'a str) -> CommandFuture<'a>,
 }
 
 /// Every command, in the order of the help.
 #[rustfmt::skip]
-pub(super) static COMMANDS: &[Command] = &[
-    Command { name: "?", args: "", help: "this help", argument: Argument::Nothing,
-        run: |session, _| done(session.help()) },
-    Command { name: "d", args: "[TABLE]", help: "list tables, or the columns of one", argument: Argument::Table,
-        run: |session, args| Box::pin(session.describe(args)) },
-    Command { name: "f", args: "[FUNCTION]", help: "list functions, or tell about one", argument: Argument::Function,
-        run: |session, args| done(session.functions(args)) },
-    Command { name: "format", args: "[table|csv|json|markdown]", help: "how results are written", argument: Argument::Format,
-        run: |session, args| done(session.set_format(args)) },
-    Command { name: "i", args: "FILE", help: "run a feature set or a file of statements", argument: Argument::File,
-        run: |session, args| Box::pin(session.include(args)) },
-    Command { name: "plot", args: "COLUMN[, COLUMN...] [of SYMBOL] [from TABLE|QUERY]",
-        help: "draw columns of one symbol, from the last result unless told", argument: Argument::Plot,
-        run: |session, args| Box::pin(session.plot(args)) },
-    Command { name: "q", args: "", help: "quit (Ctrl-D too)", argument: Argument::Nothing,
+pub(super) static COMMANDS: &[MetaCommand] = &[
+    MetaCommand { name: "?", args: "", help: "this help", argument: ArgumentKind::Nothing,
+        run: |session, _| ready_flow(session.print_help()) },
+    MetaCommand { name: "d", args: "[TABLE]", help: "list tables, or the columns of one", argument: ArgumentKind::Table,
+        run: |session, args| Box::pin(session.describe_tables(args)) },
+    MetaCommand { name: "f", args: "[FUNCTION]", help: "list functions, or tell about one", argument: ArgumentKind::Function,
+        run: |session, args| ready_flow(session.describe_functions(args)) },
+    MetaCommand { name: "format", args: "[table|csv|json|markdown]", help: "how results are written", argument: ArgumentKind::Format,
+        run: |session, args| ready_flow(session.set_format(args)) },
+    MetaCommand { name: "i", args: "FILE", help: "run a feature set or a file of statements", argument: ArgumentKind::File,
+        run: |session, args| Box::pin(session.include_file(args)) },
+    MetaCommand { name: "plot", args: "COLUMN[, COLUMN...] [of SYMBOL] [from TABLE|QUERY]",
+        help: "draw columns of one symbol, from the last result unless told", argument: ArgumentKind::Plot,
+        run: |session, args| Box::pin(session.plot_columns(args)) },
+    MetaCommand { name: "q", args: "", help: "quit (Ctrl-D too)", argument: ArgumentKind::Nothing,
         run: |_, _| Box::pin(async { Ok(Flow::Quit) }) },
-    Command { name: "rows", args: "[NUMBER|auto]", help: "how many rows of a result the terminal shows", argument: Argument::Nothing,
-        run: |session, args| done(session.set_rows(args)) },
-    Command { name: "set", args: "[NAME=VALUE]", help: "set a parameter of the feature sets that \\i runs, or list all", argument: Argument::Parameter,
-        run: |session, args| done(session.set_parameter(args)) },
-    Command { name: "source", args: "NAME=LOCATION", help: "name a source: a directory, file or glob", argument: Argument::Location,
-        run: |session, args| Box::pin(session.add_source(args)) },
-    Command { name: "timing", args: "[on|off]", help: "tell how long each statement took", argument: Argument::Switch,
-        run: |session, args| done(session.set_timing(args)) },
-    Command { name: "unset", args: "NAME", help: "forget a parameter", argument: Argument::Parameter,
-        run: |session, args| done(session.unset_parameter(args)) },
+    MetaCommand { name: "rows", args: "[NUMBER|auto]", help: "how many rows of a result the terminal shows", argument: ArgumentKind::Nothing,
+        run: |session, args| ready_flow(session.set_rows(args)) },
+    MetaCommand { name: "set", args: "[NAME=VALUE]", help: "set a parameter of the feature sets that \\i runs, or list all", argument: ArgumentKind::Parameter,
+        run: |session, args| ready_flow(session.set_parameter(args)) },
+    MetaCommand { name: "source", args: "NAME=LOCATION", help: "name a source: a directory, file or glob", argument: ArgumentKind::Location,
+        run: |session, args| Box::pin(session.set_source(args)) },
+    MetaCommand { name: "timing", args: "[on|off]", help: "tell how long each statement took", argument: ArgumentKind::Switch,
+        run: |session, args| ready_flow(session.set_timing(args)) },
+    MetaCommand { name: "unset", args: "NAME", help: "forget a parameter", argument: ArgumentKind::Parameter,
+        run: |session, args| ready_flow(session.unset_parameter(args)) },
 ];
 
-fn done<'a>(result: Result<()>) -> Running<'a> {
+fn ready_flow<'a>(result: Result<()>) -> CommandFuture<'a> {
     Box::pin(async move { result.map(|()| Flow::Continue) })
 }
 
 /// The command with this name; `h` and `quit` are what fingers remember from elsewhere.
-pub(super) fn find(name: &str) -> Option<&'static Command> {
+pub(super) fn find_command(name: &str) -> Option<&'static MetaCommand> {
     let name = match name {
         "h" | "help" => "?",
         "quit" | "exit" => "q",
@@ -84,11 +84,11 @@ pub(super) fn find(name: &str) -> Option<&'static Command> {
 ///
 /// # Errors
 /// When there is no such command; the nearest is named.
-pub(super) fn parse(line: &str) -> Result<(&'static Command, &str)> {
+pub(super) fn parse_command(line: &str) -> Result<(&'static MetaCommand, &str)> {
     let line = line.trim().trim_start_matches('\\');
     let (name, args) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let bare = name.trim_end_matches(';');
-    let command = find(bare).ok_or_else(|| {
+    let command = find_command(bare).ok_or_else(|| {
         let names = COMMANDS.iter().map(|command| command.name);
         let hint = match did_you_mean(bare, "commands", names) {
             near if near.starts_with("did") && bare.len() > 1 => near.replace("mean ", "mean \\"),
@@ -100,7 +100,7 @@ pub(super) fn parse(line: &str) -> Result<(&'static Command, &str)> {
 }
 
 /// The text of `\?`.
-pub(super) fn help() -> String {
+pub(super) fn help_text() -> String {
     let mut text = String::from(
         "SELECT ...;  runs a statement: it may span lines and ends with a semicolon\n\n",
     );
@@ -127,11 +127,11 @@ mod tests {
         let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
         assert!(names.is_sorted(), "{names:?}");
         for command in COMMANDS {
-            assert!(help().contains(command.help), "{}", command.name);
+            assert!(help_text().contains(command.help), "{}", command.name);
             assert!(!command.help.ends_with('.'), "{}", command.name);
             assert_eq!(
                 command.args.is_empty(),
-                command.argument == Argument::Nothing && command.name != "rows"
+                command.argument == ArgumentKind::Nothing && command.name != "rows"
             );
         }
     }
@@ -147,7 +147,7 @@ mod tests {
             ("\\plot close, rsi from SELECT 1;", "plot", "close, rsi from SELECT 1"),
         ];
         for (line, name, args) in cases {
-            let (command, rest) = parse(line).unwrap();
+            let (command, rest) = parse_command(line).unwrap();
             assert_eq!((command.name, rest), (name, args), "{line}");
         }
     }
@@ -162,7 +162,7 @@ mod tests {
             ("\\completely", "unknown command \\completely; \\? lists the commands"),
         ];
         for (line, expected) in cases {
-            let error = parse(line).err().unwrap();
+            let error = parse_command(line).err().unwrap();
             assert_eq!(error.to_string(), expected, "{line}");
         }
     }

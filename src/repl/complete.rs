@@ -1,9 +1,9 @@
 //! What Tab knows: pure functions over text and names.
 
-use super::commands::{self, Argument};
-use super::functions::Functions;
-use super::lexer::{Kind, Token, is_word, tokens};
-use super::split::is_within;
+use super::commands::{self, ArgumentKind};
+use super::function_catalog::FunctionCatalog;
+use super::lexer::{Token, TokenKind, is_word_char, tokenize_sql};
+use super::split::has_open_token;
 use crate::error::Result;
 use crate::render::Format;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// The names of the session, as of the last prompt.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct SessionNames {
     /// Tables and their columns.
     pub(super) tables: BTreeMap<String, Vec<String>>,
     /// The columns of the last result.
@@ -20,20 +20,20 @@ pub(super) struct Names {
     /// The parameters that `\set` holds.
     pub(super) parameters: Vec<String>,
     /// What a query may call.
-    pub(super) functions: Functions,
+    pub(super) functions: FunctionCatalog,
 }
 
 /// One way to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub(super) struct Completion {
     /// What the list shows.
     pub(super) display: String,
     /// What takes the place of the word before the cursor.
     pub(super) replacement: String,
 }
 
-impl Candidate {
-    fn plain(text: impl Into<String>) -> Self {
+impl Completion {
+    fn from_word(text: impl Into<String>) -> Self {
         let text = text.into();
         Self { display: text.clone(), replacement: text }
     }
@@ -53,25 +53,29 @@ pub(super) fn is_keyword(word: &str) -> bool {
 
 /// Where the completed word starts in `text`, and what may stand there. `text` ends at the cursor;
 /// `after` is what follows it and may name tables too.
-pub(super) fn complete(names: &Names, text: &str, after: &str) -> (usize, Vec<Candidate>) {
-    match command_line(text) {
+pub(super) fn complete_input(
+    names: &SessionNames,
+    text: &str,
+    after: &str,
+) -> (usize, Vec<Completion>) {
+    match command_start(text) {
         Some(start) => complete_command(names, text, start),
         None => complete_sql(names, text, after),
     }
 }
 
 /// Where the command starts that the last line is, if it is one.
-pub(super) fn command_line(text: &str) -> Option<usize> {
+pub(super) fn command_start(text: &str) -> Option<usize> {
     let line = text.rfind('\n').map_or(0, |at| at + 1);
     let start = line + text[line..].len() - text[line..].trim_start().len();
-    (text[start..].starts_with('\\') && !is_within(&text[..line])).then_some(start)
+    (text[start..].starts_with('\\') && !has_open_token(&text[..line])).then_some(start)
 }
 
-fn complete_command(names: &Names, text: &str, start: usize) -> (usize, Vec<Candidate>) {
+fn complete_command(names: &SessionNames, text: &str, start: usize) -> (usize, Vec<Completion>) {
     let line = &text[start + 1..];
     let Some((name, argument)) = line.split_once(char::is_whitespace) else {
         let all = commands::COMMANDS.iter().filter(|command| command.name.starts_with(line));
-        let all = all.map(|command| Candidate {
+        let all = all.map(|command| Completion {
             display: format!("\\{}", command.name),
             replacement: format!(
                 "\\{}{}",
@@ -81,70 +85,73 @@ fn complete_command(names: &Names, text: &str, start: usize) -> (usize, Vec<Cand
         });
         return (start, all.collect());
     };
-    let kind = commands::find(name).map_or(Argument::Nothing, |command| command.argument);
+    let kind =
+        commands::find_command(name).map_or(ArgumentKind::Nothing, |command| command.argument);
     let base = text.len() - argument.trim_start().len();
     let argument = &text[base..];
-    let words = |all: &mut dyn Iterator<Item = &str>| starting(all, argument);
+    let words = |all: &mut dyn Iterator<Item = &str>| match_prefix(all, argument);
     match kind {
-        Argument::Nothing => (base, Vec::new()),
-        Argument::Table => (base, words(&mut names.tables.keys().map(String::as_str))),
-        Argument::Function => (base, words(&mut names.functions.names().into_iter())),
-        Argument::Format => (base, words(&mut Format::ALL.iter().map(|format| format.name()))),
-        Argument::Switch => (base, words(&mut ["on", "off"].into_iter())),
-        Argument::Parameter => (base, words(&mut names.parameters.iter().map(String::as_str))),
-        Argument::File => (base, files(argument)),
-        Argument::Location => match argument.find('=') {
-            Some(at) => (base + at + 1, files(&argument[at + 1..])),
+        ArgumentKind::Nothing => (base, Vec::new()),
+        ArgumentKind::Table => (base, words(&mut names.tables.keys().map(String::as_str))),
+        ArgumentKind::Function => (base, words(&mut names.functions.function_names().into_iter())),
+        ArgumentKind::Format => (base, words(&mut Format::ALL.iter().map(|format| format.name()))),
+        ArgumentKind::Switch => (base, words(&mut ["on", "off"].into_iter())),
+        ArgumentKind::Parameter => (base, words(&mut names.parameters.iter().map(String::as_str))),
+        ArgumentKind::File => (base, complete_path(argument)),
+        ArgumentKind::Location => match argument.find('=') {
+            Some(at) => (base + at + 1, complete_path(&argument[at + 1..])),
             None => (base, Vec::new()),
         },
-        Argument::Plot => complete_plot(names, text, base),
+        ArgumentKind::Plot => complete_plot(names, text, base),
     }
 }
 
-fn complete_plot(names: &Names, text: &str, base: usize) -> (usize, Vec<Candidate>) {
+fn complete_plot(names: &SessionNames, text: &str, base: usize) -> (usize, Vec<Completion>) {
     let argument = &text[base..];
-    let all = tokens(argument);
-    if let Some(from) = all.iter().find(|token| token.is("from") && token.end() < argument.len()) {
+    let all = tokenize_sql(argument);
+    if let Some(from) =
+        all.iter().find(|token| token.matches_keyword("from") && token.end() < argument.len())
+    {
         let query = &argument[from.end()..];
         if query.trim_start().contains(char::is_whitespace) {
             return complete_sql(names, text, "");
         }
         let at = text.len() - query.trim_start().len();
         let known = names.tables.keys().map(String::as_str);
-        return (at, starting(known.chain(["SELECT"]), query.trim_start()));
+        return (at, match_prefix(known.chain(["SELECT"]), query.trim_start()));
     }
     let start = word_start(text);
     let columns = names.result.iter().map(String::as_str);
-    let mut found = starting(columns, &text[start..]);
-    if argument[..start - base].trim_end().ends_with(|c| is_word(c) || c == '"') {
-        found = starting(["of", "from"], &text[start..]);
+    let mut found = match_prefix(columns, &text[start..]);
+    if argument[..start - base].trim_end().ends_with(|c| is_word_char(c) || c == '"') {
+        found = match_prefix(["of", "from"], &text[start..]);
     }
     (start, found)
 }
 
-fn starting<'a>(all: impl IntoIterator<Item = &'a str>, prefix: &str) -> Vec<Candidate> {
+fn match_prefix<'a>(all: impl IntoIterator<Item = &'a str>, prefix: &str) -> Vec<Completion> {
     let prefix = prefix.to_lowercase();
     all.into_iter()
         .filter(|word| word.to_lowercase().starts_with(&prefix))
-        .map(|word| Candidate::plain(identifier(word)))
+        .map(|word| Completion::from_word(sql_identifier(word)))
         .collect()
 }
 
 /// The name as SQL must write it: quoted unless it is plain and lower case.
-fn identifier(name: &str) -> String {
-    let plain = name.chars().all(|c| is_word(c) && !c.is_uppercase() || c == '\\');
+fn sql_identifier(name: &str) -> String {
+    let plain = name.chars().all(|c| is_word_char(c) && !c.is_uppercase() || c == '\\');
     let word = is_keyword(name) && !name.chars().any(char::is_lowercase);
     if plain || word { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
-fn files(prefix: &str) -> Vec<Candidate> {
+fn complete_path(prefix: &str) -> Vec<Completion> {
     let (folder, start) = match prefix.rfind('/') {
         Some(at) => (&prefix[..=at], &prefix[at + 1..]),
         None => ("", prefix),
     };
     let path = if folder.is_empty() { Path::new(".") } else { Path::new(folder) };
     let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
-    let mut found: Vec<Candidate> = entries
+    let mut found: Vec<Completion> = entries
         .filter_map(|entry| {
             let entry = entry.ok()?;
             let name = entry.file_name().into_string().ok()?;
@@ -153,7 +160,7 @@ fn files(prefix: &str) -> Vec<Candidate> {
                 return None;
             }
             let slash = if entry.path().is_dir() { "/" } else { "" };
-            Some(Candidate {
+            Some(Completion {
                 display: format!("{name}{slash}"),
                 replacement: format!("{folder}{name}{slash}"),
             })
@@ -164,14 +171,15 @@ fn files(prefix: &str) -> Vec<Candidate> {
 }
 
 fn word_start(text: &str) -> usize {
-    text.len() - text.chars().rev().take_while(|c| is_word(*c)).map(char::len_utf8).sum::<usize>()
+    text.len()
+        - text.chars().rev().take_while(|c| is_word_char(*c)).map(char::len_utf8).sum::<usize>()
 }
 
-fn complete_sql(names: &Names, text: &str, after: &str) -> (usize, Vec<Candidate>) {
-    let before = tokens(text);
+fn complete_sql(names: &SessionNames, text: &str, after: &str) -> (usize, Vec<Completion>) {
+    let before = tokenize_sql(text);
     let open = before.last().filter(|token| !token.closed || token.text.starts_with("--"));
     let (start, quoted) = match open {
-        Some(token) if token.kind == Kind::Name => (token.start, true),
+        Some(token) if token.kind == TokenKind::Name => (token.start, true),
         Some(_) => return (text.len(), Vec::new()),
         None => (word_start(text), false),
     };
@@ -181,62 +189,67 @@ fn complete_sql(names: &Names, text: &str, after: &str) -> (usize, Vec<Candidate
     let whole = format!("{text}{after}");
     let used = used_tables(names, &whole);
     let columns = |table: &str| names.tables.get(table).into_iter().flatten().map(String::as_str);
-    let mut found: Vec<Candidate> = match said.as_slice() {
+    let mut found: Vec<Completion> = match said.as_slice() {
         [.., owner, dot] if dot.text == "." => {
-            let owner = unquoted(owner.text);
+            let owner = normalize_identifier(owner.text);
             let table = used.iter().find(|(alias, table)| *alias == owner || *table == owner);
-            starting(table.into_iter().flat_map(|(_, table)| columns(table)), prefix)
+            match_prefix(table.into_iter().flat_map(|(_, table)| columns(table)), prefix)
         }
-        [.., last] if ["from", "join", "describe", "table"].iter().any(|word| last.is(word)) => {
-            starting(names.tables.keys().map(String::as_str), prefix)
+        [.., last]
+            if ["from", "join", "describe", "table"]
+                .iter()
+                .any(|word| last.matches_keyword(word)) =>
+        {
+            match_prefix(names.tables.keys().map(String::as_str), prefix)
         }
         _ => {
             let own = used.iter().flat_map(|(_, table)| columns(table));
             let others = names.tables.keys().flat_map(|table| columns(table));
-            let mut all = unique(starting(own.chain(others), prefix));
+            let mut all = dedup_completions(match_prefix(own.chain(others), prefix));
             if !quoted {
-                all.extend(words(names, prefix));
+                all.extend(complete_words(names, prefix));
             }
             all
         }
     };
     if quoted {
-        found.iter_mut().for_each(|found| quote(&mut found.replacement));
+        found.iter_mut().for_each(|found| ensure_quotes(&mut found.replacement));
     }
     (start, found)
 }
 
-fn quote(name: &mut String) {
+fn ensure_quotes(name: &mut String) {
     if !name.starts_with('"') {
         *name = format!("\"{name}\"");
     }
 }
 
-fn unique(mut all: Vec<Candidate>) -> Vec<Candidate> {
+fn dedup_completions(mut all: Vec<Completion>) -> Vec<Completion> {
     let mut seen = BTreeSet::new();
     all.retain(|candidate| seen.insert(candidate.display.clone()));
     all
 }
 
 /// Functions, keywords and tables; nothing for an empty prefix, there are too many.
-fn words(names: &Names, prefix: &str) -> Vec<Candidate> {
+fn complete_words(names: &SessionNames, prefix: &str) -> Vec<Completion> {
     if prefix.is_empty() {
         return Vec::new();
     }
     let lower = prefix.to_lowercase();
-    let functions = names.functions.names().into_iter().filter(|name| name.starts_with(&lower));
+    let functions =
+        names.functions.function_names().into_iter().filter(|name| name.starts_with(&lower));
     let functions = functions
-        .map(|name| Candidate { display: name.to_string(), replacement: format!("{name}(") });
+        .map(|name| Completion { display: name.to_string(), replacement: format!("{name}(") });
     let small = prefix.chars().all(|c| !c.is_uppercase());
     let keywords =
         KEYWORDS.split_whitespace().filter(|word| word.to_lowercase().starts_with(&lower));
     let keywords = keywords
-        .map(|word| Candidate::plain(if small { word.to_lowercase() } else { word.into() }));
-    let tables = starting(names.tables.keys().map(String::as_str), prefix);
+        .map(|word| Completion::from_word(if small { word.to_lowercase() } else { word.into() }));
+    let tables = match_prefix(names.tables.keys().map(String::as_str), prefix);
     functions.chain(keywords).chain(tables).collect()
 }
 
-fn unquoted(name: &str) -> String {
+fn normalize_identifier(name: &str) -> String {
     match name.strip_prefix('"') {
         Some(inner) => inner.trim_end_matches('"').replace("\"\"", "\""),
         None => name.to_lowercase(),
@@ -244,25 +257,29 @@ fn unquoted(name: &str) -> String {
 }
 
 /// The tables that the text names, each with the name that it goes by.
-fn used_tables(names: &Names, text: &str) -> Vec<(String, String)> {
-    let all = tokens(text);
+fn used_tables(names: &SessionNames, text: &str) -> Vec<(String, String)> {
+    let all = tokenize_sql(text);
     let said: Vec<&Token> = all.iter().filter(|token| !token.is_blank()).collect();
     let mut used = Vec::new();
     for (place, token) in said.iter().enumerate() {
-        let table = unquoted(token.text);
-        if !matches!(token.kind, Kind::Word | Kind::Name) || !names.tables.contains_key(&table) {
+        let table = normalize_identifier(token.text);
+        if !matches!(token.kind, TokenKind::Word | TokenKind::Name)
+            || !names.tables.contains_key(&table)
+        {
             continue;
         }
-        let next = said[place + 1..].iter().find(|token| !token.is("as"));
+        let next = said[place + 1..].iter().find(|token| !token.matches_keyword("as"));
         let alias = next
-            .filter(|next| matches!(next.kind, Kind::Word | Kind::Name) && !is_keyword(next.text))
-            .map_or_else(|| table.clone(), |next| unquoted(next.text));
+            .filter(|next| {
+                matches!(next.kind, TokenKind::Word | TokenKind::Name) && !is_keyword(next.text)
+            })
+            .map_or_else(|| table.clone(), |next| normalize_identifier(next.text));
         used.push((alias, table));
     }
     used
 }
 
-/// The names as [`Names`] holds them, from lists that may fail to be read.
+/// The names as [`SessionNames`] holds them, from lists that may fail to be read.
 pub(super) fn column_names<T>(columns: Result<Vec<(String, T, bool)>>) -> Vec<String> {
     columns.map(|all| all.into_iter().map(|(name, ..)| name).collect()).unwrap_or_default()
 }
@@ -271,9 +288,9 @@ pub(super) fn column_names<T>(columns: Result<Vec<(String, T, bool)>>) -> Vec<St
 pub(super) mod tests {
     use super::*;
 
-    pub(in crate::repl) fn names() -> Names {
+    pub(in crate::repl) fn names() -> SessionNames {
         let columns = |all: &[&str]| all.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-        Names {
+        SessionNames {
             tables: [
                 ("bars".to_string(), columns(&["symbol", "ts", "open", "close", "Weird Name"])),
                 ("sectors".to_string(), columns(&["symbol", "sector"])),
@@ -281,14 +298,14 @@ pub(super) mod tests {
             .into(),
             result: columns(&["ts", "close", "sma_20"]),
             parameters: columns(&["fast", "slow"]),
-            functions: Functions::new(),
+            functions: FunctionCatalog::new(),
         }
     }
 
     /// The completions where `|` stands.
     fn at(text: &str) -> (usize, Vec<String>) {
         let (before, after) = text.split_once('|').unwrap();
-        let (start, found) = complete(&names(), before, after);
+        let (start, found) = complete_input(&names(), before, after);
         (start, found.into_iter().map(|candidate| candidate.replacement).collect())
     }
 

@@ -1,8 +1,8 @@
 //! The line editor: rustyline, taught the names of the session, and the history on disk.
 
-use super::color::highlight;
-use super::complete::{Candidate, Names, complete};
-use super::hint::hint;
+use super::complete::{Completion, SessionNames, complete_input};
+use super::highlight::highlight_line;
+use super::hint::signature_hint;
 use crate::error::{Error, Result};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 /// What the user did at the prompt.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Read {
+pub(super) enum PromptInput {
     Line(String),
     /// Ctrl-C.
     Cleared,
@@ -27,15 +27,15 @@ pub(super) enum Read {
 }
 
 /// Reads lines with completion, colours and history.
-pub(super) struct Editor {
-    inner: rustyline::Editor<Helped, DefaultHistory>,
+pub(super) struct LineEditor {
+    inner: rustyline::Editor<EditorHelper, DefaultHistory>,
     history: Option<PathBuf>,
 }
 
 const PROMPT: &str = "windrow> ";
-const CONTINUED: &str = "     -> ";
+const CONTINUATION_PROMPT: &str = "     -> ";
 
-impl Editor {
+impl LineEditor {
     /// An editor on the terminal.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Editor {
             .behavior(if stdout_is_terminal { Behavior::Stdio } else { Behavior::PreferTerm })
             .build();
         let mut inner = rustyline::Editor::with_config(config).map_err(from_readline)?;
-        inner.set_helper(Some(Helped { color, ..Helped::default() }));
+        inner.set_helper(Some(EditorHelper { color, ..EditorHelper::default() }));
         let history =
             history_file(env::var_os("XDG_STATE_HOME").map(PathBuf::from), env::home_dir());
         if let Some(path) = &history {
@@ -68,25 +68,30 @@ impl Editor {
     ///
     /// # Errors
     /// When the terminal fails.
-    pub(super) fn read(&mut self, names: &mut Names, pending: &str) -> Result<Read> {
+    pub(super) fn read_input(
+        &mut self,
+        names: &mut SessionNames,
+        pending: &str,
+    ) -> Result<PromptInput> {
         if let Some(helper) = self.inner.helper_mut() {
             helper.names = std::mem::take(names);
             helper.pending = pending.to_string();
         }
-        let read = self.inner.readline(if pending.is_empty() { PROMPT } else { CONTINUED });
+        let read =
+            self.inner.readline(if pending.is_empty() { PROMPT } else { CONTINUATION_PROMPT });
         if let Some(helper) = self.inner.helper_mut() {
             *names = std::mem::take(&mut helper.names);
         }
         match read {
-            Ok(line) => Ok(Read::Line(line)),
-            Err(ReadlineError::Interrupted) => Ok(Read::Cleared),
-            Err(ReadlineError::Eof) => Ok(Read::End),
+            Ok(line) => Ok(PromptInput::Line(line)),
+            Err(ReadlineError::Interrupted) => Ok(PromptInput::Cleared),
+            Err(ReadlineError::Eof) => Ok(PromptInput::End),
             Err(error) => Err(from_readline(error)),
         }
     }
 
     /// Keeps what was typed, whole, for this session and later ones.
-    pub(super) fn remember(&mut self, text: &str) {
+    pub(super) fn record_history(&mut self, text: &str) {
         let added = self.inner.add_history_entry(text.trim_end()).unwrap_or(false);
         let (true, Some(path)) = (added, &self.history) else { return };
         if let Some(folder) = path.parent() {
@@ -110,31 +115,31 @@ fn from_readline(error: ReadlineError) -> Error {
 
 /// What rustyline asks while a line is typed.
 #[derive(Default)]
-struct Helped {
-    names: Names,
+struct EditorHelper {
+    names: SessionNames,
     pending: String,
     color: bool,
 }
 
-impl Helper for Helped {}
-impl Validator for Helped {}
+impl Helper for EditorHelper {}
+impl Validator for EditorHelper {}
 
-impl Completer for Helped {
-    type Candidate = Candidate;
+impl Completer for EditorHelper {
+    type Candidate = Completion;
 
     fn complete(
         &self,
         line: &str,
         pos: usize,
         _: &Context<'_>,
-    ) -> rustyline::Result<(usize, Vec<Candidate>)> {
+    ) -> rustyline::Result<(usize, Vec<Completion>)> {
         let before = format!("{}{}", self.pending, &line[..pos]);
-        let (start, found) = complete(&self.names, &before, &line[pos..]);
+        let (start, found) = complete_input(&self.names, &before, &line[pos..]);
         Ok((start.saturating_sub(self.pending.len()), found))
     }
 }
 
-impl rustyline::completion::Candidate for Candidate {
+impl rustyline::completion::Candidate for Completion {
     fn display(&self) -> &str {
         &self.display
     }
@@ -145,9 +150,9 @@ impl rustyline::completion::Candidate for Candidate {
 }
 
 /// A hint to read, not to take over.
-struct Grey(String);
+struct ReadOnlyHint(String);
 
-impl Hint for Grey {
+impl Hint for ReadOnlyHint {
     fn display(&self) -> &str {
         &self.0
     }
@@ -157,21 +162,21 @@ impl Hint for Grey {
     }
 }
 
-impl Hinter for Helped {
-    type Hint = Grey;
+impl Hinter for EditorHelper {
+    type Hint = ReadOnlyHint;
 
     /// Without colours a hint would look like typed text.
-    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<Grey> {
+    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<ReadOnlyHint> {
         if !self.color || pos < line.len() {
             return None;
         }
-        hint(&self.names, &format!("{}{line}", self.pending)).map(Grey)
+        signature_hint(&self.names, &format!("{}{line}", self.pending)).map(ReadOnlyHint)
     }
 }
 
-impl Highlighter for Helped {
+impl Highlighter for EditorHelper {
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
-        Cow::Owned(highlight(&self.names, &self.pending, line))
+        Cow::Owned(highlight_line(&self.names, &self.pending, line))
     }
 
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {

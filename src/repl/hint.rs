@@ -1,12 +1,12 @@
 //! The grey text behind the cursor: what is left of the signature of a call.
 
-use super::complete::Names;
-use super::lexer::{Kind, Token, tokens};
+use super::complete::SessionNames;
+use super::lexer::{Token, TokenKind, tokenize_sql};
 
 /// The rest of the signature of the call that the cursor stands in: `close, timeperiod => 14)`.
-pub(super) fn hint(names: &Names, text: &str) -> Option<String> {
-    let all = tokens(text);
-    if all.last().is_some_and(|token| !token.closed || token.kind == Kind::Comment) {
+pub(super) fn signature_hint(names: &SessionNames, text: &str) -> Option<String> {
+    let all = tokenize_sql(text);
+    if all.last().is_some_and(|token| !token.closed || token.kind == TokenKind::Comment) {
         return None;
     }
     let mut calls: Vec<(Option<&str>, usize, bool)> = Vec::new();
@@ -15,7 +15,7 @@ pub(super) fn hint(names: &Names, text: &str) -> Option<String> {
         match token.text {
             "(" => {
                 let name =
-                    previous.filter(|token| token.kind == Kind::Word).map(|token| token.text);
+                    previous.filter(|token| token.kind == TokenKind::Word).map(|token| token.text);
                 if let Some((_, _, started)) = calls.last_mut() {
                     *started = true;
                 }
@@ -37,9 +37,9 @@ pub(super) fn hint(names: &Names, text: &str) -> Option<String> {
         previous = Some(token);
     }
     let (Some(name), commas, started) = calls.pop()? else { return None };
-    let signature = names.functions.signature(&name.to_lowercase())?;
+    let signature = names.functions.find_signature(&name.to_lowercase())?;
     let signature = signature.lines().next()?;
-    let (arguments, end) = arguments(signature)?;
+    let (arguments, end) = signature_arguments(signature)?;
     let given = commas + usize::from(started);
     if given >= arguments.len() {
         return None;
@@ -54,7 +54,7 @@ pub(super) fn hint(names: &Names, text: &str) -> Option<String> {
 }
 
 /// The arguments of a signature, and what follows them, the bracket included.
-fn arguments(signature: &str) -> Option<(Vec<&str>, &str)> {
+fn signature_arguments(signature: &str) -> Option<(Vec<&str>, &str)> {
     let open = signature.find('(')? + 1;
     let (mut depth, mut from, mut parts) = (0, open, Vec::new());
     for (at, c) in signature.char_indices().skip_while(|(at, _)| *at < open) {
@@ -97,8 +97,8 @@ mod tests {
             ("SELECT (", None),
         ];
         for (text, expected) in cases {
-            assert_eq!(hint(&names(), text).as_deref(), expected, "{text}");
+            assert_eq!(signature_hint(&names(), text).as_deref(), expected, "{text}");
         }
-        assert!(hint(&names(), "SELECT abs(").is_some());
+        assert!(signature_hint(&names(), "SELECT abs(").is_some());
     }
 }

@@ -3,7 +3,7 @@
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     Space,
     Comment,
     /// A keyword or an unquoted name.
@@ -21,7 +21,7 @@ pub(super) enum Kind {
 /// A piece of the text; tokens cover it without holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     /// Where it starts, in bytes.
     pub(super) start: usize,
     pub(super) text: &'a str,
@@ -35,67 +35,71 @@ impl Token<'_> {
     }
 
     /// Whether it is this keyword.
-    pub(super) fn is(&self, keyword: &str) -> bool {
-        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(keyword)
+    pub(super) fn matches_keyword(&self, keyword: &str) -> bool {
+        self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
 
     /// Whether it says nothing to the engine.
     pub(super) fn is_blank(&self) -> bool {
-        matches!(self.kind, Kind::Space | Kind::Comment)
+        matches!(self.kind, TokenKind::Space | TokenKind::Comment)
     }
 }
 
 /// The tokens of the text.
-pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
+pub(super) fn tokenize_sql(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut start = 0;
     while let Some(first) = text[start..].chars().next() {
         let rest = &text[start..];
-        let (kind, length, closed) = next(first, rest);
+        let (kind, length, closed) = scan_token(first, rest);
         tokens.push(Token { kind, start, text: &rest[..length], closed });
         start += length;
     }
     tokens
 }
 
-fn next(first: char, rest: &str) -> (Kind, usize, bool) {
+fn scan_token(first: char, rest: &str) -> (TokenKind, usize, bool) {
     if first.is_whitespace() {
-        return (Kind::Space, run(rest, char::is_whitespace), true);
+        return (TokenKind::Space, prefix_length(rest, char::is_whitespace), true);
     }
     if rest.starts_with("--") {
-        return (Kind::Comment, run(rest, |c| c != '\n'), true);
+        return (TokenKind::Comment, prefix_length(rest, |c| c != '\n'), true);
     }
     if rest.starts_with("/*") {
-        let (length, closed) = block_comment(rest);
-        return (Kind::Comment, length, closed);
+        let (length, closed) = scan_block_comment(rest);
+        return (TokenKind::Comment, length, closed);
     }
     match first {
-        '\'' => quoted(Kind::Text, rest, 0, false),
-        'e' | 'E' if rest[1..].starts_with('\'') => quoted(Kind::Text, rest, 1, true),
-        '"' => quoted(Kind::Name, rest, 0, false),
-        '$' => dollar(rest).unwrap_or((Kind::Symbol, run(rest, is_word), true)),
-        ';' => (Kind::Semicolon, 1, true),
-        '\\' => (Kind::Backslash, 1, true),
-        c if c.is_ascii_digit() => (Kind::Number, number(rest), true),
+        '\'' => scan_quoted(TokenKind::Text, rest, 0, false),
+        'e' | 'E' if rest[1..].starts_with('\'') => scan_quoted(TokenKind::Text, rest, 1, true),
+        '"' => scan_quoted(TokenKind::Name, rest, 0, false),
+        '$' => scan_dollar_quoted(rest).unwrap_or((
+            TokenKind::Symbol,
+            prefix_length(rest, is_word_char),
+            true,
+        )),
+        ';' => (TokenKind::Semicolon, 1, true),
+        '\\' => (TokenKind::Backslash, 1, true),
+        c if c.is_ascii_digit() => (TokenKind::Number, number_length(rest), true),
         '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
-            (Kind::Number, number(rest), true)
+            (TokenKind::Number, number_length(rest), true)
         }
-        c if is_word(c) => (Kind::Word, run(rest, is_word), true),
-        c => (Kind::Symbol, c.len_utf8(), true),
+        c if is_word_char(c) => (TokenKind::Word, prefix_length(rest, is_word_char), true),
+        c => (TokenKind::Symbol, c.len_utf8(), true),
     }
 }
 
 /// Whether a name may hold the character.
-pub(super) fn is_word(c: char) -> bool {
+pub(super) fn is_word_char(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '$'
 }
 
-fn run(text: &str, within: impl Fn(char) -> bool) -> usize {
+fn prefix_length(text: &str, within: impl Fn(char) -> bool) -> usize {
     text.find(|c| !within(c)).unwrap_or(text.len())
 }
 
 /// Comments nest, as they do for the parser.
-fn block_comment(text: &str) -> (usize, bool) {
+fn scan_block_comment(text: &str) -> (usize, bool) {
     let bytes = text.as_bytes();
     let (mut depth, mut at) = (1, 2);
     while at + 1 < bytes.len() {
@@ -112,7 +116,12 @@ fn block_comment(text: &str) -> (usize, bool) {
 }
 
 /// A quoted token; a doubled quote stands for itself, and a backslash escapes where it may.
-fn quoted(kind: Kind, text: &str, prefix: usize, escapes: bool) -> (Kind, usize, bool) {
+fn scan_quoted(
+    kind: TokenKind,
+    text: &str,
+    prefix: usize,
+    escapes: bool,
+) -> (TokenKind, usize, bool) {
     let bytes = text.as_bytes();
     let quote = bytes[prefix];
     let mut at = prefix + 1;
@@ -131,23 +140,23 @@ fn quoted(kind: Kind, text: &str, prefix: usize, escapes: bool) -> (Kind, usize,
 }
 
 /// `$$text$$` or `$tag$text$tag$`; `$1` is something else.
-fn dollar(text: &str) -> Option<(Kind, usize, bool)> {
+fn scan_dollar_quoted(text: &str) -> Option<(TokenKind, usize, bool)> {
     let end = text[1..].find('$')? + 2;
     let tag = &text[..end];
     let name = &tag[1..end - 1];
-    if name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(is_word) {
+    if name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(is_word_char) {
         return None;
     }
     Some(match text[end..].find(tag) {
-        Some(close) => (Kind::Text, end + close + tag.len(), true),
-        None => (Kind::Text, text.len(), false),
+        Some(close) => (TokenKind::Text, end + close + tag.len(), true),
+        None => (TokenKind::Text, text.len(), false),
     })
 }
 
-fn number(text: &str) -> usize {
-    let mut length = run(text, |c| c.is_ascii_alphanumeric() || c == '.' || c == '_');
+fn number_length(text: &str) -> usize {
+    let mut length = prefix_length(text, |c| c.is_ascii_alphanumeric() || c == '.' || c == '_');
     if text[..length].ends_with(['e', 'E']) && text[length..].starts_with(['+', '-']) {
-        length += 1 + run(&text[length + 1..], |c| c.is_ascii_digit());
+        length += 1 + prefix_length(&text[length + 1..], |c| c.is_ascii_digit());
     }
     length
 }
@@ -158,19 +167,40 @@ mod tests {
 
     #[test]
     fn kinds_of_tokens() {
-        let cases: [(&str, &[(Kind, &str)]); 9] = [
-            ("a1 b", &[(Kind::Word, "a1"), (Kind::Space, " "), (Kind::Word, "b")]),
-            ("1.5e-3+.5", &[(Kind::Number, "1.5e-3"), (Kind::Symbol, "+"), (Kind::Number, ".5")]),
-            ("'it''s';", &[(Kind::Text, "'it''s'"), (Kind::Semicolon, ";")]),
-            (r"e'\';'", &[(Kind::Text, r"e'\';'")]),
-            ("\"a;\"\"b\"", &[(Kind::Name, "\"a;\"\"b\"")]),
-            ("-- x;\n;", &[(Kind::Comment, "-- x;"), (Kind::Space, "\n"), (Kind::Semicolon, ";")]),
-            ("/* a /* ; */ b */;", &[(Kind::Comment, "/* a /* ; */ b */"), (Kind::Semicolon, ";")]),
-            ("$$a;b$$ $1", &[(Kind::Text, "$$a;b$$"), (Kind::Space, " "), (Kind::Symbol, "$1")]),
-            ("$t$a$$b;$t$é", &[(Kind::Text, "$t$a$$b;$t$"), (Kind::Word, "é")]),
+        let cases: [(&str, &[(TokenKind, &str)]); 9] = [
+            ("a1 b", &[(TokenKind::Word, "a1"), (TokenKind::Space, " "), (TokenKind::Word, "b")]),
+            (
+                "1.5e-3+.5",
+                &[
+                    (TokenKind::Number, "1.5e-3"),
+                    (TokenKind::Symbol, "+"),
+                    (TokenKind::Number, ".5"),
+                ],
+            ),
+            ("'it''s';", &[(TokenKind::Text, "'it''s'"), (TokenKind::Semicolon, ";")]),
+            (r"e'\';'", &[(TokenKind::Text, r"e'\';'")]),
+            ("\"a;\"\"b\"", &[(TokenKind::Name, "\"a;\"\"b\"")]),
+            (
+                "-- x;\n;",
+                &[
+                    (TokenKind::Comment, "-- x;"),
+                    (TokenKind::Space, "\n"),
+                    (TokenKind::Semicolon, ";"),
+                ],
+            ),
+            (
+                "/* a /* ; */ b */;",
+                &[(TokenKind::Comment, "/* a /* ; */ b */"), (TokenKind::Semicolon, ";")],
+            ),
+            (
+                "$$a;b$$ $1",
+                &[(TokenKind::Text, "$$a;b$$"), (TokenKind::Space, " "), (TokenKind::Symbol, "$1")],
+            ),
+            ("$t$a$$b;$t$é", &[(TokenKind::Text, "$t$a$$b;$t$"), (TokenKind::Word, "é")]),
         ];
         for (text, expected) in cases {
-            let found: Vec<_> = tokens(text).iter().map(|token| (token.kind, token.text)).collect();
+            let found: Vec<_> =
+                tokenize_sql(text).iter().map(|token| (token.kind, token.text)).collect();
             assert_eq!(found, expected, "{text}");
         }
     }
@@ -178,7 +208,7 @@ mod tests {
     #[test]
     fn open_ends() {
         for text in ["'a", "e'\\", "\"a", "/* a", "/*/", "$$a", "$t$ $$", "'a''"] {
-            let all = tokens(text);
+            let all = tokenize_sql(text);
             assert!(!all.last().unwrap().closed, "{text}");
             assert_eq!(all.last().unwrap().end(), text.len(), "{text}");
         }

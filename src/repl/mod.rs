@@ -4,26 +4,26 @@
 //! standard output, everything else to standard error. This room must not know how a query is
 //! planned or where a source lies: it asks the engine.
 
-mod color;
 mod commands;
 mod complete;
 mod editor;
-mod functions;
+mod function_catalog;
+mod highlight;
 mod hint;
 mod lexer;
 mod plot;
-mod query;
+mod query_runner;
 mod session;
 mod split;
-mod types;
+mod type_names;
 
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::render::{Terminal, output_closed};
-use editor::{Editor, Read};
-use query::Interrupt;
+use editor::{LineEditor, PromptInput};
+use query_runner::Interrupt;
 use session::{Flow, Session};
-use split::{Piece, is_blank, is_idle, is_within, split};
+use split::{InputPiece, has_open_token, is_blank_text, is_idle_text, split_input};
 use std::io::{self, BufRead, BufWriter, IsTerminal};
 
 /// Reads statements and commands until the end, and gives the exit code: from a terminal with
@@ -35,45 +35,45 @@ use std::io::{self, BufRead, BufWriter, IsTerminal};
 ///
 /// # Errors
 /// When the terminal cannot be read.
-pub async fn run(engine: Engine) -> Result<u8> {
+pub async fn run_session(engine: Engine) -> Result<u8> {
     let out = Box::new(BufWriter::new(io::stdout()));
     let mut session = Session::new(engine, out, Box::new(io::stderr()));
-    session.terminal = Terminal::of_stdout();
+    session.terminal = Terminal::from_stdout();
     if io::stdin().is_terminal() {
         session.interrupt = Some(Interrupt::new()?);
-        interactive(&mut session).await
+        run_interactive(&mut session).await
     } else {
-        script(&mut session, &mut io::stdin().lock()).await
+        run_script(&mut session, &mut io::stdin().lock()).await
     }
 }
 
-async fn interactive(session: &mut Session) -> Result<u8> {
+async fn run_interactive(session: &mut Session) -> Result<u8> {
     let color = session.terminal.is_some_and(|terminal| terminal.color);
-    let mut editor = Editor::new(color, session.terminal.is_some())?;
+    let mut editor = LineEditor::new(color, session.terminal.is_some())?;
     let version = env!("CARGO_PKG_VERSION");
-    session.note(&format!("windrow {version}: \\? for help, \\q to quit"));
+    session.print_note(&format!("windrow {version}: \\? for help, \\q to quit"));
     let mut pending = String::new();
     loop {
         session.refresh_names().await;
-        let line = match editor.read(&mut session.names, &pending)? {
-            Read::Line(line) => line,
-            Read::Cleared => {
+        let line = match editor.read_input(&mut session.names, &pending)? {
+            PromptInput::Line(line) => line,
+            PromptInput::Cleared => {
                 pending.clear();
                 continue;
             }
-            Read::End => return Ok(0),
+            PromptInput::End => return Ok(0),
         };
-        session.terminal = Terminal::of_stdout();
+        session.terminal = Terminal::from_stdout();
         // A command in the middle of a statement leaves the statement as it is.
         let aside =
-            !pending.is_empty() && line.trim_start().starts_with('\\') && !is_within(&pending);
+            !pending.is_empty() && line.trim_start().starts_with('\\') && !has_open_token(&pending);
         let flow = if aside {
-            editor.remember(&line);
-            session.run_typed(&[Piece::Command(line.trim())]).await
+            editor.record_history(&line);
+            session.run_typed(&[InputPiece::Command(line.trim())]).await
         } else {
             pending.push_str(&line);
             pending.push('\n');
-            take(session, &mut editor, &mut pending).await
+            run_complete_pieces(session, &mut editor, &mut pending).await
         };
         // The error was told; a person goes on.
         if let Ok(Flow::Quit) = flow {
@@ -83,20 +83,24 @@ async fn interactive(session: &mut Session) -> Result<u8> {
 }
 
 /// Runs what is complete in `pending` and leaves the rest there.
-async fn take(session: &mut Session, editor: &mut Editor, pending: &mut String) -> Result<Flow> {
+async fn run_complete_pieces(
+    session: &mut Session,
+    editor: &mut LineEditor,
+    pending: &mut String,
+) -> Result<Flow> {
     let typed = std::mem::take(pending);
-    let (mut pieces, mut rest) = split(&typed);
+    let (mut pieces, mut rest) = split_input(&typed);
     // What other shells take without a semicolon.
     let word = rest.trim();
     if pieces.is_empty() && ["quit", "exit", "help"].iter().any(|w| word.eq_ignore_ascii_case(w)) {
-        pieces.push(Piece::Statement(word));
+        pieces.push(InputPiece::Statement(word));
         rest = "";
     }
-    if is_idle(rest) {
+    if is_idle_text(rest) {
         rest = "";
     }
     if !pieces.is_empty() {
-        editor.remember(&typed[..typed.len() - rest.len()]);
+        editor.record_history(&typed[..typed.len() - rest.len()]);
     }
     *pending = rest.trim_start().to_string();
     session.run_typed(&pieces).await
@@ -104,23 +108,23 @@ async fn take(session: &mut Session, editor: &mut Editor, pending: &mut String) 
 
 /// Statements from a pipe or file, each as soon as it is complete. What is left at the end runs
 /// without its semicolon.
-async fn script(session: &mut Session, input: &mut dyn BufRead) -> Result<u8> {
+async fn run_script(session: &mut Session, input: &mut dyn BufRead) -> Result<u8> {
     let mut pending = String::new();
     loop {
         let read = input.read_line(&mut pending);
         let ended = match read {
             Ok(bytes) => bytes == 0,
             Err(error) => {
-                session.note(&format!("error: cannot read standard input: {error}"));
+                session.print_note(&format!("error: cannot read standard input: {error}"));
                 return Ok(1);
             }
         };
         if !ended && !pending.ends_with('\n') {
             continue;
         }
-        let (mut pieces, rest) = split(&pending);
-        if ended && !is_blank(rest) {
-            pieces.push(Piece::Statement(rest.trim()));
+        let (mut pieces, rest) = split_input(&pending);
+        if ended && !is_blank_text(rest) {
+            pieces.push(InputPiece::Statement(rest.trim()));
         }
         let flow = session.run_typed(&pieces).await;
         match flow {

@@ -1,10 +1,10 @@
 //! Input to statements and commands: a statement ends with `;`, a command with its line.
 
-use super::lexer::{Kind, Token, tokens};
+use super::lexer::{Token, TokenKind, tokenize_sql};
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
+pub(super) enum InputPiece<'a> {
     /// SQL without its semicolon.
     Statement(&'a str),
     /// A command from its backslash to the end of the line.
@@ -12,32 +12,36 @@ pub(super) enum Piece<'a> {
 }
 
 /// What can be done now, and what waits for more lines.
-pub(super) fn split(text: &str) -> (Vec<Piece<'_>>, &str) {
+pub(super) fn split_input(text: &str) -> (Vec<InputPiece<'_>>, &str) {
     let mut pieces = Vec::new();
     let mut start = 0;
     // A command ends with its line, whatever quotes are open there: read on from behind it.
-    while let Some(end) = statements(text, &mut start, &mut pieces) {
+    while let Some(end) = take_statements(text, &mut start, &mut pieces) {
         start = end;
     }
     (pieces, &text[start..])
 }
 
 /// Takes statements from `start` on, up to and with the first command; gives its end.
-fn statements<'a>(text: &'a str, start: &mut usize, pieces: &mut Vec<Piece<'a>>) -> Option<usize> {
+fn take_statements<'a>(
+    text: &'a str,
+    start: &mut usize,
+    pieces: &mut Vec<InputPiece<'a>>,
+) -> Option<usize> {
     let base = *start;
     let mut said = false;
-    for token in tokens(&text[base..]) {
+    for token in tokenize_sql(&text[base..]) {
         let (from, to) = (base + token.start, base + token.end());
         match token.kind {
-            Kind::Semicolon => {
+            TokenKind::Semicolon => {
                 if said {
-                    pieces.push(Piece::Statement(text[*start..from].trim()));
+                    pieces.push(InputPiece::Statement(text[*start..from].trim()));
                 }
                 (*start, said) = (to, false);
             }
-            Kind::Backslash if !said => {
+            TokenKind::Backslash if !said => {
                 let end = text[from..].find('\n').map_or(text.len(), |at| from + at);
-                pieces.push(Piece::Command(text[from..end].trim_end()));
+                pieces.push(InputPiece::Command(text[from..end].trim_end()));
                 return Some(end);
             }
             _ => said |= !token.is_blank(),
@@ -48,28 +52,28 @@ fn statements<'a>(text: &'a str, start: &mut usize, pieces: &mut Vec<Piece<'a>>)
 
 /// Whether the text says nothing yet: space and line comments. A block comment says something, it
 /// may be the header of a feature set.
-pub(super) fn is_idle(text: &str) -> bool {
-    tokens(text).iter().all(|token| token.is_blank() && !token.text.starts_with("/*"))
+pub(super) fn is_idle_text(text: &str) -> bool {
+    tokenize_sql(text).iter().all(|token| token.is_blank() && !token.text.starts_with("/*"))
 }
 
 /// Whether the text has nothing to run: space and comments of both kinds.
-pub(super) fn is_blank(text: &str) -> bool {
-    tokens(text).iter().all(Token::is_blank)
+pub(super) fn is_blank_text(text: &str) -> bool {
+    tokenize_sql(text).iter().all(Token::is_blank)
 }
 
 /// Whether a new line under this text starts in a quote or comment.
-pub(super) fn is_within(text: &str) -> bool {
-    tokens(text).last().is_some_and(|token| !token.closed)
+pub(super) fn has_open_token(text: &str) -> bool {
+    tokenize_sql(text).last().is_some_and(|token| !token.closed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Piece::{Command, Statement};
+    use InputPiece::{Command, Statement};
 
     #[test]
     fn pieces_and_rest() {
-        let cases: [(&str, &[Piece], &str); 14] = [
+        let cases: [(&str, &[InputPiece], &str); 14] = [
             ("SELECT 1;", &[Statement("SELECT 1")], ""),
             ("SELECT 1", &[], "SELECT 1"),
             ("SELECT 1; SELECT 2 ;\n", &[Statement("SELECT 1"), Statement("SELECT 2")], "\n"),
@@ -86,19 +90,19 @@ mod tests {
             ("\\i it's.sql\nSELECT 1;", &[Command("\\i it's.sql"), Statement("SELECT 1")], ""),
         ];
         for (text, pieces, rest) in cases {
-            assert_eq!(split(text), (pieces.to_vec(), rest), "{text}");
+            assert_eq!(split_input(text), (pieces.to_vec(), rest), "{text}");
         }
     }
 
     #[test]
     fn idle_blank_within() {
-        assert!(is_idle(" \n-- note\n"));
-        assert!(!is_idle("/* header */"));
-        assert!(is_blank("/* header */ -- x"));
-        assert!(!is_blank("x"));
+        assert!(is_idle_text(" \n-- note\n"));
+        assert!(!is_idle_text("/* header */"));
+        assert!(is_blank_text("/* header */ -- x"));
+        assert!(!is_blank_text("x"));
         for (text, within) in [("SELECT '", true), ("/* a", true), ("SELECT 1", false), ("", false)]
         {
-            assert_eq!(is_within(text), within, "{text}");
+            assert_eq!(has_open_token(text), within, "{text}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::RunReport;
-use crate::engine::{Export, Exported};
+use crate::engine::{Export, ExportOutcome};
 
 /// What an export of many feature sets did: `export --json`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -55,8 +55,9 @@ pub enum ExportStatus {
 
 impl ExportReport {
     /// Of sets and what became of each, in the same order.
-    pub fn of(sets: &[Export], results: &[Exported], seconds: f64) -> Self {
-        let sets = sets.iter().zip(results).map(|(set, result)| ExportedSet::of(set, result));
+    pub fn from_results(sets: &[Export], results: &[ExportOutcome], seconds: f64) -> Self {
+        let sets =
+            sets.iter().zip(results).map(|(set, result)| ExportedSet::from_exported(set, result));
         let sets: Vec<ExportedSet> = sets.collect();
         let count =
             |status: ExportStatus| sets.iter().filter(|set| set.status == status).count() as u64;
@@ -72,14 +73,14 @@ impl ExportReport {
 }
 
 impl ExportedSet {
-    fn of(export: &Export, exported: &Exported) -> Self {
+    fn from_exported(export: &Export, exported: &ExportOutcome) -> Self {
         let (status, run, error) = match exported {
-            Exported::Committed(outcome) => {
-                (ExportStatus::Committed, Some(RunReport::of(outcome)), None)
+            ExportOutcome::Committed(outcome) => {
+                (ExportStatus::Committed, Some(RunReport::from_outcome(outcome)), None)
             }
-            Exported::Current => (ExportStatus::Current, None, None),
-            Exported::Failed(error) => (ExportStatus::Failed, None, Some(error.to_string())),
-            Exported::LeftOut(read) => {
+            ExportOutcome::Current => (ExportStatus::Current, None, None),
+            ExportOutcome::Failed(error) => (ExportStatus::Failed, None, Some(error.to_string())),
+            ExportOutcome::LeftOut(read) => {
                 (ExportStatus::LeftOut, None, Some(format!("it reads {read}, which failed")))
             }
         };

@@ -50,7 +50,7 @@ pub struct Parameter {
 
 impl FunctionReport {
     /// Of an indicator.
-    pub fn of(entry: &'static Entry) -> Self {
+    pub fn from_entry(entry: &'static Entry) -> Self {
         let spec = &entry.spec;
         let owned =
             |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect::<Vec<_>>();
@@ -60,19 +60,19 @@ impl FunctionReport {
             min: param.min,
             max: param.max,
         });
-        let bound = entry.bind(&spec.defaults()).ok();
-        let warmup = bound.as_ref().map(|bound| bound.warmup());
+        let bound = entry.bind_params(&spec.default_params()).ok();
+        let warmup = bound.as_ref().map(|bound| bound.warmup_rows());
         Self {
             name: spec.name.to_string(),
             title: spec.title.to_string(),
             group: spec.group.to_string(),
-            signature: spec.signature(),
+            signature: spec.call_signature(),
             description: spec.doc.to_string(),
             inputs: owned(spec.inputs),
             parameters: parameters.collect(),
             outputs: owned(spec.outputs),
             memory: spec.memory.to_string(),
-            lookback: bound.as_ref().map(|bound| bound.lookback() as u64),
+            lookback: bound.as_ref().map(|bound| bound.lookback_rows() as u64),
             warmup: warmup.filter(|rows| *rows < usize::MAX).map(|rows| rows as u64),
             version: spec.version,
             source: spec.source.to_string(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::Limit;
+use crate::limits::LimitEntry;
 
 /// One bound: one of the list of `limits --json`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -19,9 +19,9 @@ pub struct LimitReport {
     pub past: String,
 }
 
-impl From<Limit> for LimitReport {
-    fn from(limit: Limit) -> Self {
-        let Limit { group, name, value, bounds, past } = limit;
+impl From<LimitEntry> for LimitReport {
+    fn from(limit: LimitEntry) -> Self {
+        let LimitEntry { group, name, value, bounds, past } = limit;
         Self {
             group: group.to_string(),
             name: name.to_lowercase(),

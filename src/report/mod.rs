@@ -7,16 +7,16 @@
 
 mod export;
 mod function;
+mod history;
 mod limit;
 mod plan;
 mod progress;
 mod run;
-mod runs;
 
 pub use export::{ExportReport, ExportStatus, ExportedSet};
 pub use function::{FunctionReport, Parameter};
+pub use history::{HistoryReport, PastRun, VacuumReport};
 pub use limit::LimitReport;
-pub use plan::{All, Counted, HistoryStep, Output, PlanReport, Rows};
-pub use progress::Event;
-pub use run::{Audit, Column, Input, LeftOut, RunReport};
-pub use runs::{HistoryReport, PastRun, VacuumReport};
+pub use plan::{AllRows, CountedRows, HistoryStep, OutputReport, PlanReport, RowCount};
+pub use progress::ProgressEvent;
+pub use run::{AuditReport, ColumnReport, InputReport, LeftOutReport, RunReport};

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{self, Ahead, Reach};
-use crate::engine::{OutputColumn, Planned};
+use crate::analysis::{self, LookAhead, StepBack};
+use crate::engine::{OutputColumn, PlannedSet};
 
 /// What a feature set needs, and how it will run: `explain --json`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -25,14 +25,14 @@ pub struct PlanReport {
     /// The identity of what is computed: the digest of the definition.
     pub fingerprint: String,
     /// The outputs, in order.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<OutputReport>,
     /// The physical plan, as text for people.
     pub plan: String,
 }
 
 /// One output and what it needs of the rows around its own.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub struct Output {
+pub struct OutputReport {
     /// The name of the column.
     pub name: String,
     /// The type of the column, as Arrow names it.
@@ -41,14 +41,14 @@ pub struct Output {
     /// Rows before the first value.
     pub lookback: u64,
     /// Rows before its own that a value depends on.
-    pub history: Rows,
+    pub history: RowCount,
     /// Of which rows the history is, step by step; empty if there is none, or if it is all rows.
     pub history_of: Vec<HistoryStep>,
     /// Rows after which a value practically no longer depends on where the data starts, an
     /// estimate; null if it never forgets, as a running sum.
     pub warmup: Option<u64>,
     /// Rows later than its own that a value uses.
-    pub look_ahead: Rows,
+    pub look_ahead: RowCount,
     /// Whether the header declares the column as a label.
     pub label: bool,
     /// The indicators and windows that the column is made of.
@@ -63,7 +63,7 @@ pub struct HistoryStep {
     /// So many rows before; 0 for all rows of the same keys.
     pub rows: u64,
     /// Which rows of the group count.
-    pub counted: Counted,
+    pub counted: CountedRows,
     /// The columns or expressions that make the group.
     pub keys: Vec<String>,
     /// Conditions below: the rows that they remove do not count.
@@ -73,7 +73,7 @@ pub struct HistoryStep {
 /// Which rows of a group count.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-pub enum Counted {
+pub enum CountedRows {
     /// Those with a value in every input.
     Valid,
     /// Every row.
@@ -83,36 +83,36 @@ pub enum Counted {
 /// A number of rows: a number in JSON, or `"all"`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(untagged)]
-pub enum Rows {
+pub enum RowCount {
     /// So many.
     Count(u64),
     /// All that there are.
-    All(All),
+    All(AllRows),
 }
 
 /// The word for all rows.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-pub enum All {
+pub enum AllRows {
     /// All of them.
     All,
 }
 
-impl fmt::Display for Rows {
+impl fmt::Display for RowCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count(rows) => rows.fmt(f),
-            Self::All(All::All) => f.write_str("all"),
+            Self::All(AllRows::All) => f.write_str("all"),
         }
     }
 }
 
-impl From<Ahead> for Rows {
-    fn from(ahead: Ahead) -> Self {
+impl From<LookAhead> for RowCount {
+    fn from(ahead: LookAhead) -> Self {
         match ahead {
-            Ahead::None => Self::Count(0),
-            Ahead::Rows(rows) => Self::Count(rows as u64),
-            Ahead::All | Ahead::Unknown => Self::All(All::All),
+            LookAhead::None => Self::Count(0),
+            LookAhead::Rows(rows) => Self::Count(rows as u64),
+            LookAhead::All | LookAhead::Unknown => Self::All(AllRows::All),
         }
     }
 }
@@ -120,7 +120,12 @@ impl From<Ahead> for Rows {
 impl PlanReport {
     /// Of a planned set; `fingerprint` is that of its definition, `identities` are those of its columns,
     /// `plan` is its physical plan.
-    pub fn of(planned: &Planned, fingerprint: &str, identities: &[String], plan: &str) -> Self {
+    pub fn from_planned(
+        planned: &PlannedSet,
+        fingerprint: &str,
+        identities: &[String],
+        plan: &str,
+    ) -> Self {
         let header = &planned.set.header;
         Self {
             set: planned.set.name.clone(),
@@ -128,16 +133,21 @@ impl PlanReport {
             description: header.description.clone(),
             entity: header.entity.clone(),
             time: header.time.clone(),
-            inputs: planned.inputs(),
+            inputs: planned.source_names(),
             fingerprint: fingerprint.to_string(),
-            outputs: planned.outputs.iter().zip(identities).map(Output::of).collect(),
+            outputs: planned
+                .outputs
+                .iter()
+                .zip(identities)
+                .map(OutputReport::from_output_column)
+                .collect(),
             plan: plan.to_string(),
         }
     }
 }
 
-impl Output {
-    fn of((output, identity): (&OutputColumn, &String)) -> Self {
+impl OutputReport {
+    fn from_output_column((output, identity): (&OutputColumn, &String)) -> Self {
         let need = &output.need;
         Self {
             name: output.name.clone(),
@@ -145,23 +155,23 @@ impl Output {
             lookback: need.lookback as u64,
             history: need
                 .history
-                .rows()
-                .map_or(Rows::All(All::All), |rows| Rows::Count(rows as u64)),
-            history_of: need.history.steps().iter().map(HistoryStep::of).collect(),
+                .longest_way_rows()
+                .map_or(RowCount::All(AllRows::All), |rows| RowCount::Count(rows as u64)),
+            history_of: need.history.merged_steps().iter().map(HistoryStep::from_reach).collect(),
             warmup: Some(need.warmup).filter(|rows| *rows < usize::MAX).map(|rows| rows as u64),
             look_ahead: need.ahead.into(),
             label: output.label,
-            made_of: need.made_of(),
+            made_of: need.describe_calls(),
             identity: identity.clone(),
         }
     }
 }
 
 impl HistoryStep {
-    fn of(reach: &Reach) -> Self {
+    fn from_reach(reach: &StepBack) -> Self {
         let counted = match reach.counted {
-            analysis::Counted::Valid => Counted::Valid,
-            analysis::Counted::Every => Counted::Every,
+            analysis::RowCounting::Valid => CountedRows::Valid,
+            analysis::RowCounting::Every => CountedRows::Every,
         };
         // Two sides of a join may have the same conditions.
         let mut filters: Vec<String> = Vec::new();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// One line of `--progress json`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
+pub enum ProgressEvent {
     /// The work began: once.
     Started {
         /// What is worked on: a feature set, `compact`, `export`, or `sample bars` of the demo.

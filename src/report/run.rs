@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Outcome;
-use crate::store::Instant;
+use crate::engine::RunOutcome;
+use crate::store::TimePoint;
 
 /// What one committed run did: `run --json` and `compact --json`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -21,13 +21,13 @@ pub struct RunReport {
     /// Rows that the run wrote.
     pub rows: u64,
     /// The columns that it wrote, in order.
-    pub columns: Vec<Column>,
+    pub columns: Vec<ColumnReport>,
     /// Symbols that the target holds.
     pub symbols: u64,
     /// The first time in the target, as its column shows it; null without rows.
-    pub first: Option<Instant>,
+    pub first: Option<TimePoint>,
     /// The last time in the target; null without rows.
-    pub last: Option<Instant>,
+    pub last: Option<TimePoint>,
     /// Data files that the target holds.
     pub files: u64,
     /// Bytes of these files.
@@ -41,18 +41,18 @@ pub struct RunReport {
     /// The peak of resident memory of the whole process.
     pub peak_memory_bytes: u64,
     /// The sources that were read, by name.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<InputReport>,
     /// The audits and what they found.
-    pub audits: Vec<Audit>,
+    pub audits: Vec<AuditReport>,
     /// What cleaning did to the inputs, and outputs that are NULL on every row.
     pub notices: Vec<String>,
     /// What `--keep-going` left out.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<LeftOutReport>,
 }
 
 /// One column of an output.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub struct Column {
+pub struct ColumnReport {
     /// The name of the column.
     pub name: String,
     /// The type of the column, as Arrow names it.
@@ -62,7 +62,7 @@ pub struct Column {
 
 /// One source that a run read.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub struct Input {
+pub struct InputReport {
     /// The name of the source.
     pub name: String,
     /// Where the source is, without a password.
@@ -77,7 +77,7 @@ pub struct Input {
 
 /// One audit of an output.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub struct Audit {
+pub struct AuditReport {
     /// The condition, as the header has it.
     pub audit: String,
     /// What was found.
@@ -86,7 +86,7 @@ pub struct Audit {
 
 /// One file or symbol that a run left out.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub struct LeftOut {
+pub struct LeftOutReport {
     /// The file or the symbol.
     pub what: String,
     /// Why it could not be read or computed.
@@ -95,13 +95,13 @@ pub struct LeftOut {
 
 impl RunReport {
     /// Of a committed run.
-    pub fn of(outcome: &Outcome) -> Self {
+    pub fn from_outcome(outcome: &RunOutcome) -> Self {
         let record = &outcome.record;
         let columns = record.columns.iter().map(|(name, ty)| {
             let (name, data_type) = (name.clone(), ty.clone());
-            Column { name, data_type }
+            ColumnReport { name, data_type }
         });
-        let inputs = record.inputs.iter().map(|(name, input)| Input {
+        let inputs = record.inputs.iter().map(|(name, input)| InputReport {
             name: name.clone(),
             location: input.location.clone(),
             files: input.files,
@@ -110,11 +110,11 @@ impl RunReport {
         });
         let audits = record.audits.iter().map(|(audit, result)| {
             let (audit, result) = (audit.clone(), result.clone());
-            Audit { audit, result }
+            AuditReport { audit, result }
         });
         let left_out = record.left_out.iter().map(|(what, why)| {
             let (what, why) = (what.clone(), why.clone());
-            LeftOut { what, why }
+            LeftOutReport { what, why }
         });
         Self {
             set: record.set.clone(),
@@ -125,8 +125,8 @@ impl RunReport {
             rows: record.rows,
             columns: columns.collect(),
             symbols: record.watermarks.len() as u64,
-            first: record.first(),
-            last: record.last(),
+            first: record.first_time(),
+            last: record.last_time(),
             files: record.files.len() as u64,
             bytes: record.files.iter().map(|file| file.bytes).sum(),
             seconds: record.seconds,

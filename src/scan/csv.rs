@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use super::csv_text;
 use super::file_slice::FileSlice;
-use super::footer::unreadable;
+use super::footer::unreadable_file_error;
 use super::schema::is_measure;
 use crate::error::{Error, Result};
 
@@ -46,10 +46,11 @@ impl PartitionStream for CsvPartition {
         let rows = context.session_config().batch_size();
         let schema = Arc::clone(&self.schema);
         let files = self.files.clone();
-        let batches = files.into_iter().flat_map(move |file| match read(&file, &schema, rows) {
-            Ok(batches) => batches,
-            Err(error) => Box::new(std::iter::once(Err(error))),
-        });
+        let batches =
+            files.into_iter().flat_map(move |file| match read_csv_file(&file, &schema, rows) {
+                Ok(batches) => batches,
+                Err(error) => Box::new(std::iter::once(Err(error))),
+            });
         let batches = batches.map(|b| b.map_err(|e| DataFusionError::External(Box::new(e))));
         if !self.files.iter().any(|part| part.info.file.object.is_some()) {
             return Box::pin(RecordBatchStreamAdapter::new(
@@ -57,12 +58,12 @@ impl PartitionStream for CsvPartition {
                 stream::iter(batches),
             ));
         }
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), waiting(batches)))
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream_on_thread(batches)))
     }
 }
 
 /// Batches of files on servers, by a thread of their own that may wait for them.
-fn waiting(
+fn stream_on_thread(
     batches: impl Iterator<Item = PlanResult<RecordBatch>> + Send + 'static,
 ) -> impl Stream<Item = PlanResult<RecordBatch>> + Send {
     let (sender, mut receiver) = mpsc::channel(2);
@@ -92,37 +93,38 @@ fn waiting(
     })
 }
 
-type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+type CsvBatches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// The batches of one file in the columns of `schema`.
-fn read(file: &FileSlice, schema: &SchemaRef, rows: usize) -> Result<Batches> {
+fn read_csv_file(file: &FileSlice, schema: &SchemaRef, rows: usize) -> Result<CsvBatches> {
     let path = file.info.file.path.clone();
     let own = &file.info.schema;
     // Everything is read as text, so that each column has its own words for NULL.
     let text: Vec<Field> =
         own.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect();
     let wanted: Vec<usize> =
-        (0..text.len()).filter(|i| file.reads(schema, text[*i].name())).collect();
-    let handle = file.info.file.open(0).map_err(|error| unreadable(&path, &error))?;
+        (0..text.len()).filter(|i| file.reads_column(schema, text[*i].name())).collect();
+    let handle =
+        file.info.file.open_reader(0).map_err(|error| unreadable_file_error(&path, &error))?;
     let reader = ReaderBuilder::new(Arc::new(Schema::new(text)))
         .with_header(true)
         .with_batch_size(rows)
         .with_projection(wanted)
-        .build(BufReader::with_capacity(64 << 10, handle.rest(0)))
-        .map_err(|error| unreadable(&path, &error))?;
+        .build(BufReader::with_capacity(64 << 10, handle.reader_from(0)))
+        .map_err(|error| unreadable_file_error(&path, &error))?;
     let (schema, file) = (Arc::clone(schema), file.clone());
     let mut before = 0;
     Ok(Box::new(reader.map(move |batch| {
-        let batch = batch.map_err(|error| csv_text::fault(&file.info.file, &error))?;
-        let typed = typed(&file, &batch, &schema, before)?;
+        let batch = batch.map_err(|error| csv_text::diagnose_csv(&file.info.file, &error))?;
+        let typed = cast_text_batch(&file, &batch, &schema, before)?;
         before += batch.num_rows();
-        file.adapt(&typed, &schema)
+        file.adapt_batch(&typed, &schema)
     })))
 }
 
 /// A batch of text with the types that the source gives its columns; `before` are the rows of the file
 /// before it.
-fn typed(
+fn cast_text_batch(
     file: &FileSlice,
     batch: &RecordBatch,
     schema: &SchemaRef,
@@ -134,16 +136,16 @@ fn typed(
         let ty = schema.field_with_name(field.name()).map(Field::data_type);
         let ty = ty.unwrap_or(&DataType::Utf8);
         let text = column.as_string::<i32>();
-        let column = parse(text, ty).and_then(|column| {
+        let column = parse_text_column(text, ty).and_then(|column| {
             // As of parquet: whole numbers that become floats beside others are the same.
             let inexact = (*ty == DataType::Float64 && !is_measure(field.name()))
-                .then(|| (0..text.len()).find(|row| csv_text::is_cut(text, *row)));
+                .then(|| (0..text.len()).find(|row| csv_text::loses_digits(text, *row)));
             inexact.flatten().map_or(Ok(column), Err)
         });
         let column = column.map_err(|row| {
             let (name, value) = (field.name(), text.value(row));
-            let line = csv_text::line_of(&file.info.file, before + row);
-            csv_text::wrong_value(&file.info.file, line, name, value, ty)
+            let line = csv_text::line_of_row(&file.info.file, before + row);
+            csv_text::value_type_error(&file.info.file, line, name, value, ty)
         })?;
         columns.push((field.name(), column));
     }
@@ -159,11 +161,11 @@ fn typed(
 }
 
 /// Text as values of a type; the row of the first that is none.
-fn parse(text: &StringArray, ty: &DataType) -> std::result::Result<ArrayRef, usize> {
-    let plain = if ty.is_string() { text.clone() } else { values(text) };
+fn parse_text_column(text: &StringArray, ty: &DataType) -> std::result::Result<ArrayRef, usize> {
+    let plain = if ty.is_string() { text.clone() } else { replace_null_words(text) };
     let parsed = match ty {
         DataType::Float64 => {
-            let number = |text: Option<&str>| text.and_then(csv_text::number);
+            let number = |text: Option<&str>| text.and_then(csv_text::parse_csv_number);
             Arc::new(plain.iter().map(number).collect::<Float64Array>()) as ArrayRef
         }
         ty => cast(&plain, ty).map_err(|_| 0_usize)?,
@@ -175,7 +177,7 @@ fn parse(text: &StringArray, ty: &DataType) -> std::result::Result<ArrayRef, usi
 }
 
 /// Text in which the words for NULL are NULL, without blanks around values.
-fn values(text: &StringArray) -> StringArray {
-    let value = |value: &str| (!csv_text::is_null(value)).then(|| value.trim().to_string());
+fn replace_null_words(text: &StringArray) -> StringArray {
+    let value = |value: &str| (!csv_text::is_null_word(value)).then(|| value.trim().to_string());
     text.iter().map(|text| text.and_then(value)).collect()
 }

@@ -8,10 +8,10 @@ use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
 use datafusion::arrow::csv::reader::Format;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
-use super::footer::unreadable;
-use super::schema::{Keys, is_measure};
+use super::footer::unreadable_file_error;
+use super::schema::{KeyColumns, is_measure};
 use crate::error::{Error, Result};
-use crate::store::{FileRef, Rest, file_name};
+use crate::store::{FileRef, OffsetReader, display_path};
 
 /// Words that stand for NULL in columns of numbers and times.
 const NULL_WORDS: [&str; 9] = ["NA", "N/A", "n/a", "null", "NULL", "None", "NaT", "#N/A", ""];
@@ -20,7 +20,7 @@ const NULL_WORDS: [&str; 9] = ["NA", "N/A", "n/a", "null", "NULL", "None", "NaT"
 const NULL_PATTERN: &str = r"^(|NA|N/A|n/a|null|NULL|None|NaT|#N/A)$";
 
 /// Whether a text stands for NULL in a column of numbers or times.
-pub(super) fn is_null(text: &str) -> bool {
+pub(super) fn is_null_word(text: &str) -> bool {
     NULL_WORDS.contains(&text)
 }
 
@@ -28,18 +28,24 @@ pub(super) fn is_null(text: &str) -> bool {
 ///
 /// # Errors
 /// A file that is no CSV with a header, or a value of a measure or time column that is none.
-pub(super) fn schema(file: &FileRef, keys: &Keys) -> Result<Schema> {
-    check_header(file)?;
+pub(super) fn infer_csv_schema(file: &FileRef, keys: &KeyColumns) -> Result<Schema> {
+    check_csv_header(file)?;
     let null =
         regex::Regex::new(NULL_PATTERN).map_err(|error| Error::internal(error.to_string()))?;
     let format = Format::default().with_header(true).with_null_regex(null);
-    let text = BufReader::new(open(file)?);
-    let (schema, _) = format.infer_schema(text, None).map_err(|error| fault(file, &error))?;
-    let looks = looks(file, keys, &schema)?;
+    let text = BufReader::new(open_csv_text(file)?);
+    let (schema, _) =
+        format.infer_schema(text, None).map_err(|error| diagnose_csv(file, &error))?;
+    let looks = profile_columns(file, keys, &schema)?;
     let fields = schema.fields().iter().zip(looks).map(|(field, looks)| {
         let timed = *field.name() == keys.time;
         if let Some((at, value)) = &looks.other_clock {
-            return Err(wrong_clock(file, line_at(file, at.as_ref()), field.name(), value));
+            return Err(mixed_zones_error(
+                file,
+                line_at_position(file, at.as_ref()),
+                field.name(),
+                value,
+            ));
         }
         let ty = match field.data_type() {
             _ if *field.name() == keys.entity => DataType::Utf8,
@@ -58,7 +64,13 @@ pub(super) fn schema(file: &FileRef, keys: &Keys) -> Result<Schema> {
             Some((at, value)) if ty != DataType::Utf8 || timed || is_measure(field.name()) => {
                 let ty = if timed { &DataType::Date32 } else { &ty };
                 let ty = if is_measure(field.name()) { &DataType::Float64 } else { ty };
-                Err(wrong_value(file, line_at(file, at.as_ref()), field.name(), &value, ty))
+                Err(value_type_error(
+                    file,
+                    line_at_position(file, at.as_ref()),
+                    field.name(),
+                    &value,
+                    ty,
+                ))
             }
             _ => Ok(Field::new(field.name(), ty, true)),
         }
@@ -67,7 +79,7 @@ pub(super) fn schema(file: &FileRef, keys: &Keys) -> Result<Schema> {
 }
 
 /// What the texts of a column look like.
-struct Looks {
+struct ColumnProfile {
     /// All that are not NULL are what the name of the column asks for.
     fits: bool,
     /// There are some, and all are whole numbers.
@@ -84,7 +96,7 @@ struct Looks {
     wrong: Option<(Option<Position>, String)>,
 }
 
-impl Looks {
+impl ColumnProfile {
     /// The type of a column of times.
     fn time_type(&self) -> DataType {
         let unit = match self.digits {
@@ -98,7 +110,7 @@ impl Looks {
     }
 
     /// Takes notice of the clock of a time.
-    fn clock(&mut self, text: &str, at: &Option<Position>) {
+    fn observe_clock(&mut self, text: &str, at: &Option<Position>) {
         let Some((_, clock)) = text.split_at_checked(10).filter(|(_, clock)| !clock.is_empty())
         else {
             self.zoned.get_or_insert(false);
@@ -119,8 +131,12 @@ impl Looks {
 ///
 /// # Errors
 /// A quote that is not closed, which would take all rows behind it for one value.
-fn looks(file: &FileRef, keys: &Keys, schema: &Schema) -> Result<Vec<Looks>> {
-    let start = || Looks {
+fn profile_columns(
+    file: &FileRef,
+    keys: &KeyColumns,
+    schema: &Schema,
+) -> Result<Vec<ColumnProfile>> {
+    let start = || ColumnProfile {
         fits: true,
         whole: true,
         zeros: false,
@@ -129,7 +145,7 @@ fn looks(file: &FileRef, keys: &Keys, schema: &Schema) -> Result<Vec<Looks>> {
         digits: None,
         wrong: None,
     };
-    let mut looks: Vec<Looks> = schema.fields().iter().map(|_| start()).collect();
+    let mut looks: Vec<ColumnProfile> = schema.fields().iter().map(|_| start()).collect();
     let asked: Vec<usize> = (0..looks.len())
         .filter(|i| {
             let asked = matches!(
@@ -140,32 +156,33 @@ fn looks(file: &FileRef, keys: &Keys, schema: &Schema) -> Result<Vec<Looks>> {
         })
         .collect();
     let mut any = vec![false; looks.len()];
-    let mut reader = ReaderBuilder::new().from_reader(Quotes { of: open(file)?, odd: false });
+    let mut reader =
+        ReaderBuilder::new().from_reader(QuoteCounter { of: open_csv_text(file)?, odd: false });
     let (mut record, mut lines) = (StringRecord::new(), (None, false));
-    while reader.read_record(&mut record).map_err(|error| named(file, &error))? {
+    while reader.read_record(&mut record).map_err(|error| locate_csv_error(file, &error))? {
         let at = record.position().cloned();
         lines = (at.clone(), record.iter().any(|value| value.contains('\n')));
         for column in &asked {
             let value = record.get(*column).unwrap_or_default();
-            if is_null(value) {
+            if is_null_word(value) {
                 continue;
             }
             any[*column] = true;
             let (looks, field) = (&mut looks[*column], schema.field(*column));
             let name = field.name();
             let timed = *name == keys.time || matches!(field.data_type(), DataType::Timestamp(..));
-            let whole = is_whole(value);
+            let whole = is_whole_number(value);
             looks.whole &= whole;
             let digits = value.strip_prefix('-').unwrap_or(value);
             looks.zeros |= whole && digits.len() > 1 && digits.starts_with('0');
             let fits = match () {
-                () if timed => is_time(value),
-                () if is_measure(name) => is_number(value),
+                () if timed => is_csv_time(value),
+                () if is_measure(name) => is_csv_number(value),
                 () if *field.data_type() == DataType::Float64 => true,
                 () => !whole || value.parse::<i64>().is_ok(),
             };
             if timed && fits {
-                looks.clock(value.trim(), &at);
+                looks.observe_clock(value.trim(), &at);
             }
             if !fits && looks.fits {
                 (looks.fits, looks.wrong) = (false, Some((at.clone(), value.to_string())));
@@ -173,12 +190,12 @@ fn looks(file: &FileRef, keys: &Keys, schema: &Schema) -> Result<Vec<Looks>> {
         }
     }
     if reader.get_ref().odd && lines.1 {
-        let name = file_name(&file.path);
-        let line = line_at(file, lines.0.as_ref());
+        let name = display_path(&file.path);
+        let line = line_at_position(file, lines.0.as_ref());
         let line = line.map_or(String::new(), |line| format!(", line {line}"));
         return Err(Error::data(format!("{name}{line}: a double quote is not closed"))
             .hint("close it, or write two for one within a value")
-            .in_file(name));
+            .with_bad_file(name));
     }
     for (looks, any) in looks.iter_mut().zip(any) {
         looks.whole &= any;
@@ -187,12 +204,12 @@ fn looks(file: &FileRef, keys: &Keys, schema: &Schema) -> Result<Vec<Looks>> {
 }
 
 /// Counts double quotes on the way: in a file that closes all of them their number is even.
-struct Quotes<R> {
+struct QuoteCounter<R> {
     of: R,
     odd: bool,
 }
 
-impl<R: Read> Read for Quotes<R> {
+impl<R: Read> Read for QuoteCounter<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.of.read(buffer)?;
         self.odd ^= buffer[..read].iter().filter(|byte| **byte == b'"').count() % 2 == 1;
@@ -200,13 +217,13 @@ impl<R: Read> Read for Quotes<R> {
     }
 }
 
-fn is_whole(text: &str) -> bool {
+fn is_whole_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The number that a text is. What is too large for one is none: only words make an infinity.
-pub(super) fn number(text: &str) -> Option<f64> {
+pub(super) fn parse_csv_number(text: &str) -> Option<f64> {
     let text = text.trim();
     let value: f64 = text.parse().ok()?;
     let word = || text.trim_start_matches(['+', '-']).starts_with(['i', 'I']);
@@ -214,37 +231,37 @@ pub(super) fn number(text: &str) -> Option<f64> {
 }
 
 /// Whether a text is a whole number that no float is.
-pub(super) fn is_cut(text: &StringArray, row: usize) -> bool {
+pub(super) fn loses_digits(text: &StringArray, row: usize) -> bool {
     let value = if text.is_valid(row) { text.value(row).trim() } else { return false };
-    is_whole(value)
+    is_whole_number(value)
         && value.len() > 15
-        && number(value).map(|float| float as i128) != value.parse().ok()
+        && parse_csv_number(value).map(|float| float as i128) != value.parse().ok()
 }
 
-fn is_number(text: &str) -> bool {
-    number(text).is_some()
+fn is_csv_number(text: &str) -> bool {
+    parse_csv_number(text).is_some()
 }
 
 /// Whether a text is a time. A second 60, which arrow takes for the 59th, is none.
-fn is_time(text: &str) -> bool {
+fn is_csv_time(text: &str) -> bool {
     let (utc, text) = (chrono::Utc, text.trim());
     let second = text.get(16..19).unwrap_or_default();
     second != ":60" && string_to_datetime(&utc, text).is_ok()
 }
 
 /// The error for a time with a zone among those without, or the other way round.
-fn wrong_clock(file: &FileRef, line: Option<u64>, column: &str, value: &str) -> Error {
-    let name = file_name(&file.path);
+fn mixed_zones_error(file: &FileRef, line: Option<u64>, column: &str, value: &str) -> Error {
+    let name = display_path(&file.path);
     let line = line.map_or(String::new(), |line| format!(", line {line}"));
     Error::data(format!(
         "{name}{line}: {column} is {value:?}; some of its times have a zone, and some have none"
     ))
     .hint("write all of them with a zone, such as 2024-01-31T15:30:00Z, or none")
-    .in_file(name)
+    .with_bad_file(name)
 }
 
 /// The error for a value that has another type than its column.
-pub(super) fn wrong_value(
+pub(super) fn value_type_error(
     file: &FileRef,
     line: Option<u64>,
     column: &str,
@@ -258,24 +275,24 @@ pub(super) fn wrong_value(
         DataType::Boolean => "true or false",
         _ => "text",
     };
-    let name = file_name(&file.path);
+    let name = display_path(&file.path);
     let line = line.map_or(String::new(), |line| format!(", line {line}"));
     let short: String = value.chars().take(40).collect();
     Error::data(format!("{name}{line}: {column} is {short:?}, expected {expected}"))
         .hint("correct the value, or leave it empty; or leave the file out with --keep-going")
-        .in_file(name)
+        .with_bad_file(name)
 }
 
 /// Refuses a file whose first line names no columns.
-fn check_header(file: &FileRef) -> Result<()> {
-    let name = file_name(&file.path);
+fn check_csv_header(file: &FileRef) -> Result<()> {
+    let name = display_path(&file.path);
     let wrong = |what: String, way_out: &str| {
-        Err(Error::data(format!("{name}: {what}")).hint(way_out).in_file(name.clone()))
+        Err(Error::data(format!("{name}: {what}")).hint(way_out).with_bad_file(name.clone()))
     };
-    let mut reader = records(file)?;
+    let mut reader = open_csv_reader(file)?;
     let header = match reader.headers() {
         Ok(header) => header.clone(),
-        Err(error) => return Err(named(file, &error)),
+        Err(error) => return Err(locate_csv_error(file, &error)),
     };
     let first = header.iter().collect::<Vec<_>>().join(",");
     let shown: String = first.chars().take(60).collect();
@@ -295,7 +312,7 @@ fn check_header(file: &FileRef) -> Result<()> {
             }
         }
     }
-    if header.iter().any(|name| is_number(name) || is_time(name)) {
+    if header.iter().any(|name| is_csv_number(name) || is_csv_time(name)) {
         return wrong(
             format!("it has no header: its first line is {shown:?}"),
             "put the names of the columns into its first line",
@@ -304,17 +321,23 @@ fn check_header(file: &FileRef) -> Result<()> {
     Ok(())
 }
 
-fn open(file: &FileRef) -> Result<Rest> {
-    Ok(file.open(0).map_err(|error| unreadable(&file.path, &error))?.rest(0))
+fn open_csv_text(file: &FileRef) -> Result<OffsetReader> {
+    Ok(file
+        .open_reader(0)
+        .map_err(|error| unreadable_file_error(&file.path, &error))?
+        .reader_from(0))
 }
 
-fn records(file: &FileRef) -> Result<Reader<BufReader<Rest>>> {
-    Ok(ReaderBuilder::new().from_reader(BufReader::new(open(file)?)))
+fn open_csv_reader(file: &FileRef) -> Result<Reader<BufReader<OffsetReader>>> {
+    Ok(ReaderBuilder::new().from_reader(BufReader::new(open_csv_text(file)?)))
 }
 
 /// The first record below the header that is looked for, with the line where it begins.
-fn first(file: &FileRef, mut wanted: impl FnMut(&StringRecord) -> bool) -> Option<Position> {
-    let mut reader = records(file).ok()?;
+fn find_record_position(
+    file: &FileRef,
+    mut wanted: impl FnMut(&StringRecord) -> bool,
+) -> Option<Position> {
+    let mut reader = open_csv_reader(file).ok()?;
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).ok()? {
         if wanted(&record) {
@@ -325,19 +348,19 @@ fn first(file: &FileRef, mut wanted: impl FnMut(&StringRecord) -> bool) -> Optio
 }
 
 /// The line where a row of a file begins, as an editor counts; rows begin at 0.
-pub(super) fn line_of(file: &FileRef, row: usize) -> Option<u64> {
+pub(super) fn line_of_row(file: &FileRef, row: usize) -> Option<u64> {
     let mut at = 0;
-    let found = first(file, |_| {
+    let found = find_record_position(file, |_| {
         at += 1;
         at == row + 1
     });
-    line_at(file, found.as_ref())
+    line_at_position(file, found.as_ref())
 }
 
 /// The line of a record, as an editor counts: the reader of records counts blank lines before it to it.
-fn line_at(file: &FileRef, at: Option<&Position>) -> Option<u64> {
+fn line_at_position(file: &FileRef, at: Option<&Position>) -> Option<u64> {
     let at = at?;
-    let mut text = open(file).ok()?;
+    let mut text = open_csv_text(file).ok()?;
     std::io::copy(&mut text.by_ref().take(at.byte()), &mut std::io::sink()).ok()?;
     let blank = BufReader::new(text).bytes().map_while(std::result::Result::ok);
     let blank = blank.take_while(|byte| matches!(byte, b'\n' | b'\r'));
@@ -345,23 +368,25 @@ fn line_at(file: &FileRef, at: Option<&Position>) -> Option<u64> {
 }
 
 /// What is wrong with a file that could not be read as records; `error` is what the reader said.
-pub(super) fn fault(file: &FileRef, error: &(dyn std::error::Error + 'static)) -> Error {
-    let Ok(mut reader) = records(file) else { return unreadable(&file.path, error) };
+pub(super) fn diagnose_csv(file: &FileRef, error: &(dyn std::error::Error + 'static)) -> Error {
+    let Ok(mut reader) = open_csv_reader(file) else {
+        return unreadable_file_error(&file.path, error);
+    };
     // The reader places a fault where it stood before it read: below the header only if that was read.
     if let Err(wrong) = reader.headers() {
-        return named(file, &wrong);
+        return locate_csv_error(file, &wrong);
     }
     match reader.records().find_map(std::result::Result::err) {
-        Some(wrong) => named(file, &wrong),
-        None => unreadable(&file.path, error),
+        Some(wrong) => locate_csv_error(file, &wrong),
+        None => unreadable_file_error(&file.path, error),
     }
 }
 
 /// An error of the reader of records, with its line.
-fn named(file: &FileRef, error: &csv::Error) -> Error {
-    let name = file_name(&file.path);
+fn locate_csv_error(file: &FileRef, error: &csv::Error) -> Error {
+    let name = display_path(&file.path);
     let line = |at: &Option<Position>| {
-        line_at(file, at.as_ref()).map_or(String::new(), |line| format!(", line {line}"))
+        line_at_position(file, at.as_ref()).map_or(String::new(), |line| format!(", line {line}"))
     };
     let (what, way_out) = match error.kind() {
         ErrorKind::UnequalLengths { pos, expected_len, len } => (
@@ -372,7 +397,7 @@ fn named(file: &FileRef, error: &csv::Error) -> Error {
             format!("{name}{}: field {} is not UTF-8 text", line(pos), err.field() + 1),
             "save the file as UTF-8",
         ),
-        _ => return unreadable(&file.path, error),
+        _ => return unreadable_file_error(&file.path, error),
     };
-    Error::data(what).hint(way_out).in_file(name)
+    Error::data(what).hint(way_out).with_bad_file(name)
 }

@@ -12,12 +12,12 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
 
-use super::footer::{FileInfo, unreadable};
+use super::footer::{FileInfo, unreadable_file_error};
 use super::schema::is_measure;
 use super::sortedness::RowSlice;
 use crate::error::{Error, Result};
 use crate::guards::nearest_doubles;
-use crate::store::file_name;
+use crate::store::display_path;
 
 /// A file with what a partition reads of it, and its hive values by column name.
 #[derive(Clone, Debug)]
@@ -32,11 +32,15 @@ pub(crate) struct FileSlice {
 
 impl FileSlice {
     /// The rows of a batch in the columns of `schema`, the last of which is the file's ordinal.
-    pub(crate) fn adapt(&self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    pub(crate) fn adapt_batch(
+        &self,
+        batch: &RecordBatch,
+        schema: &SchemaRef,
+    ) -> Result<RecordBatch> {
         // Whoever asks for other columns, or for the rows of one directory, wants right rows too.
         for (name, value) in &self.values {
             if let Some(stored) = batch.column_by_name(name) {
-                self.check_same(name, value, stored)?;
+                self.check_partition_column(name, value, stored)?;
             }
         }
         let last = schema.fields().len() - 1;
@@ -45,31 +49,36 @@ impl FileSlice {
                 let ordinals = UInt32Array::from_value(self.slice.ordinal, batch.num_rows());
                 return Ok(Arc::new(ordinals) as ArrayRef);
             }
-            self.column(batch, field)
+            self.adapt_column(batch, field)
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| self.broken(error))
+        RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| self.decode_error(error))
     }
 
     /// Whether a column of the file is read: it is asked for, or its directory says what it is.
-    pub(crate) fn reads(&self, schema: &Schema, name: &str) -> bool {
+    pub(crate) fn reads_column(&self, schema: &Schema, name: &str) -> bool {
         schema.field_with_name(name).is_ok() || self.values.iter().any(|(known, _)| known == name)
     }
 
-    fn column(&self, batch: &RecordBatch, field: &Field) -> Result<ArrayRef> {
+    fn adapt_column(&self, batch: &RecordBatch, field: &Field) -> Result<ArrayRef> {
         let rows = batch.num_rows();
         if let Some((_, value)) = self.values.iter().find(|(name, _)| name == field.name()) {
-            return value.to_array_of_size(rows).map_err(|error| self.broken(error));
+            return value.to_array_of_size(rows).map_err(|error| self.decode_error(error));
         }
         match batch.column_by_name(field.name()) {
             Some(values) if values.data_type() == field.data_type() => Ok(Arc::clone(values)),
-            Some(values) => self.converted(values, field),
+            Some(values) => self.cast_lossless(values, field),
             None => Ok(new_null_array(field.data_type(), rows)),
         }
     }
 
     /// Refuses a column that the file has too, with other values than its directory says.
-    fn check_same(&self, name: &str, value: &ScalarValue, stored: &ArrayRef) -> Result<()> {
+    fn check_partition_column(
+        &self,
+        name: &str,
+        value: &ScalarValue,
+        stored: &ArrayRef,
+    ) -> Result<()> {
         // Text such as 01 may be a number in the file, and the other way round.
         let same_as = |value: &ScalarValue, stored: &ArrayRef| -> Option<BooleanArray> {
             let cut = cast(stored, &value.data_type()).ok()?;
@@ -95,22 +104,22 @@ impl FileSlice {
         let options = FormatOptions::default().with_null("NULL");
         let found =
             ArrayFormatter::try_new(stored, &options).map(|text| text.value(row).to_string());
-        let file = file_name(&self.info.file.path);
+        let file = display_path(&self.info.file.path);
         Err(Error::data(format!(
             "{name} is {} in {file}, whose directory says {value}",
             found.unwrap_or_default()
         ))
         .hint("move the file into the directory of its values, or take the column out of the file")
-        .in_file(file))
+        .with_bad_file(file))
     }
 
     /// Values in the type that the source gives their column: all of them, or an error.
-    fn converted(&self, values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
+    fn cast_lossless(&self, values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
         let converted = match (values.data_type(), field.data_type()) {
             (decimal, DataType::Float64) if decimal.is_decimal() => nearest_doubles(values),
             (_, to) => cast(values, to),
         };
-        let converted = converted.map_err(|error| self.broken(error))?;
+        let converted = converted.map_err(|error| self.decode_error(error))?;
         // Measures are floats by their nature; other integers become some because files differ.
         let exact = values.data_type().is_integer()
             && field.data_type().is_floating()
@@ -122,24 +131,24 @@ impl FileSlice {
         } else {
             is_null(values).and_then(|before| not_distinct(&before, &is_null(&converted)?))
         };
-        let same = same.map_err(|error| self.broken(error))?;
+        let same = same.map_err(|error| self.decode_error(error))?;
         let Some(row) = (0..values.len()).find(|row| !same.value(*row)) else {
             return Ok(converted);
         };
         let value = ArrayFormatter::try_new(values, &FormatOptions::default())
             .map(|text| text.value(row).to_string())
             .unwrap_or_default();
-        let (file, name) = (file_name(&self.info.file.path), field.name());
+        let (file, name) = (display_path(&self.info.file.path), field.name());
         Err(Error::data(format!(
             "{name} is {value} in {file}, which {} does not hold, the type that the files of the source have together",
             field.data_type()
         ))
         .hint("store the column in one type in all files, or name the files that agree with a glob")
-        .in_file(file))
+        .with_bad_file(file))
     }
 
     /// The error for a file that cannot be decoded.
-    pub(crate) fn broken(&self, why: impl std::error::Error + 'static) -> Error {
-        unreadable(&self.info.file.path, &why)
+    pub(crate) fn decode_error(&self, why: impl std::error::Error + 'static) -> Error {
+        unreadable_file_error(&self.info.file.path, &why)
     }
 }

@@ -11,12 +11,12 @@ use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::csv_text;
-use super::foreign::parsed;
 use super::page_reader::stored_fields;
-use super::schema::Keys;
-use crate::error::{Error, Result, behind};
+use super::parser_panic::catch_parser_panic;
+use super::schema::KeyColumns;
+use crate::error::{Error, Result, downcast_own_error};
 use crate::limits::FOOTER_READERS;
-use crate::store::{FileKind, FileRef, LABEL, Opened, ROLE, file_name};
+use crate::store::{COLUMN_ROLE_KEY, FileKind, FileReader, FileRef, LABEL_ROLE, display_path};
 
 /// A file with what it says about itself.
 #[derive(Clone, Debug)]
@@ -47,27 +47,30 @@ pub(crate) struct SortProof {
 }
 
 /// Bytes of a file up to which it is read as a whole for its footer.
-const AT_ONCE: u64 = 64 << 10;
+const FOOTER_READ_WHOLE: u64 = 64 << 10;
 
 /// Reads what every file says about itself, on `threads` threads. The outer error is the first
 /// file's, in path order; with `keep_going` bad files are returned instead.
 ///
 /// # Errors
 /// A file that cannot be read or is corrupt; it is named.
-pub(crate) fn read_all(
+pub(crate) fn read_footers(
     files: Vec<FileRef>,
     kind: FileKind,
-    keys: &Keys,
+    keys: &KeyColumns,
     threads: usize,
 ) -> Vec<Result<FileInfo>> {
-    let chunk = files.len().div_ceil(readers(&files, threads)).max(1);
+    let chunk = files.len().div_ceil(reader_threads(&files, threads)).max(1);
     std::thread::scope(|scope| {
         let handles: Vec<_> = files
             .chunks(chunk)
             .map(|chunk| {
                 scope.spawn(move || {
                     let mut last: Option<SchemaRef> = None;
-                    chunk.iter().map(|file| read(file, kind, keys, &mut last)).collect::<Vec<_>>()
+                    chunk
+                        .iter()
+                        .map(|file| read_footer(file, kind, keys, &mut last))
+                        .collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -82,15 +85,15 @@ pub(crate) fn read_all(
     })
 }
 
-fn read(
+fn read_footer(
     file: &FileRef,
     kind: FileKind,
-    keys: &Keys,
+    keys: &KeyColumns,
     last: &mut Option<SchemaRef>,
 ) -> Result<FileInfo> {
-    let mut info = parsed(&file.path, || match kind {
-        FileKind::Parquet => parquet(file, keys),
-        FileKind::Csv => csv(file, keys),
+    let mut info = catch_parser_panic(&file.path, || match kind {
+        FileKind::Parquet => read_parquet_info(file, keys),
+        FileKind::Csv => read_csv_info(file, keys),
     })?;
     match last {
         // Thousands of files share one schema: keep one copy.
@@ -101,27 +104,30 @@ fn read(
 }
 
 /// The error for a file that cannot be decoded.
-pub(crate) fn corrupt(path: &Path, why: impl std::fmt::Display) -> Error {
+pub(crate) fn corrupt_file_error(path: &Path, why: impl std::fmt::Display) -> Error {
     let why = why.to_string();
     let why = why.lines().next().unwrap_or_default();
     let why = why.split(" { ").next().unwrap_or_default(); // Values of Rust tell nobody anything.
     let why = ["Parquet argument error: ", "Parquet error: ", "External: ", "EOF: "]
         .iter()
         .fold(why, |why, prefix| why.trim_start_matches(prefix));
-    Error::data(format!("{} is truncated or corrupt ({why})", file_name(path)))
+    Error::data(format!("{} is truncated or corrupt ({why})", display_path(path)))
         .hint("write it again, move it out of the source, or leave it out with --keep-going")
-        .in_file(file_name(path))
+        .with_bad_file(display_path(path))
 }
 
 /// The error for a file that cannot be read or decoded.
-pub(crate) fn unreadable(path: &Path, error: &(dyn std::error::Error + 'static)) -> Error {
+pub(crate) fn unreadable_file_error(
+    path: &Path,
+    error: &(dyn std::error::Error + 'static),
+) -> Error {
     if let Some(too_many) = too_many_open(error) {
-        let name = file_name(path);
+        let name = display_path(path);
         return Error::data(format!("cannot read {name}: {too_many}"))
             .hint("raise the limit on open files (ulimit -n), or compact the source")
-            .in_file(name);
+            .with_bad_file(name);
     }
-    behind(error).cloned().unwrap_or_else(|| corrupt(path, error))
+    downcast_own_error(error).cloned().unwrap_or_else(|| corrupt_file_error(path, error))
 }
 
 /// What the system said, where it has too many open files: nothing is wrong with the file.
@@ -138,34 +144,40 @@ fn too_many_open(error: &(dyn std::error::Error + 'static)) -> Option<String> {
 }
 
 /// Threads that look into files: those that wait for a server cost nothing.
-pub(crate) fn readers<'a>(files: impl IntoIterator<Item = &'a FileRef>, threads: usize) -> usize {
+pub(crate) fn reader_threads<'a>(
+    files: impl IntoIterator<Item = &'a FileRef>,
+    threads: usize,
+) -> usize {
     let remote = files.into_iter().any(|file| file.object.is_some());
     if remote { threads.max(FOOTER_READERS) } else { threads.max(1) }
 }
 
-fn open(file: &FileRef, small: u64) -> Result<Opened> {
+fn open_source_file(file: &FileRef, small: u64) -> Result<FileReader> {
     let path = &file.path;
-    file.open(small).map_err(|error| {
-        behind(&error).cloned().unwrap_or_else(|| {
-            Error::data(format!("cannot read {}: {error}", file_name(path)))
+    file.open_reader(small).map_err(|error| {
+        downcast_own_error(&error).cloned().unwrap_or_else(|| {
+            Error::data(format!("cannot read {}: {error}", display_path(path)))
                 .hint("check that the file exists and may be read")
-                .in_file(file_name(path))
+                .with_bad_file(display_path(path))
         })
     })
 }
 
-fn parquet(file: &FileRef, keys: &Keys) -> Result<FileInfo> {
+fn read_parquet_info(file: &FileRef, keys: &KeyColumns) -> Result<FileInfo> {
     let path = &file.path;
-    let meta = ArrowReaderMetadata::load(&open(file, AT_ONCE)?, ArrowReaderOptions::new());
-    let meta = meta.map_err(|error| unreadable(path, &error))?;
-    check_ranges(&meta, file.size).map_err(|why| corrupt(path, why))?;
+    let meta = ArrowReaderMetadata::load(
+        &open_source_file(file, FOOTER_READ_WHOLE)?,
+        ArrowReaderOptions::new(),
+    );
+    let meta = meta.map_err(|error| unreadable_file_error(path, &error))?;
+    check_chunk_bounds(&meta, file.size).map_err(|why| corrupt_file_error(path, why))?;
     let range = |column: &str| -> Option<(ScalarValue, ScalarValue)> {
         let groups = meta.metadata().row_groups();
         let converter =
             StatisticsConverter::try_new(column, meta.schema(), meta.parquet_schema()).ok()?;
         let mins = converter.row_group_mins(groups.iter()).ok()?;
         let maxs = converter.row_group_maxes(groups.iter()).ok()?;
-        Some((extreme(&mins, true)?, extreme(&maxs, false)?))
+        Some((extreme_value(&mins, true)?, extreme_value(&maxs, false)?))
     };
     let rows = meta.metadata().file_metadata().num_rows();
     Ok(FileInfo {
@@ -173,14 +185,14 @@ fn parquet(file: &FileRef, keys: &Keys) -> Result<FileInfo> {
         entities: range(&keys.entity),
         times: range(&keys.time),
         schema: Arc::new(Schema::new(stored_fields(&meta))),
-        labels: labels(&meta),
+        labels: label_columns(&meta),
         file: file.clone(),
         proof: Arc::default(),
     })
 }
 
 /// Refuses a footer that speaks of bytes which the file has not, before anybody takes memory for them.
-fn check_ranges(meta: &ArrowReaderMetadata, size: u64) -> std::result::Result<(), String> {
+fn check_chunk_bounds(meta: &ArrowReaderMetadata, size: u64) -> std::result::Result<(), String> {
     for group in meta.metadata().row_groups() {
         if group.num_rows() < 0 {
             return Err(format!("a row group of {} rows", group.num_rows()));
@@ -207,14 +219,16 @@ fn check_ranges(meta: &ArrowReaderMetadata, size: u64) -> std::result::Result<()
 }
 
 /// The columns that a file says of that they are labels.
-fn labels(meta: &ArrowReaderMetadata) -> Vec<String> {
-    let role = |field: &&FieldRef| field.metadata().get(ROLE).is_some_and(|role| role == LABEL);
+fn label_columns(meta: &ArrowReaderMetadata) -> Vec<String> {
+    let role = |field: &&FieldRef| {
+        field.metadata().get(COLUMN_ROLE_KEY).is_some_and(|role| role == LABEL_ROLE)
+    };
     let labels = meta.schema().fields().iter().filter(role);
     labels.map(|field| field.name().clone()).collect()
 }
 
 /// The least or greatest value of row group statistics; None if one is missing.
-fn extreme(values: &ArrayRef, least: bool) -> Option<ScalarValue> {
+fn extreme_value(values: &ArrayRef, least: bool) -> Option<ScalarValue> {
     if values.is_empty() || values.null_count() > 0 {
         return None;
     }
@@ -233,10 +247,10 @@ fn extreme(values: &ArrayRef, least: bool) -> Option<ScalarValue> {
     Some(best)
 }
 
-fn csv(file: &FileRef, keys: &Keys) -> Result<FileInfo> {
+fn read_csv_info(file: &FileRef, keys: &KeyColumns) -> Result<FileInfo> {
     Ok(FileInfo {
         file: file.clone(),
-        schema: Arc::new(csv_text::schema(file, keys)?),
+        schema: Arc::new(csv_text::infer_csv_schema(file, keys)?),
         labels: Vec::new(),
         rows: None,
         entities: None,

@@ -26,12 +26,12 @@ use datafusion::parquet::file::serialized_reader::SerializedPageReader;
 use datafusion::parquet::schema::types::SchemaDescriptor;
 use zstd::bulk::Decompressor;
 
-use crate::store::Opened;
+use crate::store::FileReader;
 
 /// Reads some columns of some row groups, at most `rows` at a time; text in the form that `schema` has it in.
 /// The selection counts the rows of these groups.
-pub(crate) fn read(
-    file: Opened,
+pub(crate) fn read_row_groups(
+    file: FileReader,
     meta: &ArrowReaderMetadata,
     schema: &SchemaRef,
     mask: ProjectionMask,
@@ -40,14 +40,16 @@ pub(crate) fn read(
     selection: Option<RowSelection>,
 ) -> Result<ParquetRecordBatchReader> {
     let wanted = |field: &Arc<Field>| match schema.field_with_name(field.name()) {
-        Ok(wanted) if is_text(field.data_type()) && *wanted.data_type() == DataType::Utf8View => {
+        Ok(wanted)
+            if is_utf8_type(field.data_type()) && *wanted.data_type() == DataType::Utf8View =>
+        {
             Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
         }
         _ => Arc::clone(field),
     };
     let fields: Fields = stored_fields(meta).iter().map(wanted).collect();
     let levels = parquet_to_arrow_field_levels(meta.parquet_schema(), mask, Some(&fields))?;
-    let pages = Pages { file, meta: Arc::clone(meta.metadata()), groups };
+    let pages = RowGroupPages { file, meta: Arc::clone(meta.metadata()), groups };
     // A reader makes room for a whole batch.
     let rows = rows.min(pages.num_rows()).max(1);
     ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, selection)
@@ -62,22 +64,22 @@ pub(crate) fn stored_fields(meta: &ArrowReaderMetadata) -> Fields {
     let mut leaves = meta.parquet_schema().columns().iter().map(|column| column.physical_type());
     let fields = meta.schema().fields().iter().map(|field| {
         let of_writer = written.as_ref().and_then(|s| s.field_with_name(field.name()).ok());
-        restored_field(field, &mut leaves, of_writer)
+        restore_field_type(field, &mut leaves, of_writer)
     });
     fields.collect()
 }
 
-fn restored_field(
+fn restore_field_type(
     field: &Arc<Field>,
     leaves: &mut dyn Iterator<Item = PhysicalType>,
     written: Option<&Field>,
 ) -> Arc<Field> {
-    let ty = restored(field.data_type(), leaves, written.map(Field::data_type));
+    let ty = restore_type(field.data_type(), leaves, written.map(Field::data_type));
     Arc::new(field.as_ref().clone().with_data_type(ty))
 }
 
 /// A type of a file, whose leaves come in the order in which the file stores them.
-fn restored(
+fn restore_type(
     ty: &DataType,
     leaves: &mut dyn Iterator<Item = PhysicalType>,
     written: Option<&DataType>,
@@ -92,7 +94,7 @@ fn restored(
             ) => Some(field.as_ref()),
             _ => None,
         };
-        restored_field(field, leaves, of_writer)
+        restore_field_type(field, leaves, of_writer)
     };
     match ty {
         DataType::Struct(fields) => {
@@ -104,7 +106,7 @@ fn restored(
             };
             let fields = fields.iter();
             DataType::Struct(
-                fields.map(|f| restored_field(f, leaves, of_writer(f.name()))).collect(),
+                fields.map(|f| restore_field_type(f, leaves, of_writer(f.name()))).collect(),
             )
         }
         DataType::List(field) => DataType::List(item(field)),
@@ -140,7 +142,7 @@ fn written_schema(meta: &ArrowReaderMetadata) -> Option<Schema> {
 }
 
 /// The columns of these names, with all that lies in them; a dot is a part of a name.
-pub(crate) fn columns<'a>(
+pub(crate) fn column_mask<'a>(
     schema: &SchemaDescriptor,
     names: impl IntoIterator<Item = &'a str>,
 ) -> ProjectionMask {
@@ -150,17 +152,17 @@ pub(crate) fn columns<'a>(
     ProjectionMask::roots(schema, wanted.map(|(index, _)| index))
 }
 
-fn is_text(ty: &DataType) -> bool {
+fn is_utf8_type(ty: &DataType) -> bool {
     matches!(ty, DataType::Utf8 | DataType::LargeUtf8)
 }
 
-struct Pages {
-    file: Opened,
+struct RowGroupPages {
+    file: FileReader,
     meta: Arc<ParquetMetaData>,
     groups: Range<usize>,
 }
 
-impl RowGroups for Pages {
+impl RowGroups for RowGroupPages {
     fn num_rows(&self) -> usize {
         let rows = self.row_groups().map(RowGroupMetaData::num_rows).sum::<i64>();
         usize::try_from(rows).unwrap_or(0)
@@ -168,7 +170,7 @@ impl RowGroups for Pages {
 
     fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>> {
         let (file, meta) = (Arc::new(self.file.clone()), Arc::clone(&self.meta));
-        Ok(Box::new(Chunks { file, meta, column, groups: self.groups.clone() }))
+        Ok(Box::new(ColumnChunks { file, meta, column, groups: self.groups.clone() }))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
@@ -181,58 +183,58 @@ impl RowGroups for Pages {
 }
 
 /// One column, row group by row group.
-struct Chunks {
-    file: Arc<Opened>,
+struct ColumnChunks {
+    file: Arc<FileReader>,
     meta: Arc<ParquetMetaData>,
     column: usize,
     groups: Range<usize>,
 }
 
-impl Iterator for Chunks {
+impl Iterator for ColumnChunks {
     type Item = Result<Box<dyn PageReader>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let group = self.groups.next()?;
-        Some(self.open(&self.meta.row_groups()[group]))
+        Some(self.open_chunk(&self.meta.row_groups()[group]))
     }
 }
 
-impl PageIterator for Chunks {}
+impl PageIterator for ColumnChunks {}
 
-impl Chunks {
-    fn open(&self, group: &RowGroupMetaData) -> Result<Box<dyn PageReader>> {
+impl ColumnChunks {
+    fn open_chunk(&self, group: &RowGroupMetaData) -> Result<Box<dyn PageReader>> {
         let rows = usize::try_from(group.num_rows()).unwrap_or(0);
         let chunk = group.column(self.column);
         let file = Arc::clone(&self.file);
         let codec = match chunk.compression() {
-            Compression::ZSTD(_) => Codec::Zstd,
-            Compression::SNAPPY => Codec::Snappy,
-            Compression::LZ4_RAW => Codec::Lz4,
+            Compression::ZSTD(_) => BlockCodec::Zstd,
+            Compression::SNAPPY => BlockCodec::Snappy,
+            Compression::LZ4_RAW => BlockCodec::Lz4,
             _ => return Ok(Box::new(SerializedPageReader::new(file, chunk, rows, None)?)),
         };
         let as_it_lies =
             chunk.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?;
         let pages = SerializedPageReader::new(file, &as_it_lies, rows, None)?;
-        Ok(Box::new(Packed { pages, codec }))
+        Ok(Box::new(CompressedPages { pages, codec }))
     }
 }
 
 /// How pages are compressed that are decompressed here: the size that a page claims may be damaged, and memory of
 /// that size is taken for it elsewhere.
 #[derive(Clone, Copy)]
-enum Codec {
+enum BlockCodec {
     Zstd,
     Snappy,
     Lz4,
 }
 
 /// Pages of one column that are compressed.
-struct Packed {
-    pages: SerializedPageReader<Opened>,
-    codec: Codec,
+struct CompressedPages {
+    pages: SerializedPageReader<FileReader>,
+    codec: BlockCodec,
 }
 
-impl Iterator for Packed {
+impl Iterator for CompressedPages {
     type Item = Result<Page>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -240,10 +242,10 @@ impl Iterator for Packed {
     }
 }
 
-impl PageReader for Packed {
+impl PageReader for CompressedPages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
         let codec = self.codec;
-        self.pages.get_next_page()?.map(|page| plain(page, codec)).transpose()
+        self.pages.get_next_page()?.map(|page| decompress_page(page, codec)).transpose()
     }
 
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
@@ -256,17 +258,17 @@ impl PageReader for Packed {
 }
 
 /// The page without its compression.
-fn plain(mut page: Page, codec: Codec) -> Result<Page> {
+fn decompress_page(mut page: Page, codec: BlockCodec) -> Result<Page> {
     match &mut page {
         Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => {
-            *buf = decompressed(buf, 0, codec)?;
+            *buf = decompress_values(buf, 0, codec)?;
         }
         Page::DataPageV2 {
             buf, def_levels_byte_len, rep_levels_byte_len, is_compressed, ..
         } => {
             if *is_compressed {
                 let levels = *def_levels_byte_len as usize + *rep_levels_byte_len as usize;
-                *buf = decompressed(buf, levels, codec)?;
+                *buf = decompress_values(buf, levels, codec)?;
             }
         }
     }
@@ -274,7 +276,7 @@ fn plain(mut page: Page, codec: Codec) -> Result<Page> {
 }
 
 /// The bytes with all but the first `levels` of them decompressed.
-fn decompressed(bytes: &Bytes, levels: usize, codec: Codec) -> Result<Bytes> {
+fn decompress_values(bytes: &Bytes, levels: usize, codec: BlockCodec) -> Result<Bytes> {
     let Some((levels, frame)) = bytes.split_at_checked(levels) else {
         return Err(ParquetError::General("a page is shorter than its levels".to_string()));
     };
@@ -282,9 +284,9 @@ fn decompressed(bytes: &Bytes, levels: usize, codec: Codec) -> Result<Bytes> {
         return Ok(Bytes::copy_from_slice(levels));
     }
     let values = match codec {
-        Codec::Zstd => zstd(frame)?,
-        Codec::Snappy => snappy(frame)?,
-        Codec::Lz4 => lz4(frame)?,
+        BlockCodec::Zstd => decompress_zstd(frame)?,
+        BlockCodec::Snappy => decompress_snappy(frame)?,
+        BlockCodec::Lz4 => decompress_lz4(frame)?,
     };
     if levels.is_empty() {
         return Ok(values.into());
@@ -293,14 +295,14 @@ fn decompressed(bytes: &Bytes, levels: usize, codec: Codec) -> Result<Bytes> {
 }
 
 /// A page that claims to be larger is taken step by step.
-const MOST: usize = 64 << 20;
+const CLAIMED_SIZE_LIMIT: usize = 64 << 20;
 
-fn zstd(frame: &[u8]) -> Result<Vec<u8>> {
+fn decompress_zstd(frame: &[u8]) -> Result<Vec<u8>> {
     thread_local! {
         static CONTEXT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
     }
     let size = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
-    Ok(match size.and_then(|size| usize::try_from(size).ok()).filter(|s| *s < MOST) {
+    Ok(match size.and_then(|size| usize::try_from(size).ok()).filter(|s| *s < CLAIMED_SIZE_LIMIT) {
         None => zstd::decode_all(frame)?,
         Some(size) => CONTEXT.with_borrow_mut(|context| {
             let context = match context {
@@ -313,7 +315,7 @@ fn zstd(frame: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Three bytes of snappy make 64 at the most.
-fn snappy(block: &[u8]) -> Result<Vec<u8>> {
+fn decompress_snappy(block: &[u8]) -> Result<Vec<u8>> {
     let wrong = |error: snap::Error| ParquetError::General(error.to_string());
     let size = snap::raw::decompress_len(block).map_err(wrong)?;
     if size > block.len().saturating_mul(22) + 64 {
@@ -326,7 +328,7 @@ fn snappy(block: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// A byte of LZ4 makes 255 at the most; the block does not say how many it makes.
-fn lz4(block: &[u8]) -> Result<Vec<u8>> {
+fn decompress_lz4(block: &[u8]) -> Result<Vec<u8>> {
     use lz4_flex::block::DecompressError;
     let most = block.len().saturating_mul(255) + 64;
     let mut room = block.len().saturating_mul(4).clamp(16 << 10, most.max(16 << 10));
@@ -384,13 +386,14 @@ mod tests {
 
     /// The rows of a file from 2,345 on, read in memory or piece by piece.
     fn rows(path: &Path, small: u64) -> Result<RecordBatch> {
-        let file = Opened::local(path, small)?;
+        let file = FileReader::open_local(path, small)?;
         let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
         let selection =
             RowSelection::from(vec![RowSelector::skip(2_345), RowSelector::select(7_655)]);
         let mask = ProjectionMask::all();
         let groups = 0..meta.metadata().num_row_groups();
-        let reader = read(file, &meta, &bars(0).schema(), mask, groups, 1_000, Some(selection))?;
+        let reader =
+            read_row_groups(file, &meta, &bars(0).schema(), mask, groups, 1_000, Some(selection))?;
         let batches = reader.collect::<std::result::Result<Vec<_>, _>>()?;
         Ok(concat_batches(&batches[0].schema(), &batches)?)
     }
@@ -434,7 +437,7 @@ mod tests {
         }
         // It becomes shorter while it is read.
         std::fs::write(&path, &whole).unwrap();
-        let open = Opened::local(&path, 0).unwrap();
+        let open = FileReader::open_local(&path, 0).unwrap();
         File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
         assert!(open.get_bytes(50, 200).is_err());
         assert!(open.get_bytes(50, usize::MAX).is_err());

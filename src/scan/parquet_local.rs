@@ -22,21 +22,21 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
 use super::file_slice::FileSlice;
-use super::foreign::parsed;
 use super::page_reader as pages;
+use super::parser_panic::catch_parser_panic;
 use crate::error::Result;
 use crate::limits::FILE_READ_WHOLE;
 
 /// The files that one partition of a scan reads, one after the other.
 #[derive(Debug)]
-pub(crate) struct Files {
+pub(crate) struct LocalParquetPartition {
     /// The files, in order.
     pub(crate) parts: Arc<[FileSlice]>,
     /// The columns to read; the last is the ordinal.
     pub(crate) schema: SchemaRef,
 }
 
-impl PartitionStream for Files {
+impl PartitionStream for LocalParquetPartition {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -44,7 +44,7 @@ impl PartitionStream for Files {
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let rows = context.session_config().batch_size();
         let (schema, parts) = (Arc::clone(&self.schema), Arc::clone(&self.parts));
-        let batches = Batches {
+        let batches = LocalParquetBatches {
             schema,
             parts,
             next: 0,
@@ -59,7 +59,7 @@ impl PartitionStream for Files {
 }
 
 /// Batches of about `rows` rows, of as many files as that takes.
-struct Batches {
+struct LocalParquetBatches {
     schema: SchemaRef,
     parts: Arc<[FileSlice]>,
     next: usize,
@@ -71,7 +71,7 @@ struct Batches {
     ready: VecDeque<RecordBatch>,
 }
 
-impl Iterator for Batches {
+impl Iterator for LocalParquetBatches {
     type Item = PlanResult<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -79,7 +79,7 @@ impl Iterator for Batches {
             return Some(Ok(batch));
         }
         while self.held < self.rows {
-            match self.decode() {
+            match self.decode_some_rows() {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
@@ -107,34 +107,34 @@ impl Iterator for Batches {
     }
 }
 
-impl Batches {
+impl LocalParquetBatches {
     /// Decodes some more rows; false after the last.
-    fn decode(&mut self) -> Result<bool> {
+    fn decode_some_rows(&mut self) -> Result<bool> {
         if let Some((number, reader)) = &mut self.open {
             let part = &self.parts[*number];
-            let next = || reader.next().transpose().map_err(|error| part.broken(error));
-            let Some(batch) = parsed(&part.info.file.path, next)? else {
+            let next = || reader.next().transpose().map_err(|error| part.decode_error(error));
+            let Some(batch) = catch_parser_panic(&part.info.file.path, next)? else {
                 self.open = None;
                 return Ok(true);
             };
             self.held += batch.num_rows();
-            self.decoded.push(part.adapt(&batch, &self.schema)?);
+            self.decoded.push(part.adapt_batch(&batch, &self.schema)?);
             return Ok(true);
         }
         let Some(part) = self.parts.get(self.next) else { return Ok(false) };
-        let reader = parsed(&part.info.file.path, || self.reader(part))?;
+        let reader = catch_parser_panic(&part.info.file.path, || self.open_slice_reader(part))?;
         self.open = Some((self.next, reader));
         self.next += 1;
         Ok(true)
     }
 
-    fn reader(&self, part: &FileSlice) -> Result<ParquetRecordBatchReader> {
-        let file = part.info.file.open(FILE_READ_WHOLE).map_err(|e| part.broken(e))?;
+    fn open_slice_reader(&self, part: &FileSlice) -> Result<ParquetRecordBatchReader> {
+        let file = part.info.file.open_reader(FILE_READ_WHOLE).map_err(|e| part.decode_error(e))?;
         let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-            .map_err(|error| part.broken(error))?;
+            .map_err(|error| part.decode_error(error))?;
         let fields = meta.schema().fields().iter().map(|field| field.name().as_str());
-        let names = fields.filter(|name| part.reads(&self.schema, name));
-        let mask = pages::columns(meta.parquet_schema(), names);
+        let names = fields.filter(|name| part.reads_column(&self.schema, name));
+        let mask = pages::column_mask(meta.parquet_schema(), names);
         let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
         let selection = part.slice.rows.as_ref().map(|rows| {
             RowSelection::from(vec![
@@ -143,7 +143,7 @@ impl Batches {
             ])
         });
         let groups = 0..meta.metadata().num_row_groups();
-        pages::read(file, &meta, &self.schema, mask, groups, self.rows, selection)
-            .map_err(|error| part.broken(error))
+        pages::read_row_groups(file, &meta, &self.schema, mask, groups, self.rows, selection)
+            .map_err(|error| part.decode_error(error))
     }
 }

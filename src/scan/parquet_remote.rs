@@ -28,19 +28,19 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::file_slice::FileSlice;
-use super::footer::unreadable;
-use super::foreign::parsed;
+use super::footer::unreadable_file_error;
 use super::page_reader as pages;
-use super::prune::{FileStatistics, comparable};
+use super::parser_panic::catch_parser_panic;
+use super::prune::{ContainerStatistics, are_types_comparable};
 use crate::error::{Error, Result};
 use crate::limits::{BYTES_AHEAD, FILE_READ_WHOLE, ROW_GROUPS_AHEAD};
-use crate::store::{Object, Opened};
+use crate::store::{FileReader, RemoteObject};
 
 const AHEAD_FILES: [u64; 2] = [4, 64];
 
 /// A filter on the key columns, by which row groups are left out.
 #[derive(Debug)]
-pub(crate) struct Prune {
+pub(crate) struct RowGroupPruner {
     /// The filter, on the columns of `schema`.
     pub(crate) filter: Arc<dyn PhysicalExpr>,
     /// The columns of the source.
@@ -51,32 +51,32 @@ pub(crate) struct Prune {
 
 /// The files that one partition of a scan reads, one after the other.
 #[derive(Debug)]
-pub(crate) struct RemoteFiles {
+pub(crate) struct RemoteParquetPartition {
     /// The files, in order.
     pub(crate) parts: Arc<[FileSlice]>,
     /// The columns to read; the last is the ordinal.
     pub(crate) schema: SchemaRef,
     /// Which row groups are wanted.
-    pub(crate) prune: Option<Arc<Prune>>,
+    pub(crate) prune: Option<Arc<RowGroupPruner>>,
 }
 
 /// What all files of a partition have in common.
-struct Reading {
+struct RemoteScan {
     parts: Arc<[FileSlice]>,
     schema: SchemaRef,
-    prune: Option<Arc<Prune>>,
+    prune: Option<Arc<RowGroupPruner>>,
     rows: usize,
     memory: MemoryReservation,
 }
 
-impl PartitionStream for RemoteFiles {
+impl PartitionStream for RemoteParquetPartition {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let memory = MemoryConsumer::new("files on their way").register(context.memory_pool());
-        let reading = Arc::new(Reading {
+        let reading = Arc::new(RemoteScan {
             parts: Arc::clone(&self.parts),
             schema: Arc::clone(&self.schema),
             prune: self.prune.clone(),
@@ -84,14 +84,14 @@ impl PartitionStream for RemoteFiles {
             memory,
         });
         let rows = reading.rows;
-        let batches = coalesced(reading.batches(), Arc::clone(&self.schema), rows);
+        let batches = coalesce_batches(reading.stream_batches(), Arc::clone(&self.schema), rows);
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }
 }
 
 /// What is fetched at a time: row groups of one file.
-struct Unit {
-    reading: Arc<Reading>,
+struct RowGroupRequest {
+    reading: Arc<RemoteScan>,
     part: usize,
     meta: ArrowReaderMetadata,
     groups: Range<usize>,
@@ -101,17 +101,17 @@ struct Unit {
 }
 
 /// Row groups that are in memory.
-struct Fetched {
-    unit: Unit,
-    file: Opened,
+struct FetchedRowGroups {
+    unit: RowGroupRequest,
+    file: FileReader,
     memory: MemoryReservation,
 }
 
-impl Reading {
-    fn batches(self: Arc<Self>) -> impl Stream<Item = PlanResult<RecordBatch>> + Send {
+impl RemoteScan {
+    fn stream_batches(self: Arc<Self>) -> impl Stream<Item = PlanResult<RecordBatch>> + Send {
         let ahead = |reading: &Arc<Self>, part| {
-            let task = SpawnedTask::spawn(Arc::clone(reading).open(part));
-            async move { joined(task).await }
+            let task = SpawnedTask::spawn(Arc::clone(reading).plan_requests(part));
+            async move { join_read_task(task).await }
         };
         let bytes: u64 =
             self.parts.iter().map(|part| part.info.file.size.min(FILE_READ_WHOLE)).sum();
@@ -125,35 +125,36 @@ impl Reading {
             .try_flatten()
             .map_ok(|unit| {
                 let task = SpawnedTask::spawn(unit.fetch());
-                async move { joined(task).await }
+                async move { join_read_task(task).await }
             })
             .try_buffered(ROW_GROUPS_AHEAD)
-            .and_then(|fetched| async move { fetched.batches() })
+            .and_then(|fetched| async move { fetched.decode_batches() })
             .map_ok(stream::iter)
             .try_flatten()
             .map_err(|error| DataFusionError::External(Box::new(error)))
     }
 
     /// What is wanted of a file.
-    async fn open(self: Arc<Self>, number: usize) -> Result<Vec<Unit>> {
+    async fn plan_requests(self: Arc<Self>, number: usize) -> Result<Vec<RowGroupRequest>> {
         let part = &self.parts[number];
         let (path, size) = (&part.info.file.path, part.info.file.size);
-        let object = object(part)?;
-        let held = if size <= FILE_READ_WHOLE { Some(object.range(0..size).await?) } else { None };
+        let object = remote_object(part)?;
+        let held =
+            if size <= FILE_READ_WHOLE { Some(object.read_range(0..size).await?) } else { None };
         let file = match &held {
-            Some(bytes) => Opened::Held(bytes.clone()),
-            None => Opened::tail(object, size).await?,
+            Some(bytes) => FileReader::InMemory(bytes.clone()),
+            None => FileReader::fetch_tail(object, size).await?,
         };
-        let meta = parsed(path, || {
+        let meta = catch_parser_panic(path, || {
             ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-                .map_err(|error| unreadable(path, &error))
+                .map_err(|error| unreadable_file_error(path, &error))
         })?;
         let groups = meta.metadata().row_groups();
         let wanted = match &self.prune {
-            Some(prune) => prune.keep(&meta),
+            Some(prune) => prune.prune_row_groups(&meta),
             None => vec![true; groups.len()],
         };
-        let unit = |groups: Range<usize>, selection, held: &Option<Bytes>| Unit {
+        let unit = |groups: Range<usize>, selection, held: &Option<Bytes>| RowGroupRequest {
             reading: Arc::clone(&self),
             part: number,
             meta: meta.clone(),
@@ -184,25 +185,27 @@ impl Reading {
     }
 }
 
-impl Unit {
-    fn part(&self) -> &FileSlice {
+impl RowGroupRequest {
+    fn file_slice(&self) -> &FileSlice {
         &self.reading.parts[self.part]
     }
 
-    fn mask(&self) -> ProjectionMask {
+    fn projection_mask(&self) -> ProjectionMask {
         let fields = self.meta.schema().fields().iter().map(|field| field.name().as_str());
-        let names = fields.filter(|name| self.part().reads(&self.reading.schema, name));
-        pages::columns(self.meta.parquet_schema(), names)
+        let names =
+            fields.filter(|name| self.file_slice().reads_column(&self.reading.schema, name));
+        pages::column_mask(self.meta.parquet_schema(), names)
     }
 
-    async fn fetch(self) -> Result<Fetched> {
+    async fn fetch(self) -> Result<FetchedRowGroups> {
         let memory = self.reading.memory.new_empty();
         if let Some(bytes) = &self.held {
             memory.grow(bytes.len());
-            let file = Opened::Held(bytes.clone());
-            return Ok(Fetched { unit: self, file, memory });
+            let file = FileReader::InMemory(bytes.clone());
+            return Ok(FetchedRowGroups { unit: self, file, memory });
         }
-        let (mask, groups) = (self.mask(), &self.meta.metadata().row_groups()[self.groups.clone()]);
+        let (mask, groups) =
+            (self.projection_mask(), &self.meta.metadata().row_groups()[self.groups.clone()]);
         let mut ranges: Vec<Range<u64>> = groups
             .iter()
             .flat_map(|group| group.columns().iter().enumerate())
@@ -213,49 +216,49 @@ impl Unit {
             })
             .collect();
         ranges.sort_by_key(|range| range.start);
-        let size = self.part().info.file.size;
+        let size = self.file_slice().info.file.size;
         if let Some(beyond) = ranges.iter().find(|range| range.end > size) {
             let text = format!("a column ends at {} of {size} bytes", beyond.end);
-            return Err(self.part().broken(ParquetError::EOF(text)));
+            return Err(self.file_slice().decode_error(ParquetError::EOF(text)));
         }
         memory.grow(ranges.iter().map(|r| usize::try_from(r.end - r.start).unwrap_or(0)).sum());
-        let object = object(self.part())?;
-        let bytes = object.ranges(&ranges).await?;
+        let object = remote_object(self.file_slice())?;
+        let bytes = object.read_ranges(&ranges).await?;
         let pieces = ranges.iter().map(|range| range.start).zip(bytes).collect();
-        let file = Opened::Pieces(Arc::new(pieces), self.part().info.file.size);
-        Ok(Fetched { unit: self, file, memory })
+        let file = FileReader::Pieces(Arc::new(pieces), self.file_slice().info.file.size);
+        Ok(FetchedRowGroups { unit: self, file, memory })
     }
 }
 
-impl Fetched {
-    fn batches(self) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
+impl FetchedRowGroups {
+    fn decode_batches(self) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
         let Self { unit, file, memory } = self;
-        let (mask, part) = (unit.mask(), unit.part().clone());
-        let Unit { reading, meta, groups, selection, .. } = unit;
+        let (mask, part) = (unit.projection_mask(), unit.file_slice().clone());
+        let RowGroupRequest { reading, meta, groups, selection, .. } = unit;
         let (schema, rows) = (&reading.schema, reading.rows);
         let path = part.info.file.path.clone();
         let reader = || {
-            pages::read(file, &meta, schema, mask, groups, rows, selection)
-                .map_err(|error| part.broken(error))
+            pages::read_row_groups(file, &meta, schema, mask, groups, rows, selection)
+                .map_err(|error| part.decode_error(error))
         };
-        let mut reader = parsed(&path, reader)?;
+        let mut reader = catch_parser_panic(&path, reader)?;
         Ok(std::iter::from_fn(move || {
             let _held = &memory;
-            let mut next = || reader.next().transpose().map_err(|error| part.broken(error));
-            let batch = parsed(&path, &mut next).transpose()?;
-            Some(batch.and_then(|batch| part.adapt(&batch, &reading.schema)))
+            let mut next = || reader.next().transpose().map_err(|error| part.decode_error(error));
+            let batch = catch_parser_panic(&path, &mut next).transpose()?;
+            Some(batch.and_then(|batch| part.adapt_batch(&batch, &reading.schema)))
         }))
     }
 }
 
-impl Prune {
+impl RowGroupPruner {
     /// For each row group, whether it can hold rows that are wanted.
-    fn keep(&self, meta: &ArrowReaderMetadata) -> Vec<bool> {
+    fn prune_row_groups(&self, meta: &ArrowReaderMetadata) -> Vec<bool> {
         let groups = meta.metadata().row_groups();
         let range = |name: &String| {
             let ty = self.schema.field_with_name(name).ok()?.data_type();
             let own = meta.schema().field_with_name(name).ok()?.data_type();
-            if !comparable(own, ty) {
+            if !are_types_comparable(own, ty) {
                 return None;
             }
             let converter =
@@ -270,22 +273,23 @@ impl Prune {
             Some((name.clone(), ranges.collect()))
         };
         let columns = self.keys.iter().filter_map(range).collect();
-        FileStatistics { columns, files: groups.len() }.keep(&self.filter, &self.schema)
+        ContainerStatistics { columns, containers: groups.len() }
+            .keep_mask(&self.filter, &self.schema)
     }
 }
 
-fn object(part: &FileSlice) -> Result<&Object> {
+fn remote_object(part: &FileSlice) -> Result<&RemoteObject> {
     let none = || Error::internal("a local file among those of a server");
     part.info.file.object.as_ref().ok_or_else(none)
 }
 
-async fn joined<T: 'static>(task: SpawnedTask<Result<T>>) -> Result<T> {
+async fn join_read_task<T: 'static>(task: SpawnedTask<Result<T>>) -> Result<T> {
     let panicked = |error| Error::internal(format!("reading a file panicked: {error}"));
     task.join().await.map_err(panicked)?
 }
 
 /// Batches of `rows` rows, of as many files as that takes.
-fn coalesced(
+fn coalesce_batches(
     batches: impl Stream<Item = PlanResult<RecordBatch>> + Send + 'static,
     schema: SchemaRef,
     rows: usize,

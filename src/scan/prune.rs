@@ -15,7 +15,7 @@ pub(crate) type ColumnRanges = Vec<Option<(ScalarValue, ScalarValue)>>;
 
 /// Whether least and greatest values of one type are that in another, too: of numbers as text they are
 /// not.
-pub(crate) fn comparable(own: &DataType, other: &DataType) -> bool {
+pub(crate) fn are_types_comparable(own: &DataType, other: &DataType) -> bool {
     let text = |ty: &DataType| match ty {
         DataType::Dictionary(_, values) => values.is_string(),
         ty => ty.is_string(),
@@ -24,24 +24,28 @@ pub(crate) fn comparable(own: &DataType, other: &DataType) -> bool {
 }
 
 /// What the files prove of the columns that filters may prune by.
-pub(crate) struct FileStatistics {
+pub(crate) struct ContainerStatistics {
     /// Column name and its ranges, one per file.
     pub columns: Vec<(String, ColumnRanges)>,
     /// How many files there are.
-    pub files: usize,
+    pub containers: usize,
 }
 
-impl FileStatistics {
+impl ContainerStatistics {
     /// For each file, whether it can hold rows that satisfy `filter`. Without proof it can.
-    pub(crate) fn keep(&self, filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Vec<bool> {
+    pub(crate) fn keep_mask(
+        &self,
+        filter: &Arc<dyn PhysicalExpr>,
+        schema: &SchemaRef,
+    ) -> Vec<bool> {
         PruningPredicateBuilder::new()
             .with_file_schema(Arc::clone(schema))
             .try_build(Arc::clone(filter))
             .and_then(|predicate| predicate.prune(self))
-            .unwrap_or_else(|_| vec![true; self.files])
+            .unwrap_or_else(|_| vec![true; self.containers])
     }
 
-    fn values(&self, column: &Column, least: bool) -> Option<ArrayRef> {
+    fn bound_array(&self, column: &Column, least: bool) -> Option<ArrayRef> {
         let (_, ranges) = self.columns.iter().find(|(name, _)| *name == column.name)?;
         let known = ranges.iter().flatten().next()?;
         let missing = ScalarValue::try_from(known.0.data_type()).ok()?;
@@ -59,17 +63,17 @@ impl FileStatistics {
     }
 }
 
-impl PruningStatistics for FileStatistics {
+impl PruningStatistics for ContainerStatistics {
     fn min_values(&self, column: &Column) -> Option<ArrayRef> {
-        self.values(column, true)
+        self.bound_array(column, true)
     }
 
     fn max_values(&self, column: &Column) -> Option<ArrayRef> {
-        self.values(column, false)
+        self.bound_array(column, false)
     }
 
     fn num_containers(&self) -> usize {
-        self.files
+        self.containers
     }
 
     fn null_counts(&self, _: &Column) -> Option<ArrayRef> {

@@ -21,7 +21,7 @@ pub(super) fn is_measure(name: &str) -> bool {
 }
 
 /// The columns that an unbound `bars` has, for `check` and `explain` without data.
-pub fn standard() -> Vec<Field> {
+pub fn standard_bar_fields() -> Vec<Field> {
     let mut fields = vec![
         Field::new("symbol", DataType::Utf8View, false),
         Field::new("ts", DataType::Timestamp(TimeUnit::Microsecond, None), false),
@@ -35,7 +35,7 @@ pub fn standard() -> Vec<Field> {
 
 /// The names of the key columns of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keys {
+pub struct KeyColumns {
     /// The entity column: `symbol`.
     pub entity: String,
     /// The time column: `ts`.
@@ -47,9 +47,9 @@ pub struct Keys {
 ///
 /// # Errors
 /// A column whose types cannot be reconciled, or a measure that is no number.
-pub(crate) fn merge<'a>(
+pub(crate) fn reconcile_schemas<'a>(
     files: impl IntoIterator<Item = (&'a str, &'a SchemaRef)>,
-    keys: &Keys,
+    keys: &KeyColumns,
 ) -> Result<SchemaRef> {
     let mut merged: Vec<(Field, &str)> = Vec::new();
     let mut last: Option<&SchemaRef> = None;
@@ -73,10 +73,10 @@ pub(crate) fn merge<'a>(
                 found.join(", ")
             ))
             .hint("give it a header if it has none, or name the files that agree with a glob")
-            .in_file(file));
+            .with_bad_file(file));
         }
         for field in schema.fields() {
-            let ty = canonical(field.name(), field.data_type(), keys, file)?;
+            let ty = canonical_type(field.name(), field.data_type(), keys, file)?;
             match merged.iter_mut().find(|(f, _)| f.name() == field.name()) {
                 None => {
                     let alike = |name: &str| {
@@ -90,12 +90,12 @@ pub(crate) fn merge<'a>(
                             field.name()
                         ))
                         .hint("give it one name in all files, or name the files that agree with a glob")
-                        .in_file(file));
+                        .with_bad_file(file));
                     }
                     merged.push((Field::new(field.name(), ty, true), file));
                 }
                 Some((known, first)) => {
-                    let unified = unify(known.data_type(), &ty).ok_or_else(|| {
+                    let unified = common_type(known.data_type(), &ty).ok_or_else(|| {
                         Error::data(format!(
                             "column {} is {} in {first} and {} in {file}",
                             field.name(),
@@ -103,7 +103,7 @@ pub(crate) fn merge<'a>(
                             ty
                         ))
                         .hint("convert one of the files, or name the files that agree with a glob")
-                        .in_file(file)
+                        .with_bad_file(file)
                     })?;
                     *known = Field::new(field.name(), unified, true);
                 }
@@ -125,13 +125,19 @@ pub(crate) fn merge<'a>(
 }
 
 /// The type that a column of a source has, given the type in a file.
-pub(crate) fn canonical(name: &str, ty: &DataType, keys: &Keys, file: &str) -> Result<DataType> {
+pub(crate) fn canonical_type(
+    name: &str,
+    ty: &DataType,
+    keys: &KeyColumns,
+    file: &str,
+) -> Result<DataType> {
     let ty = match ty {
         DataType::Dictionary(_, value) => value.as_ref(),
         other => other,
     };
     let wrong = |expected: &str| {
-        Error::data(format!("column {name} is {ty} in {file}, expected {expected}")).in_file(file)
+        Error::data(format!("column {name} is {ty} in {file}, expected {expected}"))
+            .with_bad_file(file)
     };
     if let DataType::Timestamp(_, Some(zone)) = ty
         && Tz::from_str(zone).is_err()
@@ -140,7 +146,7 @@ pub(crate) fn canonical(name: &str, ty: &DataType, keys: &Keys, file: &str) -> R
             "column {name} has the unknown time zone {zone} in {file}"
         ))
         .hint("write it again with a zone of the tz database, such as America/New_York, or +02:00")
-        .in_file(file));
+        .with_bad_file(file));
     }
     if name == keys.entity {
         return match ty {
@@ -176,7 +182,7 @@ pub(crate) fn canonical(name: &str, ty: &DataType, keys: &Keys, file: &str) -> R
 }
 
 /// The type that holds the values of both, None if there is none.
-fn unify(a: &DataType, b: &DataType) -> Option<DataType> {
+fn common_type(a: &DataType, b: &DataType) -> Option<DataType> {
     use DataType::*;
     Some(match (a, b) {
         (a, b) if a == b => a.clone(),
@@ -184,23 +190,25 @@ fn unify(a: &DataType, b: &DataType) -> Option<DataType> {
         (a, b) if a.is_signed_integer() && b.is_signed_integer() => Int64,
         (a, b) if a.is_unsigned_integer() && b.is_unsigned_integer() => UInt64,
         (a, b)
-            if (a.is_decimal() || b.is_decimal()) && digits(a).is_some() && digits(b).is_some() =>
+            if (a.is_decimal() || b.is_decimal())
+                && decimal_digits(a).is_some()
+                && decimal_digits(b).is_some() =>
         {
-            decimal(digits(a)?, digits(b)?)
+            common_decimal(decimal_digits(a)?, decimal_digits(b)?)
         }
         (a, b) if a.is_numeric() && b.is_numeric() => Float64,
         (Date32, Timestamp(unit, zone)) | (Timestamp(unit, zone), Date32) => {
             Timestamp(*unit, zone.clone())
         }
         (Timestamp(a, za), Timestamp(b, zb)) if same_zone(za.as_deref(), zb.as_deref()) => {
-            Timestamp(finer(*a, *b), za.clone())
+            Timestamp(finer_time_unit(*a, *b), za.clone())
         }
         _ => return None,
     })
 }
 
 /// The digits of an exact number before and behind its point.
-fn digits(ty: &DataType) -> Option<(u8, i8)> {
+fn decimal_digits(ty: &DataType) -> Option<(u8, i8)> {
     use DataType::*;
     match ty {
         Decimal32(precision, scale)
@@ -216,7 +224,7 @@ fn digits(ty: &DataType) -> Option<(u8, i8)> {
 }
 
 /// The decimal that holds the digits of both; floats if there is none.
-fn decimal(a: (u8, i8), b: (u8, i8)) -> DataType {
+fn common_decimal(a: (u8, i8), b: (u8, i8)) -> DataType {
     let (whole, scale) = (a.0.max(b.0), a.1.max(b.1));
     match i16::from(whole) + i16::from(scale) {
         1..=38 => DataType::Decimal128(whole.saturating_add_signed(scale), scale),
@@ -232,7 +240,7 @@ fn same_zone(a: Option<&str>, b: Option<&str>) -> bool {
     a == b || (utc(a) && utc(b))
 }
 
-fn finer(a: TimeUnit, b: TimeUnit) -> TimeUnit {
+fn finer_time_unit(a: TimeUnit, b: TimeUnit) -> TimeUnit {
     let rank = |unit| match unit {
         TimeUnit::Second => 0,
         TimeUnit::Millisecond => 1,
@@ -245,7 +253,7 @@ fn finer(a: TimeUnit, b: TimeUnit) -> TimeUnit {
 /// The type of a hive partition column, from all its values.
 pub(crate) fn partition_type<'a>(
     name: &str,
-    keys: &Keys,
+    keys: &KeyColumns,
     values: impl Iterator<Item = Option<&'a str>> + Clone,
 ) -> DataType {
     let mut known = values.flatten().peekable();
@@ -271,8 +279,8 @@ pub(crate) fn partition_type<'a>(
 mod tests {
     use super::*;
 
-    fn keys() -> Keys {
-        Keys { entity: "symbol".into(), time: "ts".into() }
+    fn keys() -> KeyColumns {
+        KeyColumns { entity: "symbol".into(), time: "ts".into() }
     }
 
     fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
@@ -291,7 +299,7 @@ mod tests {
             ("n", Float32),
             ("sector", LargeUtf8),
         ]);
-        let merged = merge([("a", &a), ("b", &b)], &keys()).unwrap();
+        let merged = reconcile_schemas([("a", &a), ("b", &b)], &keys()).unwrap();
         let found: Vec<_> =
             merged.fields().iter().map(|f| (f.name().as_str(), f.data_type().clone())).collect();
         assert_eq!(
@@ -317,8 +325,8 @@ mod tests {
             (Decimal128(10, 2), Float64, Float64),
             (Int64, UInt64, Float64),
         ] {
-            assert_eq!(unify(&a, &b), Some(both.clone()), "{a} {b}");
-            assert_eq!(unify(&b, &a), Some(both), "{b} {a}");
+            assert_eq!(common_type(&a, &b), Some(both.clone()), "{a} {b}");
+            assert_eq!(common_type(&b, &a), Some(both), "{b} {a}");
         }
     }
 
@@ -327,13 +335,13 @@ mod tests {
         let zone = Some("UTC".into());
         let a = schema(&[("ts", DataType::Timestamp(TimeUnit::Second, None))]);
         let b = schema(&[("ts", DataType::Timestamp(TimeUnit::Second, zone))]);
-        let error = merge([("a.parquet", &a), ("b.parquet", &b)], &keys()).unwrap_err();
+        let error = reconcile_schemas([("a.parquet", &a), ("b.parquet", &b)], &keys()).unwrap_err();
         assert!(
             error.to_string().starts_with("column ts is Timestamp(s) in a.parquet and"),
             "{error}"
         );
         let c = schema(&[("close", DataType::Utf8)]);
-        let error = merge([("c.parquet", &c)], &keys()).unwrap_err();
+        let error = reconcile_schemas([("c.parquet", &c)], &keys()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "column close is Utf8 in c.parquet, expected a number; convert it to a number and store it again"

@@ -16,16 +16,16 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::ScalarValue;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
-use super::footer::{FileInfo, SortProof, readers};
-use super::foreign::parsed;
+use super::footer::{FileInfo, SortProof, reader_threads};
 use super::page_reader as pages;
-use super::schema::Keys;
-use super::split_points::fill;
+use super::parser_panic::catch_parser_panic;
+use super::schema::KeyColumns;
+use super::split_points::pad_split_points;
 use crate::limits::FILE_READ_WHOLE;
 use crate::store::FileRef;
 
 /// Rows that the look takes at a time: few enough to stay near the processor.
-const LOOK: usize = 16_384;
+const PROOF_BATCH_ROWS: usize = 16_384;
 
 /// Rows of one file that a partition reads; None is all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(crate) struct EntityRanges {
 
 /// A file of the source with what is known of its keys.
 #[derive(Clone, Debug)]
-pub(crate) struct Candidate {
+pub(crate) struct KeyedFile {
     /// Its place in the order of the source.
     pub(crate) ordinal: u32,
     /// The file.
@@ -58,18 +58,18 @@ pub(crate) struct Candidate {
     pub(crate) time: Option<ScalarValue>,
 }
 
-impl Candidate {
+impl KeyedFile {
     /// The least and the greatest entity.
-    pub(crate) fn entities(&self) -> Option<(String, String)> {
+    pub(crate) fn entity_range(&self) -> Option<(String, String)> {
         if let Some(entity) = &self.entity {
             return Some((entity.clone(), entity.clone()));
         }
         let (least, greatest) = self.info.entities.as_ref()?;
-        Some((text(least)?, text(greatest)?))
+        Some((scalar_text(least)?, scalar_text(greatest)?))
     }
 
     /// The first and the last time.
-    pub(crate) fn times(&self) -> Option<(ScalarValue, ScalarValue)> {
+    pub(crate) fn time_range(&self) -> Option<(ScalarValue, ScalarValue)> {
         match &self.time {
             Some(time) => Some((time.clone(), time.clone())),
             None => self.info.times.clone(),
@@ -77,7 +77,7 @@ impl Candidate {
     }
 }
 
-fn text(value: &ScalarValue) -> Option<String> {
+fn scalar_text(value: &ScalarValue) -> Option<String> {
     match value {
         ScalarValue::Utf8View(text) | ScalarValue::Utf8(text) | ScalarValue::LargeUtf8(text) => {
             text.clone()
@@ -88,29 +88,29 @@ fn text(value: &ScalarValue) -> Option<String> {
 
 /// Cuts files into at least `parts` ranges of entities; None unless every file proves its order.
 /// It reads the keys of all rows, on `threads` threads.
-pub(crate) fn ranges(
-    mut files: Vec<Candidate>,
-    keys: &Keys,
+pub(crate) fn prove_entity_ranges(
+    mut files: Vec<KeyedFile>,
+    keys: &KeyColumns,
     parts: usize,
     threads: usize,
 ) -> Option<EntityRanges> {
-    let known: Option<Vec<_>> = files.iter().map(Candidate::entities).collect();
+    let known: Option<Vec<_>> = files.iter().map(KeyedFile::entity_range).collect();
     let mut known: Vec<_> = known?.into_iter().zip(files.drain(..)).collect();
     known.sort_by(|((a, _), f), ((b, _), g)| (a, f.ordinal).cmp(&(b, g.ordinal)));
-    if !known.windows(2).all(|pair| follows(&pair[0], &pair[1])) {
+    if !known.windows(2).all(|pair| can_follow(&pair[0], &pair[1])) {
         return None;
     }
-    let chain: Vec<Candidate> = known.into_iter().map(|(_, file)| file).collect();
-    prove(&chain, keys, threads);
+    let chain: Vec<KeyedFile> = known.into_iter().map(|(_, file)| file).collect();
+    prove_files(&chain, keys, threads);
     let proofs: Option<Vec<&SortProof>> =
         chain.iter().map(|file| file.info.proof.get().and_then(Option::as_ref)).collect();
-    Some(cut(&chain, &proofs?, parts))
+    Some(cut_entity_ranges(&chain, &proofs?, parts))
 }
 
-type Known = ((String, String), Candidate);
+type RangedFile = ((String, String), KeyedFile);
 
 /// Whether the rows of `b` may stand behind those of `a`.
-fn follows(((_, last), a): &Known, ((first, _), b): &Known) -> bool {
+fn can_follow(((_, last), a): &RangedFile, ((first, _), b): &RangedFile) -> bool {
     if last != first {
         return last < first;
     }
@@ -122,21 +122,23 @@ fn follows(((_, last), a): &Known, ((first, _), b): &Known) -> bool {
 }
 
 /// Looks at the files that nobody looked at before.
-fn prove(files: &[Candidate], keys: &Keys, threads: usize) {
-    let threads = readers(files.iter().map(|file| &file.info.file), threads);
+fn prove_files(files: &[KeyedFile], keys: &KeyColumns, threads: usize) {
+    let threads = reader_threads(files.iter().map(|file| &file.info.file), threads);
     let chunk = files.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
         for chunk in files.chunks(chunk) {
             scope.spawn(move || {
                 for file in chunk {
-                    let proof = file.info.proof.get_or_init(|| match one_row(file) {
+                    let proof = file.info.proof.get_or_init(|| match single_row_proof(file) {
                         Some(proof) => Some(proof),
                         None => {
                             let (of, entity) = (&file.info.file, file.entity.as_deref());
                             // What cannot be read is told when it is.
-                            parsed(&of.path, || Ok(look(of, entity, keys).ok().flatten()))
-                                .ok()
-                                .flatten()
+                            catch_parser_panic(&of.path, || {
+                                Ok(prove_file_order(of, entity, keys).ok().flatten())
+                            })
+                            .ok()
+                            .flatten()
                         }
                     });
                     if proof.is_none() {
@@ -149,26 +151,38 @@ fn prove(files: &[Candidate], keys: &Keys, threads: usize) {
 }
 
 /// The proof of a file with one row, whose footer says all of it.
-fn one_row(file: &Candidate) -> Option<SortProof> {
-    let (entity, _) = file.entities()?;
-    file.times()?;
+fn single_row_proof(file: &KeyedFile) -> Option<SortProof> {
+    let (entity, _) = file.entity_range()?;
+    file.time_range()?;
     (file.info.rows == Some(1)).then(|| SortProof { starts: vec![(0, entity)], rows: 1 })
 }
 
-type Look<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+type ProofResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Reads the keys of a file; None if a row is out of order or lacks a key.
-fn look(file: &FileRef, entity: Option<&str>, keys: &Keys) -> Look<Option<SortProof>> {
-    let file = file.open(FILE_READ_WHOLE)?;
+fn prove_file_order(
+    file: &FileRef,
+    entity: Option<&str>,
+    keys: &KeyColumns,
+) -> ProofResult<Option<SortProof>> {
+    let file = file.open_reader(FILE_READ_WHOLE)?;
     let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
     let names: Vec<&str> = match entity {
         Some(_) => vec![&keys.time],
         None => vec![&keys.entity, &keys.time],
     };
-    let mask = pages::columns(meta.parquet_schema(), names);
+    let mask = pages::column_mask(meta.parquet_schema(), names);
     let groups = 0..meta.metadata().num_row_groups();
     let wanted = Schema::new(vec![Field::new(&keys.entity, DataType::Utf8View, true)]);
-    let reader = pages::read(file, &meta, &Arc::new(wanted), mask, groups, LOOK, None)?;
+    let reader = pages::read_row_groups(
+        file,
+        &meta,
+        &Arc::new(wanted),
+        mask,
+        groups,
+        PROOF_BATCH_ROWS,
+        None,
+    )?;
     let mut proof = SortProof { starts: Vec::new(), rows: 0 };
     let mut last: Option<[ArrayRef; 2]> = None;
     for batch in reader {
@@ -191,13 +205,15 @@ fn look(file: &FileRef, entity: Option<&str>, keys: &Keys) -> Look<Option<SortPr
         let pairs =
             |from: usize, count: usize| [entities.slice(from, count), times.slice(from, count)];
         if let Some(last) = &last {
-            let Some(same) = steps(last, &pairs(0, 1))? else { return Ok(None) };
-            proof.start(&entities, &same, 0);
+            let Some(same) = check_key_order(last, &pairs(0, 1))? else { return Ok(None) };
+            proof.push_entity_starts(&entities, &same, 0);
         } else {
             proof.starts.push((0, entities.as_string_view().value(0).to_string()));
         }
-        let Some(same) = steps(&pairs(0, rows - 1), &pairs(1, rows - 1))? else { return Ok(None) };
-        proof.start(&entities, &same, 1);
+        let Some(same) = check_key_order(&pairs(0, rows - 1), &pairs(1, rows - 1))? else {
+            return Ok(None);
+        };
+        proof.push_entity_starts(&entities, &same, 1);
         proof.rows += rows as u64;
         last = Some(pairs(rows - 1, 1));
     }
@@ -206,7 +222,7 @@ fn look(file: &FileRef, entity: Option<&str>, keys: &Keys) -> Look<Option<SortPr
 
 impl SortProof {
     /// Notes the rows where another entity begins; `same` speaks of rows from `offset` on.
-    fn start(&mut self, entities: &ArrayRef, same: &BooleanBuffer, offset: usize) {
+    fn push_entity_starts(&mut self, entities: &ArrayRef, same: &BooleanBuffer, offset: usize) {
         let entities = entities.as_string_view();
         for step in (!same).set_indices() {
             let row = step + offset;
@@ -217,7 +233,10 @@ impl SortProof {
 
 /// For pairs of rows, whether they are of one entity; None if a second one may not stand behind the
 /// first.
-fn steps(a: &[ArrayRef; 2], b: &[ArrayRef; 2]) -> Result<Option<BooleanBuffer>, ArrowError> {
+fn check_key_order(
+    a: &[ArrayRef; 2],
+    b: &[ArrayRef; 2],
+) -> Result<Option<BooleanBuffer>, ArrowError> {
     let same = eq(&a[0], &b[0])?.values().clone();
     let later = lt_eq(&a[1], &b[1])?;
     if (&same & &!later.values()).count_set_bits() > 0 {
@@ -230,7 +249,7 @@ fn steps(a: &[ArrayRef; 2], b: &[ArrayRef; 2]) -> Result<Option<BooleanBuffer>, 
 }
 
 /// Cuts a chain of files where entities begin, into ranges of about equal rows.
-fn cut(chain: &[Candidate], proofs: &[&SortProof], parts: usize) -> EntityRanges {
+fn cut_entity_ranges(chain: &[KeyedFile], proofs: &[&SortProof], parts: usize) -> EntityRanges {
     let total: u64 = proofs.iter().map(|p| p.rows).sum();
     let share = total.div_ceil(parts.max(1) as u64).max(1);
     let mut ranges = EntityRanges { partitions: vec![Vec::new()], splits: Vec::new() };
@@ -241,24 +260,24 @@ fn cut(chain: &[Candidate], proofs: &[&SortProof], parts: usize) -> EntityRanges
         for (row, entity) in &proof.starts {
             let full = passed + row - taken >= share && ranges.partitions.len() < parts;
             if full && before.is_some_and(|before| before != entity) {
-                ranges.take(file.ordinal, from..*row, proof.rows);
+                ranges.push_slice(file.ordinal, from..*row, proof.rows);
                 ranges.partitions.push(Vec::new());
                 ranges.splits.push(entity.clone());
                 (from, taken) = (*row, passed + row);
             }
             before = Some(entity);
         }
-        ranges.take(file.ordinal, from..proof.rows, proof.rows);
+        ranges.push_slice(file.ordinal, from..proof.rows, proof.rows);
         passed += proof.rows;
     }
     // Empty ranges behind the last entity: fewer partitions than asked for would be exchanged.
-    fill(&mut ranges.splits, before.unwrap_or_default(), parts);
+    pad_split_points(&mut ranges.splits, before.unwrap_or_default(), parts);
     ranges.partitions.resize(ranges.splits.len() + 1, Vec::new());
     ranges
 }
 
 impl EntityRanges {
-    fn take(&mut self, ordinal: u32, rows: Range<u64>, all: u64) {
+    fn push_slice(&mut self, ordinal: u32, rows: Range<u64>, all: u64) {
         if rows.is_empty() {
             return;
         }
@@ -275,7 +294,7 @@ mod tests {
     use std::time::SystemTime;
 
     /// A file with these (entity, rows) in order.
-    fn file(ordinal: u32, entities: &[(&str, u64)]) -> Candidate {
+    fn file(ordinal: u32, entities: &[(&str, u64)]) -> KeyedFile {
         let mut proof = SortProof { starts: Vec::new(), rows: 0 };
         for (entity, rows) in entities {
             proof.starts.push((proof.rows, entity.to_string()));
@@ -284,7 +303,7 @@ mod tests {
         let text = |e: &str| ScalarValue::Utf8View(Some(e.to_string()));
         let info = FileInfo {
             file: FileRef {
-                held: None,
+                open_file: None,
                 path: format!("{ordinal}.parquet").into(),
                 object: None,
                 size: 1,
@@ -299,11 +318,11 @@ mod tests {
             times: None,
             proof: Arc::new(std::sync::OnceLock::from(Some(proof))),
         };
-        Candidate { ordinal, info: Arc::new(info), entity: None, time: None }
+        KeyedFile { ordinal, info: Arc::new(info), entity: None, time: None }
     }
 
-    fn keys() -> Keys {
-        Keys { entity: "symbol".into(), time: "ts".into() }
+    fn keys() -> KeyColumns {
+        KeyColumns { entity: "symbol".into(), time: "ts".into() }
     }
 
     fn whole(ordinal: u32) -> RowSlice {
@@ -321,7 +340,7 @@ mod tests {
             let last = rows.len() - 1;
             let before = keys.each_ref().map(|key| key.slice(0, last));
             let after = keys.each_ref().map(|key| key.slice(1, last));
-            steps(&before, &after).unwrap().map(|same| same.iter().collect::<Vec<_>>())
+            check_key_order(&before, &after).unwrap().map(|same| same.iter().collect::<Vec<_>>())
         };
         let sorted =
             [("A", 2), ("A", 2), ("A", 3), ("a name of its own", 1), ("a name of its own", 2)];
@@ -337,7 +356,7 @@ mod tests {
     #[test]
     fn files_are_cut_where_entities_begin() {
         let files = vec![file(1, &[("C", 10), ("D", 10)]), file(0, &[("A", 10), ("B", 10)])];
-        let found = ranges(files, &keys(), 4, 2).unwrap();
+        let found = prove_entity_ranges(files, &keys(), 4, 2).unwrap();
         assert_eq!(found.splits, ["B", "C", "D"]);
         let part = |ordinal, rows: Range<u64>| vec![RowSlice { ordinal, rows: Some(rows) }];
         let expected = [part(0, 0..10), part(0, 10..20), part(1, 0..10), part(1, 10..20)];
@@ -346,7 +365,7 @@ mod tests {
 
     #[test]
     fn one_entity_is_one_range_and_the_rest_is_empty() {
-        let found = ranges(vec![file(0, &[("A", 10)])], &keys(), 4, 1).unwrap();
+        let found = prove_entity_ranges(vec![file(0, &[("A", 10)])], &keys(), 4, 1).unwrap();
         assert_eq!(found.partitions, [vec![whole(0)], vec![], vec![], vec![]]);
         assert!(found.splits.is_sorted() && found.splits[0].as_str() > "A");
     }
@@ -354,19 +373,19 @@ mod tests {
     #[test]
     fn entities_in_two_files_need_times_apart() {
         let files = vec![file(0, &[("A", 10), ("B", 5)]), file(1, &[("B", 5), ("C", 10)])];
-        assert_eq!(ranges(files, &keys(), 4, 1), None);
-        let times = |candidate: Candidate, from: i32, to: i32| {
+        assert_eq!(prove_entity_ranges(files, &keys(), 4, 1), None);
+        let times = |candidate: KeyedFile, from: i32, to: i32| {
             let info = FileInfo {
                 times: Some((ScalarValue::Date32(Some(from)), ScalarValue::Date32(Some(to)))),
                 ..candidate.info.as_ref().clone()
             };
-            Candidate { info: Arc::new(info), ..candidate }
+            KeyedFile { info: Arc::new(info), ..candidate }
         };
         let files = vec![
             times(file(0, &[("A", 10), ("B", 5)]), 1, 9),
             times(file(1, &[("B", 5), ("C", 10)]), 10, 20),
         ];
-        let found = ranges(files, &keys(), 2, 1).unwrap();
+        let found = prove_entity_ranges(files, &keys(), 2, 1).unwrap();
         assert_eq!(found.splits, ["C"]);
         let tail = RowSlice { ordinal: 1, rows: Some(0..5) };
         let rest = RowSlice { ordinal: 1, rows: Some(5..15) };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// Cuts symbols into `parts` ranges of about equal rows; gives the first symbol of all but the
 /// first range. Where there are too few symbols, ranges behind the last one stay empty.
-pub fn splits(counts: &BTreeMap<String, u64>, parts: usize) -> Vec<String> {
+pub fn choose_split_points(counts: &BTreeMap<String, u64>, parts: usize) -> Vec<String> {
     let total: u64 = counts.values().sum();
     let mut splits = Vec::new();
     let mut before = 0;
@@ -16,12 +16,12 @@ pub fn splits(counts: &BTreeMap<String, u64>, parts: usize) -> Vec<String> {
         before += count;
     }
     let last = counts.keys().next_back().map(String::as_str);
-    fill(&mut splits, last.unwrap_or_default(), parts);
+    pad_split_points(&mut splits, last.unwrap_or_default(), parts);
     splits
 }
 
 /// Adds splits behind the last entity until there are `parts` ranges.
-pub(crate) fn fill(splits: &mut Vec<String>, last: &str, parts: usize) {
+pub(crate) fn pad_split_points(splits: &mut Vec<String>, last: &str, parts: usize) {
     let mut beyond = last.to_string();
     while splits.len() + 1 < parts {
         beyond.push(char::MAX);
@@ -44,8 +44,8 @@ mod tests {
         for (counts, expected) in cases {
             let count = |text: &str| (text[..1].to_string(), text[1..].parse().unwrap());
             let counts = counts.split(' ').map(count).collect();
-            assert_eq!(splits(&counts, 4).join(" "), expected);
+            assert_eq!(choose_split_points(&counts, 4).join(" "), expected);
         }
-        assert!(splits(&BTreeMap::new(), 4).is_sorted());
+        assert!(choose_split_points(&BTreeMap::new(), 4).is_sorted());
     }
 }

@@ -4,18 +4,20 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Word};
 
-use super::at;
-use crate::error::{Error, Result, grouped};
-use crate::limits::{EXPRESSION_OPERATORS, STATEMENT_CASES, STATEMENT_PARTS, check_statement};
+use super::span_place;
+use crate::error::{Error, Result, group_digits};
+use crate::limits::{
+    EXPRESSION_OPERATORS, STATEMENT_CASES, STATEMENT_PARTS, check_statement_length,
+};
 
 /// Refuses a statement that is longer or deeper than the bounds.
-pub(super) fn check(text: &str) -> Result<()> {
-    check_statement(text)?;
+pub(super) fn check_depth(text: &str) -> Result<()> {
+    check_statement_length(text)?;
     // What is no SQL is the parser's to say.
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location() else {
         return Ok(());
     };
-    let (mut open, mut level, mut parts) = (Vec::new(), Level::default(), 0);
+    let (mut open, mut level, mut parts) = (Vec::new(), BracketLevel::default(), 0);
     let mut cases = 0_usize;
     for token in tokens {
         match &token.token {
@@ -26,47 +28,47 @@ pub(super) fn check(text: &str) -> Result<()> {
                 open.push(std::mem::take(&mut level));
             }
             Token::RParen | Token::RBracket => {
-                let inner = level.most();
+                let inner = level.max_depth();
                 level = open.pop().unwrap_or_default();
                 level.depth += inner;
             }
             Token::Comma | Token::SemiColon => {
                 parts += usize::from(level.lists_tables);
-                level.ends();
+                level.end_expression();
             }
-            Token::Word(word) if is_join(word) => {
+            Token::Word(word) if is_join_or_union(word) => {
                 parts += 1;
-                level.ends();
+                level.end_expression();
             }
-            Token::Word(word) if begins(word) => {
+            Token::Word(word) if is_expression_end(word) => {
                 level.lists_tables = word.keyword == Keyword::FROM;
-                level.ends();
+                level.end_expression();
             }
             token if is_operator(token) => level.depth += 1,
             _ => {}
         }
         if level.depth > EXPRESSION_OPERATORS {
-            let most = grouped(EXPRESSION_OPERATORS as u64);
+            let most = group_digits(EXPRESSION_OPERATORS as u64);
             return Err(Error::query(format!(
                 "an expression goes past the limit of {most} operators"
             ))
             .hint("write IN (...) for a chain of OR, or compute parts of it in a WITH query")
-            .at(at(token.span)));
+            .at_place(span_place(token.span)));
         }
         if cases > STATEMENT_CASES {
             return Err(Error::query(format!(
                 "CASE stands in CASE past the limit of {STATEMENT_CASES} levels"
             ))
             .hint("write one CASE with more WHEN, or compute parts of it in a WITH query")
-            .at(at(token.span)));
+            .at_place(span_place(token.span)));
         }
         if parts > STATEMENT_PARTS {
-            let most = grouped(STATEMENT_PARTS as u64);
+            let most = group_digits(STATEMENT_PARTS as u64);
             return Err(Error::query(format!(
                 "the statement goes past the limit of {most} tables and queries put together by JOIN, UNION and commas"
             ))
             .hint("put their rows into one source, or name its files with a glob")
-            .at(at(token.span)));
+            .at_place(span_place(token.span)));
         }
     }
     Ok(())
@@ -74,7 +76,7 @@ pub(super) fn check(text: &str) -> Result<()> {
 
 /// What stands between two brackets.
 #[derive(Default)]
-struct Level {
+struct BracketLevel {
     /// Operators of the expression so far, with those in its brackets.
     depth: usize,
     /// The most of an expression before it.
@@ -83,24 +85,24 @@ struct Level {
     lists_tables: bool,
 }
 
-impl Level {
-    fn ends(&mut self) {
-        self.before = self.most();
+impl BracketLevel {
+    fn end_expression(&mut self) {
+        self.before = self.max_depth();
         self.depth = 0;
     }
 
-    fn most(&self) -> usize {
+    fn max_depth(&self) -> usize {
         self.before.max(self.depth)
     }
 }
 
-fn is_join(word: &Word) -> bool {
+fn is_join_or_union(word: &Word) -> bool {
     use Keyword::{EXCEPT, INTERSECT, JOIN, UNION};
     matches!(word.keyword, UNION | EXCEPT | INTERSECT | JOIN)
 }
 
 /// Whether an expression ends before a word.
-fn begins(word: &Word) -> bool {
+fn is_expression_end(word: &Word) -> bool {
     use Keyword::{
         BY, ELSE, FROM, GROUP, HAVING, LIMIT, ON, ORDER, QUALIFY, SELECT, THEN, WHEN, WHERE, WINDOW,
     };
@@ -168,23 +170,23 @@ mod tests {
             |link: &str, links: usize| format!("SELECT close{} AS x FROM bars", link.repeat(links));
         for link in ["+1", " OR a = 1", "||'a'", "::double", " + (1 + 1)", "[1]", " + f(1, 2 * 3)"]
         {
-            assert!(check(&chain(link, 100)).is_ok(), "{link}");
-            let told = check(&chain(link, 1_001)).map_err(|error| error.to_string());
+            assert!(check_depth(&chain(link, 100)).is_ok(), "{link}");
+            let told = check_depth(&chain(link, 1_001)).map_err(|error| error.to_string());
             assert!(told.is_err_and(|told| told.contains("limit of 1,000 operators")), "{link}");
         }
         // Brackets hide nothing.
         let halves = format!("SELECT (a{}) + (a{})", "+1".repeat(600), "+1".repeat(600));
-        assert!(check(&halves).is_err());
+        assert!(check_depth(&halves).is_err());
         for wide in [
             chain(", close + 1 AS y", 5_000),
             format!("SELECT a IN ({}1)", "1 + 1, ".repeat(5_000)),
         ] {
-            assert!(check(&wide).is_ok());
+            assert!(check_depth(&wide).is_ok());
         }
         let union = |queries: usize| vec!["SELECT 1"; queries].join(" UNION ALL ");
-        assert!(check(&union(501)).is_ok());
+        assert!(check_depth(&union(501)).is_ok());
         assert!(
-            check(&union(502))
+            check_depth(&union(502))
                 .is_err_and(|error| error.to_string().contains("limit of 500 tables"))
         );
     }

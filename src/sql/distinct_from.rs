@@ -9,48 +9,50 @@ use datafusion::sql::sqlparser::ast::{
 use super::walk;
 
 /// Gives IS DISTINCT FROM, and what stands before it, what belongs to them.
-pub(super) fn bind(query: &mut Query) {
-    struct Bind;
-    impl VisitorMut for Bind {
+pub(super) fn bind_distinct_from(query: &mut Query) {
+    struct DistinctFromBinder;
+    impl VisitorMut for DistinctFromBinder {
         type Break = ();
         fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
             let part = std::mem::replace(expr, Expr::Value(Value::Null.with_empty_span()));
-            *expr = bound(part);
+            *expr = rebind_expr(part);
             ControlFlow::Continue(())
         }
     }
-    let _ = walk::rewrite(query, &mut Bind);
+    let _ = walk::rewrite(query, &mut DistinctFromBinder);
 }
 
 /// An expression whose last operand is no chain of AND and OR without brackets: AND and OR bind less than all that
 /// they can stand in.
-fn bound(expr: Expr) -> Expr {
+fn rebind_expr(expr: Expr) -> Expr {
     match expr {
         Expr::IsDistinctFrom(left, right) => {
-            hoisted(*right, true, Box::new(|right| Expr::IsDistinctFrom(left, Box::new(right))))
+            hoist_chain(*right, true, Box::new(|right| Expr::IsDistinctFrom(left, Box::new(right))))
         }
-        Expr::IsNotDistinctFrom(left, right) => {
-            hoisted(*right, true, Box::new(|right| Expr::IsNotDistinctFrom(left, Box::new(right))))
-        }
+        Expr::IsNotDistinctFrom(left, right) => hoist_chain(
+            *right,
+            true,
+            Box::new(|right| Expr::IsNotDistinctFrom(left, Box::new(right))),
+        ),
         Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
             let not = |expr| Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) };
-            hoisted(*expr, true, Box::new(not))
+            hoist_chain(*expr, true, Box::new(not))
         }
         Expr::BinaryOp { left, op, right } if op != BinaryOperator::Or => {
             let tight = op != BinaryOperator::And;
             let make = |right| Expr::BinaryOp { left, op, right: Box::new(right) };
-            hoisted(*right, tight, Box::new(make))
+            hoist_chain(*right, tight, Box::new(make))
         }
         other => other,
     }
 }
 
 /// What `make` makes of the first part of a chain, and the chain around it.
-fn hoisted(last: Expr, over_and: bool, make: Box<dyn FnOnce(Expr) -> Expr>) -> Expr {
+fn hoist_chain(last: Expr, over_and: bool, make: Box<dyn FnOnce(Expr) -> Expr>) -> Expr {
     use BinaryOperator::{And, Or};
     match last {
         Expr::BinaryOp { left, op, right } if op == Or || (op == And && over_and) => {
-            Expr::BinaryOp { left: Box::new(hoisted(*left, over_and, make)), op, right }
+            Expr::BinaryOp { left: Box::new(hoist_chain(*left, over_and, make)), op, right }
         }
         last => make(last),
     }
@@ -68,12 +70,12 @@ mod tests {
             ("a IS DISTINCT FROM (b AND c)", "a IS DISTINCT FROM (b AND c)"),
         ] {
             let mut sql = parse(&format!("SELECT 1 FROM t WHERE {written}")).unwrap();
-            sql.rewrite().unwrap();
+            sql.rewrite_statement().unwrap();
             let shown = format!("{:?}", sql.query().unwrap().body);
             let outer = |name: &str| shown.find(name).unwrap_or(usize::MAX);
             let distinct = outer("IsDistinctFrom").min(outer("IsNotDistinctFrom"));
             assert_eq!(outer("BinaryOp") < distinct, !written.contains('('), "{written}");
-            assert!(sql.text().ends_with(meant), "{}", sql.text());
+            assert!(sql.normalized_text().ends_with(meant), "{}", sql.normalized_text());
         }
     }
 }

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, Query, Select, Spanned, Visitor, WindowType,
 };
-use windrow_udfs::Kind;
+use windrow_udfs::FunctionKind;
 
-use super::calls::shared_with_sql;
-use super::{Sql, at, fold, walk};
+use super::indicator_calls::is_shared_with_sql;
+use super::{Sql, normalize_ident, span_place, walk};
 use crate::error::Error;
 
 /// Window functions of SQL that mean nothing without an order.
@@ -16,20 +16,20 @@ const ORDERED: &[&str] =
     &["lag", "lead", "row_number", "rank", "dense_rank", "first_value", "last_value", "nth_value"];
 
 impl Sql {
-    /// Findings with their places. Call it after [`Sql::rewrite`] on a copy, so that named windows
+    /// Findings with their places. Call it after [`Sql::rewrite_statement`] on a copy, so that named windows
     /// are resolved. `entity` and `time` are the key columns.
     pub fn lint(&self, entity: &str, time: &str) -> Vec<Error> {
-        let mut lint = Lint { entity, time, ..Default::default() };
+        let mut lint = QueryLint { entity, time, ..Default::default() };
         if let Some(query) = self.query() {
             let _ = walk::read(query, &mut lint);
         }
-        lint.both_deviations();
+        lint.report_mixed_deviations();
         lint.found
     }
 }
 
 #[derive(Default)]
-struct Lint<'a> {
+struct QueryLint<'a> {
     entity: &'a str,
     time: &'a str,
     found: Vec<Error>,
@@ -37,15 +37,15 @@ struct Lint<'a> {
     population: bool,
 }
 
-impl Visitor for Lint<'_> {
+impl Visitor for QueryLint<'_> {
     type Break = ();
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
-        if has_window(select) {
-            let mut conditions = Conditions { time: self.time, found: Vec::new() };
+        if has_window_function(select) {
+            let mut conditions = TimeConditions { time: self.time, found: Vec::new() };
             // Conditions of this SELECT and of the subqueries it reads.
             let _ = walk::read(&select.from, &mut conditions);
-            conditions.check(select.selection.as_ref());
+            conditions.check_time_condition(select.selection.as_ref());
             for error in conditions.found {
                 if !self.found.iter().any(|known| known.place() == error.place()) {
                     self.found.push(error);
@@ -57,60 +57,62 @@ impl Visitor for Lint<'_> {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         if let Expr::Function(function) = expr {
-            self.window(function);
+            self.lint_window(function);
         }
         ControlFlow::Continue(())
     }
 }
 
-impl Lint<'_> {
-    fn window(&mut self, function: &Function) {
+impl QueryLint<'_> {
+    fn lint_window(&mut self, function: &Function) {
         let Some(WindowType::WindowSpec(window)) = &function.over else { return };
         let Some(ident) = function.name.0.last().and_then(|part| part.as_ident()) else { return };
-        let name = fold(ident);
-        let place = at(ident.span);
-        let entry = windrow_udfs::find(&name);
+        let name = normalize_ident(ident);
+        let place = span_place(ident.span);
+        let entry = windrow_udfs::find_function(&name);
         // SQL has functions of the same names, which take no period.
-        let ours =
-            entry.filter(|e| !shared_with_sql(e) || arguments(function) > e.spec.inputs.len());
-        self.deviation(&name, ours.is_some(), function);
-        let by = |column: &str| window.partition_by.iter().any(|e| names(e, column));
+        let ours = entry
+            .filter(|e| !is_shared_with_sql(e) || argument_count(function) > e.spec.inputs.len());
+        self.note_deviation(&name, ours.is_some(), function);
+        let by = |column: &str| window.partition_by.iter().any(|e| mentions_column(e, column));
         let (entity, time) = (self.entity, self.time);
-        let cross_section = ours.is_some_and(|e| e.spec.kind() == Kind::CrossSection);
+        let cross_section =
+            ours.is_some_and(|e| e.spec.function_kind() == FunctionKind::CrossSection);
         if cross_section && !by(time) {
             let error = Error::query(format!("{name} is not partitioned by {time}"));
-            self.found
-                .push(error.hint(format!("write OVER (PARTITION BY {time})")).at(place.clone()));
+            self.found.push(
+                error.hint(format!("write OVER (PARTITION BY {time})")).at_place(place.clone()),
+            );
         } else if !cross_section && !by(entity) && !by(time) {
             let error = Error::query(format!("{name} mixes the rows of all symbols"));
             let hint = format!("write OVER (PARTITION BY {entity} ORDER BY {time})");
-            self.found.push(error.hint(hint).at(place.clone()));
+            self.found.push(error.hint(hint).at_place(place.clone()));
         }
         if window.order_by.is_empty() && ORDERED.contains(&name.as_str()) {
             let error = Error::query(format!("{name} has no ORDER BY: which row it means is open"));
             let hint = format!("write OVER (PARTITION BY {entity} ORDER BY {time})");
-            self.found.push(error.hint(hint).at(place));
+            self.found.push(error.hint(hint).at_place(place));
         }
     }
 
-    fn deviation(&mut self, name: &str, ours: bool, function: &Function) {
+    fn note_deviation(&mut self, name: &str, ours: bool, function: &Function) {
         match name {
             "stddev" | "var" if ours => self.population = true,
             "stddev" | "stddev_samp" | "var" | "var_samp" => {
-                let at = at(function.name.span());
+                let at = span_place(function.name.span());
                 self.sample.get_or_insert_with(|| {
                     Error::query(format!(
                         "{name}(x) is the sample statistic of SQL, {name}(x, period) in this file the population one of TA-Lib"
                     ))
                     .hint("use stddev_pop(x) and var_pop(x), or the period everywhere")
-                    .at(at)
+                    .at_place(at)
                 });
             }
             _ => {}
         }
     }
 
-    fn both_deviations(&mut self) {
+    fn report_mixed_deviations(&mut self) {
         if self.population
             && let Some(error) = self.sample.take()
         {
@@ -119,7 +121,7 @@ impl Lint<'_> {
     }
 }
 
-fn arguments(function: &Function) -> usize {
+fn argument_count(function: &Function) -> usize {
     match &function.args {
         datafusion::sql::sqlparser::ast::FunctionArguments::List(list) => list.args.len(),
         _ => 0,
@@ -127,9 +129,9 @@ fn arguments(function: &Function) -> usize {
 }
 
 /// Whether an expression is, or is made of, a column.
-fn names(expr: &Expr, column: &str) -> bool {
-    struct Names<'a>(&'a str);
-    impl Visitor for Names<'_> {
+fn mentions_column(expr: &Expr, column: &str) -> bool {
+    struct ColumnFinder<'a>(&'a str);
+    impl Visitor for ColumnFinder<'_> {
         type Break = ();
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
             let ident = match expr {
@@ -137,19 +139,19 @@ fn names(expr: &Expr, column: &str) -> bool {
                 Expr::CompoundIdentifier(parts) => parts.last(),
                 _ => None,
             };
-            if ident.is_some_and(|ident| fold(ident) == self.0) {
+            if ident.is_some_and(|ident| normalize_ident(ident) == self.0) {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
         }
     }
-    walk::read(expr, &mut Names(column)).is_break()
+    walk::read(expr, &mut ColumnFinder(column)).is_break()
 }
 
 /// Whether a SELECT has window functions of its own.
-fn has_window(select: &Select) -> bool {
-    struct Find;
-    impl Visitor for Find {
+fn has_window_function(select: &Select) -> bool {
+    struct OwnWindowFinder;
+    impl Visitor for OwnWindowFinder {
         type Break = ();
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
             match expr {
@@ -158,16 +160,16 @@ fn has_window(select: &Select) -> bool {
             }
         }
     }
-    walk::read(&select.projection, &mut Find).is_break()
+    walk::read(&select.projection, &mut OwnWindowFinder).is_break()
 }
 
 /// Conditions on the time column.
-struct Conditions<'a> {
+struct TimeConditions<'a> {
     time: &'a str,
     found: Vec<Error>,
 }
 
-impl Visitor for Conditions<'_> {
+impl Visitor for TimeConditions<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
@@ -175,20 +177,20 @@ impl Visitor for Conditions<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
-        self.check(select.selection.as_ref());
+        self.check_time_condition(select.selection.as_ref());
         ControlFlow::Continue(())
     }
 }
 
-impl Conditions<'_> {
-    fn check(&mut self, condition: Option<&Expr>) {
-        if let Some(condition) = condition.filter(|c| names(c, self.time)) {
+impl TimeConditions<'_> {
+    fn check_time_condition(&mut self, condition: Option<&Expr>) {
+        if let Some(condition) = condition.filter(|c| mentions_column(c, self.time)) {
             let time = self.time;
             let error = Error::query(format!(
                 "WHERE on {time} under a window cuts the rows that its values start from"
             ));
             let hint = "leave it out and restrict the output with --from and --until, or filter in an outer SELECT";
-            self.found.push(error.hint(hint).at(at(condition.span())));
+            self.found.push(error.hint(hint).at_place(span_place(condition.span())));
         }
     }
 }

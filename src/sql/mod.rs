@@ -3,20 +3,20 @@
 //! Places are lines and columns of the text that was parsed; the engine turns them into places of
 //! the file that the text came from. This room knows indicators by their table and plans nothing.
 
-mod blame;
-mod calls;
 mod depth;
+mod diagnose;
 mod distinct_from;
-mod dropped;
+mod dropped_clauses;
+mod indicator_calls;
 mod lint;
-mod misread;
-mod nested;
-mod qualify;
+mod message_patterns;
+mod misread_forms;
+mod named_windows;
+mod nested_windows;
+mod qualify_clause;
 mod tuples;
-mod using;
+mod using_columns;
 mod walk;
-mod windows;
-mod words;
 
 use std::ops::ControlFlow;
 
@@ -29,10 +29,10 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
 
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result, TextPlace};
 use crate::limits::STATEMENT_DEPTH;
 
-pub use blame::blame;
+pub use diagnose::diagnose_error;
 
 /// One parsed statement.
 #[derive(Clone, Debug)]
@@ -42,11 +42,11 @@ pub struct Sql {
 
 /// An output column of a query as written.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Output {
+pub struct SelectOutput {
     /// Its name; None for a wildcard.
     pub name: Option<String>,
     /// Where it stands.
-    pub place: Place,
+    pub place: TextPlace,
 }
 
 /// Parses exactly one statement.
@@ -54,12 +54,12 @@ pub struct Output {
 /// # Errors
 /// A syntax error, no statement, or more than one.
 pub fn parse(text: &str) -> Result<Sql> {
-    depth::check(text)?;
+    depth::check_depth(text)?;
     let parsed = DFParserBuilder::new(text)
         .with_recursion_limit(STATEMENT_DEPTH)
         .build()
         .and_then(|mut parser| parser.parse_statements())
-        .map_err(|error| blame(&error, text, &[]))?;
+        .map_err(|error| diagnose_error(&error, text, &[]))?;
     let mut statements = parsed.into_iter();
     match (statements.next(), statements.next()) {
         (Some(statement), None) => Ok(Sql { statement }),
@@ -67,7 +67,7 @@ pub fn parse(text: &str) -> Result<Sql> {
         (Some(_), Some(second)) => {
             let error = Error::query("there is more than one statement").hint("give one at a time");
             Err(match &second {
-                Parsed::Statement(second) => error.at(at(second.span())),
+                Parsed::Statement(second) => error.at_place(span_place(second.span())),
                 _ => error,
             })
         }
@@ -82,7 +82,7 @@ impl Sql {
 
     /// The statement as text: one for all that differ in white space, comments and the case of keywords
     /// only.
-    pub fn text(&self) -> String {
+    pub fn normalized_text(&self) -> String {
         self.statement.to_string()
     }
 
@@ -101,10 +101,10 @@ impl Sql {
     ///
     /// # Errors
     /// A call whose arguments are wrong, an unknown window, or nesting that cannot be hoisted.
-    pub fn rewrite(&mut self) -> Result<()> {
+    pub fn rewrite_statement(&mut self) -> Result<()> {
         if let Parsed::CopyTo(copy) = &mut self.statement {
             return match &mut copy.source {
-                CopyToSource::Query(query) => rewritten(query.as_mut()),
+                CopyToSource::Query(query) => rewrite_queries(query.as_mut()),
                 CopyToSource::Relation(_) => Ok(()),
             };
         }
@@ -116,19 +116,19 @@ impl Sql {
             },
             _ => return Ok(()),
         };
-        rewritten(statement)
+        rewrite_queries(statement)
     }
 
     /// Where a COPY writes to, also behind EXPLAIN, which may run it.
-    pub fn copies_to(&self) -> Option<&str> {
-        match self.explained() {
+    pub fn copy_target(&self) -> Option<&str> {
+        match self.explained_statement() {
             Parsed::CopyTo(copy) => Some(&copy.target),
             _ => None,
         }
     }
 
     /// Lets COPY write to another place.
-    pub fn copy_to(&mut self, place: String) {
+    pub fn set_copy_target(&mut self, place: String) {
         let mut parsed = &mut self.statement;
         while let Parsed::Explain(explain) = parsed {
             parsed = explain.statement.as_mut();
@@ -140,14 +140,14 @@ impl Sql {
 
     /// Where an external table would lie.
     pub fn external_locations(&self) -> &[String] {
-        match self.explained() {
+        match self.explained_statement() {
             Parsed::CreateExternalTable(table) => &table.locations,
             _ => &[],
         }
     }
 
     /// The statement, without an EXPLAIN before it.
-    fn explained(&self) -> &Parsed {
+    fn explained_statement(&self) -> &Parsed {
         let mut parsed = &self.statement;
         while let Parsed::Explain(explain) = parsed {
             parsed = explain.statement.as_ref();
@@ -156,45 +156,45 @@ impl Sql {
     }
 
     /// The tables that the statement reads, without the names that its WITH clauses define.
-    pub fn tables(&self) -> Vec<(String, Place)> {
+    pub fn referenced_tables(&self) -> Vec<(String, TextPlace)> {
         #[derive(Default)]
-        struct Tables {
-            read: Vec<(String, Place)>,
+        struct TableReferences {
+            read: Vec<(String, TextPlace)>,
             defined: Vec<String>,
         }
-        impl Tables {
-            fn relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
+        impl TableReferences {
+            fn add_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
                 if let [part] = name.0.as_slice()
                     && let Some(ident) = part.as_ident()
                 {
-                    self.read.push((fold(ident), place(ident.span.start)));
+                    self.read.push((normalize_ident(ident), location_place(ident.span.start)));
                 }
                 ControlFlow::Continue(())
             }
         }
-        impl Visitor for Tables {
+        impl Visitor for TableReferences {
             type Break = ();
             fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
                 let with = query.with.iter().flat_map(|with| &with.cte_tables);
-                self.defined.extend(with.map(|cte| fold(&cte.alias.name)));
+                self.defined.extend(with.map(|cte| normalize_ident(&cte.alias.name)));
                 ControlFlow::Continue(())
             }
             fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
                 // With arguments it is a table function.
                 match factor {
-                    TableFactor::Table { name, args: None, .. } => self.relation(name),
+                    TableFactor::Table { name, args: None, .. } => self.add_relation(name),
                     _ => ControlFlow::Continue(()),
                 }
             }
         }
-        let mut tables = Tables::default();
-        let _ = self.read(&mut tables);
+        let mut tables = TableReferences::default();
+        let _ = self.visit_statement(&mut tables);
         if let Parsed::CopyTo(copy) = &self.statement
             && let CopyToSource::Relation(name) = &copy.source
         {
-            let _ = tables.relation(name);
+            let _ = tables.add_relation(name);
         }
-        let Tables { mut read, defined } = tables;
+        let TableReferences { mut read, defined } = tables;
         read.retain(|(name, _)| !defined.contains(name));
         let mut seen = std::collections::BTreeSet::new();
         read.retain(|(name, _)| seen.insert(name.clone()));
@@ -202,8 +202,8 @@ impl Sql {
     }
 
     /// Whether a word stands in the statement otherwise than behind AS.
-    pub fn mentions(&self, word: &str) -> bool {
-        let text = self.text();
+    pub fn mentions_word(&self, word: &str) -> bool {
+        let text = self.normalized_text();
         let Ok(tokens) = Tokenizer::new(&GenericDialect {}, &text).tokenize() else { return true };
         let mut behind_as = false;
         tokens.into_iter().any(|token| match token {
@@ -215,7 +215,7 @@ impl Sql {
                     quote_style: found.quote_style,
                     span: Span::empty(),
                 };
-                !after && fold(&ident) == word
+                !after && normalize_ident(&ident) == word
             }
             _ => {
                 behind_as = false;
@@ -225,8 +225,8 @@ impl Sql {
     }
 
     /// Shows a visitor all nodes of the statement, also of one behind EXPLAIN or in COPY.
-    fn read<V: Visitor>(&self, visitor: &mut V) -> ControlFlow<V::Break> {
-        match self.explained() {
+    fn visit_statement<V: Visitor>(&self, visitor: &mut V) -> ControlFlow<V::Break> {
+        match self.explained_statement() {
             Parsed::Statement(statement) => walk::read(statement.as_ref(), visitor),
             Parsed::CopyTo(copy) => match &copy.source {
                 CopyToSource::Query(query) => walk::read(query.as_ref(), visitor),
@@ -240,7 +240,7 @@ impl Sql {
     ///
     /// # Errors
     /// An output that is an expression without a name.
-    pub fn outputs(&self) -> Result<Vec<Output>> {
+    pub fn select_outputs(&self) -> Result<Vec<SelectOutput>> {
         let Some(query) = self.query() else {
             return Err(Error::query("a feature set is one SELECT").hint("write a SELECT"));
         };
@@ -253,64 +253,66 @@ impl Sql {
                 _ => return Err(Error::query("a feature set is one SELECT")),
             }
         };
-        select.projection.iter().map(output).collect()
+        select.projection.iter().map(output_from_item).collect()
     }
 }
 
 /// Resolves named windows, completes calls of indicators, and hoists nested ones.
-fn rewritten(part: &mut impl VisitMut) -> Result<()> {
-    struct Rewrite;
-    impl VisitorMut for Rewrite {
+fn rewrite_queries(part: &mut impl VisitMut) -> Result<()> {
+    struct QueryRewriter;
+    impl VisitorMut for QueryRewriter {
         type Break = Error;
         fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-            distinct_from::bind(query);
-            using::qualify(query);
-            let rewritten = tuples::expand(query)
-                .and_then(|()| windows::resolve(query))
-                .and_then(|()| calls::complete(query))
-                .and_then(|()| nested::hoist(query));
+            distinct_from::bind_distinct_from(query);
+            using_columns::qualify_using_columns(query);
+            let rewritten = tuples::expand_tuples(query)
+                .and_then(|()| named_windows::resolve_windows(query))
+                .and_then(|()| indicator_calls::complete_calls(query))
+                .and_then(|()| nested_windows::hoist_windows(query));
             match rewritten {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => ControlFlow::Break(error),
             }
         }
     }
-    match walk::rewrite(part, &mut Rewrite) {
+    match walk::rewrite(part, &mut QueryRewriter) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
 }
 
-fn output(item: &SelectItem) -> Result<Output> {
-    let at = place(item.span().start);
+fn output_from_item(item: &SelectItem) -> Result<SelectOutput> {
+    let at = location_place(item.span().start);
     let name = match item {
-        SelectItem::ExprWithAlias { alias, .. } => Some(fold(alias)),
-        SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(fold(ident)),
-        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(fold),
+        SelectItem::ExprWithAlias { alias, .. } => Some(normalize_ident(alias)),
+        SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(normalize_ident(ident)),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
+            parts.last().map(normalize_ident)
+        }
         SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => None,
         SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAliases { .. } => {
             return Err(Error::query(format!("the output {item} has no name"))
                 .hint("add AS and a name")
-                .at(at));
+                .at_place(at));
         }
     };
-    Ok(Output { name, place: at })
+    Ok(SelectOutput { name, place: at })
 }
 
 /// An identifier as DataFusion reads it: lower case unless quoted.
-fn fold(ident: &Ident) -> String {
+fn normalize_ident(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
 /// A place in the parsed text; the engine gives it its file.
-fn place(location: Location) -> Place {
-    Place {
+fn location_place(location: Location) -> TextPlace {
+    TextPlace {
         file: String::new(),
         line: usize::try_from(location.line).unwrap_or(1).max(1),
         column: usize::try_from(location.column).unwrap_or(1).max(1),
     }
 }
 
-fn at(span: Span) -> Place {
-    place(span.start)
+fn span_place(span: Span) -> TextPlace {
+    location_place(span.start)
 }

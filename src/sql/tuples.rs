@@ -5,72 +5,73 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, Spanned, VisitorMut};
 
-use super::{at, walk};
+use super::{span_place, walk};
 use crate::error::{Error, Result};
 
 /// Puts comparisons of values in the place of those of rows.
 ///
 /// # Errors
 /// Rows of different lengths, and comparisons that rows do not have.
-pub(super) fn expand(query: &mut Query) -> Result<()> {
-    struct Expand;
-    impl VisitorMut for Expand {
+pub(super) fn expand_tuples(query: &mut Query) -> Result<()> {
+    struct TupleExpander;
+    impl VisitorMut for TupleExpander {
         type Break = Error;
         fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-            match expanded(expr) {
+            match expand_comparison(expr) {
                 Ok(Some(by_values)) => *expr = Expr::Nested(Box::new(by_values)),
                 Ok(None) => {}
-                Err(error) => return ControlFlow::Break(error.at(at(expr.span()))),
+                Err(error) => return ControlFlow::Break(error.at_place(span_place(expr.span()))),
             }
             ControlFlow::Continue(())
         }
     }
-    match walk::rewrite(query, &mut Expand) {
+    match walk::rewrite(query, &mut TupleExpander) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
 }
 
-fn expanded(expr: &Expr) -> Result<Option<Expr>> {
+fn expand_comparison(expr: &Expr) -> Result<Option<Expr>> {
     match expr {
-        Expr::BinaryOp { left, op, right } => match (values(left), values(right)) {
-            (Some(left), Some(right)) => compare(left, op, right).map(Some),
+        Expr::BinaryOp { left, op, right } => match (tuple_values(left), tuple_values(right)) {
+            (Some(left), Some(right)) => compare_tuples(left, op, right).map(Some),
             _ => Ok(None),
         },
         Expr::InList { expr, list, negated } => {
-            let Some(row) = values(expr) else { return Ok(None) };
-            let equal = |item: &Expr| match values(item) {
-                Some(item) => compare(row, &BinaryOperator::Eq, item),
+            let Some(row) = tuple_values(expr) else { return Ok(None) };
+            let equal = |item: &Expr| match tuple_values(item) {
+                Some(item) => compare_tuples(row, &BinaryOperator::Eq, item),
                 None => Err(Error::query("IN compares a row in brackets with what is none")),
             };
             let all: Vec<Expr> = list.iter().map(equal).collect::<Result<_>>()?;
-            let any = joined(all, &BinaryOperator::Or)?;
-            Ok(Some(if *negated { not(any) } else { any }))
+            let any = combine_conditions(all, &BinaryOperator::Or)?;
+            Ok(Some(if *negated { negate_expr(any) } else { any }))
         }
         Expr::Between { expr, negated, low, high } => {
-            let (Some(row), Some(low), Some(high)) = (values(expr), values(low), values(high))
+            let (Some(row), Some(low), Some(high)) =
+                (tuple_values(expr), tuple_values(low), tuple_values(high))
             else {
                 return Ok(None);
             };
-            let above = compare(row, &BinaryOperator::GtEq, low)?;
-            let below = compare(row, &BinaryOperator::LtEq, high)?;
-            let within = binary(above, &BinaryOperator::And, below);
-            Ok(Some(if *negated { not(within) } else { within }))
+            let above = compare_tuples(row, &BinaryOperator::GtEq, low)?;
+            let below = compare_tuples(row, &BinaryOperator::LtEq, high)?;
+            let within = bracketed_binary(above, &BinaryOperator::And, below);
+            Ok(Some(if *negated { negate_expr(within) } else { within }))
         }
         _ => Ok(None),
     }
 }
 
 /// The values of a row, which has two or more.
-fn values(expr: &Expr) -> Option<&[Expr]> {
+fn tuple_values(expr: &Expr) -> Option<&[Expr]> {
     match expr {
         Expr::Tuple(values) if values.len() > 1 => Some(values),
-        Expr::Nested(inner) => values(inner),
+        Expr::Nested(inner) => tuple_values(inner),
         _ => None,
     }
 }
 
-fn compare(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Expr> {
+fn compare_tuples(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Expr> {
     use BinaryOperator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
     if left.len() != right.len() {
         let (left, right) = (left.len(), right.len());
@@ -80,11 +81,11 @@ fn compare(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Expr> {
         .hint("write as many on both sides"));
     }
     let each = |op: &BinaryOperator| -> Vec<Expr> {
-        left.iter().zip(right).map(|(l, r)| binary(l.clone(), op, r.clone())).collect()
+        left.iter().zip(right).map(|(l, r)| bracketed_binary(l.clone(), op, r.clone())).collect()
     };
     match op {
-        Eq => joined(each(&Eq), &And),
-        NotEq => joined(each(&NotEq), &Or),
+        Eq => combine_conditions(each(&Eq), &And),
+        NotEq => combine_conditions(each(&NotEq), &Or),
         // (a, b) < (c, d) is a < c OR a = c AND b < d; what is equal to the end decides by its last values.
         Lt | LtEq | Gt | GtEq => {
             let strict = if matches!(op, Lt | LtEq) { Lt } else { Gt };
@@ -94,27 +95,27 @@ fn compare(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Expr> {
                 let mut parts = each(&Eq);
                 parts.truncate(first);
                 let here = if last { op } else { &strict };
-                parts.push(binary(left[first].clone(), here, right[first].clone()));
-                all.push(joined(parts, &And)?);
+                parts.push(bracketed_binary(left[first].clone(), here, right[first].clone()));
+                all.push(combine_conditions(parts, &And)?);
             }
-            joined(all, &Or)
+            combine_conditions(all, &Or)
         }
         other => Err(Error::query(format!("{other} does not compare rows in brackets"))
             .hint("compare their values one by one")),
     }
 }
 
-fn binary(left: Expr, op: &BinaryOperator, right: Expr) -> Expr {
-    let (left, right) = (Box::new(nested(left)), Box::new(nested(right)));
+fn bracketed_binary(left: Expr, op: &BinaryOperator, right: Expr) -> Expr {
+    let (left, right) = (Box::new(bracket_expr(left)), Box::new(bracket_expr(right)));
     Expr::BinaryOp { left, op: op.clone(), right }
 }
 
-fn not(expr: Expr) -> Expr {
-    let expr = Box::new(nested(expr));
+fn negate_expr(expr: Expr) -> Expr {
+    let expr = Box::new(bracket_expr(expr));
     Expr::UnaryOp { op: datafusion::sql::sqlparser::ast::UnaryOperator::Not, expr }
 }
 
-fn nested(expr: Expr) -> Expr {
+fn bracket_expr(expr: Expr) -> Expr {
     match expr {
         plain @ (Expr::Nested(_)
         | Expr::Identifier(_)
@@ -124,7 +125,7 @@ fn nested(expr: Expr) -> Expr {
     }
 }
 
-fn joined(all: Vec<Expr>, op: &BinaryOperator) -> Result<Expr> {
-    let joined = all.into_iter().reduce(|left, right| binary(left, op, right));
+fn combine_conditions(all: Vec<Expr>, op: &BinaryOperator) -> Result<Expr> {
+    let joined = all.into_iter().reduce(|left, right| bracketed_binary(left, op, right));
     joined.ok_or_else(|| Error::query("a row in brackets has no values"))
 }

@@ -19,20 +19,20 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::retry::{Fault, Retry};
+use super::retry::{CallError, Retry};
 use crate::error::Error;
 use crate::limits::{ANSWER_SILENCE, REQUESTS_AT_ONCE, SLOW_DOWN, SLOW_DOWN_PAUSE};
 use crate::outside;
 
 /// Bytes a second that an upload, and an answer, get at the least before they count as stuck.
-const SLOWEST: [u64; 2] = [100_000, 10_000];
+const MIN_BYTES_PER_SECOND: [u64; 2] = [100_000, 10_000];
 
 /// Where machines in a cloud ask for their credentials.
-const METADATA: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
+const METADATA_HOSTS: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
 
 /// Makes clients whose requests are tried again.
 #[derive(Clone, Debug)]
-pub(super) struct Connector {
+pub(super) struct RetryingConnector {
     /// The bucket or the host, for messages.
     pub(super) name: String,
     /// How.
@@ -41,15 +41,15 @@ pub(super) struct Connector {
     pub(super) driver: Option<Handle>,
 }
 
-impl HttpConnector for Connector {
+impl HttpConnector for RetryingConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = match &self.driver {
             None => ReqwestConnector::default().connect(options)?,
             Some(driver) => SpawnedReqwestConnector::new(driver.clone()).connect(options)?,
         };
-        Ok(HttpClient::new(Service {
+        Ok(HttpClient::new(RetryingService {
             client,
-            pace: Pace::default(),
+            pace: RequestThrottle::default(),
             permits: Semaphore::new(REQUESTS_AT_ONCE),
             name: self.name.clone(),
             retry: Arc::clone(&self.retry),
@@ -58,29 +58,32 @@ impl HttpConnector for Connector {
 }
 
 #[derive(Debug)]
-struct Service {
+struct RetryingService {
     client: HttpClient,
-    pace: Pace,
+    pace: RequestThrottle,
     permits: Semaphore,
     name: String,
     retry: Arc<Retry>,
 }
 
 #[async_trait]
-impl HttpService for Service {
+impl HttpService for RetryingService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let method = request.method().as_str();
         // What stands behind a question mark may be a secret.
         let what = format!("{method} {}", request.uri().path());
         let host = request.uri().host().unwrap_or_default().to_string();
-        let done = if METADATA.contains(&host.as_str()) {
-            let asked = tokio::time::timeout(Duration::from_secs(3), self.send(&host, request));
+        let done = if METADATA_HOSTS.contains(&host.as_str()) {
+            let asked =
+                tokio::time::timeout(Duration::from_secs(3), self.send_once(&host, request));
             match asked.await {
-                Ok(Ok(Answer::Done(response))) => Ok(response),
+                Ok(Ok(SendOutcome::Done(response))) => Ok(response),
                 _ => Err(self.no_credentials()),
             }
         } else {
-            self.retry.call(&what, || self.attempt(&what, &host, request.clone())).await
+            self.retry
+                .call_with_retries(&what, || self.attempt_request(&what, &host, request.clone()))
+                .await
         };
         // A kind that object_store never tries again.
         done.map_err(|error| HttpError::new(HttpErrorKind::Decode, error))
@@ -88,14 +91,14 @@ impl HttpService for Service {
 }
 
 /// What came of one request.
-enum Answer {
+enum SendOutcome {
     /// What object_store understands.
     Done(HttpResponse),
     /// The server has too much to do.
     SlowDown { why: String, after: Option<Duration> },
 }
 
-impl Service {
+impl RetryingService {
     fn no_credentials(&self) -> Error {
         let set = match self.name.split(':').next() {
             Some("gs") => "GOOGLE_APPLICATION_CREDENTIALS",
@@ -108,22 +111,22 @@ impl Service {
     }
 
     /// One attempt: as many requests as the server asks to slow down.
-    async fn attempt(
+    async fn attempt_request(
         &self,
         what: &str,
         host: &str,
         request: HttpRequest,
-    ) -> Result<HttpResponse, Fault> {
+    ) -> Result<HttpResponse, CallError> {
         let since = Instant::now();
         loop {
-            self.pace.wait().await;
+            self.pace.wait_turn().await;
             let _permit = self.permits.acquire().await;
-            let (why, after) = match self.send(host, request.clone()).await? {
-                Answer::Done(response) => {
-                    self.pace.fine();
+            let (why, after) = match self.send_once(host, request.clone()).await? {
+                SendOutcome::Done(response) => {
+                    self.pace.reset_after_success();
                     return Ok(response);
                 }
-                Answer::SlowDown { why, after } => (why, after),
+                SendOutcome::SlowDown { why, after } => (why, after),
             };
             if since.elapsed() > SLOW_DOWN {
                 let minutes = SLOW_DOWN.as_secs() / 60;
@@ -131,16 +134,16 @@ impl Service {
                     .hint("run at another time, or with fewer --threads")
                     .into());
             }
-            self.retry.again(what, &why, self.pace.slower(after));
+            self.retry.count_retry(what, &why, self.pace.slow_down(after));
         }
     }
 
-    async fn send(&self, host: &str, request: HttpRequest) -> Result<Answer, Fault> {
+    async fn send_once(&self, host: &str, request: HttpRequest) -> Result<SendOutcome, CallError> {
         let name = match host.is_empty() || self.name.contains(host) {
             true => self.name.clone(),
             false => format!("{} at {host}", self.name),
         };
-        let lost = |why: String| Fault {
+        let lost = |why: String| CallError {
             error: Error::target(format!("{name}: {why}"))
                 .hint("check the endpoint, and that the server is up"),
             transient: true,
@@ -150,15 +153,15 @@ impl Service {
         let asked = format!(" to {} {}", request.method(), request.uri().path());
         let in_part = request.headers().contains_key("range");
         let upload = request.body().content_length() as u64;
-        let most = ANSWER_SILENCE + Duration::from_secs(upload / SLOWEST[0]);
+        let most = ANSWER_SILENCE + Duration::from_secs(upload / MIN_BYTES_PER_SECOND[0]);
         let sent = tokio::time::timeout(most, self.client.execute(request)).await;
         let response = sent
             .map_err(|_| lost(format!("no answer for {} s", most.as_secs())))?
-            .map_err(|error| lost(told(&error)))?;
+            .map_err(|error| lost(describe_http_error(&error)))?;
         let (parts, body) = response.into_parts();
         if in_part && parts.status.as_u16() == 200 {
             // All there is instead of a part: whoever asked decides whether to take that.
-            return Ok(Answer::Done(HttpResponse::from_parts(parts, Bytes::new().into())));
+            return Ok(SendOutcome::Done(HttpResponse::from_parts(parts, Bytes::new().into())));
         }
         let mut bytes = BytesMut::new();
         let mut body = body.bytes_stream();
@@ -169,8 +172,9 @@ impl Service {
                 lost(format!("its answer stopped for {} s", ANSWER_SILENCE.as_secs()))
             })?;
             let Some(chunk) = next else { break };
-            bytes.extend_from_slice(&chunk.map_err(|error| lost(told(&error)))?);
-            let fair = ANSWER_SILENCE + Duration::from_secs(bytes.len() as u64 / SLOWEST[1]);
+            bytes.extend_from_slice(&chunk.map_err(|error| lost(describe_http_error(&error)))?);
+            let fair =
+                ANSWER_SILENCE + Duration::from_secs(bytes.len() as u64 / MIN_BYTES_PER_SECOND[1]);
             if since.elapsed() > fair {
                 return Err(lost("its answer comes too slowly".to_string()));
             }
@@ -179,28 +183,28 @@ impl Service {
         let status = parts.status.as_u16();
         let after =
             parts.headers.get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
-        let said = Said::of(status, if is_head { &[] } else { &bytes });
+        let said = ServerReply::parse_reply(status, if is_head { &[] } else { &bytes });
         // A server may fail in the middle of an answer that began well.
-        let failed = is_post && said.code.as_deref().is_some_and(is_fault);
+        let failed = is_post && said.code.as_deref().is_some_and(is_server_fault);
         match status {
             429 | 503 => {
                 let after = after.map(Duration::from_secs);
-                Ok(Answer::SlowDown { why: format!("{name} answers {said}"), after })
+                Ok(SendOutcome::SlowDown { why: format!("{name} answers {said}"), after })
             }
             _ if failed || status > 501 || matches!(status, 408 | 500) || said.is_conflict() => {
-                Err(Fault {
+                Err(CallError {
                     error: Error::target(format!("{name} answers {said}"))
                         .hint("the server is at fault: try again later"),
                     transient: true,
                 })
             }
-            _ if said.is_final() => Err(self.refused(&name, &said, &asked).into()),
-            _ => Ok(Answer::Done(HttpResponse::from_parts(parts, bytes.into()))),
+            _ if said.is_refusal() => Err(self.refusal_error(&name, &said, &asked).into()),
+            _ => Ok(SendOutcome::Done(HttpResponse::from_parts(parts, bytes.into()))),
         }
     }
 
     /// What a refusal means to a user.
-    fn refused(&self, name: &str, said: &Said, asked: &str) -> Error {
+    fn refusal_error(&self, name: &str, said: &ServerReply, asked: &str) -> Error {
         let error = Error::target(format!("{name} answers {said}{asked}"));
         match (said.status, said.code.as_deref()) {
             (_, Some("NoSuchBucket" | "ContainerNotFound")) => {
@@ -219,14 +223,14 @@ impl Service {
 }
 
 /// What a server said in words of its own.
-struct Said {
+struct ServerReply {
     status: u16,
     code: Option<String>,
     message: Option<String>,
 }
 
-impl Said {
-    fn of(status: u16, body: &[u8]) -> Self {
+impl ServerReply {
+    fn parse_reply(status: u16, body: &[u8]) -> Self {
         // An error is short, and an answer that is none begins with what is no error.
         let head = &body[..body.len().min(4096)];
         let text = String::from_utf8_lossy(head);
@@ -245,13 +249,13 @@ impl Said {
     }
 
     /// Whether it is nothing that a caller could make something of.
-    fn is_final(&self) -> bool {
+    fn is_refusal(&self) -> bool {
         let missing = matches!(self.code.as_deref(), Some("NoSuchBucket" | "ContainerNotFound"));
         missing || !matches!(self.status, 200..300 | 304 | 404 | 405 | 409 | 412 | 416 | 501)
     }
 }
 
-impl std::fmt::Display for Said {
+impl std::fmt::Display for ServerReply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.status)?;
         if let Some(code) = &self.code {
@@ -264,12 +268,12 @@ impl std::fmt::Display for Said {
     }
 }
 
-fn is_fault(code: &str) -> bool {
+fn is_server_fault(code: &str) -> bool {
     matches!(code, "InternalError" | "SlowDown" | "ServiceUnavailable")
 }
 
 /// What a connection failed of: the last of its reasons says it best.
-fn told(error: &HttpError) -> String {
+fn describe_http_error(error: &HttpError) -> String {
     let mut last: &dyn std::error::Error = error;
     while let Some(source) = last.source() {
         last = source;
@@ -283,14 +287,14 @@ fn told(error: &HttpError) -> String {
 
 /// How fast requests follow each other: pauses that double while a server asks for it.
 #[derive(Debug, Default)]
-struct Pace(Mutex<(u32, Option<Instant>)>);
+struct RequestThrottle(Mutex<(u32, Option<Instant>)>);
 
-impl Pace {
-    async fn wait(&self) {
+impl RequestThrottle {
+    async fn wait_turn(&self) {
         let until = self.0.lock().unwrap_or_else(PoisonError::into_inner).1;
         if let Some(until) = until {
             // Not all at once when it is over.
-            let spread = outside::part_of(Duration::from_millis(200));
+            let spread = outside::random_jitter(Duration::from_millis(200));
             if until > Instant::now() {
                 tokio::time::sleep_until(until + spread).await;
             }
@@ -298,7 +302,7 @@ impl Pace {
     }
 
     /// All requests wait, longer each time; gives how long.
-    fn slower(&self, after: Option<Duration>) -> Duration {
+    fn slow_down(&self, after: Option<Duration>) -> Duration {
         let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if let Some(until) = pace.1.filter(|until| *until > now) {
@@ -306,12 +310,12 @@ impl Pace {
         }
         pace.0 = (pace.0 + 1).min(8);
         let bound = (Duration::from_millis(100) * 2_u32.pow(pace.0)).min(SLOW_DOWN_PAUSE);
-        let wait = after.map_or(outside::part_of(bound), |after| after.min(SLOW_DOWN_PAUSE));
+        let wait = after.map_or(outside::random_jitter(bound), |after| after.min(SLOW_DOWN_PAUSE));
         pace.1 = Some(now + wait);
         wait
     }
 
-    fn fine(&self) {
+    fn reset_after_success(&self) {
         let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if pace.1.is_none_or(|until| until < Instant::now()) {
             *pace = (0, None);

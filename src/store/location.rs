@@ -8,8 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::objects::Object;
-use super::record::{RECORD_DIR, is_announced, latest};
+use super::bucket::RemoteObject;
+use super::record::{RECORD_DIR, is_announced, read_latest_record};
 use super::url::ObjectUrl;
 use crate::error::{Error, Result};
 use crate::outside::files::{self, LocalFile};
@@ -20,7 +20,7 @@ pub enum Location {
     /// A directory, file or glob of the local file system.
     Local(PathBuf),
     /// An object, a prefix or a glob of an object store.
-    Objects(ObjectUrl),
+    Bucket(ObjectUrl),
     /// Files of web servers.
     Web(Vec<ObjectUrl>),
 }
@@ -38,11 +38,11 @@ impl Location {
         }
         let scheme = text.split("://").next().unwrap_or_default().to_ascii_lowercase();
         if text.contains("://") && (scheme == "http" || scheme == "https") {
-            return web(text).map(Self::Web);
+            return parse_web_urls(text).map(Self::Web);
         }
-        all_set(text)?;
+        check_variables_set(text)?;
         if let Some(url) = ObjectUrl::parse(text)? {
-            return Ok(Self::Objects(url));
+            return Ok(Self::Bucket(url));
         }
         match text.split_once("://") {
             None => Ok(Self::Local(PathBuf::from(text))),
@@ -59,7 +59,7 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(path) => path.display().fmt(f),
-            Self::Objects(url) => url.fmt(f),
+            Self::Bucket(url) => url.fmt(f),
             Self::Web(urls) => {
                 let urls: Vec<String> = urls.iter().map(ObjectUrl::to_string).collect();
                 f.write_str(&urls.join(","))
@@ -69,7 +69,7 @@ impl fmt::Display for Location {
 }
 
 /// Web addresses with commas between them.
-fn web(text: &str) -> Result<Vec<ObjectUrl>> {
+fn parse_web_urls(text: &str) -> Result<Vec<ObjectUrl>> {
     // A comma within an address stays.
     let starts = text.match_indices(['h', 'H']).map(|(at, _)| at);
     let is_http =
@@ -83,7 +83,8 @@ fn web(text: &str) -> Result<Vec<ObjectUrl>> {
         let url = ObjectUrl::parse(part)?.filter(ObjectUrl::is_web);
         let url =
             url.ok_or_else(|| Error::usage("a list of web addresses holds something else"))?;
-        match url.key().contains(['*']) || FileKind::of(Path::new(url.key())).is_none() {
+        match url.key().contains(['*']) || FileKind::from_file_name(Path::new(url.key())).is_none()
+        {
             false => Ok(url),
             true => Err(Error::usage(format!("{url} names no .parquet or .csv file"))
                 .hint("name files with commas between them: a web server has no listing")),
@@ -93,7 +94,7 @@ fn web(text: &str) -> Result<Vec<ObjectUrl>> {
 }
 
 /// Refuses a location of `windrow.yaml` that names a variable which is not set.
-pub(super) fn all_set(text: &str) -> Result<()> {
+pub(super) fn check_variables_set(text: &str) -> Result<()> {
     let name = text.split_once("${").and_then(|(_, rest)| rest.split_once('}'));
     match name {
         None => Ok(()),
@@ -113,7 +114,7 @@ pub enum FileKind {
 
 impl FileKind {
     /// The kind that a file name says.
-    pub fn of(path: &Path) -> Option<Self> {
+    pub fn from_file_name(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "parquet" | "parq" | "pq" => Some(Self::Parquet),
             "csv" => Some(Self::Csv),
@@ -122,7 +123,7 @@ impl FileKind {
     }
 
     /// The word for messages.
-    pub fn word(self) -> &'static str {
+    pub fn format_name(self) -> &'static str {
         match self {
             Self::Parquet => "parquet",
             Self::Csv => "CSV",
@@ -136,9 +137,9 @@ pub struct FileRef {
     /// The path, absolute or relative to the working directory as the user named it; a URL.
     pub path: PathBuf,
     /// Where its bytes are; None is the local disk.
-    pub object: Option<Object>,
+    pub object: Option<RemoteObject>,
     /// The open file: what it holds stays readable when a run takes its name away.
-    pub held: Option<Arc<LocalFile>>,
+    pub open_file: Option<Arc<LocalFile>>,
     /// Bytes.
     pub size: u64,
     /// When it was last written.
@@ -167,33 +168,33 @@ pub struct Listing {
 ///
 /// # Errors
 /// Nothing there, nothing readable there, or parquet and CSV mixed.
-pub fn list(path: &Path) -> Result<Listing> {
+pub fn list_local_files(path: &Path) -> Result<Listing> {
     let text = path.to_string_lossy();
     let (root, files) = if path.is_dir() {
-        let mut found = Found::default();
-        walk(path, path, &mut found)?;
-        let Found { files, targets, .. } = found;
-        let targets: Vec<String> = targets.iter().map(|target| file_name(target)).collect();
-        one_target(&text, targets)?;
+        let mut found = DirectoryWalk::default();
+        walk_directory(path, path, &mut found)?;
+        let DirectoryWalk { files, targets, .. } = found;
+        let targets: Vec<String> = targets.iter().map(|target| display_path(target)).collect();
+        check_single_target(&text, targets)?;
         (path.to_path_buf(), files)
     } else if path.is_file() {
-        if FileKind::of(path).is_none() {
+        if FileKind::from_file_name(path).is_none() {
             return Err(Error::data(format!("{text} is neither parquet nor CSV by its name"))
                 .hint("name a .parquet or .csv file, or a directory of them"));
         }
         let root = path.parent().unwrap_or(Path::new("")).to_path_buf();
-        (root, vec![file_ref(Path::new(""), path)?])
+        (root, vec![local_file_ref(Path::new(""), path)?])
     } else if text.contains(['*', '?', '[']) {
-        expand(&text)?
+        expand_glob(&text)?
     } else {
-        let near = neighbour(path);
+        let near = nearest_sibling(path);
         let error = Error::data(format!("{text} does not exist"));
         return Err(match near {
             Some(near) => error.hint(format!("did you mean {near}?")),
             None => error.hint("name a directory, a file or a glob in quotes"),
         });
     };
-    Listing::of(&text, root, files)
+    Listing::from_files(&text, root, files)
 }
 
 impl Listing {
@@ -201,9 +202,10 @@ impl Listing {
     ///
     /// # Errors
     /// None, or parquet and CSV mixed; `place` is where they were looked for.
-    pub(super) fn of(place: &str, root: PathBuf, mut files: Vec<FileRef>) -> Result<Self> {
+    pub(super) fn from_files(place: &str, root: PathBuf, mut files: Vec<FileRef>) -> Result<Self> {
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        let kinds: Vec<FileKind> = files.iter().filter_map(|f| FileKind::of(&f.path)).collect();
+        let kinds: Vec<FileKind> =
+            files.iter().filter_map(|f| FileKind::from_file_name(&f.path)).collect();
         let parquet = kinds.iter().filter(|k| **k == FileKind::Parquet).count();
         if parquet > 0 && parquet < kinds.len() {
             let hint = match place.starts_with("http") {
@@ -224,27 +226,31 @@ impl Listing {
 }
 
 /// A short name of a file for messages: the path as text.
-pub fn file_name(path: &Path) -> String {
+pub fn display_path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
 /// Refuses a place with several targets in it: their rows are of different sets.
-pub(super) fn one_target(place: &str, mut targets: Vec<String>) -> Result<()> {
+pub(super) fn check_single_target(place: &str, mut targets: Vec<String>) -> Result<()> {
     if targets.len() < 2 {
         return Ok(());
     }
     targets.sort();
-    const TOLD: usize = 5;
+    const TARGETS_SHOWN: usize = 5;
     let count = targets.len();
-    let more = if count > TOLD { format!(" and {} more", count - TOLD) } else { String::new() };
-    targets.truncate(TOLD);
+    let more = if count > TARGETS_SHOWN {
+        format!(" and {} more", count - TARGETS_SHOWN)
+    } else {
+        String::new()
+    };
+    targets.truncate(TARGETS_SHOWN);
     Err(Error::data(format!("{place} holds {count} targets: {}{more}", targets.join(", ")))
         .hint("name one of them, or a glob if their rows belong together"))
 }
 
 /// What lies below a directory.
 #[derive(Default)]
-struct Found {
+struct DirectoryWalk {
     files: Vec<FileRef>,
     /// The targets that runs wrote.
     targets: Vec<PathBuf>,
@@ -255,46 +261,46 @@ struct Found {
 }
 
 /// Takes what lies below a directory, each directory once.
-fn walk(root: &Path, dir: &Path, found: &mut Found) -> Result<()> {
+fn walk_directory(root: &Path, dir: &Path, found: &mut DirectoryWalk) -> Result<()> {
     let unreadable = |error: std::io::Error| {
         Error::data(format!("cannot list {}: {error}", dir.display()))
             .hint("check that the directory exists and may be read")
     };
-    let entries = files::list_once(dir, &mut found.seen).map_err(unreadable)?;
+    let entries = files::list_unvisited(dir, &mut found.seen).map_err(unreadable)?;
     for entry in entries {
         let path = entry.path();
         if dir != root && entry.file_name() == RECORD_DIR {
             found.targets.push(dir.to_path_buf());
         }
-        if hidden(&path) {
+        if is_hidden_name(&path) {
             continue;
         }
         let kind = entry.file_type().map_err(unreadable)?;
         if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
-            walk(root, &path, found)?;
+            walk_directory(root, &path, found)?;
         } else if is_announced(&path) {
             // A commit is about to add the folder.
-        } else if FileKind::of(&path).is_some() {
-            found.files.push(file_ref(root, &path)?);
+        } else if FileKind::from_file_name(&path).is_some() {
+            found.files.push(local_file_ref(root, &path)?);
         } else if !found.by_name {
-            check_read(&path)?;
+            refuse_skipped_data(&path)?;
         }
     }
     Ok(())
 }
 
 /// Refuses a file that looks like rows and would be passed over.
-pub(super) fn check_read(path: &Path) -> Result<()> {
-    const OF_ROWS: [&str; 14] = [
+pub(super) fn refuse_skipped_data(path: &Path) -> Result<()> {
+    const DATA_EXTENSIONS: [&str; 14] = [
         "gz", "zst", "bz2", "xz", "zip", "lz4", "tsv", "jsonl", "ndjson", "arrow", "feather",
         "ipc", "orc", "avro",
     ];
     let of_rows = match path.extension().and_then(|extension| extension.to_str()) {
-        Some(extension) => OF_ROWS.contains(&extension.to_ascii_lowercase().as_str()),
+        Some(extension) => DATA_EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()),
         // Many a text has no extension; parts of Spark's have none, and a parquet file says that it is one.
         None => {
             path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("part-"))
-                || is_parquet(path)
+                || has_parquet_magic(path)
         }
     };
     if !of_rows {
@@ -307,7 +313,7 @@ pub(super) fn check_read(path: &Path) -> Result<()> {
     .hint("make it one, move it out, or name the files to read with a glob, such as 'bars/*.csv'"))
 }
 
-fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
+fn expand_glob(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
     let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
     let wrong = |error: glob::PatternError| {
         Error::usage(format!("the glob {pattern} is wrong: {}", error.msg))
@@ -319,7 +325,7 @@ fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
         }
         root.push(part);
     }
-    let mut found = Found::default();
+    let mut found = DirectoryWalk::default();
     if let Some((above, _)) = pattern.split_once("**") {
         // Links may lead in circles, which a glob of any depth follows without an end.
         let folders = match above.trim_end_matches('/') {
@@ -332,7 +338,7 @@ fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
         let wanted = glob::Pattern::new(pattern).map_err(wrong)?;
         found.by_name = true;
         for folder in folders.iter().filter(|folder| folder.is_dir()) {
-            walk(Path::new(""), folder, &mut found)?;
+            walk_directory(Path::new(""), folder, &mut found)?;
         }
         found.files.retain(|file| {
             let path = file.path.strip_prefix(".").unwrap_or(&file.path);
@@ -344,38 +350,38 @@ fn expand(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
                 Error::data(format!("cannot list {pattern}: {}", error.error()))
             })?;
             if path.is_dir() {
-                walk(&path, &path, &mut found)?;
+                walk_directory(&path, &path, &mut found)?;
                 found.targets.extend(path.join(RECORD_DIR).is_dir().then(|| path.clone()));
-            } else if !hidden(&path) && FileKind::of(&path).is_some() {
-                found.files.push(file_ref(Path::new(""), &path)?);
-            } else if !hidden(&path) {
-                check_read(&path)?;
+            } else if !is_hidden_name(&path) && FileKind::from_file_name(&path).is_some() {
+                found.files.push(local_file_ref(Path::new(""), &path)?);
+            } else if !is_hidden_name(&path) {
+                refuse_skipped_data(&path)?;
             }
         }
     }
-    let Found { files, targets, .. } = found;
+    let DirectoryWalk { files, targets, .. } = found;
     if files.is_empty() {
         return Err(Error::data(format!("no parquet or CSV file matches {pattern}")));
     }
-    one_set(pattern, &targets, &files)?;
+    check_single_set(pattern, &targets, &files)?;
     Ok((root, files))
 }
 
 /// Whether a local file begins as parquet does.
-fn is_parquet(path: &Path) -> bool {
+fn has_parquet_magic(path: &Path) -> bool {
     let mut mark = [0; 4];
-    let begins = files::open(path).and_then(|mut file| file.read_exact(&mut mark));
+    let begins = files::open_file(path).and_then(|mut file| file.read_exact(&mut mark));
     begins.is_ok() && mark == *b"PAR1"
 }
 
 /// Refuses files of targets that hold different sets: rows of one key would be taken for duplicates.
-fn one_set(pattern: &str, targets: &[PathBuf], files: &[FileRef]) -> Result<()> {
+fn check_single_set(pattern: &str, targets: &[PathBuf], files: &[FileRef]) -> Result<()> {
     let folders = files.iter().flat_map(|file| file.path.ancestors().skip(1));
     let within: BTreeSet<&Path> = folders.chain(targets.iter().map(PathBuf::as_path)).collect();
     let mut sets: BTreeMap<String, String> = BTreeMap::new();
     for target in within.into_iter().filter(|folder| folder.join(RECORD_DIR).is_dir()) {
-        if let Some(record) = latest(target)? {
-            sets.entry(record.set).or_insert_with(|| file_name(target));
+        if let Some(record) = read_latest_record(target)? {
+            sets.entry(record.set).or_insert_with(|| display_path(target));
         }
     }
     if sets.len() < 2 {
@@ -387,14 +393,14 @@ fn one_set(pattern: &str, targets: &[PathBuf], files: &[FileRef]) -> Result<()> 
 }
 
 /// Whether a listing of `root` would look into `folder`.
-pub fn below(root: &Path, folder: &Path) -> bool {
+pub fn is_listed_below(root: &Path, folder: &Path) -> bool {
     let Ok(rest) = folder.strip_prefix(root) else { return false };
     let mut parts = rest.components().peekable();
-    parts.peek().is_some() && !parts.any(|part| hidden(Path::new(&part)))
+    parts.peek().is_some() && !parts.any(|part| is_hidden_name(Path::new(&part)))
 }
 
 /// Whether a name is no data: it begins with `.` or `_`.
-pub(super) fn hidden(path: &Path) -> bool {
+pub(super) fn is_hidden_name(path: &Path) -> bool {
     path.file_name().is_some_and(|n| {
         let name = n.to_string_lossy();
         name.starts_with('.') || (name.starts_with('_') && !name.contains('='))
@@ -402,32 +408,32 @@ pub(super) fn hidden(path: &Path) -> bool {
 }
 
 /// The file with its hive partitions: the `key=value` directories of its path below `root`.
-fn file_ref(root: &Path, path: &Path) -> Result<FileRef> {
-    let meta = files::metadata(path)
+fn local_file_ref(root: &Path, path: &Path) -> Result<FileRef> {
+    let meta = files::read_metadata(path)
         .map_err(|error| Error::data(format!("cannot read {}: {error}", path.display())))?;
-    let partitions = partitions(path.strip_prefix(root).unwrap_or(path));
+    let partitions = hive_partitions(path.strip_prefix(root).unwrap_or(path));
     let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
     let (path, size) = (path.to_path_buf(), meta.len());
     Ok(FileRef {
         path,
         object: None,
-        held: None,
+        open_file: None,
         size,
         modified,
-        stamp: Some(stamp(&meta)),
+        stamp: Some(metadata_stamp(&meta)),
         partitions,
     })
 }
 
 /// When a file was written, to the nanosecond, and when the system last changed it: nobody sets that back,
 /// not even who copies a file with its times.
-pub fn stamp(meta: &std::fs::Metadata) -> String {
+pub fn metadata_stamp(meta: &std::fs::Metadata) -> String {
     let [written, changed] = [(meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec())];
     format!("{}.{:09} {}.{:09}", written.0, written.1, changed.0, changed.1)
 }
 
 /// The `key=value` directories of a path below the root.
-pub(super) fn partitions(below: &Path) -> Vec<(String, Option<String>)> {
+pub(super) fn hive_partitions(below: &Path) -> Vec<(String, Option<String>)> {
     below
         .parent()
         .into_iter()
@@ -437,16 +443,16 @@ pub(super) fn partitions(below: &Path) -> Vec<(String, Option<String>)> {
             _ => None,
         })
         .filter(|(key, _)| !key.is_empty())
-        .map(|(key, value)| (unescaped(key), partition_value(value)))
+        .map(|(key, value)| (unescape_hive(key), partition_value(value)))
         .collect()
 }
 
 /// Undoes hive's escaping: `%3A` is a colon, and its default partition is NULL.
 fn partition_value(text: &str) -> Option<String> {
-    (text != "__HIVE_DEFAULT_PARTITION__").then(|| unescaped(text))
+    (text != "__HIVE_DEFAULT_PARTITION__").then(|| unescape_hive(text))
 }
 
-fn unescaped(text: &str) -> String {
+fn unescape_hive(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -466,14 +472,14 @@ fn unescaped(text: &str) -> String {
 }
 
 /// The nearest name beside a path that does not exist.
-fn neighbour(path: &Path) -> Option<String> {
+fn nearest_sibling(path: &Path) -> Option<String> {
     let parent = path.parent()?;
     let listed = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let names = files::list(listed).ok()?;
+    let names = files::list_directory(listed).ok()?;
     let names: Vec<String> =
         names.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     let name = path.file_name()?.to_string_lossy().into_owned();
-    let near = crate::error::nearest(&name, names.iter().map(String::as_str))?;
+    let near = crate::error::nearest_name(&name, names.iter().map(String::as_str))?;
     Some(parent.join(near).to_string_lossy().into_owned())
 }
 

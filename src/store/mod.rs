@@ -2,32 +2,36 @@
 //! object stores, and the records of committed runs. It knows paths, URLs and bytes, not plans or
 //! queries.
 
-mod access;
+mod bucket;
+mod file_reader;
 mod http;
-mod instant;
-mod listing;
 mod location;
-mod objects;
-mod opened;
 mod postgres;
 mod record;
+mod registry;
+mod remote_listing;
 mod retry;
 mod secrets;
+mod time_point;
 mod tls;
 mod uploads;
 mod url;
 
-pub use access::Access;
-pub use instant::{Instant, Instants};
-pub use listing::{list_objects, list_web, path_below, records_above};
-pub use location::{FileKind, FileRef, Listing, Location, below, file_name, list, stamp};
-pub use objects::{Object, Objects};
-pub use opened::{Opened, Rest};
-pub use postgres::{PgLocation, TableName, connection, password, quoted};
-pub use record::{
-    Input, LABEL, RECORD_DIR, RECORD_FORMAT, ROLE, Record, RecordFile, RemoteRecords, SymbolRange,
-    announced_name, is_announced, is_apart, latest, records, records_beside,
+pub use bucket::{Bucket, RemoteObject};
+pub use file_reader::{FileReader, OffsetReader};
+pub use location::{
+    FileKind, FileRef, Listing, Location, display_path, is_listed_below, list_local_files,
+    metadata_stamp,
 };
-pub use retry::{Fault, Retry};
+pub use postgres::{PgLocation, TableName, acquire_connection, password, quote_ident};
+pub use record::{
+    COLUMN_ROLE_KEY, LABEL_ROLE, RECORD_DIR, RECORD_FORMAT, Record, RecordFile, RecordInput,
+    RemoteRecords, SymbolRange, announced_name, has_detached_records, is_announced, list_records,
+    read_latest_record, record_text_dir,
+};
+pub use registry::StoreRegistry;
+pub use remote_listing::{list_bucket_files, list_records_above, list_web_files, path_below};
+pub use retry::{CallError, Retry};
 pub use secrets::{anywhere, withheld, without_secrets};
+pub use time_point::{TimeColumn, TimePoint};
 pub use url::ObjectUrl;

@@ -12,9 +12,9 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{CancelToken, Config, NoTls};
 
-use super::location::all_set;
-use super::retry::Fault;
-use super::tls::{self, Trust};
+use super::location::check_variables_set;
+use super::retry::CallError;
+use super::tls::{self, TlsTrust};
 use crate::error::{Error, Result, did_you_mean};
 use crate::limits::SERVER_SILENCE;
 
@@ -22,20 +22,20 @@ use crate::limits::SERVER_SILENCE;
 #[derive(Clone, PartialEq, Eq)]
 pub struct PgLocation {
     config: Config,
-    trust: Option<Trust>,
+    trust: Option<TlsTrust>,
     /// Schema and table; None for a query.
     table: Option<TableName>,
     query: Option<String>,
-    /// What the URL says beside that: names of [`OPTIONS`] and their values.
+    /// What the URL says beside that: names of [`TABLE_OPTIONS`] and their values.
     options: Vec<(String, String)>,
     shown: String,
 }
 
 /// What a URL may say of a table, beside what the server is told.
-const OPTIONS: [&str; 3] = ["layout", "partition", "connections"];
+const TABLE_OPTIONS: [&str; 3] = ["layout", "partition", "connections"];
 
 /// What a URL may say of the connection, in libpq's words.
-const SERVER: [&str; 11] = [
+const CONNECTION_OPTIONS: [&str; 11] = [
     "sslmode",
     "sslrootcert",
     "connect_timeout",
@@ -84,7 +84,7 @@ impl TableName {
 
     /// Another table of the same schema.
     #[must_use]
-    pub fn beside(&self, table: impl Into<String>) -> Self {
+    pub fn sibling_table(&self, table: impl Into<String>) -> Self {
         Self { schema: self.schema.clone(), table: table.into() }
     }
 }
@@ -93,14 +93,14 @@ impl fmt::Display for TableName {
     /// As SQL takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(schema) = &self.schema {
-            write!(f, "{}.", quoted(schema))?;
+            write!(f, "{}.", quote_ident(schema))?;
         }
-        f.write_str(&quoted(&self.table))
+        f.write_str(&quote_ident(&self.table))
     }
 }
 
 /// An identifier as SQL takes it.
-pub fn quoted(name: &str) -> String {
+pub fn quote_ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -115,7 +115,7 @@ impl PgLocation {
     /// # Errors
     /// No table, or words that mean nothing. No message has the password.
     pub fn parse(text: &str) -> Result<Self> {
-        all_set(text)?;
+        check_variables_set(text)?;
         let shown = without_password(text);
         let wrong = |why: &str| {
             Error::usage(format!("{shown}: {why}"))
@@ -126,7 +126,7 @@ impl PgLocation {
             (None, None, Vec::new(), Vec::new(), None, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = unescaped(value);
+            let value = percent_decode(value);
             match key {
                 "table" => {
                     let named = TableName::parse(&value);
@@ -139,10 +139,13 @@ impl PgLocation {
                     return Err(wrong("the password stands among the options")
                         .hint("set PGPASSWORD, or write postgres://user:password@host/database"));
                 }
-                _ if OPTIONS.contains(&key) => options.push((key.to_string(), value)),
-                _ if SERVER.contains(&key) => rest.push(pair),
+                _ if TABLE_OPTIONS.contains(&key) => options.push((key.to_string(), value)),
+                _ if CONNECTION_OPTIONS.contains(&key) => rest.push(pair),
                 _ => {
-                    let known = ["table", "query"].into_iter().chain(OPTIONS).chain(SERVER);
+                    let known = ["table", "query"]
+                        .into_iter()
+                        .chain(TABLE_OPTIONS)
+                        .chain(CONNECTION_OPTIONS);
                     let known: Vec<&str> = known.collect();
                     return Err(Error::usage(format!("{shown}: unknown option {key}"))
                         .hint(did_you_mean(key, "options", known)));
@@ -155,7 +158,7 @@ impl PgLocation {
         let separator = if rest.is_empty() { "" } else { "?" };
         let mut config: Config = format!("{server}{separator}{}", rest.join("&"))
             .parse()
-            .map_err(|error: tokio_postgres::Error| wrong(&told(&error)))?;
+            .map_err(|error: tokio_postgres::Error| wrong(&describe_pg_error(&error)))?;
         if config.get_hosts().is_empty() {
             config.host("localhost");
         }
@@ -174,7 +177,7 @@ impl PgLocation {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(10));
         }
-        let trust = trust(&mut config, mode.as_deref(), root).map_err(|why| wrong(&why))?;
+        let trust = configure_tls(&mut config, mode.as_deref(), root).map_err(|why| wrong(&why))?;
         Ok(Self { config, trust, table, query: asked, options, shown })
     }
 
@@ -226,7 +229,7 @@ impl PgLocation {
     ///
     /// # Errors
     /// Certificates that cannot be read.
-    pub fn pool(&self, name: &str, most: usize) -> Result<Pool> {
+    pub fn create_pool(&self, name: &str, most: usize) -> Result<Pool> {
         let mut config = self.config.clone();
         config.application_name(name);
         // A server that is gone says nothing: the system asks for it, and tells.
@@ -239,7 +242,7 @@ impl PgLocation {
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Verified };
         let manager = match &self.trust {
             None => Manager::from_config(config, NoTls, manager),
-            Some(trust) => Manager::from_config(config, tls::connector(trust)?, manager),
+            Some(trust) => Manager::from_config(config, tls::tls_connector(trust)?, manager),
         };
         let timeouts = Timeouts {
             wait: None,
@@ -255,10 +258,10 @@ impl PgLocation {
     }
 
     /// Ends what a connection asked for and nobody waits for any more.
-    pub async fn cancel(&self, token: CancelToken) {
+    pub async fn cancel_request(&self, token: CancelToken) {
         let _ = match &self.trust {
             None => token.cancel_query(NoTls).await,
-            Some(trust) => match tls::connector(trust) {
+            Some(trust) => match tls::tls_connector(trust) {
                 Ok(connector) => token.cancel_query(connector).await,
                 Err(_) => return,
             },
@@ -266,8 +269,8 @@ impl PgLocation {
     }
 
     /// What an error of this server means to a user.
-    pub fn fault(&self, what: &str, error: &tokio_postgres::Error) -> Fault {
-        let text = format!("{}: {what}: {}", self.server(), told(error));
+    pub fn to_call_error(&self, what: &str, error: &tokio_postgres::Error) -> CallError {
+        let text = format!("{}: {what}: {}", self.server(), describe_pg_error(error));
         let code = error.code().map(SqlState::code);
         let hint = match code {
             Some("28P01" | "28000") => Some("set PGPASSWORD, or correct the user of the URL"),
@@ -279,13 +282,13 @@ impl PgLocation {
             Some(code) if code.starts_with("42") => Some("correct the name or the query"),
             Some(code) if code.starts_with("22") => Some("correct the data, or the set"),
             Some(_) => None,
-            None if told(error).contains("certificate") => Some(
+            None if describe_pg_error(error).contains("certificate") => Some(
                 "name the authority that signed it with sslrootcert=FILE, or use sslmode=require, which does not look at it",
             ),
-            None if told(error).contains("TLS") => {
+            None if describe_pg_error(error).contains("TLS") => {
                 Some("the server has no TLS: use sslmode=disable if the network is trusted")
             }
-            None if told(error).contains("deserializing") => Some("correct the data"),
+            None if describe_pg_error(error).contains("deserializing") => Some("correct the data"),
             None => Some("check that the server is up and the URL is right"),
         };
         let plain = Error::target(text);
@@ -293,7 +296,7 @@ impl PgLocation {
             Some(hint) => plain.hint(hint),
             None => plain,
         };
-        Fault { error: explained, transient: transient(error) }
+        CallError { error: explained, transient: is_transient_error(error) }
     }
 }
 
@@ -301,10 +304,10 @@ impl PgLocation {
 ///
 /// # Errors
 /// A server that cannot be reached, or does not let this user in.
-pub async fn connection(pool: &Pool, location: &PgLocation) -> Result<Object, Fault> {
+pub async fn acquire_connection(pool: &Pool, location: &PgLocation) -> Result<Object, CallError> {
     pool.get().await.map_err(|error| match error {
-        PoolError::Backend(error) => location.fault("cannot connect", &error),
-        error => Fault {
+        PoolError::Backend(error) => location.to_call_error("cannot connect", &error),
+        error => CallError {
             error: Error::target(format!("{}: cannot connect: {error}", location.server())),
             transient: true,
         },
@@ -312,7 +315,7 @@ pub async fn connection(pool: &Pool, location: &PgLocation) -> Result<Object, Fa
 }
 
 /// What the server or the connection said, with what lies behind it.
-fn told(error: &tokio_postgres::Error) -> String {
+fn describe_pg_error(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         let detail = error.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
         return format!("{}{detail}", error.message());
@@ -330,9 +333,9 @@ fn told(error: &tokio_postgres::Error) -> String {
 }
 
 /// Whether it may go better the next time: the server is gone, starts, stops, or had to choose.
-fn transient(error: &tokio_postgres::Error) -> bool {
+fn is_transient_error(error: &tokio_postgres::Error) -> bool {
     let Some(code) = error.code() else {
-        let text = told(error);
+        let text = describe_pg_error(error);
         let stays = ["certificate", "TLS", "invalid", "password", "lookup"];
         return error.is_closed() || !stays.iter().any(|word| text.contains(word));
     };
@@ -344,11 +347,11 @@ fn transient(error: &tokio_postgres::Error) -> bool {
 }
 
 /// How the connection is encrypted, in libpq's words; None is not at all.
-fn trust(
+fn configure_tls(
     config: &mut Config,
     mode: Option<&str>,
     root: Option<PathBuf>,
-) -> Result<Option<Trust>, String> {
+) -> Result<Option<TlsTrust>, String> {
     let local = config.get_hosts().iter().all(|host| match host {
         Host::Tcp(host) => ["localhost", "127.0.0.1", "::1"].contains(&host.as_str()),
         #[cfg(unix)]
@@ -361,9 +364,9 @@ fn trust(
     };
     let (needed, trust) = match mode {
         "disable" => (SslMode::Disable, None),
-        "prefer" => (SslMode::Prefer, Some(Trust::Anybody)),
-        "require" if root.is_none() => (SslMode::Require, Some(Trust::Anybody)),
-        "require" | "verify-full" => (SslMode::Require, Some(Trust::Roots(root))),
+        "prefer" => (SslMode::Prefer, Some(TlsTrust::Anybody)),
+        "require" if root.is_none() => (SslMode::Require, Some(TlsTrust::Anybody)),
+        "require" | "verify-full" => (SslMode::Require, Some(TlsTrust::Roots(root))),
         other => {
             return Err(format!(
                 "sslmode is {other}, expected disable, prefer, require or verify-full"
@@ -413,7 +416,7 @@ pub(super) fn without_password(text: &str) -> String {
 }
 
 /// Undoes the escapes of a URL.
-fn unescaped(text: &str) -> String {
+fn percent_decode(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
@@ -470,11 +473,11 @@ mod tests {
     fn certificates_are_looked_at_unless_the_server_is_here() {
         let trust = |text: &str| parse(text).trust;
         assert_eq!(trust("postgres://localhost/d?table=t"), None);
-        assert_eq!(trust("postgres://h/d?table=t"), Some(Trust::Roots(None)));
+        assert_eq!(trust("postgres://h/d?table=t"), Some(TlsTrust::Roots(None)));
         assert_eq!(trust("postgres://h/d?table=t&sslmode=disable"), None);
-        assert_eq!(trust("postgres://h/d?table=t&sslmode=require"), Some(Trust::Anybody));
+        assert_eq!(trust("postgres://h/d?table=t&sslmode=require"), Some(TlsTrust::Anybody));
         let root = trust("postgres://h/d?table=t&sslrootcert=/ca.pem");
-        assert_eq!(root, Some(Trust::Roots(Some("/ca.pem".into()))));
+        assert_eq!(root, Some(TlsTrust::Roots(Some("/ca.pem".into()))));
         let error = PgLocation::parse("postgres://h/d?table=t&sslmode=on").unwrap_err();
         assert!(error.message().contains("sslmode is on, expected disable"), "{error}");
     }

@@ -15,8 +15,8 @@ use object_store::ObjectMeta;
 use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 
-use super::instant::Instant;
-use super::objects::Objects;
+use super::bucket::Bucket;
+use super::time_point::TimePoint;
 use crate::error::{Error, Result};
 use crate::outside::files;
 
@@ -24,9 +24,9 @@ use crate::outside::files;
 pub const RECORD_DIR: &str = "_windrow";
 
 /// The key in the metadata of a column that says what it is for.
-pub const ROLE: &str = "windrow.role";
+pub const COLUMN_ROLE_KEY: &str = "windrow.role";
 /// What it says of a label: the column uses rows later than its own.
-pub const LABEL: &str = "label";
+pub const LABEL_ROLE: &str = "label";
 
 /// What records are since 2: with the state of their inputs, and a fingerprint of the whole definition.
 /// Those before say nothing of either, and have no number.
@@ -59,7 +59,7 @@ pub struct Record {
     /// The end of the time asked for, exclusive; None is all.
     pub until: Option<String>,
     /// The inputs by source name: location, files, bytes, newest modification.
-    pub inputs: BTreeMap<String, Input>,
+    pub inputs: BTreeMap<String, RecordInput>,
     /// Data files of the target, relative to it.
     pub files: Vec<RecordFile>,
     /// Rows written.
@@ -88,7 +88,7 @@ pub struct Record {
 
 /// One input of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
-pub struct Input {
+pub struct RecordInput {
     /// Where it is.
     pub location: String,
     /// How many files were listed.
@@ -120,9 +120,9 @@ pub struct RecordFile {
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct SymbolRange {
     /// The first time.
-    pub first: Instant,
+    pub first: TimePoint,
     /// The last time.
-    pub last: Instant,
+    pub last: TimePoint,
     /// Rows.
     pub rows: u64,
 }
@@ -132,13 +132,14 @@ impl Record {
     ///
     /// # Errors
     /// The file cannot be read or is not a record.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn from_path(path: &Path) -> Result<Self> {
         let mut name = path.display().to_string();
-        let mut bytes = files::read(path).map_err(|error| broken(&name, &error))?;
+        let mut bytes = files::read_bytes(path).map_err(|error| record_error(&name, &error))?;
         if bytes.is_empty()
-            && let Some(text) = text_of(path)
+            && let Some(text) = record_text_path(path)
         {
-            bytes = files::read(&text).map_err(|error| apart(path, &text, &error))?;
+            bytes = files::read_bytes(&text)
+                .map_err(|error| detached_records_error(path, &text, &error))?;
             name = text.display().to_string();
         }
         Self::parse(&name, &bytes)
@@ -149,12 +150,13 @@ impl Record {
     /// # Errors
     /// It is not a record.
     pub fn parse(name: &str, text: &[u8]) -> Result<Self> {
-        let record: Self = serde_json::from_slice(text).map_err(|error| broken(name, &error))?;
-        match record.files.iter().find(|file| !is_below(&file.path)) {
+        let record: Self =
+            serde_json::from_slice(text).map_err(|error| record_error(name, &error))?;
+        match record.files.iter().find(|file| !is_contained_path(&file.path)) {
             None => Ok(record),
             Some(file) => {
                 let path = &file.path;
-                Err(broken(
+                Err(record_error(
                     name,
                     &format!("it names the file {path:?}, which is no path below the target"),
                 ))
@@ -163,17 +165,17 @@ impl Record {
     }
 
     /// Whether the run had no scope.
-    pub fn is_of_all(&self) -> bool {
+    pub fn is_unscoped(&self) -> bool {
         self.symbols.is_none() && self.from.is_none() && self.until.is_none()
     }
 
     /// The first time of all symbols; None without rows.
-    pub fn first(&self) -> Option<Instant> {
+    pub fn first_time(&self) -> Option<TimePoint> {
         self.watermarks.values().map(|range| range.first).min()
     }
 
     /// The last time of all symbols; None without rows.
-    pub fn last(&self) -> Option<Instant> {
+    pub fn last_time(&self) -> Option<TimePoint> {
         self.watermarks.values().map(|range| range.last).max()
     }
 
@@ -189,20 +191,20 @@ impl Record {
 }
 
 /// Whether a path leads to a file below a folder, and nowhere else.
-fn is_below(path: &str) -> bool {
+fn is_contained_path(path: &str) -> bool {
     let parts = || Path::new(path).components();
     parts().next().is_some()
         && parts().all(|part| matches!(part, Component::Normal(_)))
         && !path.contains('\0')
 }
 
-fn broken(name: &str, why: &dyn std::fmt::Display) -> Error {
+fn record_error(name: &str, why: &dyn std::fmt::Display) -> Error {
     Error::target(format!("cannot read the record {name}: {why}"))
         .hint("move the target away and run again")
 }
 
 /// The error for a target whose records stayed where it came from.
-fn apart(path: &Path, text: &Path, why: &std::io::Error) -> Error {
+fn detached_records_error(path: &Path, text: &Path, why: &std::io::Error) -> Error {
     Error::target(format!(
         "cannot read the record {} beside its target: {why}; {} was moved or copied without it",
         text.display(),
@@ -212,13 +214,13 @@ fn apart(path: &Path, text: &Path, why: &std::io::Error) -> Error {
 }
 
 /// Where the text of an empty record is.
-fn text_of(path: &Path) -> Option<PathBuf> {
+fn record_text_path(path: &Path) -> Option<PathBuf> {
     let target = path.parent()?.parent()?;
-    Some(records_beside(target).join(path.file_name()?))
+    Some(record_text_dir(target).join(path.file_name()?))
 }
 
 /// The directory beside a directory of parquet files in which the texts of its records lie.
-pub fn records_beside(target: &Path) -> PathBuf {
+pub fn record_text_dir(target: &Path) -> PathBuf {
     let target = target.canonicalize().unwrap_or_else(|_| target.to_path_buf());
     let name = target.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = format!(".{}.windrow-records", name.unwrap_or_default());
@@ -240,26 +242,26 @@ pub fn is_announced(path: &Path) -> bool {
 ///
 /// # Errors
 /// They cannot be listed.
-pub fn is_apart(target: &Path) -> Result<bool> {
-    let empty = |path: &&PathBuf| files::metadata(path).is_ok_and(|meta| meta.len() == 0);
-    let text = records(target)?.last().filter(empty).and_then(|path| text_of(path));
-    Ok(text.is_some_and(|text| files::exists(&text).is_ok_and(|exists| !exists)))
+pub fn has_detached_records(target: &Path) -> Result<bool> {
+    let empty = |path: &&PathBuf| files::read_metadata(path).is_ok_and(|meta| meta.len() == 0);
+    let text = list_records(target)?.last().filter(empty).and_then(|path| record_text_path(path));
+    Ok(text.is_some_and(|text| files::path_exists(&text).is_ok_and(|exists| !exists)))
 }
 
 /// The records of a target in an object store.
 #[derive(Clone, Debug)]
 pub struct RemoteRecords {
-    objects: Arc<Objects>,
+    objects: Arc<Bucket>,
     /// Their keys, oldest first.
     keys: Vec<Key>,
 }
 
 impl RemoteRecords {
     /// The records among the objects of a target; `folder` is where they lie.
-    pub fn of(objects: &Arc<Objects>, folder: &Key, listed: &[ObjectMeta]) -> Self {
+    pub fn from_listing(objects: &Arc<Bucket>, folder: &Key, listed: &[ObjectMeta]) -> Self {
         let record = |key: &&Key| {
             let name = key.prefix_match(folder).and_then(|mut parts| parts.next());
-            name.is_some_and(|name| number(name.as_ref()).is_some())
+            name.is_some_and(|name| record_number(name.as_ref()).is_some())
         };
         let keys = listed.iter().map(|meta| &meta.location).filter(record).cloned().collect();
         Self { objects: Arc::clone(objects), keys }
@@ -274,17 +276,20 @@ impl RemoteRecords {
     ///
     /// # Errors
     /// The server refuses.
-    pub async fn mark(&self, folder: &Key) -> Result<()> {
+    pub async fn mark_target(&self, folder: &Key) -> Result<()> {
         if self.is_target() {
             return Ok(());
         }
         // Another run may have done the same.
-        self.objects.create(&folder.clone().join("000000.json"), "{}".into()).await.map(|_| ())
+        self.objects
+            .put_if_absent(&folder.clone().join("000000.json"), "{}".into())
+            .await
+            .map(|_| ())
     }
 
     /// The key of the next one.
-    pub fn next(&self, folder: &Key) -> Key {
-        let last = self.keys.last().and_then(|key| number(key.filename()?)).unwrap_or(0);
+    pub fn next_key(&self, folder: &Key) -> Key {
+        let last = self.keys.last().and_then(|key| record_number(key.filename()?)).unwrap_or(0);
         folder.clone().join(format!("{:06}.json", last + 1))
     }
 
@@ -292,9 +297,9 @@ impl RemoteRecords {
     ///
     /// # Errors
     /// It cannot be read.
-    pub async fn latest(&self) -> Result<Option<Record>> {
-        match self.commits().last() {
-            Some(key) => self.read(key).await.map(Some),
+    pub async fn read_latest(&self) -> Result<Option<Record>> {
+        match self.commit_keys().last() {
+            Some(key) => self.read_record(key).await.map(Some),
             None => Ok(None),
         }
     }
@@ -303,32 +308,32 @@ impl RemoteRecords {
     ///
     /// # Errors
     /// One that cannot be read.
-    pub async fn all(&self) -> Result<Vec<Record>> {
+    pub async fn read_records(&self) -> Result<Vec<Record>> {
         let mut reads = Vec::new();
-        for key in self.commits() {
-            reads.push(self.read(key));
+        for key in self.commit_keys() {
+            reads.push(self.read_record(key));
         }
         stream::iter(reads).buffered(16).try_collect().await
     }
 
     /// The keys of records, without the mark of a new target.
-    fn commits(&self) -> impl Iterator<Item = &Key> {
-        self.keys.iter().filter(|key| key.filename().and_then(number) != Some(0))
+    fn commit_keys(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(|key| key.filename().and_then(record_number) != Some(0))
     }
 
-    async fn read(&self, key: &Key) -> Result<Record> {
+    async fn read_record(&self, key: &Key) -> Result<Record> {
         let gone = || Error::target(format!("the record {key} was removed while it was read"));
-        let bytes = self.objects.get(key).await?.ok_or_else(gone)?;
+        let bytes = self.objects.get_object(key).await?.ok_or_else(gone)?;
         let record = Record::parse(key.as_ref(), &bytes)?;
         match record.run.is_empty() {
             false => Ok(record),
-            true => Err(broken(key.as_ref(), &"it names no run")),
+            true => Err(record_error(key.as_ref(), &"it names no run")),
         }
     }
 }
 
 /// The number of a record, by its name.
-fn number(name: &str) -> Option<u64> {
+fn record_number(name: &str) -> Option<u64> {
     name.strip_suffix(".json")?.parse().ok()
 }
 
@@ -336,9 +341,9 @@ fn number(name: &str) -> Option<u64> {
 ///
 /// # Errors
 /// They cannot be listed.
-pub fn records(target: &Path) -> Result<Vec<PathBuf>> {
+pub fn list_records(target: &Path) -> Result<Vec<PathBuf>> {
     let folder = target.join(RECORD_DIR);
-    let entries = match files::list(&folder) {
+    let entries = match files::list_directory(&folder) {
         Ok(entries) => entries,
         // A file, or nothing: no target.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -356,7 +361,7 @@ pub fn records(target: &Path) -> Result<Vec<PathBuf>> {
         .collect();
     // Of a million and more the names are longer.
     paths.sort_by_key(|path| {
-        (path.file_name().and_then(|name| number(name.to_str()?)), path.clone())
+        (path.file_name().and_then(|name| record_number(name.to_str()?)), path.clone())
     });
     Ok(paths)
 }
@@ -365,6 +370,6 @@ pub fn records(target: &Path) -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// The record cannot be read.
-pub fn latest(target: &Path) -> Result<Option<Record>> {
-    records(target)?.last().map(|path| Record::read(path)).transpose()
+pub fn read_latest_record(target: &Path) -> Result<Option<Record>> {
+    list_records(target)?.last().map(|path| Record::from_path(path)).transpose()
 }

@@ -19,21 +19,21 @@ use crate::outside;
 
 /// What a call failed with.
 #[derive(Debug)]
-pub struct Fault {
+pub struct CallError {
     /// What to tell if it is not tried again.
     pub error: Error,
     /// Whether it may go better the next time.
     pub transient: bool,
 }
 
-impl From<Error> for Fault {
+impl From<Error> for CallError {
     /// An error that stays.
     fn from(error: Error) -> Self {
         Self { error, transient: false }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.error.message())
     }
@@ -70,18 +70,18 @@ impl Retry {
         Self { server, patience, breaker, count: AtomicU64::new(0), last }
     }
 
-    fn last(&self) -> Error {
+    fn last_error(&self) -> Error {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         last.unwrap_or_else(|| Error::target(format!("{} does not answer", self.server)))
     }
 
     /// Attempts after the first ones.
-    pub fn count(&self) -> u64 {
+    pub fn retries_so_far(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
     /// Counts and tells another attempt.
-    pub fn again(&self, what: &str, why: &dyn fmt::Display, wait: Duration) {
+    pub fn count_retry(&self, what: &str, why: &dyn fmt::Display, wait: Duration) {
         self.count.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             server = self.server,
@@ -90,20 +90,20 @@ impl Retry {
         );
     }
 
-    /// What `call` gives; transient faults are followed by another attempt, after a random part of a
+    /// What `call_with_retries` gives; transient faults are followed by another attempt, after a random part of a
     /// time that doubles.
     ///
     /// # Errors
     /// The last fault's, or the first that is not transient.
-    pub async fn call<T, C, F>(&self, what: &str, mut call: C) -> Result<T>
+    pub async fn call_with_retries<T, C, F>(&self, what: &str, mut call: C) -> Result<T>
     where
         C: FnMut() -> F,
-        F: Future<Output = Result<T, Fault>>,
+        F: Future<Output = Result<T, CallError>>,
     {
         let guarded = || {
             let call = call();
             async {
-                let transient: fn(&Fault) -> bool = |fault| fault.transient;
+                let transient: fn(&CallError) -> bool = |fault| fault.transient;
                 let done = self.breaker.call_with(transient, call).await;
                 if matches!(done, Err(recloser::Error::Rejected)) {
                     let (server, seconds) = (&self.server, SERVER_LEFT_ALONE.as_secs());
@@ -119,14 +119,16 @@ impl Retry {
                             Some(fault.error.clone());
                         fault
                     }
-                    recloser::Error::Rejected => Fault { error: self.last(), transient: true },
+                    recloser::Error::Rejected => {
+                        CallError { error: self.last_error(), transient: true }
+                    }
                 })
             }
         };
         guarded
             .retry(FullJitter(self.patience))
             .when(|fault| fault.transient)
-            .notify(|fault, wait| self.again(what, fault, wait))
+            .notify(|fault, wait| self.count_retry(what, fault, wait))
             .await
             .map_err(|fault| fault.error)
     }
@@ -138,32 +140,32 @@ impl Retry {
 struct FullJitter(Duration);
 
 impl BackoffBuilder for FullJitter {
-    type Backoff = Jittered;
+    type Backoff = JitteredBackoff;
 
-    fn build(self) -> Jittered {
+    fn build(self) -> JitteredBackoff {
         let bounds = ExponentialBuilder::default()
             .with_min_delay(RETRY_WAIT_FIRST)
             .with_max_delay(RETRY_WAIT)
             .without_max_times()
             .build();
-        Jittered { bounds, patience: self.0, until: None }
+        JitteredBackoff { bounds, patience: self.0, until: None }
     }
 }
 
-struct Jittered {
+struct JitteredBackoff {
     bounds: ExponentialBackoff,
     patience: Duration,
     until: Option<Instant>,
 }
 
-impl Iterator for Jittered {
+impl Iterator for JitteredBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
         let now = Instant::now();
         let until = *self.until.get_or_insert(now + self.patience);
         let bound = self.bounds.next().filter(|_| now < until)?;
-        Some(outside::part_of(bound))
+        Some(outside::random_jitter(bound))
     }
 }
 
@@ -173,8 +175,8 @@ mod tests {
 
     use super::*;
 
-    fn fault(transient: bool) -> Fault {
-        Fault { error: Error::target("the server went away"), transient }
+    fn fault(transient: bool) -> CallError {
+        CallError { error: Error::target("the server went away"), transient }
     }
 
     #[tokio::test(start_paused = true)]
@@ -187,16 +189,17 @@ mod tests {
                 n => Ok(n),
             }
         };
-        assert_eq!(retry.call("a call", call).await.unwrap(), 3);
-        assert_eq!(retry.count(), 3);
+        assert_eq!(retry.call_with_retries("a call", call).await.unwrap(), 3);
+        assert_eq!(retry.retries_so_far(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn permanent_faults_are_not() {
         let retry = Retry::new("server", None);
-        let error = retry.call("a call", || async { Err::<(), _>(fault(false)) }).await;
+        let error =
+            retry.call_with_retries("a call", || async { Err::<(), _>(fault(false)) }).await;
         assert_eq!(error.unwrap_err().message(), "the server went away");
-        assert_eq!(retry.count(), 0);
+        assert_eq!(retry.retries_so_far(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -208,12 +211,12 @@ mod tests {
             Err::<(), _>(fault(true))
         };
         let started = Instant::now();
-        let error = retry.call("a call", call).await.unwrap_err();
+        let error = retry.call_with_retries("a call", call).await.unwrap_err();
         assert_eq!(error.message(), "the server went away");
         let took = started.elapsed();
         assert!((60..=80).contains(&took.as_secs()), "{took:?}");
         // Waits are at most 0.2, 0.4, ... 6.4 and then 10 s.
-        let attempts = retry.count() + 1;
+        let attempts = retry.retries_so_far() + 1;
         assert!(attempts >= 7, "{attempts}");
         let called = calls.load(Ordering::Relaxed) as u64;
         assert!(called >= SERVER_FAILURES as u64 && called <= attempts, "{called} of {attempts}");

@@ -9,11 +9,13 @@ const LEFT_OUT: &str = "?left-out";
 /// A location without passwords, and web addresses without what stands behind a question mark.
 pub fn without_secrets(location: &str) -> String {
     let part = |part: &str| match part.split_once('?') {
-        Some((before, query)) if is_web(part) && !query.is_empty() => format!("{before}{LEFT_OUT}"),
+        Some((before, query)) if is_web_location(part) && !query.is_empty() => {
+            format!("{before}{LEFT_OUT}")
+        }
         _ => without_password(part),
     };
     // Lists are of web addresses only.
-    match is_web(location) {
+    match is_web_location(location) {
         true => location.split(',').map(part).collect::<Vec<_>>().join(","),
         false => part(location),
     }
@@ -21,7 +23,7 @@ pub fn without_secrets(location: &str) -> String {
 
 /// Whether a location lacks something that it cannot be read without.
 pub fn withheld(location: &str) -> bool {
-    is_web(location) && location.contains(LEFT_OUT)
+    is_web_location(location) && location.contains(LEFT_OUT)
 }
 
 /// A location that means the same in every working directory.
@@ -33,7 +35,7 @@ pub fn anywhere(location: &str) -> String {
     }
 }
 
-fn is_web(location: &str) -> bool {
+fn is_web_location(location: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| location.starts_with(scheme))
 }
 

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 /// Whose certificates are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(super) enum TlsTrust {
     /// Those of the host that was asked for, signed by an authority of this file, or of the system.
     Roots(Option<PathBuf>),
     /// Anybody's: what is sent is encrypted, to whom is not known.
@@ -22,24 +22,24 @@ pub(super) enum Trust {
 }
 
 /// What makes connections encrypted.
-pub(super) fn connector(trust: &Trust) -> Result<MakeRustlsConnect> {
+pub(super) fn tls_connector(trust: &TlsTrust) -> Result<MakeRustlsConnect> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::internal(format!("TLS cannot be set up: {error}")))?;
     let config = match trust {
-        Trust::Anybody => builder
+        TlsTrust::Anybody => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider)))
             .with_no_client_auth(),
-        Trust::Roots(file) => {
-            builder.with_root_certificates(roots(file.as_ref())?).with_no_client_auth()
-        }
+        TlsTrust::Roots(file) => builder
+            .with_root_certificates(load_root_certificates(file.as_ref())?)
+            .with_no_client_auth(),
     };
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn roots(file: Option<&PathBuf>) -> Result<RootCertStore> {
+fn load_root_certificates(file: Option<&PathBuf>) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     let Some(path) = file else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -66,9 +66,9 @@ fn roots(file: Option<&PathBuf>) -> Result<RootCertStore> {
 
 /// Takes any certificate, as libpq does with `sslmode=require`.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

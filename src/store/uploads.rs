@@ -15,7 +15,7 @@ use object_store::{ClientOptions, MultipartId, Result};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::http::Connector;
+use super::http::RetryingConnector;
 
 /// Lists what was begun in one bucket.
 #[derive(Debug)]
@@ -24,28 +24,28 @@ pub(super) struct UploadList {
     /// The region that requests are signed for.
     pub(super) region: String,
     /// Makes the client, for the few who ask.
-    pub(super) connector: Connector,
+    pub(super) connector: RetryingConnector,
     pub(super) options: ClientOptions,
 }
 
 /// One page of the answer of `ListMultipartUploads`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Page {
+struct UploadPage {
     is_truncated: bool,
     next_key_marker: Option<String>,
     next_upload_id_marker: Option<String>,
-    upload: Vec<Begun>,
+    upload: Vec<PendingUpload>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Begun {
+struct PendingUpload {
     key: String,
     upload_id: String,
 }
 
-fn odd(why: impl Display) -> object_store::Error {
+fn upload_list_error(why: impl Display) -> object_store::Error {
     let source = format!("the list of uploads: {why}").into();
     object_store::Error::Generic { store: "S3", source }
 }
@@ -55,12 +55,12 @@ impl UploadList {
     ///
     /// # Errors
     /// A server that has no such list, refuses it, or stays away.
-    pub(super) async fn below(&self, prefix: &Path) -> Result<Vec<(Path, MultipartId)>> {
+    pub(super) async fn list_pending(&self, prefix: &Path) -> Result<Vec<(Path, MultipartId)>> {
         let client = self.connector.connect(&self.options)?;
         let (mut found, mut after) = (Vec::new(), String::new());
         for _ in 0..UPLOAD_PAGES {
-            let page = self.page(&client, prefix, &after).await?;
-            for Begun { key, upload_id } in page.upload {
+            let page = self.fetch_page(&client, prefix, &after).await?;
+            for PendingUpload { key, upload_id } in page.upload {
                 found.push((Path::parse(key)?, upload_id));
             }
             if !page.is_truncated {
@@ -76,29 +76,35 @@ impl UploadList {
         Ok(found) // Of more, the next run removes the next ones.
     }
 
-    async fn page(&self, client: &HttpClient, prefix: &Path, after: &str) -> Result<Page> {
+    async fn fetch_page(
+        &self,
+        client: &HttpClient,
+        prefix: &Path,
+        after: &str,
+    ) -> Result<UploadPage> {
         // The address of the bucket is that of an object in it, without the object.
-        let get = "GET".parse().map_err(odd)?;
-        let signed = self.store.signed_url(get, &Path::from("x"), SIGNED).await?;
+        let get = "GET".parse().map_err(upload_list_error)?;
+        let signed = self.store.signed_url(get, &Path::from("x"), SIGNATURE_LIFETIME).await?;
         let object = signed.as_str().split('?').next().unwrap_or_default();
-        let bucket = object.strip_suffix("/x").ok_or_else(|| odd("an odd address"))?;
+        let bucket =
+            object.strip_suffix("/x").ok_or_else(|| upload_list_error("an odd address"))?;
         let prefix = utf8_percent_encode(prefix.as_ref(), NON_ALPHANUMERIC);
         let address = format!("{bucket}/?uploads=&prefix={prefix}{after}");
         let mut request = HttpRequest::new(Bytes::new().into());
-        *request.uri_mut() = address.parse().map_err(odd)?;
+        *request.uri_mut() = address.parse().map_err(upload_list_error)?;
         let credential = self.store.credentials().get_credential().await?;
         AwsAuthorizer::new(&credential, "s3", &self.region).authorize(&mut request, None);
-        let (head, body) = client.execute(request).await.map_err(odd)?.into_parts();
+        let (head, body) = client.execute(request).await.map_err(upload_list_error)?.into_parts();
         if !head.status.is_success() {
-            return Err(odd(format_args!("the server answers {}", head.status)));
+            return Err(upload_list_error(format_args!("the server answers {}", head.status)));
         }
-        let bytes = body.bytes().await.map_err(odd)?;
-        quick_xml::de::from_reader(&bytes[..]).map_err(odd)
+        let bytes = body.bytes().await.map_err(upload_list_error)?;
+        quick_xml::de::from_reader(&bytes[..]).map_err(upload_list_error)
     }
 }
 
 /// How long the address of an object is signed for, which is only looked at here.
-const SIGNED: Duration = Duration::from_secs(60);
+const SIGNATURE_LIFETIME: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -110,12 +116,12 @@ mod tests {
             <Upload><Key>a/b&amp;c.parquet</Key><UploadId>1</UploadId><Initiated>now</Initiated></Upload>\
             <IsTruncated>true</IsTruncated><NextKeyMarker>a</NextKeyMarker>\
             <Upload><Key>d</Key><UploadId>2</UploadId></Upload></ListMultipartUploadsResult>";
-        let page: Page = quick_xml::de::from_reader(text.as_bytes()).unwrap();
+        let page: UploadPage = quick_xml::de::from_reader(text.as_bytes()).unwrap();
         let found: Vec<_> = page.upload.iter().map(|u| (&*u.key, &*u.upload_id)).collect();
         assert_eq!(found, [("a/b&c.parquet", "1"), ("d", "2")]);
         assert!(page.is_truncated && page.next_upload_id_marker.is_none());
         let empty = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>";
-        let page: Page = quick_xml::de::from_reader(empty.as_bytes()).unwrap();
+        let page: UploadPage = quick_xml::de::from_reader(empty.as_bytes()).unwrap();
         assert!(page.upload.is_empty() && !page.is_truncated);
     }
 }

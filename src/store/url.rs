@@ -4,7 +4,7 @@ use std::fmt;
 
 use object_store::path::Path;
 
-use super::location::all_set;
+use super::location::check_variables_set;
 use crate::config::STORE_SCHEMES;
 use crate::error::{Error, Result};
 
@@ -47,7 +47,7 @@ impl ObjectUrl {
         if !web && !STORE_SCHEMES.contains(&scheme) {
             return Ok(None);
         }
-        all_set(text)?;
+        check_variables_set(text)?;
         let (rest, query) = match rest.split_once('?') {
             Some((rest, query)) if web => (rest, query),
             _ => (rest, ""),
@@ -138,7 +138,7 @@ impl ObjectUrl {
                 let mut ends = key.match_indices('/').map(|(at, _)| at).chain([key.len()]);
                 ends.any(|end| pattern.matches_with(&key[..end], options))
             }
-            None => within(&prefix, key),
+            None => is_within_prefix(&prefix, key),
         })
     }
 
@@ -152,11 +152,11 @@ impl ObjectUrl {
     /// Whether one of the two stands within the other, or both are one.
     pub fn meets(&self, other: &Self) -> bool {
         self.bucket_url() == other.bucket_url()
-            && (within(&self.key, &other.key) || within(&other.key, &self.key))
+            && (is_within_prefix(&self.key, &other.key) || is_within_prefix(&other.key, &self.key))
     }
 }
 
-fn within(outer: &str, inner: &str) -> bool {
+fn is_within_prefix(outer: &str, inner: &str) -> bool {
     let rest = inner.strip_prefix(outer);
     outer.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -21,8 +21,11 @@ impl AppendFilter {
     ///
     /// # Errors
     /// A watermark that is no value of this type.
-    pub fn of(ranges: &BTreeMap<String, SymbolRange>, time: &DataType) -> Result<Self, ArrowError> {
-        let last = ranges.iter().map(|(symbol, range)| match range.last.number(time) {
+    pub fn from_watermarks(
+        ranges: &BTreeMap<String, SymbolRange>,
+        time: &DataType,
+    ) -> Result<Self, ArrowError> {
+        let last = ranges.iter().map(|(symbol, range)| match range.last.to_epoch_units(time) {
             Some(number) => Ok((symbol.clone(), number)),
             None => Err(ArrowError::CastError(format!(
                 "the watermark {} of {symbol} is no {time}",
@@ -36,7 +39,7 @@ impl AppendFilter {
     ///
     /// # Errors
     /// A time column whose values are no times.
-    pub fn rest(
+    pub fn filter_new_rows(
         &self,
         batch: RecordBatch,
         entity: usize,
@@ -48,7 +51,7 @@ impl AppendFilter {
         }
         let symbols = cast(batch.column(entity), &DataType::Utf8View)?;
         let symbols = symbols.as_string_view();
-        let times = numbers(batch.column(time))?;
+        let times = times_as_int64(batch.column(time))?;
         let times = times.as_primitive::<Int64Type>().values();
         let mut keep = BooleanBufferBuilder::new(rows);
         for run in partition(&[ArrayRef::clone(batch.column(entity))])?.ranges() {
@@ -64,7 +67,7 @@ impl AppendFilter {
 }
 
 /// Times as numbers that compare as they do.
-fn numbers(times: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+fn times_as_int64(times: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     match times.data_type() {
         DataType::Date32 => cast(&cast(times, &DataType::Int32)?, &DataType::Int64),
         _ => cast(times, &DataType::Int64),
@@ -96,12 +99,15 @@ mod tests {
             let times = cast(&times, &ty).unwrap();
             let batch =
                 RecordBatch::try_from_iter([("s", ArrayRef::clone(&symbols)), ("t", times)]);
-            let after = AppendFilter::of(&ranges, &ty).unwrap();
-            let (rest, skipped) = after.rest(batch.unwrap(), 0, 1).unwrap();
+            let after = AppendFilter::from_watermarks(&ranges, &ty).unwrap();
+            let (rest, skipped) = after.filter_new_rows(batch.unwrap(), 0, 1).unwrap();
             let rest: Vec<_> = rest.column(0).as_string::<i32>().iter().flatten().collect();
             assert_eq!((rest, skipped), (vec!["A", "C"], 2), "{ty}");
         }
         let late = BTreeMap::from([("A".to_string(), range("3000-01-01"))]);
-        assert!(AppendFilter::of(&late, &DataType::Timestamp(TimeUnit::Nanosecond, None)).is_err());
+        assert!(
+            AppendFilter::from_watermarks(&late, &DataType::Timestamp(TimeUnit::Nanosecond, None))
+                .is_err()
+        );
     }
 }

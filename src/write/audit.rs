@@ -12,22 +12,22 @@ use datafusion::common::Result as PlanResult;
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::manifest::{AuditCount, Manifest};
-use crate::error::Place;
+use crate::error::TextPlace;
 
 /// One audit.
 #[derive(Clone, Debug)]
-pub struct Check {
+pub struct AuditCheck {
     /// The audit as the header says it.
     pub text: String,
     /// Where the header says it.
-    pub place: Place,
+    pub place: TextPlace,
     /// What it asks.
-    pub rule: Rule,
+    pub rule: AuditPredicate,
 }
 
 /// What an audit asks of the rows.
 #[derive(Clone, Debug)]
-pub enum Rule {
+pub enum AuditPredicate {
     /// The condition is not FALSE on any row; NULL passes.
     Condition(Arc<dyn PhysicalExpr>),
     /// Every row has an entity and a time, and no two have the same: neighbours, as the rows are sorted.
@@ -38,7 +38,7 @@ pub enum Rule {
 
 /// The audits of one partition's stream.
 pub(super) struct Auditor {
-    checks: Vec<Check>,
+    checks: Vec<AuditCheck>,
     found: Vec<AuditCount>,
     keys: [usize; 2],
     repeated: AuditCount,
@@ -50,14 +50,14 @@ pub(super) struct Auditor {
 
 impl Auditor {
     /// `keys` are the entity and the time column.
-    pub(super) fn new(checks: Vec<Check>, keys: [usize; 2]) -> Self {
+    pub(super) fn new(checks: Vec<AuditCheck>, keys: [usize; 2]) -> Self {
         let found = vec![AuditCount::default(); checks.len()];
         let (repeated, keyless) = (AuditCount::default(), AuditCount::default());
         Self { checks, found, keys, repeated, keyless, last: None, filled: Vec::new() }
     }
 
     /// Checks a batch.
-    pub(super) fn check(&mut self, batch: &RecordBatch) -> PlanResult<()> {
+    pub(super) fn check_batch(&mut self, batch: &RecordBatch) -> PlanResult<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -68,18 +68,18 @@ impl Auditor {
         let keys = self.keys;
         let count = |found: &mut AuditCount, failing: &BooleanArray| {
             let first = failing.values().set_indices().next().unwrap_or(0);
-            found.add(failing.true_count(), || name_row(batch, keys, first))
+            found.add_failures(failing.true_count(), || name_row(batch, keys, first))
         };
-        let repeated = repeats(batch, keys, self.last.as_ref())?;
-        let keyless = nulls(batch, &keys)?;
+        let repeated = repeated_key_rows(batch, keys, self.last.as_ref())?;
+        let keyless = null_rows(batch, &keys)?;
         for (found, failing) in [(&mut self.repeated, &repeated), (&mut self.keyless, &keyless)] {
             failing.as_ref().map_or(Ok(()), |failing| count(found, failing))?;
         }
         for (check, found) in self.checks.iter().zip(&mut self.found) {
             let failing = match &check.rule {
-                Rule::Condition(condition) => Some(fails(condition, batch)?),
-                Rule::UniqueKey => either(repeated.as_ref(), keyless.as_ref())?,
-                Rule::NotNull(columns) => nulls(batch, columns)?,
+                AuditPredicate::Condition(condition) => Some(failing_rows(condition, batch)?),
+                AuditPredicate::UniqueKey => union_masks(repeated.as_ref(), keyless.as_ref())?,
+                AuditPredicate::NotNull(columns) => null_rows(batch, columns)?,
             };
             failing.map_or(Ok(()), |failing| count(found, &failing))?;
         }
@@ -89,21 +89,24 @@ impl Auditor {
     }
 
     /// Puts what was found into a manifest.
-    pub(super) fn tell(self, manifest: &mut Manifest) {
+    pub(super) fn fill_manifest(self, manifest: &mut Manifest) {
         (manifest.audits, manifest.filled) = (self.found, self.filled);
         (manifest.repeated, manifest.keyless) = (self.repeated, self.keyless);
     }
 }
 
 /// Rows on which a condition is FALSE.
-fn fails(condition: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> PlanResult<BooleanArray> {
+fn failing_rows(
+    condition: &Arc<dyn PhysicalExpr>,
+    batch: &RecordBatch,
+) -> PlanResult<BooleanArray> {
     let values = condition.evaluate(batch)?.into_array(batch.num_rows())?;
     let values = values.as_boolean();
     Ok(values.iter().map(|v| Some(v == Some(false))).collect())
 }
 
 /// Rows of the one or of the other; None is none.
-fn either(
+fn union_masks(
     one: Option<&BooleanArray>,
     other: Option<&BooleanArray>,
 ) -> PlanResult<Option<BooleanArray>> {
@@ -114,7 +117,7 @@ fn either(
 }
 
 /// Rows whose key is that of the row before; None is none.
-fn repeats(
+fn repeated_key_rows(
     batch: &RecordBatch,
     keys: [usize; 2],
     last: Option<&[ArrayRef; 2]>,
@@ -142,11 +145,11 @@ fn repeats(
 }
 
 /// Rows on which one of the columns is NULL; None is none.
-fn nulls(batch: &RecordBatch, columns: &[usize]) -> PlanResult<Option<BooleanArray>> {
+fn null_rows(batch: &RecordBatch, columns: &[usize]) -> PlanResult<Option<BooleanArray>> {
     let mut any = None;
     for column in columns.iter().map(|column| batch.column(*column)) {
         if column.null_count() > 0 {
-            any = either(any.as_ref(), Some(&is_null(column)?))?;
+            any = union_masks(any.as_ref(), Some(&is_null(column)?))?;
         }
     }
     Ok(any)

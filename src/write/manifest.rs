@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use datafusion::common::Result as PlanResult;
 use serde::{Deserialize, Serialize};
 
-use super::audit::Check;
+use super::audit::AuditCheck;
 use super::{Attempt, Watermarks};
-use crate::error::{Error, Result, counted};
+use crate::error::{Error, Result, pluralize_count};
 use crate::store::SymbolRange;
 
 /// What one attempt at one unit wrote aside. A commit publishes exactly what the manifests that it
@@ -84,7 +84,7 @@ pub struct AuditCount {
 
 impl AuditCount {
     /// Counts more rows; `first` names the first of them if there are any.
-    pub(super) fn add(
+    pub(super) fn add_failures(
         &mut self,
         rows: usize,
         first: impl FnOnce() -> PlanResult<String>,
@@ -96,7 +96,7 @@ impl AuditCount {
         Ok(())
     }
 
-    fn join(&mut self, other: Self) {
+    fn merge_count(&mut self, other: Self) {
         self.rows += other.rows;
         self.first = [self.first.take(), other.first].into_iter().flatten().min();
     }
@@ -115,7 +115,7 @@ impl Manifest {
     }
 
     /// Takes in what was written beside it for the same job.
-    pub fn join(&mut self, other: Self) {
+    pub fn merge_manifest(&mut self, other: Self) {
         self.files.extend(other.files);
         if let Some(staged) = other.staged {
             let own = self.staged.get_or_insert_default();
@@ -126,13 +126,13 @@ impl Manifest {
         self.rows += other.rows;
         self.skipped += other.skipped;
         let mut marks = Watermarks::from(std::mem::take(&mut self.watermarks));
-        marks.join(other.watermarks);
+        marks.merge_watermarks(other.watermarks);
         self.watermarks = marks.into_ranges();
         for (own, other) in self.audits.iter_mut().zip(other.audits) {
-            own.join(other);
+            own.merge_count(other);
         }
-        self.repeated.join(other.repeated);
-        self.keyless.join(other.keyless);
+        self.repeated.merge_count(other.repeated);
+        self.keyless.merge_count(other.keyless);
         self.filled.resize(self.filled.len().max(other.filled.len()), false);
         for (own, other) in self.filled.iter_mut().zip(other.filled) {
             *own |= other;
@@ -143,18 +143,18 @@ impl Manifest {
     ///
     /// # Errors
     /// The first audit that failed.
-    pub fn judge(&self, checks: &[Check]) -> Result<Vec<(String, String)>> {
+    pub fn check_audits(&self, checks: &[AuditCheck]) -> Result<Vec<(String, String)>> {
         let mut told = Vec::new();
         for (check, found) in checks.iter().zip(&self.audits) {
             if found.rows > 0 {
                 return Err(Error::data(format!(
                     "audit failed on {}: {}, first at {}",
-                    counted(found.rows, "row"),
+                    pluralize_count(found.rows, "row"),
                     check.text,
                     found.first.as_deref().unwrap_or("?")
                 ))
                 .hint("correct the data or the audit; the target is as it was")
-                .at(check.place.clone()));
+                .at_place(check.place.clone()));
             }
             told.push((check.text.clone(), "passed".to_string()));
         }
@@ -168,14 +168,14 @@ impl Manifest {
         if self.repeated.rows > 0 {
             told.push(format!(
                 "{} with the {entity} and {time} of another row, first at {}; `audits: [unique: [{entity}, {time}]]` refuses them",
-                counted(self.repeated.rows, "row"),
+                pluralize_count(self.repeated.rows, "row"),
                 first(&self.repeated)
             ));
         }
         if self.keyless.rows > 0 {
             told.push(format!(
                 "{} without {entity} or {time}, first at {}; `audits: [not_null: [{entity}, {time}]]` refuses them",
-                counted(self.keyless.rows, "row"),
+                pluralize_count(self.keyless.rows, "row"),
                 first(&self.keyless)
             ));
         }
@@ -216,8 +216,8 @@ mod tests {
     #[test]
     fn partitions_join_into_one_manifest() {
         let mut whole = part("2024-01-03", "2024-01-04", (0, None), &[]);
-        whole.join(part("2024-01-01", "2024-01-02", (2, Some("B 2")), &[true, false]));
-        whole.join(part("2024-01-05", "2024-01-06", (1, Some("A 1")), &[false, false]));
+        whole.merge_manifest(part("2024-01-01", "2024-01-02", (2, Some("B 2")), &[true, false]));
+        whole.merge_manifest(part("2024-01-05", "2024-01-06", (1, Some("A 1")), &[false, false]));
         let range = &whole.watermarks["A"];
         let (first, last) = (range.first.to_string(), range.last.to_string());
         assert_eq!((first.as_str(), last.as_str(), range.rows), ("2024-01-01", "2024-01-06", 6));

@@ -30,24 +30,24 @@ use crate::stop::Stop;
 
 pub use append_filter::AppendFilter;
 use audit::Auditor;
-pub use audit::{Check, Rule};
+pub use audit::{AuditCheck, AuditPredicate};
 pub use manifest::{AuditCount, Manifest, UploadParts, WrittenFile};
 pub use progress::Progress;
 pub use sink::{
-    Copier, Encoding, FileScratch, Flushing, Layout, ParquetFile, PartitionSink, Staging,
-    TableStaging, UploadLog, Uploads, Written, is_ours,
+    Copier, CopyEncoding, FileScratch, FlushFuture, ParquetFile, PartitionSink, Staging,
+    TableLayout, TableStaging, UploadLog, Uploads, WrittenPartition, is_windrow_file,
 };
 pub use watermark::Watermarks;
 
 /// Text for the metadata of columns: name, then pairs.
-pub type Notes = Vec<(String, Vec<(String, String)>)>;
+pub type ColumnNotes = Vec<(String, Vec<(String, String)>)>;
 
 /// Puts an error of a plan into words, with its place.
-pub type Explain = Arc<dyn Fn(&DataFusionError) -> Error + Send + Sync>;
+pub type ErrorExplainer = Arc<dyn Fn(&DataFusionError) -> Error + Send + Sync>;
 
 /// The rows of a run as every sink sees them: known before the first of them is there.
 #[derive(Clone, Debug)]
-pub struct Output {
+pub struct OutputShape {
     /// The columns.
     pub schema: SchemaRef,
     /// The entity column.
@@ -63,7 +63,7 @@ pub struct Output {
     /// What the set is for.
     pub about: Option<String>,
     /// Text for the metadata of the columns.
-    pub notes: Notes,
+    pub notes: ColumnNotes,
     /// How the pages of parquet files are compressed.
     pub compression: Compression,
     /// Whether parquet files hold 64-bit floats as 32-bit ones. Audits see all bits.
@@ -94,15 +94,15 @@ pub struct WriteJob {
     /// What the plan runs in.
     pub context: Arc<TaskContext>,
     /// What the rows look like.
-    pub output: Arc<Output>,
+    pub output: Arc<OutputShape>,
     /// Who writes.
     pub attempt: Attempt,
     /// Conditions on the rows, checked while they are written.
-    pub checks: Vec<Check>,
+    pub checks: Vec<AuditCheck>,
     /// Leaves out the rows that the target holds already; None to write all.
     pub after: Option<Arc<AppendFilter>>,
     /// Puts an error of the plan into words.
-    pub explain: Explain,
+    pub explain: ErrorExplainer,
     /// Where rows are counted.
     pub progress: Arc<Progress>,
     /// When to stop.
@@ -114,24 +114,24 @@ pub struct WriteJob {
 ///
 /// # Errors
 /// Of the plan or of the place, or being stopped. Failed audits are told by the manifest.
-pub async fn write(job: &WriteJob, staging: &Staging) -> Result<Manifest> {
-    job.progress.watch(&job.plan);
+pub async fn write_job(job: &WriteJob, staging: &Staging) -> Result<Manifest> {
+    job.progress.watch_plan(&job.plan);
     let partitions = job.plan.output_partitioning().partition_count();
-    let sinks = sink::sinks(staging, job)?;
+    let sinks = sink::build_sink_factory(staging, job)?;
     let side_by_side = job.output.side_by_side;
-    let _room = sinks.reserve(side_by_side.min(partitions))?;
+    let _room = sinks.reserve_memory(side_by_side.min(partitions))?;
     let turns = Arc::new(Semaphore::new(side_by_side.clamp(1, Semaphore::MAX_PERMITS)));
     let mut tasks = JoinSet::new();
     for number in 0..partitions {
-        let partition = Partition::of(job, number, sinks.partition(number)?);
-        tasks.spawn(partition.write(Arc::clone(&turns)).in_current_span());
+        let partition = PartitionTask::new(job, number, sinks.partition_sink(number)?);
+        tasks.spawn(partition.write_partition(Arc::clone(&turns)).in_current_span());
     }
     let mut manifest = Manifest::empty(&job.attempt, job.checks.len());
     let mut stop = job.stop.clone();
     loop {
         let joined = tokio::select! {
             joined = tasks.join_next() => joined,
-            error = stop.stopped() => {
+            error = stop.wait_until_stopped() => {
                 tasks.shutdown().await;
                 return Err(error);
             }
@@ -139,7 +139,7 @@ pub async fn write(job: &WriteJob, staging: &Staging) -> Result<Manifest> {
         let error = match joined {
             None => break,
             Some(Ok(Ok(part))) => {
-                manifest.join(part);
+                manifest.merge_manifest(part);
                 continue;
             }
             Some(Ok(Err(error))) => error,
@@ -149,12 +149,12 @@ pub async fn write(job: &WriteJob, staging: &Staging) -> Result<Manifest> {
         return Err(error);
     }
     manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
-    outside::step("rows-written");
+    outside::reach_failpoint("rows-written");
     Ok(manifest)
 }
 
 /// One partition of a job.
-struct Partition {
+struct PartitionTask {
     number: usize,
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
@@ -164,13 +164,13 @@ struct Partition {
     after: Option<Arc<AppendFilter>>,
     /// Entity and time.
     keys: [usize; 2],
-    explain: Explain,
+    explain: ErrorExplainer,
     progress: Arc<Progress>,
     stop: Stop,
 }
 
-impl Partition {
-    fn of(job: &WriteJob, number: usize, sink: Box<dyn PartitionSink>) -> Self {
+impl PartitionTask {
+    fn new(job: &WriteJob, number: usize, sink: Box<dyn PartitionSink>) -> Self {
         let keys = [job.output.entity, job.output.time];
         Self {
             number,
@@ -187,7 +187,7 @@ impl Partition {
         }
     }
 
-    async fn write(mut self, turns: Arc<Semaphore>) -> Result<Manifest> {
+    async fn write_partition(mut self, turns: Arc<Semaphore>) -> Result<Manifest> {
         let turn = turns.acquire().await;
         let explain = Arc::clone(&self.explain);
         let plan = Arc::clone(&self.plan);
@@ -195,22 +195,23 @@ impl Partition {
         let mut stream = stream.map_err(|error| explain(&error))?;
         let mut marks = Watermarks::default();
         let [entity, time] = self.keys;
-        let internal = |error: ArrowError| Error::of_arrow(&error);
+        let internal = |error: ArrowError| Error::from_arrow_error(&error);
         while let Some(batch) = stream.try_next().await.map_err(|error| explain(&error))? {
-            self.stop.check()?;
-            self.progress.add(batch.num_rows());
+            self.stop.check_stopped()?;
+            self.progress.add_written(batch.num_rows());
             let batch = match &self.after {
                 None => batch,
                 Some(after) => {
-                    let (rest, held) = after.rest(batch, entity, time).map_err(internal)?;
+                    let (rest, held) =
+                        after.filter_new_rows(batch, entity, time).map_err(internal)?;
                     self.manifest.skipped += held;
                     rest
                 }
             };
-            self.auditor.check(&batch).map_err(|error| explain(&error))?;
-            marks.add(&batch, entity, time).map_err(internal)?;
+            self.auditor.check_batch(&batch).map_err(|error| explain(&error))?;
+            marks.track_batch(&batch, entity, time).map_err(internal)?;
             self.manifest.rows += batch.num_rows() as u64;
-            self.sink.write(&batch).await?;
+            self.sink.write_batch(&batch).await?;
         }
         drop(stream);
         let flushing = self.sink.finish().await?;
@@ -219,13 +220,13 @@ impl Partition {
         self.manifest.files = written.files;
         self.manifest.staged = written.staged;
         self.manifest.watermarks = marks.into_ranges();
-        self.auditor.tell(&mut self.manifest);
+        self.auditor.fill_manifest(&mut self.manifest);
         Ok(self.manifest)
     }
 }
 
 /// The error for a place that cannot be written, such as a full disk.
-pub fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+pub fn unwritable_error(path: &Path, error: &dyn std::fmt::Display) -> Error {
     let text = error.to_string();
     let hint = if text.contains("No space left") || text.contains("os error 28") {
         "free some space and run again; the target is as it was"

@@ -24,12 +24,12 @@ impl Default for Progress {
 
 impl Progress {
     /// Counts rows that were written.
-    pub fn add(&self, rows: usize) {
+    pub fn add_written(&self, rows: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
     /// Rows written so far.
-    pub fn rows(&self) -> u64 {
+    pub fn rows_written(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
     }
 
@@ -39,29 +39,29 @@ impl Progress {
     }
 
     /// Says how many rows are to come.
-    pub fn expect(&self, total: Option<u64>) {
+    pub fn set_total(&self, total: Option<u64>) {
         self.total.store(total.unwrap_or(UNKNOWN), Ordering::Relaxed);
     }
 
     /// The rows to come in all; None if nobody knows.
-    pub fn total(&self) -> Option<u64> {
+    pub fn total_rows(&self) -> Option<u64> {
         Some(self.total.load(Ordering::Relaxed)).filter(|total| *total != UNKNOWN)
     }
 
     /// Takes the plan whose scans are counted from now on.
-    pub(super) fn watch(&self, plan: &Arc<dyn ExecutionPlan>) {
+    pub(super) fn watch_plan(&self, plan: &Arc<dyn ExecutionPlan>) {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(plan));
     }
 
     /// Rows that the scans have read so far: a sort reads all of them before the first is written.
-    pub fn read(&self) -> u64 {
+    pub fn rows_read(&self) -> u64 {
         let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        plan.and_then(|plan| scanned(&plan)).unwrap_or(0)
+        plan.and_then(|plan| scanned_rows(&plan)).unwrap_or(0)
     }
 }
 
 /// What the lowest operators that count their rows have given.
-fn scanned(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
-    let below = plan.children().into_iter().filter_map(scanned).reduce(|a, b| a + b);
+fn scanned_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    let below = plan.children().into_iter().filter_map(scanned_rows).reduce(|a, b| a + b);
     below.or_else(|| Some(plan.metrics()?.output_rows()? as u64))
 }

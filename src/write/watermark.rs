@@ -6,7 +6,7 @@ use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::arrow::compute::partition;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use crate::store::{Instants, SymbolRange};
+use crate::store::{SymbolRange, TimeColumn};
 
 /// Collects the ranges of batches.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Watermarks {
     ///
     /// # Errors
     /// A time column whose values are no times.
-    pub fn add(
+    pub fn track_batch(
         &mut self,
         batch: &RecordBatch,
         entity: usize,
@@ -37,25 +37,25 @@ impl Watermarks {
         }
         let options = FormatOptions::default();
         let symbol_text = ArrayFormatter::try_new(symbols, &options)?;
-        let instants = Instants::of(times)?;
+        let instants = TimeColumn::from_array(times)?;
         let keys: [ArrayRef; 1] = [ArrayRef::clone(symbols)];
         for run in partition(&keys)?.ranges() {
             if symbols.is_null(run.start) {
                 continue;
             }
             // Rows without a time stand before the others or behind them.
-            let known = |row| instants.value(row).transpose();
+            let known = |row| instants.time_at(row).transpose();
             let first = run.clone().find_map(known).transpose()?;
             let last = run.clone().rev().find_map(known).transpose()?;
             let Some((first, last)) = first.zip(last) else { continue };
             let rows = (run.end - run.start) as u64;
             let symbol = symbol_text.value(run.start).to_string();
-            self.merge(symbol, SymbolRange { first, last, rows });
+            self.widen_symbol_range(symbol, SymbolRange { first, last, rows });
         }
         Ok(())
     }
 
-    fn merge(&mut self, symbol: String, range: SymbolRange) {
+    fn widen_symbol_range(&mut self, symbol: String, range: SymbolRange) {
         match self.ranges.get_mut(&symbol) {
             None => {
                 self.ranges.insert(symbol, range);
@@ -69,9 +69,9 @@ impl Watermarks {
     }
 
     /// Joins what another partition collected.
-    pub fn join(&mut self, other: BTreeMap<String, SymbolRange>) {
+    pub fn merge_watermarks(&mut self, other: BTreeMap<String, SymbolRange>) {
         for (symbol, range) in other {
-            self.merge(symbol, range);
+            self.widen_symbol_range(symbol, range);
         }
     }
 

@@ -263,8 +263,9 @@ fn what_is_read_by_name_is_of_the_one_who_reads_it() {
         // Both are planned before one of them runs.
         let (a, b) = (plan("a").await, plan("b").await);
         let again = plan("a").await;
-        assert_eq!(engine.tables(), ["bars"], "planning leaves nothing behind");
-        let shown = |planned: &windrow::engine::Planned| planned.plan.display_indent().to_string();
+        assert_eq!(engine.list_tables(), ["bars"], "planning leaves nothing behind");
+        let shown =
+            |planned: &windrow::engine::PlannedSet| planned.plan.display_indent().to_string();
         assert_eq!(shown(&a), shown(&again));
         [shown(&a).contains("(2)"), shown(&b).contains("(3)")]
     });

@@ -68,7 +68,7 @@ async fn jobs_side_by_side_give_the_bits_of_each_alone() {
     let path = folder.path();
     let shared = engine(path).await;
     try_join_all((0..JOBS).map(|job| run(&shared, path, job, "together"))).await.unwrap();
-    assert_eq!(shared.tables(), ["bars"], "what a job reads by name is its own");
+    assert_eq!(shared.list_tables(), ["bars"], "what a job reads by name is its own");
     for job in 0..JOBS {
         run(&engine(path).await, path, job, "alone").await.unwrap();
         let read = |to: &str| plain_read(&path.join(format!("{to}{job}"))).unwrap().unwrap();
@@ -102,10 +102,10 @@ async fn a_job_that_went_through_bytes_gives_the_same_plan_and_bits() {
         progress: Arc::new(Progress::default()),
         stop: stop.clone(),
     };
-    let job = here.job(&set, &options("there")).await.unwrap();
+    let job = here.build_job(&set, &options("there")).await.unwrap();
     let bytes = serde_json::to_vec(&job).unwrap();
-    let shown = |engine: &Engine, planned: &windrow::engine::Planned| {
-        (engine.fingerprint(planned), engine.column_identities(planned).unwrap())
+    let shown = |engine: &Engine, planned: &windrow::engine::PlannedSet| {
+        (engine.definition_fingerprint(planned), engine.column_identities(planned).unwrap())
     };
     let planned = here.plan_set(set.clone(), &Default::default()).await.unwrap();
     let physical = here.physical_plan(&planned).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_job_that_went_through_bytes_gives_the_same_plan_and_bits() {
     }
     let job: Job = serde_json::from_slice(&bytes).unwrap();
     let local = Config { parallel_workers: 1, batch_size: 1024, ..Config::default() };
-    let there = Engine::for_job(&job, &local).await.unwrap();
+    let there = Engine::open_for_job(&job, &local).await.unwrap();
     let set = job.feature_set().unwrap();
     let planned = there.plan_set(set.clone(), &job.params).await.unwrap();
     let physical = there.physical_plan(&planned).await.unwrap();
@@ -131,7 +131,7 @@ async fn a_job_that_went_through_bytes_gives_the_same_plan_and_bits() {
     );
     assert_eq!(found, expected);
     let progress = Arc::new(Progress::default());
-    there.run(set, &job.options(&local, progress, stop.clone()).unwrap()).await.unwrap();
+    there.run(set, &job.run_options(&local, progress, stop.clone()).unwrap()).await.unwrap();
     let read = |to: &str| plain_read(&path.join(to)).unwrap().unwrap();
     assert_eq!(read("there"), read("here"));
     assert_eq!(read("here").num_rows(), 2 * 400);
@@ -143,7 +143,7 @@ async fn a_job_that_went_through_bytes_gives_the_same_plan_and_bits() {
     assert!(error.to_string().contains("team3/top.sql:1:"), "{error}");
     // Another version would give other bits.
     let other = Job { versions: [("windrow".to_string(), "9".to_string())].into(), ..job.clone() };
-    let error = Engine::for_job(&other, &local).await.err().unwrap().to_string();
+    let error = Engine::open_for_job(&other, &local).await.err().unwrap().to_string();
     assert!(error.contains("the job was made for windrow 9"), "{error}");
 }
 
@@ -165,14 +165,17 @@ async fn a_job_carries_no_secret() {
         progress: Arc::new(Progress::default()),
         stop: stop.clone(),
     };
-    let job = here.job(&set, &options).await.unwrap();
+    let job = here.build_job(&set, &options).await.unwrap();
     let text = serde_json::to_string(&job).unwrap();
     assert!(!text.contains("verysecret"), "{text}");
     // Where the job runs the secret is known.
     let targets = [("t".to_string(), secret.to_string())].into();
     let local = Config { targets, ..Config::default() };
     let told = |local: &Config| {
-        job.options(local, Arc::new(Progress::default()), stop.clone()).unwrap().target.location()
+        job.run_options(local, Arc::new(Progress::default()), stop.clone())
+            .unwrap()
+            .target
+            .location()
     };
     assert_eq!(told(&local), secret);
     assert_eq!(told(&Config::default()), secret.replace(":verysecret", ""));

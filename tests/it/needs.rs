@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use windrow::Engine;
-use windrow::analysis::{Ahead, Call, Counted, Need, Reach};
+use windrow::analysis::{LookAhead, Need, RowCounting, RowDependency, StepBack};
 use windrow::config::Config;
 use windrow_udfs::Memory;
 
@@ -31,10 +31,10 @@ fn engine(folder: &Path) -> Engine {
 }
 
 /// `4 valid symbol where volume > 0`.
-fn told(step: &Reach) -> String {
+fn told(step: &StepBack) -> String {
     let counted = match step.counted {
-        Counted::Valid => "valid",
-        Counted::Every => "every",
+        RowCounting::Valid => "valid",
+        RowCounting::Every => "every",
     };
     let told = format!("{} {counted} {}", step.rows, step.keys.join(", "));
     match step.filters.as_slice() {
@@ -97,10 +97,10 @@ async fn history_is_of_the_rows_that_count() {
     for (expression, rows, steps) in cases {
         let sql = format!("SELECT symbol, ts, {expression} AS x FROM bars {W}");
         let need = need(&engine, folder.path(), &sql).await;
-        assert_eq!(need.history.rows(), rows, "{expression}");
-        let found: Vec<String> = need.history.steps().iter().map(told).collect();
+        assert_eq!(need.history.longest_way_rows(), rows, "{expression}");
+        let found: Vec<String> = need.history.merged_steps().iter().map(told).collect();
         assert_eq!(found, steps, "{expression}");
-        assert_eq!(need.ahead, Ahead::None, "{expression}");
+        assert_eq!(need.ahead, LookAhead::None, "{expression}");
     }
 }
 
@@ -192,8 +192,8 @@ async fn history_counts_rows_that_are_left() {
     let engine = engine(folder.path());
     for (sql, rows, steps) in cases {
         let need = need(&engine, folder.path(), &sql).await;
-        assert_eq!(need.history.rows(), rows, "{sql}");
-        let found: Vec<String> = need.history.steps().iter().map(told).collect();
+        assert_eq!(need.history.longest_way_rows(), rows, "{sql}");
+        let found: Vec<String> = need.history.merged_steps().iter().map(told).collect();
         assert_eq!(found, steps, "{sql}");
     }
 }
@@ -202,28 +202,28 @@ async fn history_counts_rows_that_are_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn look_ahead_is_that_of_the_call() {
     let cases = [
-        ("lead(close) OVER w", Ahead::Rows(1)),
-        ("lead(close, 0) OVER w", Ahead::None),
-        ("lead(close, 2 + 3) OVER w", Ahead::Rows(5)),
-        ("lag(close, 1 - 4) OVER w", Ahead::Rows(3)),
-        ("lag(close, -(1 + 1)) OVER w", Ahead::Rows(2)),
-        ("lead(close, CAST(volume AS BIGINT)) OVER w", Ahead::Unknown),
+        ("lead(close) OVER w", LookAhead::Rows(1)),
+        ("lead(close, 0) OVER w", LookAhead::None),
+        ("lead(close, 2 + 3) OVER w", LookAhead::Rows(5)),
+        ("lag(close, 1 - 4) OVER w", LookAhead::Rows(3)),
+        ("lag(close, -(1 + 1)) OVER w", LookAhead::Rows(2)),
+        ("lead(close, CAST(volume AS BIGINT)) OVER w", LookAhead::Unknown),
         // Any number of rows without a value may lie between.
-        ("lead(close, 2) IGNORE NULLS OVER w", Ahead::All),
-        ("avg(close) OVER (w ROWS BETWEEN 2 PRECEDING AND 3 FOLLOWING)", Ahead::Rows(3)),
-        ("avg(close) FILTER (WHERE f > 0) OVER (w ROWS 2 PRECEDING)", Ahead::Rows(1)),
-        ("cs_rank(close) OVER (PARTITION BY symbol)", Ahead::All),
+        ("lead(close, 2) IGNORE NULLS OVER w", LookAhead::All),
+        ("avg(close) OVER (w ROWS BETWEEN 2 PRECEDING AND 3 FOLLOWING)", LookAhead::Rows(3)),
+        ("avg(close) FILTER (WHERE f > 0) OVER (w ROWS 2 PRECEDING)", LookAhead::Rows(1)),
+        ("cs_rank(close) OVER (PARTITION BY symbol)", LookAhead::All),
         // Only an order that begins with time is one of time.
-        ("lag(close) OVER (PARTITION BY symbol)", Ahead::Unknown),
-        ("sma(close, 3) OVER (PARTITION BY symbol ORDER BY volume, ts)", Ahead::Unknown),
-        ("sma(close, 3) OVER (PARTITION BY symbol ORDER BY symbol, ts)", Ahead::None),
+        ("lag(close) OVER (PARTITION BY symbol)", LookAhead::Unknown),
+        ("sma(close, 3) OVER (PARTITION BY symbol ORDER BY volume, ts)", LookAhead::Unknown),
+        ("sma(close, 3) OVER (PARTITION BY symbol ORDER BY symbol, ts)", LookAhead::None),
         (
             "sma(close, 3) OVER (PARTITION BY symbol ORDER BY date_trunc('month', ts), ts)",
-            Ahead::None,
+            LookAhead::None,
         ),
         (
             "sma(close, 3) OVER (PARTITION BY symbol ORDER BY date_part('month', ts), ts)",
-            Ahead::Unknown,
+            LookAhead::Unknown,
         ),
     ];
     let folder = tempfile::tempdir().unwrap();
@@ -240,20 +240,24 @@ async fn look_ahead_is_that_of_the_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_have_types() {
-    let shift = |rows| Call::Shift { function: "lag".into(), rows };
-    let sma = Call::Indicator { name: "sma", params: vec![5.0], memory: Memory::Window };
+    let shift = |rows| RowDependency::Shift { function: "lag".into(), rows };
+    let sma = RowDependency::Indicator { name: "sma", params: vec![5.0], memory: Memory::Window };
     let cases = [
         ("sma(lag(close, 1 + 2) OVER w, 5) OVER w", vec![shift(Some(3)), sma], "lag(3), sma(5)"),
         ("lag(close, CAST(volume AS BIGINT)) OVER w", vec![shift(None)], "lag"),
         (
             "cs_rank(close) OVER (PARTITION BY ts)",
-            vec![Call::CrossSection { name: "cs_rank" }],
+            vec![RowDependency::CrossSection { name: "cs_rank" }],
             "cs_rank",
         ),
-        ("row_number() OVER w", vec![Call::Rank { function: "row_number".into() }], "row_number"),
+        (
+            "row_number() OVER w",
+            vec![RowDependency::Rank { function: "row_number".into() }],
+            "row_number",
+        ),
         (
             "avg(close) OVER (PARTITION BY symbol)",
-            vec![Call::WholeGroup { function: "avg".into() }],
+            vec![RowDependency::WholeGroup { function: "avg".into() }],
             "avg over the whole group",
         ),
     ];
@@ -263,7 +267,7 @@ async fn calls_have_types() {
         let sql = format!("SELECT symbol, ts, {expression} AS x FROM bars {W}");
         let need = need(&engine, folder.path(), &sql).await;
         assert_eq!(need.calls, calls, "{expression}");
-        assert_eq!(need.made_of().join(", "), made_of, "{expression}");
+        assert_eq!(need.describe_calls().join(", "), made_of, "{expression}");
     }
 }
 

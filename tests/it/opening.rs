@@ -117,7 +117,7 @@ fn footers_are_read_once_for_all_jobs_of_an_engine() {
         let engine = engine(folder).await;
         let set = engine.find_set(folder.join("s.sql").to_str().unwrap()).unwrap();
         assert_eq!(asked(&store), (0, 0), "nothing is asked before it is used");
-        engine.open_sources_of(&set).await.unwrap();
+        engine.open_set_sources(&set).await.unwrap();
         let (footers, lists) = asked(&store);
         assert!(footers >= 3 && lists >= 1, "{footers} {lists}");
         // Opened again, as a session of its own does for what may change: files that are what they were
@@ -127,7 +127,7 @@ fn footers_are_read_once_for_all_jobs_of_an_engine() {
         assert!(footers == 0 && lists >= 1, "{footers} {lists}");
         write(&store, "b.parquet", 31);
         engine.reopen_sources().await.unwrap();
-        let rows = engine.sources()["bars"].rows();
+        let rows = engine.sources()["bars"].row_count();
         assert_eq!(rows, Some(2 * (30 + 31 + 30)));
         let (footers, _) = asked(&store);
         assert!((1..=2).contains(&footers), "{footers}: of one file only");

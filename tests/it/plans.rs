@@ -143,8 +143,8 @@ async fn no_needless_work_on_any_layout() {
                 }
                 let query = engine.query(sql).await.unwrap();
                 let mut found = Vec::new();
-                operators(query.plan().as_ref(), &mut found);
-                let plan = datafusion::physical_plan::displayable(query.plan().as_ref());
+                operators(query.execution_plan().as_ref(), &mut found);
+                let plan = datafusion::physical_plan::displayable(query.execution_plan().as_ref());
                 assert_eq!(
                     found.join(" "),
                     *expected,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use windrow::report::{
-    Event, ExportReport, FunctionReport, HistoryReport, LimitReport, PlanReport, RunReport,
+    ExportReport, FunctionReport, HistoryReport, LimitReport, PlanReport, ProgressEvent, RunReport,
     VacuumReport,
 };
 
@@ -273,7 +273,7 @@ fn reports_come_back_as_they_were() {
             "function" => comes_back::<FunctionReport>(text),
             "functions" => comes_back::<Vec<FunctionReport>>(text),
             "limits" => comes_back::<Vec<LimitReport>>(text),
-            "event" => comes_back::<Event>(text),
+            "event" => comes_back::<ProgressEvent>(text),
             other => panic!("{other} has no report"),
         }
     }

@@ -125,9 +125,9 @@ fn functions_are_listed_from_the_tables() {
     let folder = tempfile::tempdir().unwrap();
     let listed = ok(folder.path(), &["functions", "--json"]);
     let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
-    assert_eq!(listed.len(), windrow_udfs::all().count());
+    assert_eq!(listed.len(), windrow_udfs::all_functions().count());
     let text = ok(folder.path(), &["functions"]);
-    for entry in windrow_udfs::all() {
+    for entry in windrow_udfs::all_functions() {
         assert!(text.contains(&format!("  {}", entry.spec.name)), "{}", entry.spec.name);
         ok(folder.path(), &["functions", entry.spec.name]);
     }

@@ -106,12 +106,12 @@ fn count(plan: &dyn ExecutionPlan, counts: &mut [usize; 3]) {
     counts[0] += usize::from(plan.name() == "CleanExec");
     if let Some(window) = plan.downcast_ref::<StreamWindowExec>() {
         counts[1] += 1;
-        counts[2] += window.computations();
+        counts[2] += window.computation_count();
     }
     if let Some(reader) = plan.downcast_ref::<SharedExec>()
         && reader.is_first()
     {
-        count(reader.plan().as_ref(), counts);
+        count(reader.computed_plan().as_ref(), counts);
     }
     for child in plan.children() {
         count(child.as_ref(), counts);
@@ -120,7 +120,7 @@ fn count(plan: &dyn ExecutionPlan, counts: &mut [usize; 3]) {
 
 fn counts(query: &Query) -> [usize; 3] {
     let mut counts = [0; 3];
-    count(query.plan().as_ref(), &mut counts);
+    count(query.execution_plan().as_ref(), &mut counts);
     counts
 }
 
@@ -164,7 +164,7 @@ async fn a_set_that_is_read_twice_is_computed_once() {
                 let engine = engine(folder.path(), layout, config).await;
                 with_base(&engine).await;
                 let query = engine.query(sql).await.unwrap();
-                let shown = datafusion::physical_plan::displayable(query.plan().as_ref());
+                let shown = datafusion::physical_plan::displayable(query.execution_plan().as_ref());
                 let shown = shown.indent(false).to_string();
                 let place = format!("{name}, {layout}, {threads} threads\n{shown}");
                 assert_eq!(counts(&query), operators, "{place}");
@@ -264,9 +264,9 @@ async fn rows_that_do_not_fit_go_to_temporary_files() {
         let query = tight.query(sql).await.unwrap();
         let batches: Vec<_> = query.stream().unwrap().try_collect().await.unwrap();
         let found = concat_batches(&query.schema(), &batches).unwrap();
-        let shown = datafusion::physical_plan::displayable(query.plan().as_ref());
+        let shown = datafusion::physical_plan::displayable(query.execution_plan().as_ref());
         // With several threads the sides may keep pace, and nothing has to go anywhere.
-        let spilled = spills(query.plan().as_ref()) > 0;
+        let spilled = spills(query.execution_plan().as_ref()) > 0;
         assert!(spilled || threads > 1, "{threads} threads\n{}", shown.indent(false));
         let order = ["symbol", "ts"].map(|key| SortColumn {
             values: Arc::clone(found.column_by_name(key).unwrap()),

@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 use proptest::prelude::*;
 use windrow::Engine;
 use windrow::config::Config;
-use windrow_udfs::Kind;
+use windrow_udfs::FunctionKind;
 
 use super::support::{Bars, write_parquet};
 
@@ -63,7 +63,9 @@ async fn every_indicator_streams_to_the_bit() {
     let config = Config { batch_size: 1024, parallel_workers: 3, ..Config::default() };
     let mut engine = Engine::new(config).unwrap();
     engine.add_source("bars", &path.to_string_lossy()).await.unwrap();
-    for entry in windrow_udfs::all().filter(|e| e.spec.kind() == Kind::Indicator) {
+    for entry in
+        windrow_udfs::all_functions().filter(|e| e.spec.function_kind() == FunctionKind::Indicator)
+    {
         let spec = &entry.spec;
         let mut args: Vec<String> = spec.inputs.iter().map(|i| i.to_string()).collect();
         args.extend(spec.params.iter().map(|p| p.default.to_string()));
@@ -78,8 +80,9 @@ async fn every_indicator_streams_to_the_bit() {
         let expected = stock.sql(&sql).await.unwrap().collect().await.unwrap();
         let expected = concat_batches(&expected[0].schema(), &expected).unwrap();
         let query = engine.query(&sql).await.unwrap();
-        let plan =
-            datafusion::physical_plan::displayable(query.plan().as_ref()).indent(false).to_string();
+        let plan = datafusion::physical_plan::displayable(query.execution_plan().as_ref())
+            .indent(false)
+            .to_string();
         assert!(plan.contains("StreamWindowExec"), "{plan}");
         assert!(!plan.contains("WindowAggExec"), "{name}: all of it streams\n{plan}");
         let found: Vec<_> = query.stream().unwrap().try_collect().await.unwrap();
@@ -293,8 +296,9 @@ async fn plain_windows_stream_and_alike_ones_are_one() {
          FROM s WINDOW w AS (PARTITION BY g ORDER BY t)"
     );
     let query = engine.query(&sql).await.unwrap();
-    let plan =
-        datafusion::physical_plan::displayable(query.plan().as_ref()).indent(false).to_string();
+    let plan = datafusion::physical_plan::displayable(query.execution_plan().as_ref())
+        .indent(false)
+        .to_string();
     assert!(!plan.contains("WindowAggExec"), "{plan}");
     assert_eq!(plan.matches("StreamWindowExec").count(), 1, "{plan}");
     assert_eq!(plan.matches("rsi(").count(), 1 + 2, "once in the operator, twice in names\n{plan}");

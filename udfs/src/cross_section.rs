@@ -3,22 +3,25 @@
 //! the rows.
 
 use crate::indicator::{CrossSection, Group, Memory, Params, Spec};
-use crate::udwf::{Entry, cross_section};
+use crate::udwf::{Entry, cross_section_entry};
 
-pub(crate) static FUNCTIONS: &[Entry] =
-    &[cross_section::<Rank>(), cross_section::<Zscore>(), cross_section::<Demean>()];
+pub(crate) static FUNCTIONS: &[Entry] = &[
+    cross_section_entry::<CsRank>(),
+    cross_section_entry::<CsZscore>(),
+    cross_section_entry::<CsDemean>(),
+];
 
 /// One close in, no parameters, the whole group.
-const fn spec(name: &'static str, title: &'static str) -> Spec {
-    Spec::new(name, title, Group::CrossSection)
-        .memory(Memory::Pointwise)
-        .unreferenced("TA-Lib has no cross-sectional functions; the example is checked by hand")
+const fn cross_section_spec(name: &'static str, title: &'static str) -> Spec {
+    Spec::new(name, title, Group::CrossSection).memory(Memory::Pointwise).without_reference(
+        "TA-Lib has no cross-sectional functions; the example is checked by hand",
+    )
 }
 
-struct Rank;
+struct CsRank;
 
-impl CrossSection for Rank {
-    const SPEC: Spec = spec("cs_rank", "Rank within the group")
+impl CrossSection for CsRank {
+    const SPEC: Spec = cross_section_spec("cs_rank", "Rank within the group")
         .doc(
             "The mean rank of the value among the group's values, divided by their count: above \
              0 up to 1. Equal values share the mean of their ranks.",
@@ -26,7 +29,7 @@ impl CrossSection for Rank {
         )
         .example(&[], &[&[0.125, 0.5, 0.25, 0.5, 0.875, 0.5, 0.75, 1.0]]);
 
-    fn group(_: &Params, values: &[f64], results: &mut [f64]) {
+    fn compute_group(_: &Params, values: &[f64], results: &mut [f64]) {
         let mut order: Vec<usize> = (0..values.len()).collect();
         order.sort_unstable_by(|a, b| values[*a].total_cmp(&values[*b]));
         let count = values.len() as f64;
@@ -39,10 +42,10 @@ impl CrossSection for Rank {
     }
 }
 
-struct Zscore;
+struct CsZscore;
 
-impl CrossSection for Zscore {
-    const SPEC: Spec = spec("cs_zscore", "Standard score within the group")
+impl CrossSection for CsZscore {
+    const SPEC: Spec = cross_section_spec("cs_zscore", "Standard score within the group")
         .doc(
             "(x - mean) / stddev of the group's values, stddev with n - 1. NULL for a group of \
              one; 0 where all values are equal.",
@@ -53,9 +56,9 @@ impl CrossSection for Zscore {
             &[&[-1.48624, -0.23467, -0.86046, -0.23467, 1.0169, -0.23467, 0.39112, 1.64269]],
         );
 
-    fn group(_: &Params, values: &[f64], results: &mut [f64]) {
+    fn compute_group(_: &Params, values: &[f64], results: &mut [f64]) {
         let count = values.len() as f64;
-        let mean = mean(values);
+        let mean = order_free_mean(values);
         let mut squares: Vec<f64> = values.iter().map(|value| (value - mean).powi(2)).collect();
         squares.sort_unstable_by(f64::total_cmp);
         let deviation = (squares.iter().sum::<f64>() / (count - 1.0)).sqrt();
@@ -65,15 +68,15 @@ impl CrossSection for Zscore {
     }
 }
 
-struct Demean;
+struct CsDemean;
 
-impl CrossSection for Demean {
-    const SPEC: Spec = spec("cs_demean", "Distance from the group's mean")
+impl CrossSection for CsDemean {
+    const SPEC: Spec = cross_section_spec("cs_demean", "Distance from the group's mean")
         .doc("x - mean of the group's values.", "pandas x - x.mean()")
         .example(&[], &[&[-1.1875, -0.1875, -0.6875, -0.1875, 0.8125, -0.1875, 0.3125, 1.3125]]);
 
-    fn group(_: &Params, values: &[f64], results: &mut [f64]) {
-        let mean = mean(values);
+    fn compute_group(_: &Params, values: &[f64], results: &mut [f64]) {
+        let mean = order_free_mean(values);
         for (value, result) in values.iter().zip(results) {
             *result = value - mean;
         }
@@ -81,7 +84,7 @@ impl CrossSection for Demean {
 }
 
 /// The mean, summed in the order of size so that the order of the rows does not show.
-fn mean(values: &[f64]) -> f64 {
+fn order_free_mean(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     // Equal values have that value as their mean, whatever their sum rounds to.

@@ -1,7 +1,7 @@
 //! The words that users read about the functions, rendered from the tables and from nowhere else.
 
 use crate::indicator::{
-    EXAMPLE_BARS, Example, Group, Kind, Memory, Param, ParamKind, Spec, number,
+    EXAMPLE_BARS, Example, FunctionKind, Group, Memory, Param, ParamKind, Spec, display_number,
 };
 use crate::kernel::MaType;
 use crate::udwf::Entry;
@@ -11,15 +11,15 @@ use std::fmt::Write;
 /// The whole of `docs/functions.md`.
 pub fn functions_markdown() -> String {
     let mut text = String::from(INTRODUCTION);
-    let _ = writeln!(text, "\n{}\n", averages());
+    let _ = writeln!(text, "\n{}\n", describe_averages());
     text.push_str(&example_bars());
     let mut group = None;
-    for entry in crate::all() {
+    for entry in crate::all_functions() {
         if group != Some(entry.spec.group) {
             group = Some(entry.spec.group);
             let _ = writeln!(text, "\n## {}", entry.spec.group);
         }
-        let _ = write!(text, "\n### {}\n\n{}", entry.spec.name, section(entry, "`"));
+        let _ = write!(text, "\n### {}\n\n{}", entry.spec.name, render_section(entry, "`"));
     }
     text
 }
@@ -48,44 +48,44 @@ series starts. For recursions it is an estimate, for windows it is the lookback,
 cumulative never forgets.
 ";
 
-fn averages() -> String {
+fn describe_averages() -> String {
     format!(
         "A moving average is chosen by number or by name, `1` or `'ema'`: {}.",
-        MaType::ALL.map(|ma| format!("{} {}", ma.code(), ma.name())).join(", ")
+        MaType::ALL.map(|ma| format!("{} {}", ma.talib_code(), ma.name())).join(", ")
     )
 }
 
 fn example_bars() -> String {
     let mut text = String::from("The examples read these bars:\n\n");
     for (name, values) in EXAMPLE_BARS {
-        let _ = writeln!(text, "    {name:<7}{}", row(&values));
+        let _ = writeln!(text, "    {name:<7}{}", align_values(&values));
     }
     text
 }
 
-fn row(values: &[f64]) -> String {
-    values.iter().map(|value| format!("{:>10}", short(*value))).collect()
+fn align_values(values: &[f64]) -> String {
+    values.iter().map(|value| format!("{:>10}", format_rounded(*value))).collect()
 }
 
 /// At most five decimals, and NULL for NaN.
-fn short(value: f64) -> String {
-    if value.is_nan() { "NULL".to_string() } else { number((value * 1e5).round() / 1e5) }
+fn format_rounded(value: f64) -> String {
+    if value.is_nan() { "NULL".to_string() } else { display_number((value * 1e5).round() / 1e5) }
 }
 
 /// One function in plain text, for terminals.
-pub fn describe(entry: &Entry) -> String {
-    section(entry, "")
+pub fn describe_entry(entry: &Entry) -> String {
+    render_section(entry, "")
 }
 
 /// One function; `code` stands around what is typed.
-fn section(entry: &Entry, code: &str) -> String {
+fn render_section(entry: &Entry, code: &str) -> String {
     let spec = &entry.spec;
     let mut text = format!("{}. {}\n\n", spec.title, spec.doc);
-    let _ = writeln!(text, "    {}\n", spec.signature());
+    let _ = writeln!(text, "    {}\n", spec.call_signature());
     for param in spec.params {
-        let _ = writeln!(text, "- {code}{}{code}: {}", param.name, meaning(param));
+        let _ = writeln!(text, "- {code}{}{code}: {}", param.name, describe_param(param));
     }
-    let _ = writeln!(text, "- memory: {}", reach(spec));
+    let _ = writeln!(text, "- memory: {}", describe_memory(spec));
     let chosen = spec.params.iter().any(|param| param.kind == ParamKind::MaType);
     if chosen && spec.memory == Memory::Window {
         text.push_str("- with a moving average that is recursive, it is recursive too\n");
@@ -97,16 +97,20 @@ fn section(entry: &Entry, code: &str) -> String {
     text
 }
 
-fn meaning(param: &Param) -> String {
-    let default = number(param.default);
+fn describe_param(param: &Param) -> String {
+    let default = display_number(param.default);
     match param.kind {
         ParamKind::Bars => {
-            let range = format!("{} to {}", number(param.min), number(param.max));
+            let range = format!("{} to {}", display_number(param.min), display_number(param.max));
             format!("bars, {range}, default {default}")
         }
         ParamKind::Real if param.max >= 3e37 => format!("a number, default {default}"),
         ParamKind::Real => {
-            format!("{} to {}, default {default}", number(param.min), number(param.max))
+            format!(
+                "{} to {}, default {default}",
+                display_number(param.min),
+                display_number(param.max)
+            )
         }
         ParamKind::MaType => {
             let name = MaType::from_code(param.default).map_or("", MaType::name);
@@ -115,51 +119,52 @@ fn meaning(param: &Param) -> String {
     }
 }
 
-fn reach(spec: &Spec) -> String {
-    let Some(bound) = crate::find(spec.name).and_then(|entry| entry.bind(&spec.defaults()).ok())
+fn describe_memory(spec: &Spec) -> String {
+    let Some(bound) = crate::find_function(spec.name)
+        .and_then(|entry| entry.bind_params(&spec.default_params()).ok())
     else {
         return spec.memory.to_string();
     };
-    match (spec.kind(), bound.warmup()) {
-        (Kind::CrossSection, _) => spec.memory.to_string(),
-        (_, usize::MAX) => format!("{}; lookback {}", spec.memory, bound.lookback()),
-        (_, warmup) if warmup == bound.lookback() => {
-            format!("{}; lookback {} at the defaults", spec.memory, bound.lookback())
+    match (spec.function_kind(), bound.warmup_rows()) {
+        (FunctionKind::CrossSection, _) => spec.memory.to_string(),
+        (_, usize::MAX) => format!("{}; lookback {}", spec.memory, bound.lookback_rows()),
+        (_, warmup) if warmup == bound.lookback_rows() => {
+            format!("{}; lookback {} at the defaults", spec.memory, bound.lookback_rows())
         }
         (_, warmup) => format!(
             "{}; lookback {}, warm-up about {warmup} at the defaults",
             spec.memory,
-            bound.lookback()
+            bound.lookback_rows()
         ),
     }
 }
 
 fn example_rows(spec: &Spec, example: &Example) -> String {
-    let params = example.params.iter().map(|value| number(*value));
+    let params = example.params.iter().map(|value| display_number(*value));
     let args = spec.inputs.iter().map(|input| (*input).to_string()).chain(params);
     let call = format!("{}({})", spec.name, args.collect::<Vec<_>>().join(", "));
     let mut text = format!("    {call}\n");
     for (name, values) in spec.outputs.iter().zip(example.outputs) {
-        let _ = writeln!(text, "    {name:<13}{}", row(values));
+        let _ = writeln!(text, "    {name:<13}{}", align_values(values));
     }
     text
 }
 
 /// What DataFusion's own `SHOW FUNCTIONS` and documentation read.
-pub(crate) fn documentation(spec: &Spec) -> Documentation {
-    let section = DocSection { include: true, label: label(spec.group), description: None };
+pub(crate) fn function_documentation(spec: &Spec) -> Documentation {
+    let section = DocSection { include: true, label: section_label(spec.group), description: None };
     let description = format!("{}. {}", spec.title, spec.doc);
-    let mut builder = Documentation::builder(section, description, spec.signature());
+    let mut builder = Documentation::builder(section, description, spec.call_signature());
     for input in spec.inputs {
         builder = builder.with_argument(*input, "a numeric column or expression");
     }
     for param in spec.params {
-        builder = builder.with_argument(param.name, meaning(param));
+        builder = builder.with_argument(param.name, describe_param(param));
     }
     builder.build()
 }
 
-fn label(group: Group) -> &'static str {
+fn section_label(group: Group) -> &'static str {
     match group {
         Group::CrossSection => "Cross-sectional Functions",
         _ => "Indicators",

@@ -40,7 +40,7 @@ impl Display for Group {
 
 /// Which of the two kinds of function a [`Spec`] describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum FunctionKind {
     /// Steps over the rows of one symbol in order: `OVER (PARTITION BY symbol ORDER BY ts)`.
     Indicator,
     /// Sees all rows of one time stamp at once: `OVER (PARTITION BY ts)`.
@@ -63,7 +63,7 @@ pub enum Memory {
 
 impl Memory {
     /// The memory of a value that is computed from values of both kinds.
-    pub(crate) fn and(self, other: Memory) -> Memory {
+    pub(crate) fn join_memory(self, other: Memory) -> Memory {
         if self as u8 >= other as u8 { self } else { other }
     }
 }
@@ -110,35 +110,35 @@ impl Param {
     /// names.
     pub fn parse_name(&self, text: &str) -> Option<f64> {
         match self.kind {
-            ParamKind::MaType => MaType::from_name(text).map(|ma| f64::from(ma.code())),
+            ParamKind::MaType => MaType::from_name(text).map(|ma| f64::from(ma.talib_code())),
             ParamKind::Bars | ParamKind::Real => None,
         }
     }
 
     /// Says why `value` is not allowed, as the end of a sentence that begins with its function's
     /// name.
-    pub(crate) fn check(&self, value: f64) -> Result<(), String> {
+    pub(crate) fn check_value(&self, value: f64) -> Result<(), String> {
         let allowed = match self.kind {
             ParamKind::MaType => MaType::from_code(value).is_some(),
             ParamKind::Bars => value.fract() == 0.0 && (self.min..=self.max).contains(&value),
             ParamKind::Real => (self.min..=self.max).contains(&value),
         };
-        let text = number(value);
+        let text = display_number(value);
         if allowed {
             Ok(())
         } else {
-            Err(format!("{} is {text}, {}", self.name, self.expected(&text)))
+            Err(format!("{} is {text}, {}", self.name, self.describe_expected(&text)))
         }
     }
 
     /// What is expected in place of `text`.
-    pub(crate) fn expected(&self, text: &str) -> String {
-        let range = format!("{} to {}", number(self.min), number(self.max));
+    pub(crate) fn describe_expected(&self, text: &str) -> String {
+        let range = format!("{} to {}", display_number(self.min), display_number(self.max));
         match self.kind {
             ParamKind::MaType if text == "7" || text.eq_ignore_ascii_case("mama") => {
-                format!("which is not built yet; expected one of {}", MaType::list())
+                format!("which is not built yet; expected one of {}", MaType::choices_text())
             }
-            ParamKind::MaType => format!("expected one of {}", MaType::list()),
+            ParamKind::MaType => format!("expected one of {}", MaType::choices_text()),
             ParamKind::Bars => format!("expected a whole number from {range}"),
             ParamKind::Real => format!("expected {range}"),
         }
@@ -151,22 +151,28 @@ pub const fn bars(name: &'static str, default: u32, min: u32) -> Param {
 }
 
 /// A number in TA-Lib's range for reals.
-pub(crate) const fn real(name: &'static str, default: f64) -> Param {
-    real_in(name, default, -3e37, 3e37)
+pub(crate) const fn real_param(name: &'static str, default: f64) -> Param {
+    bounded_real(name, default, -3e37, 3e37)
 }
 
 /// A number from `min` to `max`.
-pub(crate) const fn real_in(name: &'static str, default: f64, min: f64, max: f64) -> Param {
+pub(crate) const fn bounded_real(name: &'static str, default: f64, min: f64, max: f64) -> Param {
     Param { name, default, min, max, kind: ParamKind::Real }
 }
 
 /// The choice of a moving average.
-pub(crate) const fn average(name: &'static str, default: MaType) -> Param {
-    Param { name, default: default.code() as f64, min: 0.0, max: 13.0, kind: ParamKind::MaType }
+pub(crate) const fn average_param(name: &'static str, default: MaType) -> Param {
+    Param {
+        name,
+        default: default.talib_code() as f64,
+        min: 0.0,
+        max: 13.0,
+        kind: ParamKind::MaType,
+    }
 }
 
 /// A number as people write it: `14`, `0.7`, `3e37`.
-pub(crate) fn number(value: f64) -> String {
+pub(crate) fn display_number(value: f64) -> String {
     if value.abs() >= 1e15 { format!("{value:e}") } else { value.to_string() }
 }
 
@@ -210,7 +216,7 @@ pub struct Spec {
     pub params: &'static [Param],
     /// The outputs: one gives a number, several give a struct with these fields.
     pub outputs: &'static [&'static str],
-    /// How much of the past a value depends on, at the defaults ([`crate::Bound::memory`] knows one
+    /// How much of the past a value depends on, at the defaults ([`crate::BoundCall::call_memory`] knows one
     /// call).
     pub memory: Memory,
     /// Rises whenever a bit of any output changes, so that stored values can be told apart.
@@ -224,7 +230,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// One close in, one `real` out, no parameters, a window: what most rows of the tables share.
+    /// One close in, one `real_param` out, no parameters, a window: what most rows of the tables share.
     pub const fn new(name: &'static str, title: &'static str, group: Group) -> Self {
         Spec {
             name,
@@ -289,27 +295,28 @@ impl Spec {
         self
     }
 
-    pub(crate) const fn unreferenced(mut self, why: &'static str) -> Self {
+    pub(crate) const fn without_reference(mut self, why: &'static str) -> Self {
         self.unreferenced = Some(why);
         self
     }
 
     /// Whether it steps over one symbol or looks across symbols.
-    pub fn kind(&self) -> Kind {
+    pub fn function_kind(&self) -> FunctionKind {
         match self.group {
-            Group::CrossSection => Kind::CrossSection,
-            _ => Kind::Indicator,
+            Group::CrossSection => FunctionKind::CrossSection,
+            _ => FunctionKind::Indicator,
         }
     }
 
     /// The defaults of all parameters, in order.
-    pub fn defaults(&self) -> Vec<f64> {
+    pub fn default_params(&self) -> Vec<f64> {
         self.params.iter().map(|param| param.default).collect()
     }
 
     /// The call with its defaults, and what it gives: `rsi(close, timeperiod => 14) -> double`.
-    pub fn signature(&self) -> String {
-        let params = self.params.iter().map(|p| format!("{} => {}", p.name, number(p.default)));
+    pub fn call_signature(&self) -> String {
+        let params =
+            self.params.iter().map(|p| format!("{} => {}", p.name, display_number(p.default)));
         let arguments: Vec<String> =
             self.inputs.iter().map(|input| (*input).to_string()).chain(params).collect();
         let result = match self.outputs {
@@ -368,7 +375,7 @@ pub trait Indicator<const I: usize, const O: usize>:
     }
 
     /// How much of the past a value depends on with these parameters.
-    fn memory(_: &Params) -> Memory {
+    fn memory_with(_: &Params) -> Memory {
         Self::SPEC.memory
     }
 
@@ -380,7 +387,7 @@ pub trait Indicator<const I: usize, const O: usize>:
 
     /// Many rows at once. An indicator overrides this only where whole slices are faster, and then
     /// gives the bits that `next` gives.
-    fn run(&mut self, inputs: [&[f64]; I], mut outputs: [&mut [f64]; O]) {
+    fn next_rows(&mut self, inputs: [&[f64]; I], mut outputs: [&mut [f64]; O]) {
         let rows = outputs.first().map_or(0, |output| output.len());
         let inputs = inputs.map(|input| &input[..rows]);
         for output in &mut outputs {
@@ -402,5 +409,5 @@ pub trait CrossSection: 'static {
 
     /// Writes one result per value; whatever is not finite becomes NULL. The result of a value
     /// depends on the set of values only, not on their order.
-    fn group(params: &Params, values: &[f64], results: &mut [f64]);
+    fn compute_group(params: &Params, values: &[f64], results: &mut [f64]);
 }

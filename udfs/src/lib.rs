@@ -25,12 +25,12 @@ mod volatility;
 mod volume;
 
 pub use indicator::{
-    CrossSection, EXAMPLE_BARS, Example, Group, Indicator, Kind, Memory, Param, ParamKind, Params,
-    Spec, bars,
+    CrossSection, EXAMPLE_BARS, Example, FunctionKind, Group, Indicator, Memory, Param, ParamKind,
+    Params, Spec, bars,
 };
 pub use kernel::MaType;
 pub use planner::bound_call;
-pub use udwf::{Bound, Columns, Entry, Kernel, bound_evaluator, entry};
+pub use udwf::{BoundCall, Entry, Kernel, OutputColumns, entry, evaluator_call};
 
 use datafusion_common::Result;
 use datafusion_expr::registry::FunctionRegistry;
@@ -53,18 +53,18 @@ static TABLES: [&[Entry]; 7] = [
 /// # Errors
 /// If the registry takes no window functions or no planners.
 pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
-    for entry in all() {
+    for entry in all_functions() {
         registry.register_udwf(entry.udwf())?;
     }
-    registry.register_expr_planner(Arc::new(planner::Planner))
+    registry.register_expr_planner(Arc::new(planner::CallPlanner))
 }
 
 /// Every function, group by group.
-pub fn all() -> impl Iterator<Item = &'static Entry> {
+pub fn all_functions() -> impl Iterator<Item = &'static Entry> {
     TABLES.into_iter().flatten()
 }
 
 /// The function with this name.
-pub fn find(name: &str) -> Option<&'static Entry> {
-    all().find(|entry| entry.spec.name == name)
+pub fn find_function(name: &str) -> Option<&'static Entry> {
+    all_functions().find(|entry| entry.spec.name == name)
 }

@@ -1,9 +1,10 @@
 //! Oscillators and rates of change.
 
-use crate::indicator::{Group, Indicator, Memory, NULL, Params, Spec, average, bars};
+use crate::indicator::{Group, Indicator, Memory, NULL, Params, Spec, average_param, bars};
 use crate::kernel::{
-    AbsoluteDeviation, Average, Chain, Delay, Directional, Fold, Highest, Lowest, MaType, Pair,
-    Peak, Smooth, TrueRange, is_noise, ratio, typical, within,
+    AbsoluteDeviation, Average, Delay, DirectionalMovement, Fold, Highest, Lowest, MaType, Peak,
+    Smoother, SmootherChain, SumPair, TrueRange, is_noise, range_ratio, ratio_or_zero,
+    typical_price,
 };
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
@@ -38,26 +39,26 @@ const fn spec(name: &'static str, title: &'static str) -> Spec {
 }
 
 /// The smaller period first: TA-Lib exchanges them when they are given the wrong way round.
-fn ordered(params: &Params) -> (usize, usize) {
+fn ordered_periods(params: &Params) -> (usize, usize) {
     let (one, other) = (params.bars(0), params.bars(1));
     (one.min(other), one.max(other))
 }
 
 /// The average rise and the average fall, smoothed by Wilder.
 #[derive(Debug, Serialize, Deserialize)]
-struct Moves {
+struct AverageMoves {
     previous: f64,
-    gain: Smooth,
-    loss: Smooth,
+    gain: Smoother,
+    loss: Smoother,
 }
 
-impl Moves {
+impl AverageMoves {
     fn new(length: usize) -> Self {
-        let smooth = Smooth::wilder(length);
-        Moves { previous: f64::NAN, gain: smooth.clone(), loss: smooth }
+        let smooth = Smoother::from_wilder_period(length);
+        AverageMoves { previous: f64::NAN, gain: smooth.clone(), loss: smooth }
     }
 
-    fn next(&mut self, value: f64) -> [f64; 2] {
+    fn next_moves(&mut self, value: f64) -> [f64; 2] {
         let change = value - std::mem::replace(&mut self.previous, value);
         if change.is_nan() {
             return [f64::NAN; 2]; // The first row has no change.
@@ -67,7 +68,7 @@ impl Moves {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Rsi(Moves);
+struct Rsi(AverageMoves);
 
 impl Indicator<1, 1> for Rsi {
     const SPEC: Spec = spec("rsi", "Relative strength index")
@@ -85,16 +86,16 @@ impl Indicator<1, 1> for Rsi {
     }
 
     fn warmup(params: &Params) -> usize {
-        params.bars(0) + Smooth::wilder_forgets(params.bars(0))
+        params.bars(0) + Smoother::wilder_fade_rows(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
-        Rsi(Moves::new(params.bars(0)))
+        Rsi(AverageMoves::new(params.bars(0)))
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
-        let [gain, loss] = self.0.next(value);
-        [100.0 * ratio(gain, gain + loss)]
+        let [gain, loss] = self.0.next_moves(value);
+        [100.0 * ratio_or_zero(gain, gain + loss)]
     }
 }
 
@@ -102,9 +103,9 @@ impl Indicator<1, 1> for Rsi {
 #[derive(Debug, Serialize, Deserialize)]
 struct Macd {
     wait: usize,
-    fast: Smooth,
-    slow: Smooth,
-    signal: Smooth,
+    fast: Smoother,
+    slow: Smoother,
+    signal: Smoother,
 }
 
 impl Indicator<1, 3> for Macd {
@@ -127,21 +128,21 @@ impl Indicator<1, 3> for Macd {
         );
 
     fn lookback(params: &Params) -> usize {
-        ordered(params).1 + params.bars(2) - 2
+        ordered_periods(params).1 + params.bars(2) - 2
     }
 
     fn warmup(params: &Params) -> usize {
-        let (slow, signal) = (ordered(params).1, params.bars(2));
-        slow + Smooth::ema_forgets(slow) * 6 / 5 + Smooth::ema_forgets(signal)
+        let (slow, signal) = (ordered_periods(params).1, params.bars(2));
+        slow + Smoother::ema_fade_rows(slow) * 6 / 5 + Smoother::ema_fade_rows(signal)
     }
 
     fn new(params: &Params) -> Self {
-        let (fast, slow) = ordered(params);
+        let (fast, slow) = ordered_periods(params);
         Macd {
             wait: slow - fast,
-            fast: Smooth::ema(fast),
-            slow: Smooth::ema(slow),
-            signal: Smooth::ema(params.bars(2)),
+            fast: Smoother::from_ema_period(fast),
+            slow: Smoother::from_ema_period(slow),
+            signal: Smoother::from_ema_period(params.bars(2)),
         }
     }
 
@@ -159,37 +160,37 @@ impl Indicator<1, 3> for Macd {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Stoch {
-    raw: Position,
+    raw: RangePosition,
     k: Average,
     d: Average,
 }
 
 /// Where a value stands in the range of a window, from 0 at the lowest to 1 at the highest.
 #[derive(Debug, Serialize, Deserialize)]
-struct Position {
+struct RangePosition {
     highest: Fold<Highest>,
     lowest: Fold<Lowest>,
 }
 
-impl Position {
+impl RangePosition {
     fn new(length: usize) -> Self {
-        Position { highest: Fold::new(length), lowest: Fold::new(length) }
+        RangePosition { highest: Fold::new(length), lowest: Fold::new(length) }
     }
 
-    fn next(&mut self, high: f64, low: f64, close: f64) -> f64 {
+    fn next_position(&mut self, high: f64, low: f64, close: f64) -> f64 {
         let (highest, lowest) =
-            (self.highest.push(Highest(high)).0, self.lowest.push(Lowest(low)).0);
-        within(close - lowest, highest, lowest)
+            (self.highest.push_row(Highest(high)).0, self.lowest.push_row(Lowest(low)).0);
+        range_ratio(close - lowest, highest, lowest)
     }
 
-    /// [`Position::next`] in percent for many rows.
-    fn run(&mut self, [high, low, close]: [&[f64]; 3], output: &mut [f64]) {
+    /// [`RangePosition::next_position`] in percent for many rows.
+    fn percent_rows(&mut self, [high, low, close]: [&[f64]; 3], output: &mut [f64]) {
         let mut highest = vec![f64::NAN; close.len()];
-        self.highest.run(high.iter().map(|high| Highest(*high)), |row, window| {
+        self.highest.push_rows(high.iter().map(|high| Highest(*high)), |row, window| {
             highest[row] = window.0;
         });
-        self.lowest.run(low.iter().map(|low| Lowest(*low)), |row, window| {
-            output[row] = 100.0 * within(close[row] - window.0, highest[row], window.0);
+        self.lowest.push_rows(low.iter().map(|low| Lowest(*low)), |row, window| {
+            output[row] = 100.0 * range_ratio(close[row] - window.0, highest[row], window.0);
         });
     }
 }
@@ -206,9 +207,9 @@ impl Indicator<3, 2> for Stoch {
         .params(&[
             bars("fastk_period", 5, 1),
             bars("slowk_period", 3, 1),
-            average("slowk_matype", MaType::Sma),
+            average_param("slowk_matype", MaType::Sma),
             bars("slowd_period", 3, 1),
-            average("slowd_matype", MaType::Sma),
+            average_param("slowd_matype", MaType::Sma),
         ])
         .outputs(&["slowk", "slowd"])
         .example(
@@ -220,42 +221,42 @@ impl Indicator<3, 2> for Stoch {
         );
 
     fn lookback(params: &Params) -> usize {
-        let k = params.average(2).lookback(params.bars(1));
-        params.bars(0) - 1 + k + params.average(4).lookback(params.bars(3))
+        let k = params.average(2).lookback_over(params.bars(1));
+        params.bars(0) - 1 + k + params.average(4).lookback_over(params.bars(3))
     }
 
     fn warmup(params: &Params) -> usize {
-        let k = params.average(2).warmup(params.bars(1));
-        params.bars(0) - 1 + k + params.average(4).warmup(params.bars(3))
+        let k = params.average(2).warmup_over(params.bars(1));
+        params.bars(0) - 1 + k + params.average(4).warmup_over(params.bars(3))
     }
 
-    fn memory(params: &Params) -> Memory {
-        params.average(2).memory().and(params.average(4).memory())
+    fn memory_with(params: &Params) -> Memory {
+        params.average(2).memory_class().join_memory(params.average(4).memory_class())
     }
 
     fn new(params: &Params) -> Self {
         Stoch {
-            raw: Position::new(params.bars(0)),
+            raw: RangePosition::new(params.bars(0)),
             k: Average::new(params.average(2), params.bars(1)),
             d: Average::new(params.average(4), params.bars(3)),
         }
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 2] {
-        let k = self.k.next(100.0 * self.raw.next(high, low, close));
+        let k = self.k.next(100.0 * self.raw.next_position(high, low, close));
         [k, self.d.next(k)]
     }
 
-    fn run(&mut self, inputs: [&[f64]; 3], [k, d]: [&mut [f64]; 2]) {
-        self.raw.run(inputs, d);
-        self.k.run(d, k);
-        self.d.run(k, d);
+    fn next_rows(&mut self, inputs: [&[f64]; 3], [k, d]: [&mut [f64]; 2]) {
+        self.raw.percent_rows(inputs, d);
+        self.k.next_rows(d, k);
+        self.d.next_rows(k, d);
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Stochf {
-    raw: Position,
+    raw: RangePosition,
     d: Average,
 }
 
@@ -271,7 +272,7 @@ impl Indicator<3, 2> for Stochf {
         .params(&[
             bars("fastk_period", 5, 1),
             bars("fastd_period", 3, 1),
-            average("fastd_matype", MaType::Sma),
+            average_param("fastd_matype", MaType::Sma),
         ])
         .outputs(&["fastk", "fastd"])
         .example(
@@ -283,39 +284,39 @@ impl Indicator<3, 2> for Stochf {
         );
 
     fn lookback(params: &Params) -> usize {
-        params.bars(0) - 1 + params.average(2).lookback(params.bars(1))
+        params.bars(0) - 1 + params.average(2).lookback_over(params.bars(1))
     }
 
     fn warmup(params: &Params) -> usize {
-        params.bars(0) - 1 + params.average(2).warmup(params.bars(1))
+        params.bars(0) - 1 + params.average(2).warmup_over(params.bars(1))
     }
 
-    fn memory(params: &Params) -> Memory {
-        params.average(2).memory()
+    fn memory_with(params: &Params) -> Memory {
+        params.average(2).memory_class()
     }
 
     fn new(params: &Params) -> Self {
         Stochf {
-            raw: Position::new(params.bars(0)),
+            raw: RangePosition::new(params.bars(0)),
             d: Average::new(params.average(2), params.bars(1)),
         }
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 2] {
-        let k = 100.0 * self.raw.next(high, low, close);
+        let k = 100.0 * self.raw.next_position(high, low, close);
         [k, self.d.next(k)]
     }
 
-    fn run(&mut self, inputs: [&[f64]; 3], [k, d]: [&mut [f64]; 2]) {
-        self.raw.run(inputs, k);
-        self.d.run(k, d);
+    fn next_rows(&mut self, inputs: [&[f64]; 3], [k, d]: [&mut [f64]; 2]) {
+        self.raw.percent_rows(inputs, k);
+        self.d.next_rows(k, d);
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Stochrsi {
     rsi: Rsi,
-    raw: Position,
+    raw: RangePosition,
     d: Average,
 }
 
@@ -330,7 +331,7 @@ impl Indicator<1, 2> for Stochrsi {
             bars("timeperiod", 14, 2),
             bars("fastk_period", 5, 1),
             bars("fastd_period", 3, 1),
-            average("fastd_matype", MaType::Sma),
+            average_param("fastd_matype", MaType::Sma),
         ])
         .outputs(&["fastk", "fastd"])
         .memory(Memory::Recursive)
@@ -343,40 +344,40 @@ impl Indicator<1, 2> for Stochrsi {
         );
 
     fn lookback(params: &Params) -> usize {
-        let d = params.average(3).lookback(params.bars(2));
+        let d = params.average(3).lookback_over(params.bars(2));
         params.bars(0) + params.bars(1) - 1 + d
     }
 
     fn warmup(params: &Params) -> usize {
-        let d = params.average(3).warmup(params.bars(2));
+        let d = params.average(3).warmup_over(params.bars(2));
         Rsi::warmup(params) * 6 / 5 + params.bars(1) + d
     }
 
     fn new(params: &Params) -> Self {
         Stochrsi {
             rsi: Rsi::new(params),
-            raw: Position::new(params.bars(1)),
+            raw: RangePosition::new(params.bars(1)),
             d: Average::new(params.average(3), params.bars(2)),
         }
     }
 
     fn next(&mut self, row: [f64; 1]) -> [f64; 2] {
         let [rsi] = self.rsi.next(row);
-        let k = 100.0 * self.raw.next(rsi, rsi, rsi);
+        let k = 100.0 * self.raw.next_position(rsi, rsi, rsi);
         [k, self.d.next(k)]
     }
 
-    fn run(&mut self, inputs: [&[f64]; 1], [k, d]: [&mut [f64]; 2]) {
-        self.rsi.run(inputs, [&mut *d]);
-        self.raw.run([&*d; 3], k);
-        self.d.run(k, d);
+    fn next_rows(&mut self, inputs: [&[f64]; 1], [k, d]: [&mut [f64]; 2]) {
+        self.rsi.next_rows(inputs, [&mut *d]);
+        self.raw.percent_rows([&*d; 3], k);
+        self.d.next_rows(k, d);
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Adx {
     dx: Dx,
-    average: Smooth,
+    average: Smoother,
 }
 
 impl Indicator<3, 1> for Adx {
@@ -400,7 +401,7 @@ impl Indicator<3, 1> for Adx {
     }
 
     fn new(params: &Params) -> Self {
-        Adx { dx: Dx::new(params), average: Smooth::wilder(params.bars(0)) }
+        Adx { dx: Dx::new(params), average: Smoother::from_wilder_period(params.bars(0)) }
     }
 
     fn next(&mut self, row: [f64; 3]) -> [f64; 1] {
@@ -412,7 +413,7 @@ impl Indicator<3, 1> for Adx {
 /// Over one bar TA-Lib gives the share itself and no percentage, and so do we.
 #[derive(Debug, Serialize, Deserialize)]
 struct PlusDi {
-    movement: Directional,
+    movement: DirectionalMovement,
     scale: f64,
 }
 
@@ -433,16 +434,16 @@ impl Indicator<3, 1> for PlusDi {
     }
 
     fn warmup(params: &Params) -> usize {
-        params.bars(0) + Smooth::wilder_forgets(params.bars(0))
+        params.bars(0) + Smoother::wilder_fade_rows(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
         let scale = if params.bars(0) == 1 { 1.0 } else { 100.0 };
-        PlusDi { movement: Directional::new(params.bars(0)), scale }
+        PlusDi { movement: DirectionalMovement::new(params.bars(0)), scale }
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
-        let [plus, _] = self.movement.next(high, low, close);
+        let [plus, _] = self.movement.next_shares(high, low, close);
         [self.scale * plus]
     }
 }
@@ -475,13 +476,13 @@ impl Indicator<3, 1> for MinusDi {
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
-        let [_, minus] = self.0.movement.next(high, low, close);
+        let [_, minus] = self.0.movement.next_shares(high, low, close);
         [self.0.scale * minus]
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Dx(Directional);
+struct Dx(DirectionalMovement);
 
 impl Indicator<3, 1> for Dx {
     const SPEC: Spec = spec("dx", "Directional movement index")
@@ -504,12 +505,12 @@ impl Indicator<3, 1> for Dx {
     }
 
     fn new(params: &Params) -> Self {
-        Dx(Directional::new(params.bars(0)))
+        Dx(DirectionalMovement::new(params.bars(0)))
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
-        let [plus, minus] = self.0.next(high, low, close);
-        [100.0 * ratio((plus - minus).abs(), plus + minus)]
+        let [plus, minus] = self.0.next_shares(high, low, close);
+        [100.0 * ratio_or_zero((plus - minus).abs(), plus + minus)]
     }
 }
 
@@ -537,31 +538,31 @@ impl Indicator<3, 1> for Cci {
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
-        let price = typical(high, low, close);
-        let (mean, deviation) = self.0.next(price);
-        [distance(price, mean, deviation)]
+        let price = typical_price(high, low, close);
+        let (mean, deviation) = self.0.next_deviation(price);
+        [cci_distance(price, mean, deviation)]
     }
 
-    fn run(&mut self, [high, low, close]: [&[f64]; 3], [output]: [&mut [f64]; 1]) {
+    fn next_rows(&mut self, [high, low, close]: [&[f64]; 3], [output]: [&mut [f64]; 1]) {
         let bars = high.iter().zip(low).zip(close);
-        let prices: Vec<f64> = bars.map(|((h, l), c)| typical(*h, *l, *c)).collect();
+        let prices: Vec<f64> = bars.map(|((h, l), c)| typical_price(*h, *l, *c)).collect();
         let mut means = vec![f64::NAN; prices.len()];
-        self.0.run(&prices, &mut means, output);
+        self.0.deviation_rows(&prices, &mut means, output);
         for ((value, price), mean) in output.iter_mut().zip(prices).zip(means) {
-            *value = distance(price, mean, *value);
+            *value = cci_distance(price, mean, *value);
         }
     }
 }
 
 /// The distance of a price from a mean in the units of [`Cci`]; rounding is no distance.
-fn distance(price: f64, mean: f64, deviation: f64) -> f64 {
+fn cci_distance(price: f64, mean: f64, deviation: f64) -> f64 {
     let flat = is_noise(price - mean, mean.abs()) || is_noise(deviation, mean.abs());
     if flat { 0.0 } else { (price - mean) / (0.015 * deviation) }
 }
 
 /// Williams' %R of one bar; TA-Lib keeps it within its range.
 fn percent_r(close: f64, highest: f64, lowest: f64) -> f64 {
-    (-100.0 * within(highest - close, highest, lowest)).clamp(-100.0, 0.0)
+    (-100.0 * range_ratio(highest - close, highest, lowest)).clamp(-100.0, 0.0)
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -591,16 +592,16 @@ impl Indicator<3, 1> for Willr {
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
-        let highest = self.highest.push(Highest(high)).0;
-        let lowest = self.lowest.push(Lowest(low)).0;
+        let highest = self.highest.push_row(Highest(high)).0;
+        let lowest = self.lowest.push_row(Lowest(low)).0;
         [percent_r(close, highest, lowest)]
     }
 
-    fn run(&mut self, [high, low, close]: [&[f64]; 3], [output]: [&mut [f64]; 1]) {
-        self.highest.run(high.iter().map(|high| Highest(*high)), |row, window| {
+    fn next_rows(&mut self, [high, low, close]: [&[f64]; 3], [output]: [&mut [f64]; 1]) {
+        self.highest.push_rows(high.iter().map(|high| Highest(*high)), |row, window| {
             output[row] = window.0;
         });
-        self.lowest.run(low.iter().map(|low| Lowest(*low)), |row, window| {
+        self.lowest.push_rows(low.iter().map(|low| Lowest(*low)), |row, window| {
             output[row] = percent_r(close[row], output[row], window.0);
         });
     }
@@ -625,7 +626,7 @@ impl Indicator<1, 1> for Roc {
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         let before = self.0.push(value);
-        [100.0 * ratio(value - before, before)]
+        [100.0 * ratio_or_zero(value - before, before)]
     }
 }
 
@@ -654,7 +655,7 @@ impl Indicator<1, 1> for Mom {
 #[derive(Debug, Serialize, Deserialize)]
 struct Mfi {
     previous: f64,
-    window: Fold<Pair>,
+    window: Fold<SumPair>,
 }
 
 impl Indicator<4, 1> for Mfi {
@@ -677,28 +678,35 @@ impl Indicator<4, 1> for Mfi {
     }
 
     fn next(&mut self, [high, low, close, volume]: [f64; 4]) -> [f64; 1] {
-        [rising(self.window.push(money(&mut self.previous, high, low, close, volume)))]
+        [rising_share(self.window.push_row(split_money(
+            &mut self.previous,
+            high,
+            low,
+            close,
+            volume,
+        )))]
     }
 
-    fn run(&mut self, [high, low, close, volume]: [&[f64]; 4], [output]: [&mut [f64]; 1]) {
-        let rows = (0..output.len())
-            .map(|row| money(&mut self.previous, high[row], low[row], close[row], volume[row]));
-        self.window.run(rows, |row, window| output[row] = rising(window));
+    fn next_rows(&mut self, [high, low, close, volume]: [&[f64]; 4], [output]: [&mut [f64]; 1]) {
+        let rows = (0..output.len()).map(|row| {
+            split_money(&mut self.previous, high[row], low[row], close[row], volume[row])
+        });
+        self.window.push_rows(rows, |row, window| output[row] = rising_share(window));
     }
 }
 
 /// The money of a rising and of a falling bar; a typical price that moves by no more than its
 /// rounding stands still, as in TA-Lib.
-fn money(previous: &mut f64, high: f64, low: f64, close: f64, volume: f64) -> Pair {
-    let price = typical(high, low, close);
+fn split_money(previous: &mut f64, high: f64, low: f64, close: f64, volume: f64) -> SumPair {
+    let price = typical_price(high, low, close);
     let previous = std::mem::replace(previous, price);
     let moved = !is_noise(price - previous, price.abs() + previous.abs());
     let of = |is: bool| if moved && is { price * volume } else { 0.0 };
-    Pair(of(price > previous), of(price < previous))
+    SumPair(of(price > previous), of(price < previous))
 }
 
 /// The share of rising bars in the money, from 0 to 100.
-fn rising(Pair(up, down): Pair) -> f64 {
+fn rising_share(SumPair(up, down): SumPair) -> f64 {
     let money = up + down;
     if money <= 0.0 { 0.0 } else { 100.0 * (up.max(0.0).min(money) / money) }
 }
@@ -727,8 +735,8 @@ impl Indicator<1, 1> for Ppo {
         Apo::warmup(params)
     }
 
-    fn memory(params: &Params) -> Memory {
-        Apo::memory(params)
+    fn memory_with(params: &Params) -> Memory {
+        Apo::memory_with(params)
     }
 
     fn new(params: &Params) -> Self {
@@ -737,7 +745,7 @@ impl Indicator<1, 1> for Ppo {
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         let (fast, slow) = (self.0.fast.next(value), self.0.slow.next(value));
-        [100.0 * ratio(fast - slow, slow)]
+        [100.0 * ratio_or_zero(fast - slow, slow)]
     }
 }
 
@@ -753,7 +761,7 @@ impl Indicator<1, 1> for Apo {
         .params(&[
             bars("fastperiod", 12, 2),
             bars("slowperiod", 26, 2),
-            average("matype", MaType::Ema),
+            average_param("matype", MaType::Ema),
         ])
         .memory(Memory::Recursive)
         .example(
@@ -762,19 +770,19 @@ impl Indicator<1, 1> for Apo {
         );
 
     fn lookback(params: &Params) -> usize {
-        params.average(2).lookback(ordered(params).1)
+        params.average(2).lookback_over(ordered_periods(params).1)
     }
 
     fn warmup(params: &Params) -> usize {
-        params.average(2).warmup(ordered(params).1)
+        params.average(2).warmup_over(ordered_periods(params).1)
     }
 
-    fn memory(params: &Params) -> Memory {
-        params.average(2).memory()
+    fn memory_with(params: &Params) -> Memory {
+        params.average(2).memory_class()
     }
 
     fn new(params: &Params) -> Self {
-        let (fast, slow) = ordered(params);
+        let (fast, slow) = ordered_periods(params);
         Apo {
             fast: Average::new(params.average(2), fast),
             slow: Average::new(params.average(2), slow),
@@ -788,7 +796,7 @@ impl Indicator<1, 1> for Apo {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Trix {
-    chain: Chain,
+    chain: SmootherChain,
     previous: f64,
 }
 
@@ -804,20 +812,20 @@ impl Indicator<1, 1> for Trix {
     }
 
     fn warmup(params: &Params) -> usize {
-        MaType::Tema.warmup(params.bars(0))
+        MaType::Tema.warmup_over(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
-        Trix { chain: Chain::new(params.bars(0), 3), previous: f64::NAN }
+        Trix { chain: SmootherChain::new(params.bars(0), 3), previous: f64::NAN }
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
-        let [_, _, average] = self.chain.next(value);
+        let [_, _, average] = self.chain.next_stages(value);
         if !average.is_finite() {
             return [f64::NAN];
         }
         let previous = std::mem::replace(&mut self.previous, average);
-        [100.0 * ratio(average - previous, previous)]
+        [100.0 * ratio_or_zero(average - previous, previous)]
     }
 }
 
@@ -857,14 +865,21 @@ impl Indicator<2, 2> for Aroon {
 
     fn next(&mut self, [high, low]: [f64; 2]) -> [f64; 2] {
         let recent = |peak: Peak| 100.0 * (self.period - peak.age) / self.period;
-        [recent(self.low.push(Peak::of(-low))), recent(self.high.push(Peak::of(high)))]
+        [
+            recent(self.low.push_row(Peak::from_value(-low))),
+            recent(self.high.push_row(Peak::from_value(high))),
+        ]
     }
 
-    fn run(&mut self, [high, low]: [&[f64]; 2], [down, up]: [&mut [f64]; 2]) {
+    fn next_rows(&mut self, [high, low]: [&[f64]; 2], [down, up]: [&mut [f64]; 2]) {
         let period = self.period;
         let recent = |peak: Peak| 100.0 * (period - peak.age) / period;
-        self.low.run(low.iter().map(|low| Peak::of(-low)), |row, peak| down[row] = recent(peak));
-        self.high.run(high.iter().map(|high| Peak::of(*high)), |row, peak| up[row] = recent(peak));
+        self.low.push_rows(low.iter().map(|low| Peak::from_value(-low)), |row, peak| {
+            down[row] = recent(peak)
+        });
+        self.high.push_rows(high.iter().map(|high| Peak::from_value(*high)), |row, peak| {
+            up[row] = recent(peak)
+        });
     }
 }
 
@@ -891,9 +906,9 @@ impl Indicator<2, 1> for Aroonosc {
         [up - down]
     }
 
-    fn run(&mut self, inputs: [&[f64]; 2], [output]: [&mut [f64]; 1]) {
+    fn next_rows(&mut self, inputs: [&[f64]; 2], [output]: [&mut [f64]; 1]) {
         let mut down = vec![f64::NAN; output.len()];
-        self.0.run(inputs, [&mut down, &mut *output]);
+        self.0.next_rows(inputs, [&mut down, &mut *output]);
         output.iter_mut().zip(down).for_each(|(up, down)| *up -= down);
     }
 }
@@ -902,7 +917,7 @@ impl Indicator<2, 1> for Aroonosc {
 struct Ultosc {
     close: f64,
     range: TrueRange,
-    windows: [Fold<Pair>; 3],
+    windows: [Fold<SumPair>; 3],
 }
 
 impl Indicator<3, 1> for Ultosc {
@@ -935,22 +950,22 @@ impl Indicator<3, 1> for Ultosc {
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
-        let bar = self.pressure(high, low, close);
+        let bar = self.buying_pressure(high, low, close);
         let [short, middle, long] = self.windows.each_mut().map(|window| {
-            let Pair(pressure, range) = window.push(bar);
-            ratio(pressure, range)
+            let SumPair(pressure, range) = window.push_row(bar);
+            ratio_or_zero(pressure, range)
         });
         [100.0 * (4.0 * short + 2.0 * middle + long) / 7.0]
     }
 
-    fn run(&mut self, [high, low, close]: [&[f64]; 3], [output]: [&mut [f64]; 1]) {
+    fn next_rows(&mut self, [high, low, close]: [&[f64]; 3], [output]: [&mut [f64]; 1]) {
         let rows = 0..output.len();
-        let bars: Vec<Pair> =
-            rows.map(|row| self.pressure(high[row], low[row], close[row])).collect();
+        let bars: Vec<SumPair> =
+            rows.map(|row| self.buying_pressure(high[row], low[row], close[row])).collect();
         output.fill(0.0);
         for (window, weight) in self.windows.iter_mut().zip([4.0, 2.0, 1.0]) {
-            window.run(bars.iter().copied(), |row, Pair(pressure, range)| {
-                output[row] += weight * ratio(pressure, range);
+            window.push_rows(bars.iter().copied(), |row, SumPair(pressure, range)| {
+                output[row] += weight * ratio_or_zero(pressure, range);
             });
         }
         output.iter_mut().for_each(|sum| *sum = 100.0 * *sum / 7.0);
@@ -959,14 +974,14 @@ impl Indicator<3, 1> for Ultosc {
 
 impl Ultosc {
     /// The buying pressure of a bar and its true range.
-    fn pressure(&mut self, high: f64, low: f64, close: f64) -> Pair {
+    fn buying_pressure(&mut self, high: f64, low: f64, close: f64) -> SumPair {
         let previous = std::mem::replace(&mut self.close, close);
-        Pair(close - low.min(previous), self.range.next(high, low, close))
+        SumPair(close - low.min(previous), self.range.next_range(high, low, close))
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Cmo(Moves);
+struct Cmo(AverageMoves);
 
 impl Indicator<1, 1> for Cmo {
     const SPEC: Spec = spec("cmo", "Chande momentum oscillator")
@@ -989,12 +1004,12 @@ impl Indicator<1, 1> for Cmo {
     }
 
     fn new(params: &Params) -> Self {
-        Cmo(Moves::new(params.bars(0)))
+        Cmo(AverageMoves::new(params.bars(0)))
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
-        let [gain, loss] = self.0.next(value);
-        [100.0 * ratio(gain - loss, gain + loss)]
+        let [gain, loss] = self.0.next_moves(value);
+        [100.0 * ratio_or_zero(gain - loss, gain + loss)]
     }
 }
 
@@ -1020,6 +1035,6 @@ impl Indicator<4, 1> for Bop {
     }
 
     fn next(&mut self, [open, high, low, close]: [f64; 4]) -> [f64; 1] {
-        [within(close - open, high, low)]
+        [range_ratio(close - open, high, low)]
     }
 }

@@ -1,7 +1,7 @@
 //! Extremes and sums over a window.
 
 use crate::indicator::{Group, Indicator, NULL, Param, Params, Spec, bars};
-use crate::kernel::{Fold, Highest, Lowest, Sum as Total};
+use crate::kernel::{Fold, Highest, Lowest, SumBlock as Total};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ pub(crate) static INDICATORS: &[Entry] =
 
 const PERIOD: &[Param] = &[bars("timeperiod", 30, 2)];
 
-const fn spec(name: &'static str, title: &'static str) -> Spec {
+const fn operator_spec(name: &'static str, title: &'static str) -> Spec {
     Spec::new(name, title, Group::Operators).params(PERIOD)
 }
 
@@ -18,7 +18,7 @@ const fn spec(name: &'static str, title: &'static str) -> Spec {
 struct Max(Fold<Highest>);
 
 impl Indicator<1, 1> for Max {
-    const SPEC: Spec = spec("max", "Highest value")
+    const SPEC: Spec = operator_spec("max", "Highest value")
         .doc(
             "The highest of the last n values. Without a period max(x) is SQL's own.",
             "TA-Lib MAX",
@@ -34,12 +34,13 @@ impl Indicator<1, 1> for Max {
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
-        [self.0.push(Highest(value)).0]
+        [self.0.push_row(Highest(value)).0]
     }
 
-    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
-        self.0
-            .run(values.iter().map(|value| Highest(*value)), |row, window| output[row] = window.0);
+    fn next_rows(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.push_rows(values.iter().map(|value| Highest(*value)), |row, window| {
+            output[row] = window.0
+        });
     }
 }
 
@@ -47,7 +48,7 @@ impl Indicator<1, 1> for Max {
 struct Min(Fold<Lowest>);
 
 impl Indicator<1, 1> for Min {
-    const SPEC: Spec = spec("min", "Lowest value")
+    const SPEC: Spec = operator_spec("min", "Lowest value")
         .doc("The lowest of the last n values. Without a period min(x) is SQL's own.", "TA-Lib MIN")
         .example(&[3.0], &[&[NULL, NULL, 10.5, 11.0, 11.0, 11.5, 11.5, 11.5]]);
 
@@ -60,11 +61,13 @@ impl Indicator<1, 1> for Min {
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
-        [self.0.push(Lowest(value)).0]
+        [self.0.push_row(Lowest(value)).0]
     }
 
-    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
-        self.0.run(values.iter().map(|value| Lowest(*value)), |row, window| output[row] = window.0);
+    fn next_rows(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.push_rows(values.iter().map(|value| Lowest(*value)), |row, window| {
+            output[row] = window.0
+        });
     }
 }
 
@@ -72,7 +75,7 @@ impl Indicator<1, 1> for Min {
 struct Sum(Fold<Total>);
 
 impl Indicator<1, 1> for Sum {
-    const SPEC: Spec = spec("sum", "Sum")
+    const SPEC: Spec = operator_spec("sum", "Sum")
         .doc("The sum of the last n values. Without a period sum(x) is SQL's own.", "TA-Lib SUM")
         .example(&[3.0], &[&[NULL, NULL, 33.0, 34.0, 35.0, 35.5, 36.0, 36.5]]);
 
@@ -85,10 +88,12 @@ impl Indicator<1, 1> for Sum {
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
-        [self.0.push(Total(value)).0]
+        [self.0.push_row(Total(value)).0]
     }
 
-    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
-        self.0.run(values.iter().map(|value| Total(*value)), |row, window| output[row] = window.0);
+    fn next_rows(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.push_rows(values.iter().map(|value| Total(*value)), |row, window| {
+            output[row] = window.0
+        });
     }
 }

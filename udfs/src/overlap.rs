@@ -1,11 +1,13 @@
 //! Moving averages and bands: indicators on the scale of the price.
 
 use crate::indicator::{
-    Group, Indicator, Memory, NULL, Param, Params, Spec, average, bars, real, real_in,
+    Group, Indicator, Memory, NULL, Param, Params, Spec, average_param, bars, bounded_real,
+    real_param,
 };
 use crate::kernel::{
-    Average, Dema as Double, Fold, Highest, Hma as Hull, Lowest, MaType, Mean, Moments, Smooth,
-    T3 as Tillson, Tema as Triple, Trima as Triangular, Wma as Linear,
+    Average, DoubleExponential as Double, Fold, Highest, HullAverage as Hull, Lowest, MaType, Mean,
+    Moments, Smoother, TillsonAverage as Tillson, TriangularMean as Triangular,
+    TripleExponential as Triple, WeightedMean as Linear,
 };
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
@@ -27,7 +29,7 @@ pub(crate) static INDICATORS: &[Entry] = &[
 
 const PERIOD: &[Param] = &[bars("timeperiod", 30, 1)];
 
-const fn spec(name: &'static str, title: &'static str) -> Spec {
+const fn overlap_spec(name: &'static str, title: &'static str) -> Spec {
     Spec::new(name, title, Group::Overlap).params(PERIOD)
 }
 
@@ -35,12 +37,12 @@ const fn spec(name: &'static str, title: &'static str) -> Spec {
 struct Sma(Mean);
 
 impl Indicator<1, 1> for Sma {
-    const SPEC: Spec = spec("sma", "Simple moving average")
+    const SPEC: Spec = overlap_spec("sma", "Simple moving average")
         .doc("The mean of the last n values: sum(x) / n.", "TA-Lib SMA")
         .example(&[3.0], &[&[NULL, NULL, 11.0, 11.33333, 11.66667, 11.83333, 12.0, 12.16667]]);
 
     fn lookback(params: &Params) -> usize {
-        MaType::Sma.lookback(params.bars(0))
+        MaType::Sma.lookback_over(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
@@ -51,16 +53,16 @@ impl Indicator<1, 1> for Sma {
         [self.0.next(value)]
     }
 
-    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
-        self.0.run(values, output);
+    fn next_rows(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.next_rows(values, output);
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Ema(Smooth);
+struct Ema(Smoother);
 
 impl Indicator<1, 1> for Ema {
-    const SPEC: Spec = spec("ema", "Exponential moving average")
+    const SPEC: Spec = overlap_spec("ema", "Exponential moving average")
         .doc(
             "Each value moves the average by 2 / (n + 1) of its distance: ema + (x - ema) * 2 / \
              (n + 1), seeded with the mean of the first n values.",
@@ -70,15 +72,15 @@ impl Indicator<1, 1> for Ema {
         .example(&[3.0], &[&[NULL, NULL, 11.0, 11.25, 11.875, 11.6875, 11.84375, 12.42188]]);
 
     fn lookback(params: &Params) -> usize {
-        MaType::Ema.lookback(params.bars(0))
+        MaType::Ema.lookback_over(params.bars(0))
     }
 
     fn warmup(params: &Params) -> usize {
-        MaType::Ema.warmup(params.bars(0))
+        MaType::Ema.warmup_over(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
-        Ema(Smooth::ema(params.bars(0)))
+        Ema(Smoother::from_ema_period(params.bars(0)))
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
@@ -90,7 +92,7 @@ impl Indicator<1, 1> for Ema {
 struct Wma(Linear);
 
 impl Indicator<1, 1> for Wma {
-    const SPEC: Spec = spec("wma", "Weighted moving average")
+    const SPEC: Spec = overlap_spec("wma", "Weighted moving average")
         .doc(
             "The mean of the last n values with weights 1, 2, ..., n, the newest weighing most.",
             "TA-Lib WMA",
@@ -101,7 +103,7 @@ impl Indicator<1, 1> for Wma {
         );
 
     fn lookback(params: &Params) -> usize {
-        MaType::Wma.lookback(params.bars(0))
+        MaType::Wma.lookback_over(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
@@ -112,8 +114,8 @@ impl Indicator<1, 1> for Wma {
         [self.0.next(value)]
     }
 
-    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
-        self.0.run(values, output);
+    fn next_rows(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.next_rows(values, output);
     }
 }
 
@@ -121,7 +123,7 @@ impl Indicator<1, 1> for Wma {
 struct Dema(Double);
 
 impl Indicator<1, 1> for Dema {
-    const SPEC: Spec = spec("dema", "Double exponential moving average")
+    const SPEC: Spec = overlap_spec("dema", "Double exponential moving average")
         .doc(
             "2 * ema(x) - ema(ema(x)), which takes away most of the lag.",
             "Mulloy 1994; TA-Lib DEMA",
@@ -130,11 +132,11 @@ impl Indicator<1, 1> for Dema {
         .example(&[3.0], &[&[NULL, NULL, NULL, NULL, 12.375, 11.84375, 12.0, 12.78906]]);
 
     fn lookback(params: &Params) -> usize {
-        MaType::Dema.lookback(params.bars(0))
+        MaType::Dema.lookback_over(params.bars(0))
     }
 
     fn warmup(params: &Params) -> usize {
-        MaType::Dema.warmup(params.bars(0))
+        MaType::Dema.warmup_over(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
@@ -150,17 +152,17 @@ impl Indicator<1, 1> for Dema {
 struct Tema(Triple);
 
 impl Indicator<1, 1> for Tema {
-    const SPEC: Spec = spec("tema", "Triple exponential moving average")
+    const SPEC: Spec = overlap_spec("tema", "Triple exponential moving average")
         .doc("3 * ema(x) - 3 * ema(ema(x)) + ema(ema(ema(x))).", "Mulloy 1994; TA-Lib TEMA")
         .memory(Memory::Recursive)
         .example(&[2.0], &[&[NULL, NULL, NULL, 11.44444, 12.46914, 11.57613, 11.95473, 12.96525]]);
 
     fn lookback(params: &Params) -> usize {
-        MaType::Tema.lookback(params.bars(0))
+        MaType::Tema.lookback_over(params.bars(0))
     }
 
     fn warmup(params: &Params) -> usize {
-        MaType::Tema.warmup(params.bars(0))
+        MaType::Tema.warmup_over(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
@@ -176,7 +178,7 @@ impl Indicator<1, 1> for Tema {
 struct Trima(Triangular);
 
 impl Indicator<1, 1> for Trima {
-    const SPEC: Spec = spec("trima", "Triangular moving average")
+    const SPEC: Spec = overlap_spec("trima", "Triangular moving average")
         .doc(
             "The mean of the last n values with weights that rise to the middle of the window \
              and fall again.",
@@ -185,7 +187,7 @@ impl Indicator<1, 1> for Trima {
         .example(&[4.0], &[&[NULL, NULL, NULL, 11.16667, 11.5, 11.75, 11.91667, 12.08333]]);
 
     fn lookback(params: &Params) -> usize {
-        MaType::Trima.lookback(params.bars(0))
+        MaType::Trima.lookback_over(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
@@ -196,8 +198,8 @@ impl Indicator<1, 1> for Trima {
         [self.0.next(value)]
     }
 
-    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
-        self.0.run(values, output);
+    fn next_rows(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.next_rows(values, output);
     }
 }
 
@@ -205,7 +207,7 @@ impl Indicator<1, 1> for Trima {
 struct Kama(Average);
 
 impl Indicator<1, 1> for Kama {
-    const SPEC: Spec = spec("kama", "Kaufman's adaptive moving average")
+    const SPEC: Spec = overlap_spec("kama", "Kaufman's adaptive moving average")
         .doc(
             "An exponential average whose weight goes from that of 30 rows to that of 2 as the \
              price goes straight: abs(x - x[n]) / sum(abs(x - x[1])).",
@@ -215,11 +217,11 @@ impl Indicator<1, 1> for Kama {
         .example(&[3.0], &[&[NULL, NULL, NULL, 11.06683, 11.25838, 11.26665, 11.29173, 11.35016]]);
 
     fn lookback(params: &Params) -> usize {
-        MaType::Kama.lookback(params.bars(0))
+        MaType::Kama.lookback_over(params.bars(0))
     }
 
     fn warmup(params: &Params) -> usize {
-        MaType::Kama.warmup(params.bars(0))
+        MaType::Kama.warmup_over(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
@@ -235,22 +237,22 @@ impl Indicator<1, 1> for Kama {
 struct T3(Tillson);
 
 impl Indicator<1, 1> for T3 {
-    const SPEC: Spec = spec("t3", "Tillson's T3")
+    const SPEC: Spec = overlap_spec("t3", "Tillson's T3")
         .doc(
             "Three double averages in a chain, each ema * (1 + v) - ema(ema) * v with the \
              factor v, multiplied out over six exponential averages.",
             "Tillson 1998; TA-Lib T3",
         )
-        .params(&[bars("timeperiod", 5, 1), real_in("vfactor", 0.7, 0.0, 1.0)])
+        .params(&[bars("timeperiod", 5, 1), bounded_real("vfactor", 0.7, 0.0, 1.0)])
         .memory(Memory::Recursive)
         .example(&[2.0, 0.7], &[&[NULL, NULL, NULL, NULL, NULL, NULL, 11.92452, 12.53505]]);
 
     fn lookback(params: &Params) -> usize {
-        MaType::T3.lookback(params.bars(0))
+        MaType::T3.lookback_over(params.bars(0))
     }
 
     fn warmup(params: &Params) -> usize {
-        MaType::T3.warmup(params.bars(0))
+        MaType::T3.warmup_over(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
@@ -263,10 +265,10 @@ impl Indicator<1, 1> for T3 {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Rma(Smooth);
+struct Rma(Smoother);
 
 impl Indicator<1, 1> for Rma {
-    const SPEC: Spec = spec("rma", "Wilder's moving average")
+    const SPEC: Spec = overlap_spec("rma", "Wilder's moving average")
         .doc(
             "Each value moves the average by 1 / n of its distance: rma + (x - rma) / n, seeded \
              with the mean of the first n values.",
@@ -276,15 +278,15 @@ impl Indicator<1, 1> for Rma {
         .example(&[3.0], &[&[NULL, NULL, 11.0, 11.16667, 11.61111, 11.57407, 11.71605, 12.14403]]);
 
     fn lookback(params: &Params) -> usize {
-        MaType::Rma.lookback(params.bars(0))
+        MaType::Rma.lookback_over(params.bars(0))
     }
 
     fn warmup(params: &Params) -> usize {
-        MaType::Rma.warmup(params.bars(0))
+        MaType::Rma.warmup_over(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
-        Rma(Smooth::wilder(params.bars(0)))
+        Rma(Smoother::from_wilder_period(params.bars(0)))
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
@@ -296,7 +298,7 @@ impl Indicator<1, 1> for Rma {
 struct Hma(Hull);
 
 impl Indicator<1, 1> for Hma {
-    const SPEC: Spec = spec("hma", "Hull's moving average")
+    const SPEC: Spec = overlap_spec("hma", "Hull's moving average")
         .doc(
             "wma(2 * wma(x, n / 2) - wma(x, n), sqrt(n)), both rounded down.",
             "Hull 2005; TA-Lib HMA",
@@ -305,7 +307,7 @@ impl Indicator<1, 1> for Hma {
         .example(&[4.0], &[&[NULL, NULL, NULL, NULL, 12.16111, 12.12222, 11.81667, 12.57778]]);
 
     fn lookback(params: &Params) -> usize {
-        MaType::Hma.lookback(params.bars(0))
+        MaType::Hma.lookback_over(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
@@ -316,8 +318,8 @@ impl Indicator<1, 1> for Hma {
         [self.0.next(value)]
     }
 
-    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
-        self.0.run(values, output);
+    fn next_rows(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.next_rows(values, output);
     }
 }
 
@@ -331,7 +333,7 @@ struct Bbands {
 }
 
 impl Indicator<1, 3> for Bbands {
-    const SPEC: Spec = spec("bbands", "Bollinger bands")
+    const SPEC: Spec = overlap_spec("bbands", "Bollinger bands")
         .version(2)
         .doc(
             "A moving average, and bands nbdevup and nbdevdn population standard deviations \
@@ -340,9 +342,9 @@ impl Indicator<1, 3> for Bbands {
         )
         .params(&[
             bars("timeperiod", 20, 2),
-            real("nbdevup", 2.0),
-            real("nbdevdn", 2.0),
-            average("matype", MaType::Sma),
+            real_param("nbdevup", 2.0),
+            real_param("nbdevdn", 2.0),
+            average_param("matype", MaType::Sma),
         ])
         .outputs(&["upperband", "middleband", "lowerband"])
         .example(
@@ -355,15 +357,15 @@ impl Indicator<1, 3> for Bbands {
         );
 
     fn lookback(params: &Params) -> usize {
-        params.average(3).lookback(params.bars(0)).max(params.bars(0) - 1)
+        params.average(3).lookback_over(params.bars(0)).max(params.bars(0) - 1)
     }
 
     fn warmup(params: &Params) -> usize {
-        params.average(3).warmup(params.bars(0))
+        params.average(3).warmup_over(params.bars(0))
     }
 
-    fn memory(params: &Params) -> Memory {
-        params.average(3).memory()
+    fn memory_with(params: &Params) -> Memory {
+        params.average(3).memory_class()
     }
 
     fn new(params: &Params) -> Self {
@@ -378,15 +380,16 @@ impl Indicator<1, 3> for Bbands {
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 3] {
         let middle = self.middle.next(value);
-        let deviation = (self.window.push(Moments::of(value)).squares / self.count).sqrt();
+        let deviation =
+            (self.window.push_row(Moments::from_value(value)).squares / self.count).sqrt();
         [middle + deviation * self.up, middle, middle - deviation * self.down]
     }
 
-    fn run(&mut self, [values]: [&[f64]; 1], [upper, middle, lower]: [&mut [f64]; 3]) {
-        self.middle.run(values, middle);
-        let rows = values.iter().map(|value| Moments::of(*value));
+    fn next_rows(&mut self, [values]: [&[f64]; 1], [upper, middle, lower]: [&mut [f64]; 3]) {
+        self.middle.next_rows(values, middle);
+        let rows = values.iter().map(|value| Moments::from_value(*value));
         let (count, up, down) = (self.count, self.up, self.down);
-        self.window.run(rows, |row, window| {
+        self.window.push_rows(rows, |row, window| {
             let deviation = (window.squares / count).sqrt();
             upper[row] = middle[row] + deviation * up;
             lower[row] = middle[row] - deviation * down;
@@ -401,7 +404,7 @@ struct Donchian {
 }
 
 impl Indicator<2, 3> for Donchian {
-    const SPEC: Spec = spec("donchian", "Donchian channel")
+    const SPEC: Spec = overlap_spec("donchian", "Donchian channel")
         .doc(
             "The highest high and the lowest low of the last n bars, and the middle between \
              them.",
@@ -428,13 +431,15 @@ impl Indicator<2, 3> for Donchian {
     }
 
     fn next(&mut self, [high, low]: [f64; 2]) -> [f64; 3] {
-        let (upper, lower) = (self.upper.push(Highest(high)).0, self.lower.push(Lowest(low)).0);
+        let (upper, lower) =
+            (self.upper.push_row(Highest(high)).0, self.lower.push_row(Lowest(low)).0);
         [upper, (upper + lower) / 2.0, lower]
     }
 
-    fn run(&mut self, [high, low]: [&[f64]; 2], [upper, middle, lower]: [&mut [f64]; 3]) {
-        self.upper.run(high.iter().map(|high| Highest(*high)), |row, window| upper[row] = window.0);
-        self.lower.run(low.iter().map(|low| Lowest(*low)), |row, window| {
+    fn next_rows(&mut self, [high, low]: [&[f64]; 2], [upper, middle, lower]: [&mut [f64]; 3]) {
+        self.upper
+            .push_rows(high.iter().map(|high| Highest(*high)), |row, window| upper[row] = window.0);
+        self.lower.push_rows(low.iter().map(|low| Lowest(*low)), |row, window| {
             lower[row] = window.0;
             middle[row] = (upper[row] + window.0) / 2.0;
         });

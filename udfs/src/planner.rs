@@ -1,8 +1,8 @@
 //! What SQL says and what the functions take: defaults, names of moving averages, and errors that
 //! say what to write. It works on logical calls only, and computes nothing.
 
-use crate::indicator::{Kind, Param, Spec, number};
-use crate::udwf::{Bound, Entry, Function, literal};
+use crate::indicator::{FunctionKind, Param, Spec, display_number};
+use crate::udwf::{BoundCall, Entry, EntryUdwf, literal_number};
 use datafusion_common::{Result, ScalarValue, plan_err};
 use datafusion_expr::expr::{BinaryExpr, Cast, NullTreatment, TryCast};
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawWindowExpr};
@@ -12,17 +12,17 @@ use datafusion_expr::{
 
 /// Plans calls of our functions; every other call passes unchanged.
 #[derive(Debug)]
-pub(crate) struct Planner;
+pub(crate) struct CallPlanner;
 
-impl ExprPlanner for Planner {
+impl ExprPlanner for CallPlanner {
     fn plan_window(&self, mut call: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
-        let Some(entry) = function(&call.func_def, &call.args) else {
+        let Some(entry) = resolve_function(&call.func_def, &call.args) else {
             return Ok(PlannerResult::Original(call));
         };
         let spec = &entry.spec;
-        let bound = bind(entry, &call.args)?;
+        let bound = bind_arguments(entry, &call.args)?;
         call.args.truncate(spec.inputs.len());
-        refuse(spec, &bound.params, &call)?;
+        reject_unsupported(spec, &bound.params, &call)?;
         call.args.extend(bound.params.iter().map(|value| lit(*value)));
         // IGNORE NULLS is what we do: both spellings are one computation.
         call.null_treatment = None;
@@ -35,17 +35,17 @@ impl ExprPlanner for Planner {
 
 /// Our function behind a call. SQL resolves `max(close, 30)` to its own aggregate, which takes one
 /// argument; with a period it is TA-Lib's.
-fn function(called: &WindowFunctionDefinition, args: &[Expr]) -> Option<&'static Entry> {
+fn resolve_function(called: &WindowFunctionDefinition, args: &[Expr]) -> Option<&'static Entry> {
     match called {
-        WindowFunctionDefinition::WindowUDF(udf) => ours(udf),
+        WindowFunctionDefinition::WindowUDF(udf) => own_entry(udf),
         WindowFunctionDefinition::AggregateUDF(udf) => {
-            crate::find(udf.name()).filter(|entry| args.len() > entry.spec.inputs.len())
+            crate::find_function(udf.name()).filter(|entry| args.len() > entry.spec.inputs.len())
         }
     }
 }
 
-fn ours(udf: &WindowUDF) -> Option<&'static Entry> {
-    udf.inner().downcast_ref::<Function>().map(|function| function.entry)
+fn own_entry(udf: &WindowUDF) -> Option<&'static Entry> {
+    udf.inner().downcast_ref::<EntryUdwf>().map(|function| function.entry)
 }
 
 /// A logical call with its parameters known: given ones checked, others at their defaults. None if
@@ -53,65 +53,70 @@ fn ours(udf: &WindowUDF) -> Option<&'static Entry> {
 ///
 /// Aliases and casts around literals are looked through, and `+`, `-` and `*` of literals are
 /// computed.
-pub fn bound_call(udf: &WindowUDF, args: &[Expr]) -> Option<Result<Bound>> {
-    ours(udf).map(|entry| bind(entry, args))
+pub fn bound_call(udf: &WindowUDF, args: &[Expr]) -> Option<Result<BoundCall>> {
+    own_entry(udf).map(|entry| bind_arguments(entry, args))
 }
 
-fn bind(entry: &'static Entry, args: &[Expr]) -> Result<Bound> {
+fn bind_arguments(entry: &'static Entry, args: &[Expr]) -> Result<BoundCall> {
     let spec = &entry.spec;
     let most = spec.inputs.len() + spec.params.len();
     if args.len() < spec.inputs.len() || args.len() > most {
         return plan_err!(
             "{}: {} given, expected {}; write {}",
             spec.name,
-            count(args.len(), "argument"),
+            pluralize_noun(args.len(), "argument"),
             if spec.params.is_empty() {
                 most.to_string()
             } else {
                 format!("{} to {most}", spec.inputs.len())
             },
-            written(spec, None, &spec.defaults())
+            format_call(spec, None, &spec.default_params())
         );
     }
-    let mut params = spec.defaults();
+    let mut params = spec.default_params();
     for ((target, param), arg) in params.iter_mut().zip(spec.params).zip(&args[spec.inputs.len()..])
     {
-        *target = parameter(spec, param, arg)?;
+        *target = evaluate_parameter(spec, param, arg)?;
     }
-    entry.bind(&params)
+    entry.bind_params(&params)
 }
 
 /// The number that a logical argument stands for.
-fn parameter(spec: &Spec, param: &Param, arg: &Expr) -> Result<f64> {
+fn evaluate_parameter(spec: &Spec, param: &Param, arg: &Expr) -> Result<f64> {
     match arg {
-        Expr::Alias(alias) => parameter(spec, param, &alias.expr),
+        Expr::Alias(alias) => evaluate_parameter(spec, param, &alias.expr),
         Expr::Cast(Cast { expr, .. }) | Expr::TryCast(TryCast { expr, .. }) => {
-            parameter(spec, param, expr)
+            evaluate_parameter(spec, param, expr)
         }
-        Expr::Negative(inner) => Ok(-parameter(spec, param, inner)?),
-        Expr::Literal(value, _) => literal(spec, param, Some(value)),
+        Expr::Negative(inner) => Ok(-evaluate_parameter(spec, param, inner)?),
+        Expr::Literal(value, _) => literal_number(spec, param, Some(value)),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let both = || Ok((parameter(spec, param, left)?, parameter(spec, param, right)?));
+            let both = || {
+                Ok((
+                    evaluate_parameter(spec, param, left)?,
+                    evaluate_parameter(spec, param, right)?,
+                ))
+            };
             match op {
                 Operator::Plus => both().map(|(left, right)| left + right),
                 Operator::Minus => both().map(|(left, right)| left - right),
                 Operator::Multiply => both().map(|(left, right)| left * right),
-                _ => literal(spec, param, None),
+                _ => literal_number(spec, param, None),
             }
         }
-        _ => literal(spec, param, None),
+        _ => literal_number(spec, param, None),
     }
 }
 
 /// Refuses what would be ignored or would have no meaning.
-fn refuse(spec: &Spec, params: &[f64], call: &RawWindowExpr) -> Result<()> {
+fn reject_unsupported(spec: &Spec, params: &[f64], call: &RawWindowExpr) -> Result<()> {
     let name = spec.name;
-    let written = || written(spec, Some(&call.args), params);
+    let written = || format_call(spec, Some(&call.args), params);
     if call.filter.is_some() {
         return plan_err!(
             "{name}: FILTER is not supported; write CASE WHEN ... THEN {} END as its input: rows \
              that are NULL are skipped",
-            plain(&call.args[0])
+            format_unqualified(&call.args[0])
         );
     }
     if call.distinct {
@@ -120,23 +125,23 @@ fn refuse(spec: &Spec, params: &[f64], call: &RawWindowExpr) -> Result<()> {
     if call.null_treatment == Some(NullTreatment::RespectNulls) {
         return plan_err!("{name}: RESPECT NULLS is not supported: rows that are NULL are skipped");
     }
-    match spec.kind() {
-        Kind::Indicator if call.order_by.is_empty() => plan_err!(
+    match spec.function_kind() {
+        FunctionKind::Indicator if call.order_by.is_empty() => plan_err!(
             "{name}: its window has no ORDER BY; write {} OVER (PARTITION BY symbol ORDER BY ts)",
             written()
         ),
-        Kind::Indicator if !is_default(&call.window_frame, true) => plan_err!(
+        FunctionKind::Indicator if !is_default_frame(&call.window_frame, true) => plan_err!(
             "{name}: its window has a frame ({}), which would be ignored, since its parameters say \
              how many rows it reads; write {} OVER (PARTITION BY symbol ORDER BY ts)",
             call.window_frame,
             written()
         ),
-        Kind::CrossSection if !call.order_by.is_empty() => plan_err!(
+        FunctionKind::CrossSection if !call.order_by.is_empty() => plan_err!(
             "{name}: its window has an ORDER BY, but it looks at all rows of one time; write \
              {} OVER (PARTITION BY ts)",
             written()
         ),
-        Kind::CrossSection if !is_default(&call.window_frame, false) => plan_err!(
+        FunctionKind::CrossSection if !is_default_frame(&call.window_frame, false) => plan_err!(
             "{name}: its window has a frame ({}), but it looks at all rows of one time; write \
              {} OVER (PARTITION BY ts)",
             call.window_frame,
@@ -147,7 +152,7 @@ fn refuse(spec: &Spec, params: &[f64], call: &RawWindowExpr) -> Result<()> {
 }
 
 /// Whether a frame is the one that SQL takes where none is written. Spelled out it means the same.
-fn is_default(frame: &WindowFrame, ordered: bool) -> bool {
+fn is_default_frame(frame: &WindowFrame, ordered: bool) -> bool {
     let unbounded = |bound: &WindowFrameBound| match bound {
         WindowFrameBound::Preceding(rows) | WindowFrameBound::Following(rows) => rows.is_null(),
         WindowFrameBound::CurrentRow => false,
@@ -160,17 +165,17 @@ fn is_default(frame: &WindowFrame, ordered: bool) -> bool {
 }
 
 /// A call as users write it: `rsi(close, 14)`.
-fn written(spec: &Spec, inputs: Option<&[Expr]>, params: &[f64]) -> String {
+fn format_call(spec: &Spec, inputs: Option<&[Expr]>, params: &[f64]) -> String {
     let inputs: Vec<String> = match inputs {
-        Some(inputs) => inputs.iter().map(plain).collect(),
+        Some(inputs) => inputs.iter().map(format_unqualified).collect(),
         None => spec.inputs.iter().map(|input| (*input).to_string()).collect(),
     };
-    let params = params.iter().map(|value| number(*value));
+    let params = params.iter().map(|value| display_number(*value));
     format!("{}({})", spec.name, inputs.into_iter().chain(params).collect::<Vec<_>>().join(", "))
 }
 
 /// An expression without the table names before its columns.
-fn plain(expr: &Expr) -> String {
+fn format_unqualified(expr: &Expr) -> String {
     match expr {
         Expr::Column(column) => column.name.clone(),
         Expr::Literal(ScalarValue::Utf8(Some(text)), _) => format!("'{text}'"),
@@ -178,6 +183,6 @@ fn plain(expr: &Expr) -> String {
     }
 }
 
-fn count(number: usize, noun: &str) -> String {
+fn pluralize_noun(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

@@ -1,7 +1,7 @@
 //! Moments, regression and dependence over a window.
 
-use crate::indicator::{Group, Indicator, NULL, Params, Spec, bars, real};
-use crate::kernel::{Comoments, Fold, Moments, Trend, ratio};
+use crate::indicator::{Group, Indicator, NULL, Params, Spec, bars, real_param};
+use crate::kernel::{Comoments, Fold, Moments, Trend, ratio_or_zero};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub(crate) static INDICATORS: &[Entry] = &[
     entry::<Beta, 2, 1>(),
 ];
 
-const fn spec(name: &'static str, title: &'static str) -> Spec {
+const fn statistic_spec(name: &'static str, title: &'static str) -> Spec {
     Spec::new(name, title, Group::Statistic)
 }
 
@@ -24,14 +24,14 @@ struct Stddev {
 }
 
 impl Indicator<1, 1> for Stddev {
-    const SPEC: Spec = spec("stddev", "Standard deviation")
+    const SPEC: Spec = statistic_spec("stddev", "Standard deviation")
         .version(2)
         .doc(
             "nbdev times the square root of the population variance, which divides by n. SQL's \
              own stddev(x), without a period, divides by n - 1.",
             "TA-Lib STDDEV",
         )
-        .params(&[bars("timeperiod", 5, 2), real("nbdev", 1.0)])
+        .params(&[bars("timeperiod", 5, 2), real_param("nbdev", 1.0)])
         .example(&[3.0, 1.0], &[&[NULL, NULL, 0.40825, 0.2357, 0.62361, 0.4714, 0.40825, 0.62361]]);
 
     fn lookback(params: &Params) -> usize {
@@ -47,8 +47,8 @@ impl Indicator<1, 1> for Stddev {
         [variance.sqrt() * self.times]
     }
 
-    fn run(&mut self, inputs: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
-        self.var.run(inputs, [&mut *output]);
+    fn next_rows(&mut self, inputs: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.var.next_rows(inputs, [&mut *output]);
         output.iter_mut().for_each(|value| *value = value.sqrt() * self.times);
     }
 }
@@ -60,14 +60,14 @@ struct Var {
 }
 
 impl Indicator<1, 1> for Var {
-    const SPEC: Spec = spec("var", "Variance")
+    const SPEC: Spec = statistic_spec("var", "Variance")
         .version(2)
         .doc(
             "The population variance: sum((x - mean)^2) / n. nbdev has no effect, as in TA-Lib. \
              SQL's own var(x), without a period, divides by n - 1.",
             "TA-Lib VAR",
         )
-        .params(&[bars("timeperiod", 5, 1), real("nbdev", 1.0)])
+        .params(&[bars("timeperiod", 5, 1), real_param("nbdev", 1.0)])
         .example(
             &[3.0, 1.0],
             &[&[NULL, NULL, 0.16667, 0.05556, 0.38889, 0.22222, 0.16667, 0.38889]],
@@ -82,12 +82,12 @@ impl Indicator<1, 1> for Var {
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
-        [self.window.push(Moments::of(value)).squares / self.count]
+        [self.window.push_row(Moments::from_value(value)).squares / self.count]
     }
 
-    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
-        let (rows, count) = (values.iter().map(|value| Moments::of(*value)), self.count);
-        self.window.run(rows, |row, window| output[row] = window.squares / count);
+    fn next_rows(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        let (rows, count) = (values.iter().map(|value| Moments::from_value(*value)), self.count);
+        self.window.push_rows(rows, |row, window| output[row] = window.squares / count);
     }
 }
 
@@ -98,7 +98,7 @@ struct LinearregSlope {
 }
 
 impl Indicator<1, 1> for LinearregSlope {
-    const SPEC: Spec = spec("linearreg_slope", "Slope of the regression line")
+    const SPEC: Spec = statistic_spec("linearreg_slope", "Slope of the regression line")
         .version(2)
         .doc(
             "The change per row of the straight line through the last n values with the least \
@@ -118,12 +118,12 @@ impl Indicator<1, 1> for LinearregSlope {
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
-        [self.window.push(Trend::of(value)).products / self.spread]
+        [self.window.push_row(Trend::from_value(value)).products / self.spread]
     }
 
-    fn run(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
-        let (rows, spread) = (values.iter().map(|value| Trend::of(*value)), self.spread);
-        self.window.run(rows, |row, window| output[row] = window.products / spread);
+    fn next_rows(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        let (rows, spread) = (values.iter().map(|value| Trend::from_value(*value)), self.spread);
+        self.window.push_rows(rows, |row, window| output[row] = window.products / spread);
     }
 }
 
@@ -131,7 +131,7 @@ impl Indicator<1, 1> for LinearregSlope {
 struct Correl(Fold<Comoments>);
 
 impl Indicator<2, 1> for Correl {
-    const SPEC: Spec = spec("correl", "Pearson's correlation")
+    const SPEC: Spec = statistic_spec("correl", "Pearson's correlation")
         .version(2)
         .doc(
             "The correlation of any two series over the last n rows, from -1 to 1; 0 where one \
@@ -151,18 +151,18 @@ impl Indicator<2, 1> for Correl {
     }
 
     fn next(&mut self, [x, y]: [f64; 2]) -> [f64; 1] {
-        [correlation(&self.0.push(Comoments::of(x, y)))]
+        [window_correlation(&self.0.push_row(Comoments::from_pair(x, y)))]
     }
 
-    fn run(&mut self, [x, y]: [&[f64]; 2], [output]: [&mut [f64]; 1]) {
-        let rows = x.iter().zip(y).map(|(x, y)| Comoments::of(*x, *y));
-        self.0.run(rows, |row, window| output[row] = correlation(&window));
+    fn next_rows(&mut self, [x, y]: [&[f64]; 2], [output]: [&mut [f64]; 1]) {
+        let rows = x.iter().zip(y).map(|(x, y)| Comoments::from_pair(*x, *y));
+        self.0.push_rows(rows, |row, window| output[row] = window_correlation(&window));
     }
 }
 
-fn correlation(window: &Comoments) -> f64 {
+fn window_correlation(window: &Comoments) -> f64 {
     let spread = window.x.squares.sqrt() * window.y.squares.sqrt();
-    ratio(window.products, spread).clamp(-1.0, 1.0)
+    ratio_or_zero(window.products, spread).clamp(-1.0, 1.0)
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -172,7 +172,7 @@ struct Beta {
 }
 
 impl Indicator<2, 1> for Beta {
-    const SPEC: Spec = spec("beta", "Beta")
+    const SPEC: Spec = statistic_spec("beta", "Beta")
         .version(2)
         .doc(
             "The slope of the second series' returns over the first one's (the market's): \
@@ -192,20 +192,23 @@ impl Indicator<2, 1> for Beta {
     }
 
     fn next(&mut self, [x, y]: [f64; 2]) -> [f64; 1] {
-        let window = self.window.push(returns(&mut self.before, x, y));
-        [ratio(window.products, window.x.squares)]
+        let window = self.window.push_row(pair_returns(&mut self.before, x, y));
+        [ratio_or_zero(window.products, window.x.squares)]
     }
 
-    fn run(&mut self, [x, y]: [&[f64]; 2], [output]: [&mut [f64]; 1]) {
-        let rows = x.iter().zip(y).map(|(x, y)| returns(&mut self.before, *x, *y));
-        self.window.run(rows, |row, window| {
-            output[row] = ratio(window.products, window.x.squares);
+    fn next_rows(&mut self, [x, y]: [&[f64]; 2], [output]: [&mut [f64]; 1]) {
+        let rows = x.iter().zip(y).map(|(x, y)| pair_returns(&mut self.before, *x, *y));
+        self.window.push_rows(rows, |row, window| {
+            output[row] = ratio_or_zero(window.products, window.x.squares);
         });
     }
 }
 
 /// The returns of both series since the row before.
-fn returns(before: &mut [f64; 2], x: f64, y: f64) -> Comoments {
+fn pair_returns(before: &mut [f64; 2], x: f64, y: f64) -> Comoments {
     let [before_x, before_y] = std::mem::replace(before, [x, y]);
-    Comoments::of(ratio(x - before_x, before_x), ratio(y - before_y, before_y))
+    Comoments::from_pair(
+        ratio_or_zero(x - before_x, before_x),
+        ratio_or_zero(y - before_y, before_y),
+    )
 }

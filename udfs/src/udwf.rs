@@ -4,7 +4,9 @@
 //! and the tables are plain data. Nothing here knows a single indicator by name.
 
 use crate::docs;
-use crate::indicator::{CrossSection, Indicator, Kind, Memory, Param, Params, Spec, number};
+use crate::indicator::{
+    CrossSection, FunctionKind, Indicator, Memory, Param, Params, Spec, display_number,
+};
 use arrow::array::{Array, ArrayRef, Float64Array, StructArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
@@ -32,16 +34,16 @@ use std::sync::Arc;
 pub struct Entry {
     /// What users read about it.
     pub spec: Spec,
-    code: Code,
+    code: FunctionCode,
 }
 
 /// The code of one function with its type erased.
-enum Code {
+enum FunctionCode {
     Indicator {
         lookback: fn(&Params) -> usize,
         warmup: fn(&Params) -> usize,
         memory: fn(&Params) -> Memory,
-        kernel: fn(&Bound) -> Box<dyn Kernel>,
+        kernel: fn(&BoundCall) -> Box<dyn Kernel>,
     },
     CrossSection(fn(&Params, &[f64], &mut [f64])),
 }
@@ -52,19 +54,19 @@ pub const fn entry<T: Indicator<I, O>, const I: usize, const O: usize>() -> Entr
     assert!(T::SPEC.outputs.len() == O, "the outputs of SPEC and of the step differ in number");
     Entry {
         spec: T::SPEC,
-        code: Code::Indicator {
+        code: FunctionCode::Indicator {
             lookback: T::lookback,
             warmup: T::warmup,
-            memory: T::memory,
-            kernel: runner::<T, I, O>,
+            memory: T::memory_with,
+            kernel: box_kernel::<T, I, O>,
         },
     }
 }
 
 /// The table row of a cross-sectional function.
-pub(crate) const fn cross_section<T: CrossSection>() -> Entry {
+pub(crate) const fn cross_section_entry<T: CrossSection>() -> Entry {
     assert!(T::SPEC.inputs.len() == 1 && T::SPEC.outputs.len() == 1);
-    Entry { spec: T::SPEC, code: Code::CrossSection(T::group) }
+    Entry { spec: T::SPEC, code: FunctionCode::CrossSection(T::compute_group) }
 }
 
 impl Debug for Entry {
@@ -79,46 +81,46 @@ impl Entry {
     /// # Errors
     /// If the list is not complete or a number is out of its range:
     /// `rsi: timeperiod is 0, expected a whole number from 2 to 100000`.
-    pub fn bind(&'static self, params: &[f64]) -> Result<Bound> {
+    pub fn bind_params(&'static self, params: &[f64]) -> Result<BoundCall> {
         let Spec { name, params: known, .. } = self.spec;
         if params.len() != known.len() {
             return plan_err!("{name}: {} parameters, expected {}", params.len(), known.len());
         }
         for (param, value) in known.iter().zip(params) {
-            if let Err(why) = param.check(*value) {
+            if let Err(why) = param.check_value(*value) {
                 return plan_err!("{name}: {why}");
             }
         }
-        Ok(Bound { entry: self, params: params.to_vec() })
+        Ok(BoundCall { entry: self, params: params.to_vec() })
     }
 
     /// The window function for a DataFusion session.
     pub fn udwf(&'static self) -> Arc<WindowUDF> {
-        Arc::new(WindowUDF::from(Function::new(self)))
+        Arc::new(WindowUDF::from(EntryUdwf::new(self)))
     }
 }
 
 /// One call with its parameters known.
 #[derive(Clone, Debug)]
-pub struct Bound {
+pub struct BoundCall {
     /// The function.
     pub entry: &'static Entry,
     /// All its parameters, in the order of its [`Spec`].
     pub params: Vec<f64>,
 }
 
-impl PartialEq for Bound {
+impl PartialEq for BoundCall {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self.entry, other.entry) && self.params == other.params
     }
 }
 
-impl Bound {
+impl BoundCall {
     /// Rows consumed before the first value: exact, and known from the parameters alone.
-    pub fn lookback(&self) -> usize {
+    pub fn lookback_rows(&self) -> usize {
         match self.entry.code {
-            Code::Indicator { lookback, .. } => lookback(&Params(&self.params)),
-            Code::CrossSection(_) => 0,
+            FunctionCode::Indicator { lookback, .. } => lookback(&Params(&self.params)),
+            FunctionCode::CrossSection(_) => 0,
         }
     }
 
@@ -127,20 +129,24 @@ impl Bound {
     /// The lookback for windows; an estimate for recursions (about 40 / alpha for each stage:
     /// enough on every series that was measured, but no theorem), never less than the lookback;
     /// `usize::MAX` for what never forgets. Show it to users, and do not rely on it for equality.
-    pub fn warmup(&self) -> usize {
+    pub fn warmup_rows(&self) -> usize {
         match self.entry.code {
-            Code::Indicator { .. } if self.memory() == Memory::Cumulative => usize::MAX,
-            Code::Indicator { warmup, .. } => warmup(&Params(&self.params)).max(self.lookback()),
-            Code::CrossSection(_) => 0,
+            FunctionCode::Indicator { .. } if self.call_memory() == Memory::Cumulative => {
+                usize::MAX
+            }
+            FunctionCode::Indicator { warmup, .. } => {
+                warmup(&Params(&self.params)).max(self.lookback_rows())
+            }
+            FunctionCode::CrossSection(_) => 0,
         }
     }
 
     /// How much of the past a value of this call depends on; a choice of moving average may change
     /// it.
-    pub fn memory(&self) -> Memory {
+    pub fn call_memory(&self) -> Memory {
         match self.entry.code {
-            Code::Indicator { memory, .. } => memory(&Params(&self.params)),
-            Code::CrossSection(_) => self.entry.spec.memory,
+            FunctionCode::Indicator { memory, .. } => memory(&Params(&self.params)),
+            FunctionCode::CrossSection(_) => self.entry.spec.memory,
         }
     }
 
@@ -148,10 +154,10 @@ impl Bound {
     ///
     /// # Errors
     /// For cross-sectional functions, which see whole groups and keep no state.
-    pub fn kernel(&self) -> Result<Box<dyn Kernel>> {
+    pub fn new_kernel(&self) -> Result<Box<dyn Kernel>> {
         match self.entry.code {
-            Code::Indicator { kernel, .. } => Ok(kernel(self)),
-            Code::CrossSection(_) => {
+            FunctionCode::Indicator { kernel, .. } => Ok(kernel(self)),
+            FunctionCode::CrossSection(_) => {
                 internal_err!("{} is cross-sectional and has no kernel", self.entry.spec.name)
             }
         }
@@ -162,19 +168,19 @@ impl Bound {
     ///
     /// # Errors
     /// For indicators, and for inputs that are not Float64.
-    pub fn group(&self, inputs: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
-        let Code::CrossSection(group) = self.entry.code else {
+    pub fn compute_cross_section(&self, inputs: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        let FunctionCode::CrossSection(group) = self.entry.code else {
             return internal_err!("{} is not cross-sectional", self.entry.spec.name);
         };
-        let [column] = columns::<1>(&self.entry.spec, inputs)?;
+        let [column] = input_columns::<1>(&self.entry.spec, inputs)?;
         let column = column.slice(0, rows);
         let valid = valid_rows(&[&column], 0..rows);
         let values: Vec<f64> = valid.iter().map(|row| column.value(*row)).collect();
         let mut results = vec![f64::NAN; valid.len()];
         group(&Params(&self.params), &values, &mut results);
-        let mut output = Columns::new(&self.entry.spec, rows);
-        if let Some([target]) = output.grow::<1>(rows) {
-            scatter(&valid, &results, target);
+        let mut output = OutputColumns::new(&self.entry.spec, rows);
+        if let Some([target]) = output.grow_rows::<1>(rows) {
+            scatter_values(&valid, &results, target);
         }
         Ok(output.finish())
     }
@@ -183,7 +189,7 @@ impl Bound {
 /// A resumable indicator: it takes one slice of a group's rows after another.
 ///
 /// The NULL policy: a row with NULL, NaN or infinity in any input gives NULL and does not move the
-/// state; before `lookback` valid rows have passed the result is NULL; a result that is not finite
+/// state; before `lookback_rows` valid rows have passed the result is NULL; a result that is not finite
 /// is NULL. How the rows are cut into slices, and whether the state was saved and restored between
 /// them, changes no bit.
 pub trait Kernel: Debug + Send {
@@ -191,57 +197,57 @@ pub trait Kernel: Debug + Send {
     ///
     /// # Errors
     /// If columns are missing or not Float64.
-    fn append(
+    fn append_results(
         &mut self,
         inputs: &[ArrayRef],
         rows: Range<usize>,
-        output: &mut Columns,
+        output: &mut OutputColumns,
     ) -> Result<()>;
 
-    /// The description of the indicator, which also shapes its [`Columns`].
-    fn spec(&self) -> &'static Spec;
+    /// The description of the indicator, which also shapes its [`OutputColumns`].
+    fn indicator_spec(&self) -> &'static Spec;
 
     /// The state as bytes, headed by function, version and parameters.
     ///
     /// # Errors
     /// Only if memory runs out.
-    fn save(&self) -> Result<Vec<u8>>;
+    fn save_state(&self) -> Result<Vec<u8>>;
 
     /// Takes up a saved state.
     ///
     /// # Errors
     /// If the bytes are damaged, or are another function's, version's or call's.
-    fn restore(&mut self, bytes: &[u8]) -> Result<()>;
+    fn restore_state(&mut self, bytes: &[u8]) -> Result<()>;
 
     /// Bytes held in memory. It depends on the parameters, not on the rows seen.
-    fn size(&self) -> usize;
+    fn state_bytes(&self) -> usize;
 
     /// The results for the first `rows` rows of the input columns.
     ///
     /// # Errors
-    /// As [`Kernel::append`].
-    fn update(&mut self, inputs: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
-        let mut output = Columns::new(self.spec(), rows);
-        self.append(inputs, 0..rows, &mut output)?;
+    /// As [`Kernel::append_results`].
+    fn compute_rows(&mut self, inputs: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        let mut output = OutputColumns::new(self.indicator_spec(), rows);
+        self.append_results(inputs, 0..rows, &mut output)?;
         Ok(output.finish())
     }
 }
 
 /// The results of one indicator while they grow: one column of numbers per output, NaN for NULL.
 #[derive(Debug)]
-pub struct Columns {
+pub struct OutputColumns {
     fields: Option<Fields>,
     values: Vec<Vec<f64>>,
 }
 
-impl Columns {
+impl OutputColumns {
     /// Empty columns for the outputs of a function, with room for `capacity` rows.
     pub fn new(spec: &Spec, capacity: usize) -> Self {
         let fields = match output_type(spec) {
             DataType::Struct(fields) => Some(fields),
             _ => None,
         };
-        Columns { fields, values: vec![Vec::with_capacity(capacity); spec.outputs.len()] }
+        OutputColumns { fields, values: vec![Vec::with_capacity(capacity); spec.outputs.len()] }
     }
 
     /// Rows so far.
@@ -256,9 +262,9 @@ impl Columns {
 
     /// The array of all rows: Float64, or a struct that is NULL where all its fields are.
     pub fn finish(self) -> ArrayRef {
-        let arrays: Vec<ArrayRef> = self.values.into_iter().map(nullable).collect();
+        let arrays: Vec<ArrayRef> = self.values.into_iter().map(nullable_array).collect();
         let Some(fields) = self.fields else {
-            return arrays.into_iter().next().unwrap_or_else(|| nullable(Vec::new()));
+            return arrays.into_iter().next().unwrap_or_else(|| nullable_array(Vec::new()));
         };
         // NULL where all are; None if one of them never is.
         let known = |array: &ArrayRef| array.nulls().map(|nulls| nulls.inner().clone());
@@ -269,7 +275,7 @@ impl Columns {
     }
 
     /// Adds rows of NULL and gives them for writing; None if there are not `O` outputs.
-    fn grow<const O: usize>(&mut self, rows: usize) -> Option<[&mut [f64]; O]> {
+    fn grow_rows<const O: usize>(&mut self, rows: usize) -> Option<[&mut [f64]; O]> {
         let values: &mut [Vec<f64>; O] = self.values.as_mut_slice().try_into().ok()?;
         Some(values.each_mut().map(|column| {
             let start = column.len();
@@ -280,21 +286,21 @@ impl Columns {
 }
 
 /// Numbers as an array: what is not finite is NULL.
-fn nullable(values: Vec<f64>) -> ArrayRef {
+fn nullable_array(values: Vec<f64>) -> ArrayRef {
     let mut words = Vec::with_capacity(values.len().div_ceil(64));
-    let missing = pulp::Arch::new().dispatch(Missing { values: &values, words: &mut words });
+    let missing = pulp::Arch::new().dispatch(ValidityScan { values: &values, words: &mut words });
     let finite = || BooleanBuffer::new(words.into(), 0, values.len());
     let nulls = (missing > 0).then(|| NullBuffer::new(finite()));
     Arc::new(Float64Array::new(values.into(), nulls))
 }
 
 /// Counts what is not finite, and sets the bits of what is.
-struct Missing<'a> {
+struct ValidityScan<'a> {
     values: &'a [f64],
     words: &'a mut Vec<u64>,
 }
 
-impl WithSimd for Missing<'_> {
+impl WithSimd for ValidityScan<'_> {
     type Output = usize;
 
     #[inline(always)]
@@ -327,7 +333,7 @@ fn output_type(spec: &Spec) -> DataType {
 }
 
 /// The input columns, checked.
-fn columns<'a, const I: usize>(
+fn input_columns<'a, const I: usize>(
     spec: &Spec,
     inputs: &'a [ArrayRef],
 ) -> Result<[&'a Float64Array; I]> {
@@ -355,7 +361,7 @@ fn valid_rows(columns: &[&Float64Array], rows: Range<usize>) -> Vec<usize> {
     (0..rows.len()).filter(valid).collect()
 }
 
-fn scatter(rows: &[usize], values: &[f64], target: &mut [f64]) {
+fn scatter_values(rows: &[usize], values: &[f64], target: &mut [f64]) {
     for (row, value) in rows.iter().zip(values) {
         target[*row] = *value;
     }
@@ -365,17 +371,19 @@ fn scatter(rows: &[usize], values: &[f64], target: &mut [f64]) {
 const SLICE: usize = 4096;
 
 /// An indicator with its parameters and what it has seen of one group.
-struct Runner<T, const I: usize, const O: usize> {
-    bound: Bound,
+struct KernelRunner<T, const I: usize, const O: usize> {
+    bound: BoundCall,
     lookback: u64,
     seen: u64,
     state: T,
     heap: OnceCell<usize>,
 }
 
-fn runner<T: Indicator<I, O>, const I: usize, const O: usize>(bound: &Bound) -> Box<dyn Kernel> {
+fn box_kernel<T: Indicator<I, O>, const I: usize, const O: usize>(
+    bound: &BoundCall,
+) -> Box<dyn Kernel> {
     let params = Params(&bound.params);
-    Box::new(Runner::<T, I, O> {
+    Box::new(KernelRunner::<T, I, O> {
         bound: bound.clone(),
         lookback: T::lookback(&params) as u64,
         seen: 0,
@@ -384,11 +392,11 @@ fn runner<T: Indicator<I, O>, const I: usize, const O: usize>(bound: &Bound) -> 
     })
 }
 
-impl<T: Indicator<I, O>, const I: usize, const O: usize> Runner<T, I, O> {
+impl<T: Indicator<I, O>, const I: usize, const O: usize> KernelRunner<T, I, O> {
     /// Rows that are all valid.
-    fn run(&mut self, inputs: [&[f64]; I], mut outputs: [&mut [f64]; O]) {
+    fn run_all_rows(&mut self, inputs: [&[f64]; I], mut outputs: [&mut [f64]; O]) {
         let rows = outputs.first().map_or(0, |output| output.len());
-        self.state.run(inputs, outputs.each_mut().map(|output| &mut **output));
+        self.state.next_rows(inputs, outputs.each_mut().map(|output| &mut **output));
         if self.seen < self.lookback {
             let early = (self.lookback - self.seen).min(rows as u64) as usize;
             for output in &mut outputs {
@@ -399,33 +407,33 @@ impl<T: Indicator<I, O>, const I: usize, const O: usize> Runner<T, I, O> {
     }
 
     /// Rows some of which are not valid: the others move together, and their results apart again.
-    fn run_valid(&mut self, inputs: [&[f64]; I], valid: &[usize], outputs: [&mut [f64]; O]) {
+    fn run_valid_rows(&mut self, inputs: [&[f64]; I], valid: &[usize], outputs: [&mut [f64]; O]) {
         let dense = inputs.map(|input| valid.iter().map(|row| input[*row]).collect::<Vec<f64>>());
         let mut results: [Vec<f64>; O] = std::array::from_fn(|_| vec![f64::NAN; valid.len()]);
-        self.run(
+        self.run_all_rows(
             dense.each_ref().map(|column| column.as_slice()),
             results.each_mut().map(|column| column.as_mut_slice()),
         );
         for (result, output) in results.iter().zip(outputs) {
-            scatter(valid, result, output);
+            scatter_values(valid, result, output);
         }
     }
 }
 
-impl<T: Debug, const I: usize, const O: usize> Debug for Runner<T, I, O> {
+impl<T: Debug, const I: usize, const O: usize> Debug for KernelRunner<T, I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} after {} rows: {:?}", self.bound, self.seen, self.state)
     }
 }
 
-impl<T: Indicator<I, O>, const I: usize, const O: usize> Kernel for Runner<T, I, O> {
-    fn append(
+impl<T: Indicator<I, O>, const I: usize, const O: usize> Kernel for KernelRunner<T, I, O> {
+    fn append_results(
         &mut self,
         inputs: &[ArrayRef],
         rows: Range<usize>,
-        output: &mut Columns,
+        output: &mut OutputColumns,
     ) -> Result<()> {
-        let columns = columns::<I>(&self.bound.entry.spec, inputs)?;
+        let columns = input_columns::<I>(&self.bound.entry.spec, inputs)?;
         if columns.iter().any(|column| column.len() < rows.end) {
             return internal_err!("{:?}: a column ends before row {}", self.bound, rows.end);
         }
@@ -434,39 +442,39 @@ impl<T: Indicator<I, O>, const I: usize, const O: usize> Kernel for Runner<T, I,
             let slice = start..rows.end.min(start + SLICE);
             start = slice.end;
             let values = columns.map(|column| &column.values()[slice.clone()]);
-            let Some(target) = output.grow::<O>(slice.len()) else {
+            let Some(target) = output.grow_rows::<O>(slice.len()) else {
                 return internal_err!("{:?}: the output has other columns", self.bound);
             };
             if columns.iter().any(|column| has_null(column, &slice))
                 || values.iter().any(|values| !all_finite(values))
             {
                 let valid = valid_rows(&columns, slice);
-                self.run_valid(values, &valid, target);
+                self.run_valid_rows(values, &valid, target);
             } else {
-                self.run(values, target);
+                self.run_all_rows(values, target);
             }
         }
         Ok(())
     }
 
-    fn spec(&self) -> &'static Spec {
+    fn indicator_spec(&self) -> &'static Spec {
         &self.bound.entry.spec
     }
 
-    fn save(&self) -> Result<Vec<u8>> {
+    fn save_state(&self) -> Result<Vec<u8>> {
         let Spec { name, version, .. } = self.bound.entry.spec;
         let saved = (name, version, &self.bound.params, self.seen, &self.state);
         let mut bytes = postcard::to_allocvec(&saved)
             .map_err(|e| internal_datafusion_err!("{name}: its state cannot be saved: {e}"))?;
-        bytes.extend(checksum(&bytes).to_le_bytes());
+        bytes.extend(fnv_checksum(&bytes).to_le_bytes());
         Ok(bytes)
     }
 
-    fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+    fn restore_state(&mut self, bytes: &[u8]) -> Result<()> {
         let Spec { name, version, .. } = self.bound.entry.spec;
-        let damaged = || exec_datafusion(format!("{name}: the saved state is damaged"));
+        let damaged = || execution_error(format!("{name}: the saved state is damaged"));
         let (body, sum) = bytes.split_last_chunk::<8>().ok_or_else(damaged)?;
-        if checksum(body) != u64::from_le_bytes(*sum) {
+        if fnv_checksum(body) != u64::from_le_bytes(*sum) {
             return Err(damaged());
         }
         let (header, body): ((&str, u32, Vec<f64>), _) =
@@ -486,7 +494,7 @@ impl<T: Indicator<I, O>, const I: usize, const O: usize> Kernel for Runner<T, I,
         Ok(())
     }
 
-    fn size(&self) -> usize {
+    fn state_bytes(&self) -> usize {
         // Rings are taken in full at the start and stored in full: the stored size is the size on
         // the heap.
         let heap = || postcard::to_allocvec(&self.state).map_or(0, |bytes| bytes.len());
@@ -499,39 +507,39 @@ fn all_finite(values: &[f64]) -> bool {
     values.iter().map(|value| usize::from(!value.is_finite())).sum::<usize>() == 0
 }
 
-fn exec_datafusion(message: String) -> datafusion_common::DataFusionError {
+fn execution_error(message: String) -> datafusion_common::DataFusionError {
     datafusion_common::DataFusionError::Execution(message)
 }
 
 /// FNV-1a: it tells damaged bytes from whole ones, and guards against nothing else.
-fn checksum(bytes: &[u8]) -> u64 {
+fn fnv_checksum(bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// One table row as a DataFusion window function.
 #[derive(Debug)]
-pub(crate) struct Function {
+pub(crate) struct EntryUdwf {
     pub(crate) entry: &'static Entry,
     signature: Signature,
     documentation: Documentation,
 }
 
-impl PartialEq for Function {
+impl PartialEq for EntryUdwf {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self.entry, other.entry)
     }
 }
 
-impl Eq for Function {}
+impl Eq for EntryUdwf {}
 
-impl Hash for Function {
+impl Hash for EntryUdwf {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.entry.spec.name.hash(state);
     }
 }
 
-impl Function {
+impl EntryUdwf {
     fn new(entry: &'static Entry) -> Self {
         let spec = &entry.spec;
         let (inputs, all) = (spec.inputs.len(), spec.inputs.len() + spec.params.len());
@@ -541,26 +549,30 @@ impl Function {
         let params = spec.params.iter().map(|param| param.name);
         let names = spec.inputs.iter().copied().chain(params);
         signature.parameter_names = Some(names.map(str::to_string).collect());
-        Function { entry, signature, documentation: docs::documentation(spec) }
+        EntryUdwf { entry, signature, documentation: docs::function_documentation(spec) }
     }
 
     /// The call behind physical arguments; parameters that are not given have their defaults.
-    fn bind(&self, args: &[Arc<dyn PhysicalExpr>]) -> Result<Bound> {
+    fn bind_physical(&self, args: &[Arc<dyn PhysicalExpr>]) -> Result<BoundCall> {
         let spec = &self.entry.spec;
-        let mut params = spec.defaults();
+        let mut params = spec.default_params();
         for (i, arg) in args.iter().skip(spec.inputs.len()).enumerate() {
             let (Some(target), Some(param)) = (params.get_mut(i), spec.params.get(i)) else {
-                return plan_err!("{}: too many arguments; {}", spec.name, spec.signature());
+                return plan_err!("{}: too many arguments; {}", spec.name, spec.call_signature());
             };
             let value = arg.downcast_ref::<Literal>().map(Literal::value);
-            *target = literal(spec, param, value)?;
+            *target = literal_number(spec, param, value)?;
         }
-        self.entry.bind(&params)
+        self.entry.bind_params(&params)
     }
 }
 
 /// The number that a parameter's literal stands for.
-pub(crate) fn literal(spec: &Spec, param: &Param, value: Option<&ScalarValue>) -> Result<f64> {
+pub(crate) fn literal_number(
+    spec: &Spec,
+    param: &Param,
+    value: Option<&ScalarValue>,
+) -> Result<f64> {
     let text = match value {
         Some(
             ScalarValue::Utf8(Some(text))
@@ -578,17 +590,22 @@ pub(crate) fn literal(spec: &Spec, param: &Param, value: Option<&ScalarValue>) -
                 "{}: {} must be a literal number, such as {}",
                 spec.name,
                 param.name,
-                number(param.default)
+                display_number(param.default)
             );
         }
     };
     match param.parse_name(text) {
         Some(value) => Ok(value),
-        None => plan_err!("{}: {} is '{text}', {}", spec.name, param.name, param.expected(text)),
+        None => plan_err!(
+            "{}: {} is '{text}', {}",
+            spec.name,
+            param.name,
+            param.describe_expected(text)
+        ),
     }
 }
 
-impl WindowUDFImpl for Function {
+impl WindowUDFImpl for EntryUdwf {
     fn name(&self) -> &str {
         self.entry.spec.name
     }
@@ -606,10 +623,10 @@ impl WindowUDFImpl for Function {
         &self,
         args: PartitionEvaluatorArgs,
     ) -> Result<Box<dyn PartitionEvaluator>> {
-        let bound = self.bind(args.input_exprs())?;
-        Ok(match self.entry.spec.kind() {
-            Kind::Indicator => Box::new(Rows { bound }),
-            Kind::CrossSection => Box::new(Group { bound }),
+        let bound = self.bind_physical(args.input_exprs())?;
+        Ok(match self.entry.spec.function_kind() {
+            FunctionKind::Indicator => Box::new(IndicatorEvaluator { bound }),
+            FunctionKind::CrossSection => Box::new(CrossSectionEvaluator { bound }),
         })
     }
 
@@ -622,22 +639,22 @@ impl WindowUDFImpl for Function {
     }
 
     fn limit_effect(&self, _: &[Arc<dyn PhysicalExpr>]) -> LimitEffect {
-        match self.entry.spec.kind() {
-            Kind::Indicator => LimitEffect::None,
-            Kind::CrossSection => LimitEffect::Unknown,
+        match self.entry.spec.function_kind() {
+            FunctionKind::Indicator => LimitEffect::None,
+            FunctionKind::CrossSection => LimitEffect::Unknown,
         }
     }
 }
 
 /// The window function's view of an indicator: a fresh kernel runs over each group.
 #[derive(Debug)]
-struct Rows {
-    bound: Bound,
+struct IndicatorEvaluator {
+    bound: BoundCall,
 }
 
-impl PartitionEvaluator for Rows {
+impl PartitionEvaluator for IndicatorEvaluator {
     fn evaluate_all(&mut self, values: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
-        self.bound.kernel()?.update(values, rows)
+        self.bound.new_kernel()?.compute_rows(values, rows)
     }
 
     fn is_causal(&self) -> bool {
@@ -647,13 +664,13 @@ impl PartitionEvaluator for Rows {
 
 /// The window function's view of a cross-sectional function.
 #[derive(Debug)]
-struct Group {
-    bound: Bound,
+struct CrossSectionEvaluator {
+    bound: BoundCall,
 }
 
-impl PartitionEvaluator for Group {
+impl PartitionEvaluator for CrossSectionEvaluator {
     fn evaluate_all(&mut self, values: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
-        self.bound.group(values, rows)
+        self.bound.compute_cross_section(values, rows)
     }
 }
 
@@ -661,8 +678,8 @@ impl PartitionEvaluator for Group {
 ///
 /// An operator that takes the place of DataFusion's window node finds the call in a physical plan
 /// with it.
-pub fn bound_evaluator(evaluator: &dyn PartitionEvaluator) -> Option<&Bound> {
+pub fn evaluator_call(evaluator: &dyn PartitionEvaluator) -> Option<&BoundCall> {
     let any: &dyn Any = evaluator;
-    let rows = any.downcast_ref::<Rows>().map(|rows| &rows.bound);
-    rows.or_else(|| any.downcast_ref::<Group>().map(|group| &group.bound))
+    let rows = any.downcast_ref::<IndicatorEvaluator>().map(|rows| &rows.bound);
+    rows.or_else(|| any.downcast_ref::<CrossSectionEvaluator>().map(|group| &group.bound))
 }

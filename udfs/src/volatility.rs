@@ -1,25 +1,25 @@
 //! True range and what is built on it.
 
 use crate::indicator::{Group, Indicator, Memory, NULL, Params, Spec, bars};
-use crate::kernel::{Smooth, TrueRange, ratio};
+use crate::kernel::{Smoother, TrueRange, ratio_or_zero};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
 
 pub(crate) static INDICATORS: &[Entry] =
     &[entry::<Atr, 3, 1>(), entry::<Natr, 3, 1>(), entry::<Trange, 3, 1>()];
 
-const fn spec(name: &'static str, title: &'static str) -> Spec {
+const fn volatility_spec(name: &'static str, title: &'static str) -> Spec {
     Spec::new(name, title, Group::Volatility).inputs(&["high", "low", "close"])
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Atr {
     range: TrueRange,
-    average: Smooth,
+    average: Smoother,
 }
 
 impl Indicator<3, 1> for Atr {
-    const SPEC: Spec = spec("atr", "Average true range")
+    const SPEC: Spec = volatility_spec("atr", "Average true range")
         .doc(
             "Wilder's average of the true range: max(high, previous close) - min(low, previous \
              close).",
@@ -34,15 +34,15 @@ impl Indicator<3, 1> for Atr {
     }
 
     fn warmup(params: &Params) -> usize {
-        params.bars(0) + Smooth::wilder_forgets(params.bars(0))
+        params.bars(0) + Smoother::wilder_fade_rows(params.bars(0))
     }
 
     fn new(params: &Params) -> Self {
-        Atr { range: TrueRange::default(), average: Smooth::wilder(params.bars(0)) }
+        Atr { range: TrueRange::default(), average: Smoother::from_wilder_period(params.bars(0)) }
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
-        [self.average.next(self.range.next(high, low, close))]
+        [self.average.next(self.range.next_range(high, low, close))]
     }
 }
 
@@ -54,7 +54,7 @@ struct Natr {
 }
 
 impl Indicator<3, 1> for Natr {
-    const SPEC: Spec = spec("natr", "Normalized average true range")
+    const SPEC: Spec = volatility_spec("natr", "Normalized average true range")
         .doc(
             "The average true range in percent of the close: 100 * atr / close. Over one bar it \
              is the true range itself, as in TA-Lib.",
@@ -78,7 +78,7 @@ impl Indicator<3, 1> for Natr {
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
         let [atr] = self.atr.next([high, low, close]);
-        [if self.plain { atr } else { 100.0 * ratio(atr, close) }]
+        [if self.plain { atr } else { 100.0 * ratio_or_zero(atr, close) }]
     }
 }
 
@@ -86,7 +86,7 @@ impl Indicator<3, 1> for Natr {
 struct Trange(TrueRange);
 
 impl Indicator<3, 1> for Trange {
-    const SPEC: Spec = spec("trange", "True range")
+    const SPEC: Spec = volatility_spec("trange", "True range")
         .doc(
             "The range of a bar widened to the close before it: max(high, previous close) - \
              min(low, previous close).",
@@ -103,6 +103,6 @@ impl Indicator<3, 1> for Trange {
     }
 
     fn next(&mut self, [high, low, close]: [f64; 3]) -> [f64; 1] {
-        [self.0.next(high, low, close)]
+        [self.0.next_range(high, low, close)]
     }
 }

@@ -2,14 +2,14 @@
 //! `PARTITION BY symbol, session` to begin anew with every session.
 
 use crate::indicator::{Group, Indicator, Memory, NULL, Params, Spec, bars};
-use crate::kernel::{Smooth, Total, flow, ratio, typical};
+use crate::kernel::{RunningTotal, Smoother, money_flow, ratio_or_zero, typical_price};
 use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
 
 pub(crate) static INDICATORS: &[Entry] =
     &[entry::<Obv, 2, 1>(), entry::<Ad, 4, 1>(), entry::<Adosc, 4, 1>(), entry::<Vwap, 4, 1>()];
 
-const fn spec(name: &'static str, title: &'static str) -> Spec {
+const fn volume_spec(name: &'static str, title: &'static str) -> Spec {
     Spec::new(name, title, Group::Volume)
         .inputs(&["high", "low", "close", "volume"])
         .memory(Memory::Cumulative)
@@ -18,11 +18,11 @@ const fn spec(name: &'static str, title: &'static str) -> Spec {
 #[derive(Debug, Serialize, Deserialize)]
 struct Obv {
     previous: f64,
-    total: Total,
+    total: RunningTotal,
 }
 
 impl Indicator<2, 1> for Obv {
-    const SPEC: Spec = spec("obv", "On balance volume")
+    const SPEC: Spec = volume_spec("obv", "On balance volume")
         .doc(
             "The running total of volume, added when the close rises and taken away when it \
              falls; it begins with the first row's volume.",
@@ -36,7 +36,7 @@ impl Indicator<2, 1> for Obv {
     }
 
     fn new(_: &Params) -> Self {
-        Obv { previous: f64::NEG_INFINITY, total: Total::default() }
+        Obv { previous: f64::NEG_INFINITY, total: RunningTotal::default() }
     }
 
     fn next(&mut self, [close, volume]: [f64; 2]) -> [f64; 1] {
@@ -48,15 +48,15 @@ impl Indicator<2, 1> for Obv {
         } else {
             0.0
         };
-        [self.total.add(signed)]
+        [self.total.add_finite(signed)]
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Ad(Total);
+struct Ad(RunningTotal);
 
 impl Indicator<4, 1> for Ad {
-    const SPEC: Spec = spec("ad", "Chaikin accumulation/distribution line")
+    const SPEC: Spec = volume_spec("ad", "Chaikin accumulation/distribution line")
         .doc(
             "The running total of ((close - low) - (high - close)) / (high - low) * volume; a \
              bar without range adds nothing.",
@@ -69,11 +69,11 @@ impl Indicator<4, 1> for Ad {
     }
 
     fn new(_: &Params) -> Self {
-        Ad(Total::default())
+        Ad(RunningTotal::default())
     }
 
     fn next(&mut self, [high, low, close, volume]: [f64; 4]) -> [f64; 1] {
-        [self.0.add(flow(high, low, close, volume))]
+        [self.0.add_finite(money_flow(high, low, close, volume))]
     }
 }
 
@@ -82,12 +82,12 @@ impl Indicator<4, 1> for Ad {
 #[derive(Debug, Serialize, Deserialize)]
 struct Adosc {
     line: Ad,
-    fast: Smooth,
-    slow: Smooth,
+    fast: Smoother,
+    slow: Smoother,
 }
 
 impl Indicator<4, 1> for Adosc {
-    const SPEC: Spec = spec("adosc", "Chaikin oscillator")
+    const SPEC: Spec = volume_spec("adosc", "Chaikin oscillator")
         .doc(
             "The fast exponential average of the accumulation/distribution line less the slow \
              one, both seeded with its first value.",
@@ -106,8 +106,8 @@ impl Indicator<4, 1> for Adosc {
     fn new(params: &Params) -> Self {
         Adosc {
             line: Ad::new(params),
-            fast: Smooth::from_first(params.bars(0)),
-            slow: Smooth::from_first(params.bars(1)),
+            fast: Smoother::ema_from_first(params.bars(0)),
+            slow: Smoother::ema_from_first(params.bars(1)),
         }
     }
 
@@ -119,12 +119,12 @@ impl Indicator<4, 1> for Adosc {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Vwap {
-    traded: Total,
-    volume: Total,
+    traded: RunningTotal,
+    volume: RunningTotal,
 }
 
 impl Indicator<4, 1> for Vwap {
-    const SPEC: Spec = spec("vwap", "Volume weighted average price")
+    const SPEC: Spec = volume_spec("vwap", "Volume weighted average price")
         .doc(
             "sum(typical * volume) / sum(volume) since the first row, with typical = (high + \
              low + close) / 3; 0 before anything is traded.",
@@ -140,14 +140,14 @@ impl Indicator<4, 1> for Vwap {
     }
 
     fn new(_: &Params) -> Self {
-        Vwap { traded: Total::default(), volume: Total::default() }
+        Vwap { traded: RunningTotal::default(), volume: RunningTotal::default() }
     }
 
     fn next(&mut self, [high, low, close, volume]: [f64; 4]) -> [f64; 1] {
-        let traded = self.traded.add(typical(high, low, close) * volume);
+        let traded = self.traded.add_finite(typical_price(high, low, close) * volume);
         if !traded.is_finite() {
             return [f64::NAN]; // Neither sum takes a row that the other cannot take.
         }
-        [ratio(traded, self.volume.add(volume))]
+        [ratio_or_zero(traded, self.volume.add_finite(volume))]
     }
 }

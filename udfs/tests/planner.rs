@@ -57,14 +57,14 @@ fn assert_near(got: &[f64], want: &[f64], what: &str) {
 
 #[tokio::test]
 async fn every_example_holds_in_sql() {
-    for entry in windrow_udfs::all() {
+    for entry in windrow_udfs::all_functions() {
         let (spec, example) = (&entry.spec, entry.spec.example.unwrap());
         let params = example.params.iter().map(ToString::to_string);
         let args: Vec<String> =
             spec.inputs.iter().map(|input| (*input).to_string()).chain(params).collect();
-        let over = match spec.kind() {
-            windrow_udfs::Kind::Indicator => "w",
-            windrow_udfs::Kind::CrossSection => "(PARTITION BY symbol)",
+        let over = match spec.function_kind() {
+            windrow_udfs::FunctionKind::Indicator => "w",
+            windrow_udfs::FunctionKind::CrossSection => "(PARTITION BY symbol)",
         };
         let call = format!("{}({}) OVER {over}", spec.name, args.join(", "));
         let select = match spec.outputs {

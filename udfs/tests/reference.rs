@@ -8,7 +8,7 @@ use rows::{run, whole};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use windrow_udfs::{Entry, all};
+use windrow_udfs::{Entry, all_functions};
 
 /// How far a value may be off, as a share of the reference value.
 const RELATIVE: f64 = 1e-9;
@@ -42,7 +42,7 @@ fn values_agree_with_the_reference() {
         .collect();
     let mut report = String::new();
     let mut failures = Vec::new();
-    for entry in all() {
+    for entry in all_functions() {
         let Some(lines) = lines(&format!("{}.csv", entry.spec.name)) else {
             assert!(entry.spec.unreferenced.is_some(), "{}: no reference values", entry.spec.name);
             continue;
@@ -70,7 +70,7 @@ fn compare(
         .map(|input| series[&(name.clone(), (*input).to_string())].clone())
         .collect();
     let which = entry.spec.outputs.iter().position(|known| known == output).unwrap();
-    let got = &run(&entry.bind(&params).unwrap(), &whole(&inputs))[which];
+    let got = &run(&entry.bind_params(&params).unwrap(), &whole(&inputs))[which];
     let want = numbers(&line[3..]);
     let prices = inputs.iter().zip(entry.spec.inputs).filter(|(_, input)| **input != "volume");
     let known = prices.flat_map(|(values, _)| values).chain(want.iter().flatten());

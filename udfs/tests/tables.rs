@@ -6,17 +6,17 @@ mod rows;
 
 use rows::{Column, Random, arrays, assert_same, calls, run, unpack, walk, whole};
 use std::collections::HashSet;
-use windrow_udfs::{Bound, Kind, Memory, ParamKind, all};
+use windrow_udfs::{BoundCall, FunctionKind, Memory, ParamKind, all_functions};
 
 /// Enough rows for a call to have given values for a while.
-fn rows_for(bound: &Bound) -> usize {
-    bound.lookback() + 60
+fn rows_for(bound: &BoundCall) -> usize {
+    bound.lookback_rows() + 60
 }
 
 #[test]
 fn specs_are_whole() {
     let mut names = HashSet::new();
-    for entry in all() {
+    for entry in all_functions() {
         let spec = &entry.spec;
         let plain = |name: &str| {
             let mut letters = name.chars();
@@ -35,22 +35,29 @@ fn specs_are_whole() {
         for param in spec.params {
             assert!((param.min..=param.max).contains(&param.default), "{}", spec.name);
         }
-        assert!(entry.bind(&spec.defaults()).is_ok(), "{}", spec.name);
-        assert_eq!(windrow_udfs::find(spec.name).unwrap().spec.title, spec.title);
+        assert!(entry.bind_params(&spec.default_params()).is_ok(), "{}", spec.name);
+        assert_eq!(windrow_udfs::find_function(spec.name).unwrap().spec.title, spec.title);
     }
-    assert_eq!(all().filter(|entry| entry.spec.kind() == Kind::Indicator).count(), 49);
+    assert_eq!(
+        all_functions()
+            .filter(|entry| entry.spec.function_kind() == FunctionKind::Indicator)
+            .count(),
+        49
+    );
 }
 
 #[test]
 fn examples_hold() {
-    for entry in all() {
+    for entry in all_functions() {
         let example = entry.spec.example.unwrap();
         let inputs: Vec<Vec<f64>> =
             entry.spec.example_inputs().iter().map(|column| column.to_vec()).collect();
-        let bound = entry.bind(example.params).unwrap();
-        let got = match entry.spec.kind() {
-            Kind::Indicator => run(&bound, &whole(&inputs)),
-            Kind::CrossSection => unpack(&bound.group(&arrays(&whole(&inputs)), 8).unwrap()),
+        let bound = entry.bind_params(example.params).unwrap();
+        let got = match entry.spec.function_kind() {
+            FunctionKind::Indicator => run(&bound, &whole(&inputs)),
+            FunctionKind::CrossSection => {
+                unpack(&bound.compute_cross_section(&arrays(&whole(&inputs)), 8).unwrap())
+            }
         };
         assert_eq!(got.len(), example.outputs.len());
         for (got, want) in got.iter().zip(example.outputs) {
@@ -67,7 +74,7 @@ fn examples_hold() {
 
 #[test]
 fn parameters_out_of_range_are_named() {
-    for entry in all() {
+    for entry in all_functions() {
         for (i, param) in entry.spec.params.iter().enumerate() {
             let below = param.min - 1.0 - param.min.abs();
             let mut wrong = vec![f64::NAN, f64::INFINITY, below, param.max * 2.0 + 1.0];
@@ -75,15 +82,16 @@ fn parameters_out_of_range_are_named() {
                 wrong.push(param.default + 0.5);
             }
             for value in wrong {
-                let mut params = entry.spec.defaults();
+                let mut params = entry.spec.default_params();
                 params[i] = value;
-                let message = entry.bind(&params).unwrap_err().to_string();
+                let message = entry.bind_params(&params).unwrap_err().to_string();
                 let words = [entry.spec.name, param.name, "expected"];
                 assert!(words.iter().all(|word| message.contains(word)), "{value}: {message}");
             }
         }
     }
-    let message = windrow_udfs::find("rsi").unwrap().bind(&[0.0]).unwrap_err().to_string();
+    let message =
+        windrow_udfs::find_function("rsi").unwrap().bind_params(&[0.0]).unwrap_err().to_string();
     assert!(
         message.contains("rsi: timeperiod is 0, expected a whole number from 2 to 100000"),
         "{message}"
@@ -93,12 +101,12 @@ fn parameters_out_of_range_are_named() {
 #[test]
 fn the_first_value_comes_after_exactly_lookback_rows() {
     for bound in calls() {
-        let lookback = bound.lookback();
+        let lookback = bound.lookback_rows();
         for output in run(&bound, &whole(&walk(bound.entry, rows_for(&bound), 1))) {
             assert_eq!(output.iter().position(Option::is_some), Some(lookback), "{bound:?}");
             assert!(output[lookback..].iter().all(Option::is_some), "{bound:?} has holes");
         }
-        assert!(bound.warmup() >= lookback, "{bound:?}");
+        assert!(bound.warmup_rows() >= lookback, "{bound:?}");
     }
 }
 
@@ -107,7 +115,7 @@ fn a_prefix_of_the_rows_gives_a_prefix_of_the_values() {
     for bound in calls() {
         let columns = whole(&walk(bound.entry, rows_for(&bound), 2));
         let all = run(&bound, &columns);
-        for cut in [1, bound.lookback() + 1, bound.lookback() + 23] {
+        for cut in [1, bound.lookback_rows() + 1, bound.lookback_rows() + 23] {
             let prefix = |columns: &[Column]| -> Vec<Column> {
                 columns.iter().map(|column| column[..cut].to_vec()).collect()
             };
@@ -125,17 +133,17 @@ fn slices_and_saved_states_change_no_bit() {
         let arrays = arrays(&columns);
         let rows = columns[0].len();
         for most in [1, 2, 7, 64] {
-            let mut kernel = bound.kernel().unwrap();
-            let mut output = windrow_udfs::Columns::new(&bound.entry.spec, rows);
+            let mut kernel = bound.new_kernel().unwrap();
+            let mut output = windrow_udfs::OutputColumns::new(&bound.entry.spec, rows);
             let mut start = 0;
             while start < rows {
                 let end = rows.min(start + 1 + (random.next() * f64::from(most)) as usize);
-                kernel.append(&arrays, start..end, &mut output).unwrap();
+                kernel.append_results(&arrays, start..end, &mut output).unwrap();
                 start = end;
                 if random.next() < 0.3 {
-                    let saved = kernel.save().unwrap();
-                    kernel = bound.kernel().unwrap();
-                    kernel.restore(&saved).unwrap();
+                    let saved = kernel.save_state().unwrap();
+                    kernel = bound.new_kernel().unwrap();
+                    kernel.restore_state(&saved).unwrap();
                 }
             }
             assert_same(&bound, "slices", &unpack(&output.finish()), &want);
@@ -177,7 +185,7 @@ fn rows_that_are_not_valid_are_skipped() {
 #[test]
 fn a_window_gives_the_same_bits_wherever_the_series_starts() {
     for bound in calls() {
-        if !matches!(bound.memory(), Memory::Window | Memory::Pointwise) {
+        if !matches!(bound.call_memory(), Memory::Window | Memory::Pointwise) {
             continue;
         }
         let rows = rows_for(&bound) + 50;
@@ -192,16 +200,16 @@ fn a_window_gives_the_same_bits_wherever_the_series_starts() {
             let from = |columns: &[Column], start: usize| -> Vec<Column> {
                 columns.iter().map(|column| column[start..].to_vec()).collect()
             };
-            let got = from(&run(&bound, &from(&columns, start)), bound.lookback());
-            assert_same(&bound, "start", &got, &from(&all, start + bound.lookback()));
+            let got = from(&run(&bound, &from(&columns, start)), bound.lookback_rows());
+            assert_same(&bound, "start", &got, &from(&all, start + bound.lookback_rows()));
         }
     }
 }
 
 #[test]
 fn what_forgets_has_forgotten_after_its_warm_up() {
-    for bound in calls().iter().filter(|bound| bound.memory() == Memory::Recursive) {
-        let (early, warmup) = (200, bound.warmup());
+    for bound in calls().iter().filter(|bound| bound.call_memory() == Memory::Recursive) {
+        let (early, warmup) = (200, bound.warmup_rows());
         let columns = whole(&walk(bound.entry, early + warmup + 20, 8));
         let late: Vec<Column> = columns.iter().map(|column| column[early..].to_vec()).collect();
         let (all, late) = (run(bound, &columns), run(bound, &late));
@@ -222,11 +230,11 @@ fn extreme_rows_neither_panic_nor_poison_the_rows_after_them() {
     for bound in calls() {
         let inputs = bound.entry.spec.inputs.len();
         for value in values {
-            for rows in [0, 1, bound.lookback() + 3] {
+            for rows in [0, 1, bound.lookback_rows() + 3] {
                 run(&bound, &vec![vec![Some(value); rows]; inputs]);
             }
         }
-        run(&bound, &vec![vec![None; bound.lookback() + 3]; inputs]);
+        run(&bound, &vec![vec![None; bound.lookback_rows() + 3]; inputs]);
 
         // Extremes among ordinary rows: a cumulative total may keep one, everything else must
         // recover.
@@ -250,8 +258,9 @@ fn a_flat_market_gives_finite_values() {
     for bound in calls() {
         let inputs = bound.entry.spec.inputs.len();
         for price in [0.0, 0.1, 10.1, 3e7 + 0.1] {
-            for output in run(&bound, &vec![vec![Some(price); bound.lookback() + 40]; inputs]) {
-                let late = &output[bound.lookback()..];
+            for output in run(&bound, &vec![vec![Some(price); bound.lookback_rows() + 40]; inputs])
+            {
+                let late = &output[bound.lookback_rows()..];
                 assert!(late.iter().all(Option::is_some), "{bound:?} at {price}: {late:?}");
             }
         }
@@ -260,10 +269,12 @@ fn a_flat_market_gives_finite_values() {
 
 #[test]
 fn a_wrong_state_is_refused() {
-    let bind = |name: &str, params: &[f64]| windrow_udfs::find(name).unwrap().bind(params).unwrap();
-    let saved = bind("ema", &[5.0]).kernel().unwrap().save().unwrap();
-    let restore = |bound: Bound, bytes: &[u8]| {
-        bound.kernel().unwrap().restore(bytes).map_err(|error| error.to_string())
+    let bind = |name: &str, params: &[f64]| {
+        windrow_udfs::find_function(name).unwrap().bind_params(params).unwrap()
+    };
+    let saved = bind("ema", &[5.0]).new_kernel().unwrap().save_state().unwrap();
+    let restore = |bound: BoundCall, bytes: &[u8]| {
+        bound.new_kernel().unwrap().restore_state(bytes).map_err(|error| error.to_string())
     };
     assert!(restore(bind("ema", &[5.0]), &saved).is_ok());
     let other = restore(bind("ema", &[6.0]), &saved).unwrap_err();
@@ -281,15 +292,15 @@ fn a_wrong_state_is_refused() {
 fn long_windows_are_not_quadratic_and_stay_exact() {
     // 100,000 rows of window over 200,000 rows: quadratic work would take minutes.
     for name in ["sma", "wma", "max", "stddev", "linearreg_slope", "sum", "mom"] {
-        let entry = windrow_udfs::find(name).unwrap();
-        let mut params = entry.spec.defaults();
+        let entry = windrow_udfs::find_function(name).unwrap();
+        let mut params = entry.spec.default_params();
         params[0] = 100_000.0;
-        let bound = entry.bind(&params).unwrap();
+        let bound = entry.bind_params(&params).unwrap();
         let columns = whole(&walk(entry, 120_000, 10));
         let all = run(&bound, &columns);
         let late: Vec<Column> = columns.iter().map(|column| column[777..].to_vec()).collect();
         let late = run(&bound, &late);
         assert_eq!(all[0][119_999].map(f64::to_bits), late[0][119_999 - 777].map(f64::to_bits));
-        assert!(bound.kernel().unwrap().size() > 100_000 * 8);
+        assert!(bound.new_kernel().unwrap().state_bytes() > 100_000 * 8);
     }
 }

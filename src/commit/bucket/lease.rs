@@ -20,11 +20,11 @@ use tokio::time::Instant;
 use crate::error::{Error, Result};
 use crate::limits::{LEASE_BEAT, LEASE_DEAD, UPLOADS_NOTED};
 use crate::outside;
-use crate::store::Objects;
+use crate::store::Bucket;
 use crate::write::UploadLog;
 
 /// How long who met another at the door stays away at the most.
-const APART: Duration = Duration::from_millis(500);
+const MAX_BACKOFF: Duration = Duration::from_millis(500);
 
 /// What an object of a lease is called, behind the name of the run.
 const SUFFIX: &str = ".lease";
@@ -47,47 +47,47 @@ impl LeaseRecord {
     /// Whether the run is known to have ended: it was one of this machine, whose process is gone, or of this
     /// process, which has given it up.
     pub(super) fn is_over(&self) -> bool {
-        if self.machine.is_empty() || self.machine != outside::machine() {
+        if self.machine.is_empty() || self.machine != outside::machine_id() {
             return false;
         }
-        match self.process == outside::process() {
-            true => !at_work().contains(&self.run),
-            false => outside::is_gone(self.process),
+        match self.process == outside::process_id() {
+            true => !active_runs().contains(&self.run),
+            false => outside::is_process_gone(self.process),
         }
     }
 }
 
 /// The runs of this process that have a lease, or are about to have one.
-fn at_work() -> MutexGuard<'static, BTreeSet<String>> {
+fn active_runs() -> MutexGuard<'static, BTreeSet<String>> {
     static AT_WORK: std::sync::Mutex<BTreeSet<String>> = std::sync::Mutex::new(BTreeSet::new());
     AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A run of this process that is at work, for as long as this lives.
 #[derive(Debug)]
-struct AtWork(String);
+struct ActiveRun(String);
 
-impl AtWork {
-    fn begin(run: &str) -> Self {
-        at_work().insert(run.to_string());
+impl ActiveRun {
+    fn enter(run: &str) -> Self {
+        active_runs().insert(run.to_string());
         Self(run.to_string())
     }
 }
 
-impl Drop for AtWork {
+impl Drop for ActiveRun {
     fn drop(&mut self) {
-        at_work().remove(&self.0);
+        active_runs().remove(&self.0);
     }
 }
 
 /// A lease that this run holds.
 #[derive(Debug)]
 pub(super) struct Lease {
-    written: Arc<Written>,
-    _at_work: AtWork,
+    object: Arc<LeaseObject>,
+    _at_work: ActiveRun,
     beats: JoinHandle<()>,
     /// The runs whose leases were taken away, for they had died.
-    pub(super) buried: Vec<String>,
+    pub(super) evicted: Vec<String>,
     /// Those of them of this machine: it is known that they will not come back.
     pub(super) ended: Vec<String>,
     /// Whether the server refuses to write what is there already, where it is asked to.
@@ -95,25 +95,25 @@ pub(super) struct Lease {
 }
 
 #[derive(Debug)]
-struct Written {
-    objects: Arc<Objects>,
+struct LeaseObject {
+    objects: Arc<Bucket>,
     key: Key,
-    said: Mutex<LeaseRecord>,
+    record: Mutex<LeaseRecord>,
 }
 
 /// What became of somebody else's lease.
-enum Other {
+enum OtherLease {
     Gone,
     Held,
     Dead(LeaseRecord),
 }
 
 /// The leases in a folder.
-pub(super) async fn leases(objects: &Objects, folder: &Key) -> Result<Vec<(Key, LeaseRecord)>> {
+pub(super) async fn list_leases(objects: &Bucket, folder: &Key) -> Result<Vec<(Key, LeaseRecord)>> {
     let mut found = Vec::new();
-    for meta in objects.list(folder).await? {
+    for meta in objects.list_prefix(folder).await? {
         if meta.location.as_ref().ends_with(SUFFIX)
-            && let Some(said) = read(objects, &meta.location).await?
+            && let Some(said) = read_lease(objects, &meta.location).await?
         {
             found.push((meta.location, said));
         }
@@ -121,8 +121,8 @@ pub(super) async fn leases(objects: &Objects, folder: &Key) -> Result<Vec<(Key, 
     Ok(found)
 }
 
-async fn read(objects: &Objects, key: &Key) -> Result<Option<LeaseRecord>> {
-    let bytes = objects.get(key).await?;
+async fn read_lease(objects: &Bucket, key: &Key) -> Result<Option<LeaseRecord>> {
+    let bytes = objects.get_object(key).await?;
     let run = key.filename().unwrap_or_default().trim_end_matches(SUFFIX).to_string();
     // What cannot be read is of a run of another version: its bytes tell whether it changes.
     let unread = |bytes: &[u8]| {
@@ -139,15 +139,15 @@ async fn read(objects: &Objects, key: &Key) -> Result<Option<LeaseRecord>> {
 
 #[async_trait]
 impl UploadLog for Lease {
-    async fn note(&self, key: &Key, id: &str) -> Result<()> {
-        let mut said = self.written.said.lock().await;
+    async fn log_upload(&self, key: &Key, id: &str) -> Result<()> {
+        let mut said = self.object.record.lock().await;
         said.uploads.push((key.to_string(), id.to_string()));
         if said.uploads.len() > UPLOADS_NOTED {
             return Ok(());
         }
-        match self.written.renew(&said).await? {
+        match self.object.renew(&said).await? {
             true => Ok(()),
-            false => Err(self.lost(key.as_ref())),
+            false => Err(self.lease_lost_error(key.as_ref())),
         }
     }
 }
@@ -158,49 +158,56 @@ impl Lease {
     ///
     /// # Errors
     /// Another run that is at work, or a server that refuses.
-    pub(super) async fn take(
-        objects: &Arc<Objects>,
+    pub(super) async fn acquire(
+        objects: &Arc<Bucket>,
         folder: &Key,
         run: &str,
         place: &str,
         control: &Handle,
     ) -> Result<Self> {
         let key = folder.clone().join(format!("{run}{SUFFIX}"));
-        let at_work = AtWork::begin(run);
+        let at_work = ActiveRun::enter(run);
         let said = LeaseRecord {
             run: run.to_string(),
-            machine: outside::machine(),
-            process: outside::process(),
+            machine: outside::machine_id(),
+            process: outside::process_id(),
             ..LeaseRecord::default()
         };
-        let text = said.text()?;
+        let text = said.to_json()?;
         let (mut buried, mut ended) = (Vec::new(), Vec::new());
         loop {
-            objects.create(&key, text.clone().into()).await?;
+            objects.put_if_absent(&key, text.clone().into()).await?;
             // Asked again, it has to refuse.
-            let conditional = !objects.create(&key, text.clone().into()).await?;
-            let mut others = leases(objects, folder).await?;
+            let conditional = !objects.put_if_absent(&key, text.clone().into()).await?;
+            let mut others = list_leases(objects, folder).await?;
             others.retain(|(other, _)| *other != key);
             if others.is_empty() {
                 let (objects, said) = (Arc::clone(objects), Mutex::new(said));
-                let written = Arc::new(Written { objects, key, said });
-                let beats = control.spawn(beat(Arc::clone(&written)));
-                return Ok(Self { written, _at_work: at_work, beats, buried, ended, conditional });
+                let written = Arc::new(LeaseObject { objects, key, record: said });
+                let beats = control.spawn(renew_periodically(Arc::clone(&written)));
+                return Ok(Self {
+                    object: written,
+                    _at_work: at_work,
+                    beats,
+                    evicted: buried,
+                    ended,
+                    conditional,
+                });
             }
-            objects.delete(vec![key.clone()]).await?;
+            objects.delete_objects(vec![key.clone()]).await?;
             let mut met = false;
             for (other, said) in others {
                 let name = said.run.clone();
-                match watch(objects, &other, said, place).await? {
-                    Other::Gone => met = true,
-                    Other::Held => {
+                match watch_lease(objects, &other, said, place).await? {
+                    OtherLease::Gone => met = true,
+                    OtherLease::Held => {
                         return Err(Error::target(format!(
                             "another run is writing {place} ({name})"
                         ))
                         .hint("wait for it, or write to another target"));
                     }
-                    Other::Dead(said) => {
-                        bury(objects, &other, &said).await?;
+                    OtherLease::Dead(said) => {
+                        evict_dead_run(objects, &other, &said).await?;
                         if said.is_over() {
                             ended.push(said.run.clone());
                         }
@@ -212,11 +219,11 @@ impl Lease {
                 continue;
             }
             // Who met at the door comes back at another moment.
-            tokio::time::sleep(outside::part_of(APART)).await;
+            tokio::time::sleep(outside::random_jitter(MAX_BACKOFF)).await;
         }
     }
 
-    fn lost(&self, place: &str) -> Error {
+    fn lease_lost_error(&self, place: &str) -> Error {
         let seconds = LEASE_DEAD.as_secs();
         Error::target(format!(
             "another run took {place} over: this one did not answer for {seconds} s"
@@ -229,17 +236,17 @@ impl Lease {
     /// # Errors
     /// The server refuses.
     pub(super) async fn is_held(&self) -> Result<bool> {
-        Ok(self.written.objects.get(&self.written.key).await?.is_some())
+        Ok(self.object.objects.get_object(&self.object.key).await?.is_some())
     }
 
     /// Fails if somebody took this run for dead.
     ///
     /// # Errors
     /// The lease is gone, or the server refuses.
-    pub(super) async fn still_held(&self, place: &str) -> Result<()> {
+    pub(super) async fn check_held(&self, place: &str) -> Result<()> {
         match self.is_held().await? {
             true => Ok(()),
-            false => Err(self.lost(place)),
+            false => Err(self.lease_lost_error(place)),
         }
     }
 
@@ -247,17 +254,17 @@ impl Lease {
     pub(super) async fn release(&self) {
         self.beats.abort();
         // What is not removed now is seen to be dead.
-        let _ = self.written.objects.delete(vec![self.written.key.clone()]).await;
+        let _ = self.object.objects.delete_objects(vec![self.object.key.clone()]).await;
     }
 }
 
-impl Written {
+impl LeaseObject {
     /// Writes the lease again; false if it is gone. It was taken away then, and must not come back.
     async fn renew(&self, said: &LeaseRecord) -> Result<bool> {
-        if self.objects.head(&self.key).await?.is_none() {
+        if self.objects.head_object(&self.key).await?.is_none() {
             return Ok(false);
         }
-        self.objects.put(&self.key, said.text()?.into()).await?;
+        self.objects.put_object(&self.key, said.to_json()?.into()).await?;
         Ok(true)
     }
 }
@@ -269,16 +276,16 @@ impl Drop for Lease {
 }
 
 impl LeaseRecord {
-    fn text(&self) -> Result<String> {
+    fn to_json(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|error| Error::internal(error.to_string()))
     }
 }
 
 /// Writes the lease again and again.
-async fn beat(written: Arc<Written>) {
+async fn renew_periodically(written: Arc<LeaseObject>) {
     loop {
         tokio::time::sleep(LEASE_BEAT).await;
-        let mut said = written.said.lock().await;
+        let mut said = written.record.lock().await;
         said.beat += 1;
         match written.renew(&said).await {
             Ok(true) => {}
@@ -289,9 +296,14 @@ async fn beat(written: Arc<Written>) {
 }
 
 /// Watches a lease for as long as it takes to know whether somebody holds it.
-async fn watch(objects: &Objects, key: &Key, first: LeaseRecord, place: &str) -> Result<Other> {
+async fn watch_lease(
+    objects: &Bucket,
+    key: &Key,
+    first: LeaseRecord,
+    place: &str,
+) -> Result<OtherLease> {
     if first.is_over() {
-        return Ok(Other::Dead(first));
+        return Ok(OtherLease::Dead(first));
     }
     tracing::warn!(
         "{place} has the lease of {}: looking for up to {} s whether that run lives",
@@ -301,22 +313,22 @@ async fn watch(objects: &Objects, key: &Key, first: LeaseRecord, place: &str) ->
     let until = Instant::now() + LEASE_DEAD;
     while Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        match read(objects, key).await? {
-            None => return Ok(Other::Gone),
-            Some(said) if said.beat != first.beat => return Ok(Other::Held),
-            Some(said) if said.is_over() => return Ok(Other::Dead(said)),
+        match read_lease(objects, key).await? {
+            None => return Ok(OtherLease::Gone),
+            Some(said) if said.beat != first.beat => return Ok(OtherLease::Held),
+            Some(said) if said.is_over() => return Ok(OtherLease::Dead(said)),
             Some(_) => {}
         }
     }
-    Ok(Other::Dead(first))
+    Ok(OtherLease::Dead(first))
 }
 
 /// Takes a lease away from a run that died, and ends its uploads. What it completed stays: a run that
 /// was only asleep may still commit it, before or after anybody looks.
-async fn bury(objects: &Objects, key: &Key, said: &LeaseRecord) -> Result<()> {
+async fn evict_dead_run(objects: &Bucket, key: &Key, said: &LeaseRecord) -> Result<()> {
     tracing::warn!("cleaning up behind the run {}, which died", said.run);
     let uploads =
         said.uploads.iter().filter_map(|(key, id)| Some((Key::parse(key).ok()?, id.clone())));
-    objects.abort_all(uploads.collect()).await;
-    objects.delete(vec![key.clone()]).await
+    objects.abort_uploads(uploads.collect()).await;
+    objects.delete_objects(vec![key.clone()]).await
 }

@@ -6,7 +6,7 @@
 //! 3. A holder of this machine whose process is gone has died: its connection is ended, and the run waits for the
 //!    server to let go, for [`LOCK_OF_A_DEAD_RUN`].
 //! 4. Of a holder elsewhere nobody here knows: the server sees within a second that its connection is closed, also
-//!    in the middle of a statement (`WATCHED`), so the run waits for [`LOCK_OF_ANOTHER_MACHINE`] and is refused then.
+//!    in the middle of a statement (`KEEPALIVE_SETTINGS`), so the run waits for [`LOCK_OF_ANOTHER_MACHINE`] and is refused then.
 
 use std::time::Duration;
 
@@ -14,38 +14,38 @@ use deadpool_postgres::Object;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::server::Server;
+use super::session::TableSession;
 use crate::error::Error;
-use crate::identity::hexadecimal;
+use crate::identity::encode_hex;
 use crate::limits::{LOCK_OF_A_DEAD_RUN, LOCK_OF_ANOTHER_MACHINE};
 use crate::outside;
-use crate::store::Fault;
+use crate::store::CallError;
 
 /// How often it looks meanwhile.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Lets the server see within seconds that who holds the lock has died, also while it works for it: by the
 /// connection, and where the machine is gone by the silence.
-const WATCHED: [&str; 2] = [
+const KEEPALIVE_SETTINGS: [&str; 2] = [
     "SET client_connection_check_interval = '1s'",
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3",
 ];
 
 /// How a run names itself at the server.
 pub(super) fn application_name(run: &str) -> String {
-    format!("windrow {run} {}", mark())
+    format!("windrow {run} {}", machine_mark())
 }
 
 /// What tells this machine from others, short enough for the name of a connection; empty where nothing does.
-fn mark() -> String {
-    match outside::machine() {
+fn machine_mark() -> String {
+    match outside::machine_id() {
         machine if machine.is_empty() => machine,
-        machine => hexadecimal(&Sha256::digest(machine.as_bytes())[..4]),
+        machine => encode_hex(&Sha256::digest(machine.as_bytes())[..4]),
     }
 }
 
 /// Who holds the lock of a table.
-pub(super) struct Holder {
+pub(super) struct LockHolder {
     /// How it names itself at the server.
     name: String,
     /// Its process there.
@@ -57,38 +57,38 @@ pub(super) struct Holder {
 
 /// Whether who holds a lock is still at work.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Lives {
+enum Liveness {
     /// It is a process of this machine.
     Here,
     /// Nobody here knows.
     Elsewhere,
     /// Its process has ended, or it is this run, whose connection broke.
-    No,
+    Dead,
 }
 
-impl Holder {
-    fn of(name: String, process: i32) -> Self {
+impl LockHolder {
+    fn from_application_name(name: String, process: i32) -> Self {
         let mut words = name.split(' ').skip(1).map(str::to_string);
         let (run, mark) = (words.next(), words.next().unwrap_or_default());
         Self { run: run.filter(|_| name.starts_with("windrow ")), mark, name, process }
     }
 
-    fn lives(&self, mine: &str) -> Lives {
+    fn liveness(&self, mine: &str) -> Liveness {
         let Some(run) = self.run.as_deref().filter(|run| *run != mine) else {
-            return if self.run.is_some() { Lives::No } else { Lives::Elsewhere };
+            return if self.run.is_some() { Liveness::Dead } else { Liveness::Elsewhere };
         };
         let process = run.rsplit('-').next().and_then(|process| process.parse().ok());
-        match process.filter(|_| !self.mark.is_empty() && self.mark == mark()) {
-            None => Lives::Elsewhere,
-            Some(process) if outside::is_gone(process) => Lives::No,
-            Some(_) => Lives::Here,
+        match process.filter(|_| !self.mark.is_empty() && self.mark == machine_mark()) {
+            None => Liveness::Elsewhere,
+            Some(process) if outside::is_process_gone(process) => Liveness::Dead,
+            Some(_) => Liveness::Here,
         }
     }
 }
 
-impl Server {
+impl TableSession {
     /// Takes the lock on a connection that keeps it.
-    pub(super) async fn take(&self) -> Result<(), Fault> {
+    pub(super) async fn acquire_lock(&self) -> Result<(), CallError> {
         let mut control = self.control.lock().await;
         if let Some(client) = control.take() {
             if !client.is_closed() {
@@ -97,33 +97,36 @@ impl Server {
             }
             drop(Object::take(client));
         }
-        let client = self.connection().await?;
-        let fault = self.fault("taking the table");
+        let client = self.get_connection().await?;
+        let fault = self.fault_during("taking the table");
         let since = Instant::now();
         let mut told = false;
         loop {
             let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&self.key]).await;
             if row.map_err(&fault)?.get::<_, bool>(0) {
                 // A server before 14 does not know the first; it then looks when it answers.
-                for setting in WATCHED {
+                for setting in KEEPALIVE_SETTINGS {
                     let _ = client.batch_execute(setting).await;
                 }
                 *control = Some(client);
                 return Ok(());
             }
-            let holder = self.holder(&client).await.map_err(&fault)?;
-            let lives = holder.as_ref().map_or(Lives::No, |holder| holder.lives(&self.run));
+            let holder = self.query_lock_holder(&client).await.map_err(&fault)?;
+            let lives = holder.as_ref().map_or(Liveness::Dead, |holder| holder.liveness(&self.run));
             let (patience, why) = match lives {
-                Lives::Here => (Duration::ZERO, ""),
-                Lives::Elsewhere => (LOCK_OF_ANOTHER_MACHINE, "may have died elsewhere"),
-                Lives::No => (LOCK_OF_A_DEAD_RUN, "died"),
+                Liveness::Here => (Duration::ZERO, ""),
+                Liveness::Elsewhere => (LOCK_OF_ANOTHER_MACHINE, "may have died elsewhere"),
+                Liveness::Dead => (LOCK_OF_A_DEAD_RUN, "died"),
             };
             let name = holder.as_ref().map_or("a run that just ended", |holder| &holder.name);
             if since.elapsed() >= patience {
                 let process = holder.as_ref().map_or(0, |holder| holder.process);
                 let mine =
                     holder.as_ref().is_none_or(|holder| holder.run.as_ref() == Some(&self.run));
-                return Err(Fault { error: self.taken(name, process), transient: mine });
+                return Err(CallError {
+                    error: self.lock_held_error(name, process),
+                    transient: mine,
+                });
             }
             if let Some(holder) = &holder {
                 if !told {
@@ -134,18 +137,18 @@ impl Server {
                         patience.as_secs()
                     );
                 }
-                if lives == Lives::No {
+                if lives == Liveness::Dead {
                     // Where this user may not, the server sees it by itself.
                     let end = "SELECT pg_terminate_backend($1)";
                     let _ = client.execute(end, &[&holder.process]).await;
                 }
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
     /// The error for a table that another run writes.
-    fn taken(&self, name: &str, process: i32) -> Error {
+    fn lock_held_error(&self, name: &str, process: i32) -> Error {
         Error::target(format!(
             "another run is writing {} ({name}, server process {process})",
             self.location
@@ -154,17 +157,17 @@ impl Server {
     }
 
     /// Who holds the lock.
-    pub(super) async fn holder(
+    pub(super) async fn query_lock_holder(
         &self,
         client: &Object,
-    ) -> Result<Option<Holder>, tokio_postgres::Error> {
+    ) -> Result<Option<LockHolder>, tokio_postgres::Error> {
         // The two halves of the key, as pg_locks shows them.
         let sql = "SELECT application_name, pg_locks.pid FROM pg_locks JOIN pg_stat_activity USING (pid) \
                    WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
                    AND (classid::bigint << 32) | objid::bigint = $1 \
                    AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         let row = client.query_opt(sql, &[&self.key]).await?;
-        Ok(row.map(|row| Holder::of(row.get(0), row.get(1))))
+        Ok(row.map(|row| LockHolder::from_application_name(row.get(0), row.get(1))))
     }
 }
 
@@ -174,19 +177,22 @@ mod tests {
 
     #[test]
     fn whoever_holds_a_lock_lives_or_not() {
-        let (mine, mark) = ("20261129T181553699789-1", mark());
-        let me = outside::process();
+        let (mine, mark) = ("20261129T181553699789-1", machine_mark());
+        let me = outside::process_id();
         let cases = [
-            (format!("windrow 20261129T181553699700-{me} {mark}"), Lives::Here),
-            (format!("windrow 20261129T181553699700-4194305 {mark}"), Lives::No),
-            (format!("windrow 20261129T181553699700-{me} 00000000"), Lives::Elsewhere),
+            (format!("windrow 20261129T181553699700-{me} {mark}"), Liveness::Here),
+            (format!("windrow 20261129T181553699700-4194305 {mark}"), Liveness::Dead),
+            (format!("windrow 20261129T181553699700-{me} 00000000"), Liveness::Elsewhere),
             // Of a build that said nothing of its machine, and of another program.
-            (format!("windrow 20261129T181553699700-{me}"), Lives::Elsewhere),
-            ("psql".to_string(), Lives::Elsewhere),
-            (format!("windrow {mine} {mark}"), Lives::No),
+            (format!("windrow 20261129T181553699700-{me}"), Liveness::Elsewhere),
+            ("psql".to_string(), Liveness::Elsewhere),
+            (format!("windrow {mine} {mark}"), Liveness::Dead),
         ];
         for (name, lives) in cases {
-            assert!(Holder::of(name.clone(), 1).lives(mine) == lives, "{name}");
+            assert!(
+                LockHolder::from_application_name(name.clone(), 1).liveness(mine) == lives,
+                "{name}"
+            );
         }
     }
 }

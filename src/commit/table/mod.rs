@@ -11,22 +11,25 @@
 //! rows and a staging table, which the next run drops; a crash after it leaves nothing.
 
 mod lock;
-mod publish;
-mod server;
+mod session;
 mod shape;
+mod transaction;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::stage::run_name;
-use super::{Commit, History, Mode, OpenTarget, Publish, SourcePlace, nothing};
+use super::{
+    OpenTarget, PublishMode, PublishOptions, RunHistory, SourcePlace, TargetBackend,
+    never_written_error,
+};
 use crate::error::{Error, Result};
 use crate::outside;
 use crate::stop::Stop;
-use crate::store::{Access, PgLocation, Record, RecordFile, TableName};
-use crate::write::{Attempt, Layout, Manifest, Output, Staging, TableStaging};
-use server::Server;
+use crate::store::{PgLocation, Record, RecordFile, StoreRegistry, TableName};
+use crate::write::{Attempt, Manifest, OutputShape, Staging, TableLayout, TableStaging};
+use session::TableSession;
 use shape::{TableChanges, TableShape};
 
 /// The URL of a table that a run writes to.
@@ -37,8 +40,8 @@ pub struct TableUrl {
     /// The URL as it was given, with its password.
     pub(super) text: String,
     table: TableName,
-    layout: Layout,
-    partition: Option<Span>,
+    layout: TableLayout,
+    partition: Option<PartitionSpan>,
     connections: Option<usize>,
 }
 
@@ -50,7 +53,7 @@ impl std::fmt::Debug for TableUrl {
 
 /// The time that one partition of a table spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Span {
+enum PartitionSpan {
     /// A year.
     Year,
     /// A month.
@@ -70,7 +73,7 @@ impl TableUrl {
             return Err(Error::usage(format!("{location} is a query, which cannot be written to"))
                 .hint("name a table with table=NAME"));
         };
-        if table.table == server::RUNS || table.table.starts_with("_windrow_") {
+        if table.table == session::RUNS || table.table.starts_with("_windrow_") {
             return Err(Error::usage(format!(
                 "{location}: the table {} is windrow's own",
                 table.table
@@ -81,15 +84,15 @@ impl TableUrl {
             Error::usage(format!("{location}: {name} is {value}, expected {expected}"))
         };
         let layout = match location.option("layout") {
-            None | Some("wide") => Layout::Wide,
-            Some("long") => Layout::Long,
+            None | Some("wide") => TableLayout::Wide,
+            Some("long") => TableLayout::Long,
             Some(other) => return Err(wrong("layout", other, "wide or long")),
         };
         let partition = match location.option("partition") {
             None => None,
-            Some("year") => Some(Span::Year),
-            Some("month") => Some(Span::Month),
-            Some("day") => Some(Span::Day),
+            Some("year") => Some(PartitionSpan::Year),
+            Some("month") => Some(PartitionSpan::Month),
+            Some("day") => Some(PartitionSpan::Day),
             Some(other) => return Err(wrong("partition", other, "year, month or day")),
         };
         let connections = match location.option("connections") {
@@ -104,7 +107,7 @@ impl TableUrl {
 }
 
 /// Connections that copy at a time, where the URL does not say. The server has one process for each.
-fn connections(target: &TableUrl, workers: usize) -> usize {
+fn connection_count(target: &TableUrl, workers: usize) -> usize {
     target.connections.unwrap_or(workers.clamp(2, 8))
 }
 
@@ -112,62 +115,65 @@ fn connections(target: &TableUrl, workers: usize) -> usize {
 #[derive(Debug)]
 pub(super) struct TableTarget {
     url: TableUrl,
-    access: Arc<Access>,
+    access: Arc<StoreRegistry>,
 }
 
 impl TableTarget {
-    pub(super) fn new(url: &TableUrl, access: Arc<Access>) -> Self {
+    pub(super) fn new(url: &TableUrl, access: Arc<StoreRegistry>) -> Self {
         Self { url: url.clone(), access }
     }
 
     /// The table, to look at it.
-    async fn server(&self) -> Result<Server> {
-        Server::at(&self.url, "runs".to_string(), 1, self.access.limit()).await
+    async fn unlocked_session(&self) -> Result<TableSession> {
+        TableSession::open_unlocked(&self.url, "runs".to_string(), 1, self.access.time_limit())
+            .await
     }
 }
 
 #[async_trait]
-impl Commit for TableTarget {
-    async fn open(&self, workers: usize) -> Result<Box<dyn OpenTarget>> {
-        let server = Server::open(&self.url, run_name(), workers, self.access.limit()).await?;
-        let held = server.latest().await?;
+impl TargetBackend for TableTarget {
+    async fn acquire_target(&self, workers: usize) -> Result<Box<dyn OpenTarget>> {
+        let server =
+            TableSession::open_locked(&self.url, run_name(), workers, self.access.time_limit())
+                .await?;
+        let held = server.fetch_last_record().await?;
         Ok(Box::new(OpenTable { url: self.url.clone(), server, held, staged: None }))
     }
 
     async fn latest(&self) -> Result<Option<Record>> {
-        self.server().await?.latest().await
+        self.unlocked_session().await?.fetch_last_record().await
     }
 
-    async fn history(&self) -> Result<History> {
-        self.server().await?.history().await
+    async fn history(&self) -> Result<RunHistory> {
+        self.unlocked_session().await?.fetch_history().await
     }
 
-    async fn leftovers(&self) -> Result<Vec<String>> {
-        self.server().await?.leftovers().await
+    async fn list_leftovers(&self) -> Result<Vec<String>> {
+        self.unlocked_session().await?.fetch_leftover_tables().await
     }
 
     async fn is_there(&self, record: &Record) -> Result<bool> {
-        let rows = self.server().await?.rows().await?;
+        let rows = self.unlocked_session().await?.count_rows().await?;
         // Of the long layout each row has many.
         Ok(match self.url.layout {
-            Layout::Long => rows > 0,
+            TableLayout::Long => rows > 0,
             // Beside the rows of a scope there are others.
-            Layout::Wide if record.is_of_all() => rows == record.rows,
-            Layout::Wide => rows >= record.rows,
+            TableLayout::Wide if record.is_unscoped() => rows == record.rows,
+            TableLayout::Wide => rows >= record.rows,
         })
     }
 
     async fn vacuum(&self) -> Result<Vec<String>> {
         let history = self.history().await?;
         if history.is_empty() {
-            return Err(nothing(&self.url.location));
+            return Err(never_written_error(&self.url.location));
         }
         // Whoever opens a target cleans it.
-        self.open(1).await?.release().await;
+        self.acquire_target(1).await?.release().await;
         Ok(history.leftovers)
     }
 
-    fn check_apart(&self, source: &SourcePlace<'_>) -> Result<()> {
+    fn check_source_apart(&self, source: &SourcePlace<'_>) -> Result<()> {
         let location = PgLocation::parse(source.location);
         if !location.is_ok_and(|source| source.is_same_table(&self.url.location)) {
             return Ok(());
@@ -180,13 +186,13 @@ impl Commit for TableTarget {
 /// A table that one run has to itself.
 struct OpenTable {
     url: TableUrl,
-    server: Server,
+    server: TableSession,
     held: Option<Record>,
-    staged: Option<Staged>,
+    staged: Option<StagedTable>,
 }
 
 /// A table beside the target.
-struct Staged {
+struct StagedTable {
     shape: TableShape,
     changes: TableChanges,
     table: TableName,
@@ -194,21 +200,21 @@ struct Staged {
 
 #[async_trait]
 impl OpenTarget for OpenTable {
-    fn run(&self) -> &str {
+    fn run_id(&self) -> &str {
         &self.server.run
     }
 
-    fn held(&self) -> Option<&Record> {
+    fn held_record(&self) -> Option<&Record> {
         self.held.as_ref()
     }
 
-    async fn stage(
+    async fn prepare_staging(
         &mut self,
-        output: &Output,
-        publish: &Publish,
+        output: &OutputShape,
+        publish: &PublishOptions,
         attempt: &Attempt,
     ) -> Result<Staging> {
-        if let Mode::Append(_) = publish.mode {
+        if let PublishMode::Append(_) = publish.mode {
             let what = format!("{} is a table, which compact does not write", self.url.location);
             return Err(Error::target(what));
         }
@@ -218,20 +224,20 @@ impl OpenTarget for OpenTable {
                     "take it out of the header, or partition the table by time: &partition=month",
                 ));
         }
-        self.abandon().await; // Of an attempt before.
-        let (shape, encoding) = TableShape::of(&self.url, output)?;
-        let table = self.server.stage(attempt);
-        let changes = self.server.prepare(&shape, &table).await?;
-        outside::step("stage-made");
+        self.abandon_staging().await; // Of an attempt before.
+        let (shape, encoding) = TableShape::from_output(&self.url, output)?;
+        let table = self.server.staging_table(attempt);
+        let changes = self.server.prepare_staging_table(&shape, &table).await?;
+        outside::reach_failpoint("stage-made");
         let copier = self.server.copier(&table);
-        let columns = shape.names();
-        self.staged = Some(Staged { shape, changes, table });
+        let columns = shape.column_list();
+        self.staged = Some(StagedTable { shape, changes, table });
         Ok(Staging::Table(Arc::new(TableStaging { copier, encoding, columns })))
     }
 
     async fn publish(
         &mut self,
-        publish: &Publish,
+        publish: &PublishOptions,
         manifests: &[Manifest],
         mut record: Record,
         stop: &Stop,
@@ -244,27 +250,27 @@ impl OpenTarget for OpenTable {
         let path = staged.shape.table.to_string();
         record.files = vec![RecordFile { path, rows: record.rows, bytes }];
         record.notices.extend(staged.changes.notices());
-        let commit = self.server.commit(staged, &publish.scope, copied, &mut record);
-        match stop.or(commit).await {
+        let commit = self.server.commit_staged(staged, &publish.scope, copied, &mut record);
+        match stop.run_until_stopped(commit).await {
             Ok(()) => {
                 self.staged = None;
                 self.held = Some(record.clone());
                 Ok(record)
             }
             Err(error) => {
-                self.abandon().await;
+                self.abandon_staging().await;
                 Err(error)
             }
         }
     }
 
-    async fn abandon(&mut self) {
+    async fn abandon_staging(&mut self) {
         if let Some(staged) = self.staged.take() {
             self.server.drop_stage(&staged.table).await;
         }
     }
 
     async fn release(self: Box<Self>) {
-        self.server.release().await;
+        self.server.release_lock().await;
     }
 }

@@ -4,26 +4,26 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 
-use super::{Span, TableUrl};
+use super::{PartitionSpan, TableUrl};
 use crate::error::{Error, Result};
-use crate::store::{Instant, TableName, quoted};
-use crate::write::{Encoding, Layout, Output};
+use crate::store::{TableName, TimePoint, quote_ident};
+use crate::write::{CopyEncoding, OutputShape, TableLayout};
 
 /// One column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Column {
+pub(super) struct TableColumn {
     pub(super) name: String,
     /// As `format_type` writes it.
     pub(super) ty: String,
 }
 
-impl Column {
+impl TableColumn {
     fn new(name: &str, ty: impl Into<String>) -> Self {
         Self { name: name.to_string(), ty: ty.into() }
     }
 
-    fn declared(&self) -> String {
-        format!("{} {}", quoted(&self.name), self.ty)
+    fn sql_definition(&self) -> String {
+        format!("{} {}", quote_ident(&self.name), self.ty)
     }
 }
 
@@ -32,18 +32,21 @@ pub(super) struct TableShape {
     pub(super) table: TableName,
     /// Where messages say it is.
     pub(super) shown: String,
-    pub(super) columns: Vec<Column>,
+    pub(super) columns: Vec<TableColumn>,
     /// Columns of the primary key.
     pub(super) key: Vec<String>,
     pub(super) entity: String,
     pub(super) time: String,
-    pub(super) partition: Option<Span>,
+    pub(super) partition: Option<PartitionSpan>,
     comments: Vec<(Option<String>, String)>,
 }
 
 impl TableShape {
     /// The table for an output, and how its batches become rows.
-    pub(super) fn of(target: &TableUrl, output: &Output) -> Result<(Self, Encoding)> {
+    pub(super) fn from_output(
+        target: &TableUrl,
+        output: &OutputShape,
+    ) -> Result<(Self, CopyEncoding)> {
         let schema = &output.schema;
         let (entity, time) = (schema.field(output.entity).name(), schema.field(output.time).name());
         let mut columns = Vec::new();
@@ -65,11 +68,12 @@ impl TableShape {
                 ))
                 .hint("give it a shorter name in the set"));
             }
-            columns.push(Column::new(field.name(), ty));
+            columns.push(TableColumn::new(field.name(), ty));
         }
         let mut key = vec![entity.clone(), time.clone()];
-        let encoding = Encoding::new(target.layout, Arc::clone(schema), output.entity, output.time)
-            .map_err(|why| Error::target(format!("{}: {why}", target.location)))?;
+        let encoding =
+            CopyEncoding::new(target.layout, Arc::clone(schema), output.entity, output.time)
+                .map_err(|why| Error::target(format!("{}: {why}", target.location)))?;
         let noted = |name: &str| {
             let pairs = output.notes.iter().find(|(column, _)| column == name);
             let pairs = pairs.map(|(_, pairs)| pairs.as_slice()).unwrap_or_default();
@@ -84,12 +88,12 @@ impl TableShape {
             None => format!("windrow, feature set {}", output.set),
         };
         let mut comments = vec![(None, about)];
-        if target.layout == Layout::Long {
+        if target.layout == TableLayout::Long {
             columns = vec![
                 columns[output.entity].clone(),
                 columns[output.time].clone(),
-                Column::new("feature", "text"),
-                Column::new("value", "double precision"),
+                TableColumn::new("feature", "text"),
+                TableColumn::new("value", "double precision"),
             ];
             key.push("feature".to_string());
         } else {
@@ -111,13 +115,13 @@ impl TableShape {
     }
 
     /// The columns' names, for a list in SQL.
-    pub(super) fn names(&self) -> String {
-        self.columns.iter().map(|c| quoted(&c.name)).collect::<Vec<_>>().join(", ")
+    pub(super) fn column_list(&self) -> String {
+        self.columns.iter().map(|c| quote_ident(&c.name)).collect::<Vec<_>>().join(", ")
     }
 
     /// Makes the table beside. One that becomes the target has to outlast a crash of the server.
-    pub(super) fn create_stage(&self, stage: &TableName, changes: &TableChanges) -> String {
-        let columns: Vec<String> = self.columns.iter().map(Column::declared).collect();
+    pub(super) fn create_stage_sql(&self, stage: &TableName, changes: &TableChanges) -> String {
+        let columns: Vec<String> = self.columns.iter().map(TableColumn::sql_definition).collect();
         let columns = columns.join(", ");
         match changes.becomes {
             true => format!("CREATE TABLE {stage} ({columns})"),
@@ -129,30 +133,30 @@ impl TableShape {
     }
 
     /// Makes the table beside the target.
-    pub(super) fn rename(&self, stage: &TableName) -> String {
-        format!("ALTER TABLE {stage} RENAME TO {}", quoted(&self.table.table))
+    pub(super) fn rename_stage_sql(&self, stage: &TableName) -> String {
+        format!("ALTER TABLE {stage} RENAME TO {}", quote_ident(&self.table.table))
     }
 
     /// Makes a table with partitions, without its key, which is made when the rows are in.
-    fn create(&self) -> String {
-        let columns: Vec<String> = self.columns.iter().map(Column::declared).collect();
-        let (columns, time) = (columns.join(", "), quoted(&self.time));
+    fn create_table_sql(&self) -> String {
+        let columns: Vec<String> = self.columns.iter().map(TableColumn::sql_definition).collect();
+        let (columns, time) = (columns.join(", "), quote_ident(&self.time));
         format!("CREATE TABLE {} ({columns}) PARTITION BY RANGE ({time})", self.table)
     }
 
-    fn add_key(&self) -> String {
-        let key: Vec<String> = self.key.iter().map(|name| quoted(name)).collect();
+    fn add_key_sql(&self) -> String {
+        let key: Vec<String> = self.key.iter().map(|name| quote_ident(name)).collect();
         format!("ALTER TABLE {} ADD PRIMARY KEY ({})", self.table, key.join(", "))
     }
 
     /// The documentation of the set, as comments.
-    pub(super) fn comment(&self) -> Vec<String> {
+    pub(super) fn comments_sql(&self) -> Vec<String> {
         let statement = |(column, text): &(Option<String>, String)| {
             let text = text.replace('\'', "''").replace('\0', "");
             match column {
                 None => format!("COMMENT ON TABLE {} IS '{text}'", self.table),
                 Some(column) => {
-                    format!("COMMENT ON COLUMN {}.{} IS '{text}'", self.table, quoted(column))
+                    format!("COMMENT ON COLUMN {}.{} IS '{text}'", self.table, quote_ident(column))
                 }
             }
         };
@@ -160,11 +164,11 @@ impl TableShape {
     }
 
     /// What it takes to bring a table with these columns there. `held` is None if there is none.
-    pub(super) fn changes(&self, held: Option<&ExistingTable>) -> Result<TableChanges> {
+    pub(super) fn required_changes(&self, held: Option<&ExistingTable>) -> Result<TableChanges> {
         let Some(held) = held else {
             let becomes = self.partition.is_none();
-            let before = if becomes { Vec::new() } else { vec![self.create()] };
-            let after = vec![self.add_key()];
+            let before = if becomes { Vec::new() } else { vec![self.create_table_sql()] };
+            let after = vec![self.add_key_sql()];
             return Ok(TableChanges { becomes, before, after, ..TableChanges::default() });
         };
         if self.partition.is_some() && !held.partitioned {
@@ -172,8 +176,9 @@ impl TableShape {
                 .hint("leave partition out, or name a new table"));
         }
         let long = ["feature", "value"];
-        let has =
-            |columns: &[Column]| long.iter().all(|name| columns.iter().any(|c| c.name == *name));
+        let has = |columns: &[TableColumn]| {
+            long.iter().all(|name| columns.iter().any(|c| c.name == *name))
+        };
         if has(&held.columns) != has(&self.columns) && held.columns.len() > 2 {
             let layout = if has(&held.columns) { "long" } else { "wide" };
             return Err(Error::target(format!(
@@ -189,11 +194,11 @@ impl TableShape {
                     changes.before.push(format!(
                         "ALTER TABLE {} ADD COLUMN {}",
                         self.table,
-                        column.declared()
+                        column.sql_definition()
                     ));
                     changes.added.push(column.name.clone());
                 }
-                Some(held) if takes(&held.ty, &column.ty) => {}
+                Some(held) if type_accepts(&held.ty, &column.ty) => {}
                 Some(held) => {
                     wrong.push(format!("{} is {}, not {}", column.name, held.ty, column.ty));
                 }
@@ -215,37 +220,38 @@ impl TableShape {
 
     /// The partitions that rows between two times need. Those of times with a zone begin at midnight in
     /// UTC, whatever the zone of the session.
-    pub(super) fn partitions(&self, first: Instant, last: Instant) -> Result<Vec<String>> {
+    pub(super) fn partitions_sql(&self, first: TimePoint, last: TimePoint) -> Result<Vec<String>> {
         use chrono::{Datelike, Days, Months};
         let Some(unit) = self.partition else { return Ok(Vec::new()) };
-        let zoned =
-            |column: &Column| column.name == self.time && column.ty == "timestamp with time zone";
+        let zoned = |column: &TableColumn| {
+            column.name == self.time && column.ty == "timestamp with time zone"
+        };
         let midnight = if self.columns.iter().any(zoned) { " 00:00:00+00" } else { "" };
-        let (first, last) = (first.day(), last.day());
+        let (first, last) = (first.calendar_day(), last.calendar_day());
         let begin = match unit {
-            Span::Year => first.with_ordinal(1),
-            Span::Month => first.with_day(1),
-            Span::Day => Some(first),
+            PartitionSpan::Year => first.with_ordinal(1),
+            PartitionSpan::Month => first.with_day(1),
+            PartitionSpan::Day => Some(first),
         };
         let mut at = begin.unwrap_or(first);
         let mut made = Vec::new();
         while at <= last {
             let next = match unit {
-                Span::Year => at.checked_add_months(Months::new(12)),
-                Span::Month => at.checked_add_months(Months::new(1)),
-                Span::Day => at.checked_add_days(Days::new(1)),
+                PartitionSpan::Year => at.checked_add_months(Months::new(12)),
+                PartitionSpan::Month => at.checked_add_months(Months::new(1)),
+                PartitionSpan::Day => at.checked_add_days(Days::new(1)),
             };
             let Some(next) = next else { break };
             let name = match unit {
-                Span::Year => at.format("y%Y"),
-                Span::Month => at.format("y%Ym%m"),
-                Span::Day => at.format("y%Ym%md%d"),
+                PartitionSpan::Year => at.format("y%Y"),
+                PartitionSpan::Month => at.format("y%Ym%m"),
+                PartitionSpan::Day => at.format("y%Ym%md%d"),
             };
             let mut table = self.table.table.clone();
             while table.len() > 50 {
                 table.pop();
             }
-            let name = self.table.beside(format!("{table}_{name}"));
+            let name = self.table.sibling_table(format!("{table}_{name}"));
             made.push(format!(
                 "CREATE TABLE IF NOT EXISTS {name} PARTITION OF {} FOR VALUES FROM ('{at}{midnight}') TO ('{next}{midnight}')",
                 self.table
@@ -266,7 +272,7 @@ impl TableShape {
 /// A table that exists.
 #[derive(Debug, Default)]
 pub(super) struct ExistingTable {
-    pub(super) columns: Vec<Column>,
+    pub(super) columns: Vec<TableColumn>,
     pub(super) partitioned: bool,
 }
 
@@ -330,7 +336,7 @@ pub(super) fn pg_type(ty: &DataType) -> Option<String> {
 }
 
 /// Whether a column of one type takes every value of another as it is.
-fn takes(held: &str, ours: &str) -> bool {
+fn type_accepts(held: &str, ours: &str) -> bool {
     let wider: &[&str] = match ours {
         "smallint" => &["integer", "bigint", "numeric", "double precision", "real"],
         "integer" => &["bigint", "numeric", "double precision"],
@@ -349,12 +355,12 @@ mod tests {
 
     #[test]
     fn types_take_what_they_hold() {
-        assert!(takes("double precision", "real"));
-        assert!(takes("numeric", "bigint"));
-        assert!(!takes("real", "double precision"));
-        assert!(!takes("integer", "bigint"));
-        assert!(!takes("date", "timestamp without time zone"));
-        assert!(!takes("text", "double precision"));
+        assert!(type_accepts("double precision", "real"));
+        assert!(type_accepts("numeric", "bigint"));
+        assert!(!type_accepts("real", "double precision"));
+        assert!(!type_accepts("integer", "bigint"));
+        assert!(!type_accepts("date", "timestamp without time zone"));
+        assert!(!type_accepts("text", "double precision"));
     }
 
     #[test]

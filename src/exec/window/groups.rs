@@ -14,29 +14,29 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_plan::metrics::{Count, Gauge};
 
-use super::function::{Function, Running, Slice, Waits, same};
-use super::results::Results;
+use super::function::{Emission, GroupSlice, StreamedFunction, WindowState, keys_equal};
+use super::results::WindowResults;
 
 /// One function with the expression that it computes and where its results go.
 #[derive(Clone)]
-pub(super) struct Call {
+pub(super) struct WindowCall {
     pub(super) expr: Arc<dyn WindowExpr>,
-    pub(super) function: Function,
+    pub(super) function: StreamedFunction,
 }
 
 /// What is held of the groups.
-pub(super) struct Groups {
+pub(super) struct WindowGroups {
     schema: SchemaRef,
-    calls: Vec<Call>,
+    calls: Vec<WindowCall>,
     /// For each output column, the call that computes it.
     outputs: Vec<usize>,
     /// The partition keys of the last row.
     last: Option<Vec<ArrayRef>>,
     /// The states of the group of the last row.
-    states: Vec<Box<dyn Running>>,
+    states: Vec<Box<dyn WindowState>>,
     /// The states of groups that may come again.
-    kept: Option<Kept>,
-    results: Vec<Results>,
+    kept: Option<RecurringStates>,
+    results: Vec<WindowResults>,
     /// Batches whose results are not all there.
     pending: VecDeque<RecordBatch>,
     memory: MemoryReservation,
@@ -45,19 +45,19 @@ pub(super) struct Groups {
 }
 
 /// States of groups that come again and again, by partition keys.
-struct Kept {
+struct RecurringStates {
     keys: RowConverter,
-    states: HashMap<OwnedRow, Vec<Box<dyn Running>>>,
+    states: HashMap<OwnedRow, Vec<Box<dyn WindowState>>>,
     current: Option<OwnedRow>,
     bytes: usize,
 }
 
-impl Groups {
+impl WindowGroups {
     /// Before the first row. With `keep`, a group may come again after others, which functions
     /// that wait for the rest of a group do not allow.
     pub(super) fn new(
         schema: SchemaRef,
-        calls: Vec<Call>,
+        calls: Vec<WindowCall>,
         outputs: Vec<usize>,
         keep: bool,
         memory: MemoryReservation,
@@ -70,11 +70,12 @@ impl Groups {
                 };
                 let fields = call.expr.partition_by().iter().map(ty).collect::<Result<_>>()?;
                 let keys = RowConverter::new(fields)?;
-                Some(Kept { keys, states: HashMap::new(), current: None, bytes: 0 })
+                Some(RecurringStates { keys, states: HashMap::new(), current: None, bytes: 0 })
             }
             None => None,
         };
-        let results = calls.iter().map(|call| Results::new(call.function.ty.clone())).collect();
+        let results =
+            calls.iter().map(|call| WindowResults::new(call.function.ty.clone())).collect();
         Ok(Self {
             schema,
             calls,
@@ -91,7 +92,7 @@ impl Groups {
     }
 
     /// Takes a batch and gives those whose results are complete by now.
-    pub(super) fn push(&mut self, batch: RecordBatch) -> Result<Vec<RecordBatch>> {
+    pub(super) fn push_batch(&mut self, batch: RecordBatch) -> Result<Vec<RecordBatch>> {
         let rows = batch.num_rows();
         if rows == 0 {
             return Ok(Vec::new());
@@ -99,7 +100,10 @@ impl Groups {
         let (keys, order) = match self.calls.first() {
             Some(call) => {
                 let order = call.expr.order_by().iter().map(|key| &key.expr);
-                (arrays(call.expr.partition_by().iter(), &batch)?, arrays(order, &batch)?)
+                (
+                    evaluate_exprs(call.expr.partition_by().iter(), &batch)?,
+                    evaluate_exprs(order, &batch)?,
+                )
             }
             None => (Vec::new(), Vec::new()),
         };
@@ -111,37 +115,38 @@ impl Groups {
             self.calls.iter().map(|c| c.expr.evaluate_args(&batch)).collect::<Result<Vec<_>>>()?;
         for (i, rows) in ranges.into_iter().enumerate() {
             let goes_on = match &self.last {
-                Some(last) if i == 0 => same(last, &keys, 0)?,
+                Some(last) if i == 0 => keys_equal(last, &keys, 0)?,
                 _ => false,
             };
             if !goes_on {
-                self.start(&keys, rows.start)?;
+                self.start_group(&keys, rows.start)?;
             }
             let own = OnceCell::new();
             let all = self.states.iter_mut().zip(&args).zip(&mut self.results);
             for ((state, args), results) in all {
                 let rows = rows.clone();
-                let slice = Slice { batch: &batch, own: &own, rows, args, order: &order };
-                state.append(&slice, results)?;
+                let slice = GroupSlice { batch: &batch, own: &own, rows, args, order: &order };
+                state.append_slice(&slice, results)?;
             }
         }
         self.last = Some(keys.iter().map(|key| key.slice(rows - 1, 1)).collect());
         self.pending.push_back(batch);
-        self.ready()
+        self.take_ready_batches()
     }
 
     /// Ends the last group and gives the batches that waited for it.
     pub(super) fn finish(&mut self) -> Result<Vec<RecordBatch>> {
-        self.end()?;
-        self.ready()
+        self.finish_group()?;
+        self.take_ready_batches()
     }
 
     /// Ends the group before, and takes up or makes the states of the group of a row.
-    fn start(&mut self, keys: &[ArrayRef], row: usize) -> Result<()> {
-        let fresh =
-            |calls: &[Call]| calls.iter().map(|c| (c.function.start)()).collect::<Result<Vec<_>>>();
+    fn start_group(&mut self, keys: &[ArrayRef], row: usize) -> Result<()> {
+        let fresh = |calls: &[WindowCall]| {
+            calls.iter().map(|c| (c.function.factory)()).collect::<Result<Vec<_>>>()
+        };
         let Some(kept) = &mut self.kept else {
-            self.end()?;
+            self.finish_group()?;
             self.states = fresh(&self.calls)?;
             self.counted.add(1);
             return Ok(());
@@ -151,7 +156,7 @@ impl Groups {
         let left = std::mem::take(&mut self.states);
         if let Some(current) = kept.current.replace(key.clone()) {
             if kept.bytes == 0 {
-                kept.bytes = left.iter().map(|state| state.size()).sum::<usize>();
+                kept.bytes = left.iter().map(|state| state.memory_size()).sum::<usize>();
             }
             kept.states.insert(current, left);
         }
@@ -165,7 +170,7 @@ impl Groups {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<()> {
+    fn finish_group(&mut self) -> Result<()> {
         for (state, results) in self.states.iter_mut().zip(&mut self.results) {
             state.finish(results)?;
         }
@@ -174,32 +179,34 @@ impl Groups {
     }
 
     /// The batches at the front whose results are all there, with them.
-    fn ready(&mut self) -> Result<Vec<RecordBatch>> {
-        self.results.iter_mut().for_each(Results::settle);
-        let mut there = self.results.iter().map(Results::rows).min().unwrap_or(usize::MAX);
+    fn take_ready_batches(&mut self) -> Result<Vec<RecordBatch>> {
+        self.results.iter_mut().for_each(WindowResults::flush_columns);
+        let mut there =
+            self.results.iter().map(WindowResults::ready_rows).min().unwrap_or(usize::MAX);
         let mut ready = Vec::new();
         while let Some(batch) = self.pending.pop_front_if(|batch| batch.num_rows() <= there) {
             there -= batch.num_rows();
-            let results = self.results.iter_mut().map(|results| results.take(batch.num_rows()));
+            let results =
+                self.results.iter_mut().map(|results| results.take_rows(batch.num_rows()));
             let results = results.collect::<Result<Vec<_>>>()?;
             let mut columns = batch.columns().to_vec();
             columns.extend(self.outputs.iter().map(|call| ArrayRef::clone(&results[*call])));
             ready.push(RecordBatch::try_new(Arc::clone(&self.schema), columns)?);
         }
-        self.account()?;
+        self.account_memory()?;
         Ok(ready)
     }
 
-    fn account(&mut self) -> Result<()> {
+    fn account_memory(&mut self) -> Result<()> {
         let mut bytes = match &self.kept {
             Some(kept) => (kept.states.len() + 1) * kept.bytes,
             None => 0,
         };
-        if self.calls.iter().any(|call| call.function.waits > Waits::No) {
+        if self.calls.iter().any(|call| call.function.emission > Emission::Immediate) {
             let batches = self.pending.iter().map(RecordBatch::get_array_memory_size);
             bytes += batches.sum::<usize>();
-            bytes += self.results.iter().map(Results::size).sum::<usize>();
-            bytes += self.states.iter().map(|state| state.size()).sum::<usize>();
+            bytes += self.results.iter().map(WindowResults::buffered_bytes).sum::<usize>();
+            bytes += self.states.iter().map(|state| state.memory_size()).sum::<usize>();
         }
         self.peak.set_max(bytes);
         self.memory.try_resize(bytes)
@@ -207,7 +214,7 @@ impl Groups {
 }
 
 /// The values of expressions, row by row.
-fn arrays<'a>(
+fn evaluate_exprs<'a>(
     exprs: impl Iterator<Item = &'a Arc<dyn datafusion::physical_expr::PhysicalExpr>>,
     batch: &RecordBatch,
 ) -> Result<Vec<ArrayRef>> {

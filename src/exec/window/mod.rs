@@ -5,18 +5,18 @@
 //! memory is a batch and the states of one group, and the rows of a group that a function must see
 //! before it can tell its results.
 //!
-//! [`Function`] says how a window expression is computed; one file per kind computes it.
+//! `function::StreamedFunction` says how a window expression is computed; one file per kind computes it.
 
-mod anew;
-mod frame;
+mod frame_aggregate;
 mod function;
 mod groups;
-mod place;
+mod position;
+mod recompute;
 mod results;
 mod shift;
-mod stream;
+mod stream_exec;
 mod summary;
-mod whole;
+mod whole_group;
 
-pub(super) use function::served;
-pub use stream::StreamWindowExec;
+pub(super) use function::streamed_function;
+pub use stream_exec::StreamWindowExec;

@@ -6,18 +6,18 @@ use datafusion::arrow::array::{Array, ArrayRef, new_empty_array};
 use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
-use windrow_udfs::{Columns, Spec};
+use windrow_udfs::{OutputColumns, Spec};
 
 /// Results in the order of the rows; some functions run behind the rows they have seen.
-pub(super) struct Results {
+pub(super) struct WindowResults {
     ty: DataType,
     parts: VecDeque<ArrayRef>,
     rows: usize,
     /// What an indicator writes into until the batch ends.
-    columns: Option<Columns>,
+    columns: Option<OutputColumns>,
 }
 
-impl Results {
+impl WindowResults {
     pub(super) fn new(ty: DataType) -> Self {
         Self { ty, parts: VecDeque::new(), rows: 0, columns: None }
     }
@@ -31,29 +31,29 @@ impl Results {
     }
 
     /// The columns of an indicator, with room for `capacity` rows.
-    pub(super) fn columns(&mut self, spec: &Spec, capacity: usize) -> &mut Columns {
-        self.columns.get_or_insert_with(|| Columns::new(spec, capacity))
+    pub(super) fn indicator_columns(&mut self, spec: &Spec, capacity: usize) -> &mut OutputColumns {
+        self.columns.get_or_insert_with(|| OutputColumns::new(spec, capacity))
     }
 
     /// Ends a batch: what indicators wrote becomes an array.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn flush_columns(&mut self) {
         if let Some(columns) = self.columns.take() {
             self.push(columns.finish());
         }
     }
 
     /// Results that are there.
-    pub(super) fn rows(&self) -> usize {
+    pub(super) fn ready_rows(&self) -> usize {
         self.rows
     }
 
     /// Bytes held.
-    pub(super) fn size(&self) -> usize {
+    pub(super) fn buffered_bytes(&self) -> usize {
         self.parts.iter().map(|part| part.get_array_memory_size()).sum()
     }
 
-    /// Takes the first `rows` results.
-    pub(super) fn take(&mut self, rows: usize) -> Result<ArrayRef> {
+    /// Takes the first `ready_rows` results.
+    pub(super) fn take_rows(&mut self, rows: usize) -> Result<ArrayRef> {
         let mut parts: Vec<ArrayRef> = Vec::new();
         let mut wanted = rows;
         while wanted > 0

@@ -9,49 +9,49 @@ use datafusion::functions_window::lead_lag::WindowShift;
 use datafusion::physical_expr::window::StandardWindowFunctionExpr;
 use datafusion::physical_plan::windows::WindowUDFExpr;
 
-use super::function::{Running, Slice, Start, Waits};
-use super::results::Results;
+use super::function::{Emission, GroupSlice, StateFactory, WindowState};
+use super::results::WindowResults;
 
 /// Longer distances are computed with the whole group at hand.
-const FAR: usize = 1 << 24;
+const MAX_SHIFT_ROWS: usize = 1 << 24;
 
 /// How a shift runs; None if the function is none, or counts rows with values only.
-pub(super) fn shift(
+pub(super) fn shift_factory(
     function: &Arc<dyn StandardWindowFunctionExpr>,
     udwf: &WindowUDFExpr,
-) -> Option<(Start, Waits)> {
-    if !is_shift(udwf) {
+) -> Option<(StateFactory, Emission)> {
+    if !is_lag_or_lead(udwf) {
         return None;
     }
     // What rows the function reads for a row far from both ends tells the distance; one that
     // leaves out NULL reads to an end.
-    let (row, all) = (FAR * 4, FAR * 8);
+    let (row, all) = (MAX_SHIFT_ROWS * 4, MAX_SHIFT_ROWS * 8);
     let reads = function.create_evaluator().ok()?.get_range(row, all).ok()?;
     let (before, after) = (row.checked_sub(reads.start)?, reads.end.checked_sub(row)?);
     let waits = match (before, after) {
-        (1..FAR, 1) => Waits::No,
-        (0, 0..FAR) => Waits::Some,
+        (1..MAX_SHIFT_ROWS, 1) => Emission::Immediate,
+        (0, 0..MAX_SHIFT_ROWS) => Emission::Delayed,
         _ => return None,
     };
     let function = Arc::clone(function);
-    let start: Start = Arc::new(move || {
+    let start: StateFactory = Arc::new(move || {
         let (function, rows) = (Arc::clone(&function), before.max(after));
         Ok(match waits {
-            Waits::No => Box::new(Lag { function, rows, last: None }),
-            _ => Box::new(Lead { function, rows, open: None }),
+            Emission::Immediate => Box::new(LagState { function, rows, last: None }),
+            _ => Box::new(LeadState { function, rows, open: None }),
         })
     });
     Some((start, waits))
 }
 
 /// Whether a function is `lag` or `lead`.
-pub(super) fn is_shift(udwf: &WindowUDFExpr) -> bool {
+pub(super) fn is_lag_or_lead(udwf: &WindowUDFExpr) -> bool {
     let any: &dyn std::any::Any = udwf.fun().inner().as_ref();
     any.is::<WindowShift>()
 }
 
 /// The values of `last`, then those of the slice.
-fn joined(last: Option<&ArrayRef>, slice: &Slice) -> Result<ArrayRef> {
+fn concat_with_slice(last: Option<&ArrayRef>, slice: &GroupSlice) -> Result<ArrayRef> {
     let column =
         slice.args.first().ok_or_else(|| internal_datafusion_err!("no column to shift"))?;
     let new = column.slice(slice.rows.start, slice.rows.len());
@@ -62,66 +62,66 @@ fn joined(last: Option<&ArrayRef>, slice: &Slice) -> Result<ArrayRef> {
 }
 
 /// The last values of a column, copied: a slice would keep the whole column in memory.
-fn tail(values: &ArrayRef, rows: usize) -> Result<ArrayRef> {
+fn copy_tail(values: &ArrayRef, rows: usize) -> Result<ArrayRef> {
     let all = values.len();
     let last: UInt64Array = (all.saturating_sub(rows)..all).map(|row| row as u64).collect();
     Ok(take(values, &last, None)?)
 }
 
-struct Lag {
+struct LagState {
     function: Arc<dyn StandardWindowFunctionExpr>,
     rows: usize,
     last: Option<ArrayRef>,
 }
 
-impl Running for Lag {
-    fn append(&mut self, slice: &Slice, results: &mut Results) -> Result<()> {
+impl WindowState for LagState {
+    fn append_slice(&mut self, slice: &GroupSlice, results: &mut WindowResults) -> Result<()> {
         let count = slice.rows.len();
         // Far enough from the start of the group, a slice begins with what the last one ended with.
         if let Some(last) = self.last.as_ref().filter(|last| last.len() == self.rows)
             && count >= self.rows
         {
-            let new = joined(None, slice)?;
+            let new = concat_with_slice(None, slice)?;
             results.push(concat(&[last.as_ref(), new.slice(0, count - self.rows).as_ref()])?);
-            self.last = Some(tail(&new, self.rows)?);
+            self.last = Some(copy_tail(&new, self.rows)?);
             return Ok(());
         }
-        let values = joined(self.last.as_ref(), slice)?;
+        let values = concat_with_slice(self.last.as_ref(), slice)?;
         let shifted =
             self.function.create_evaluator()?.evaluate_all(&[Arc::clone(&values)], values.len())?;
         let known = self.last.as_ref().map_or(0, |last| last.len());
         results.push(shifted.slice(known, count));
-        self.last = Some(tail(&values, self.rows)?);
+        self.last = Some(copy_tail(&values, self.rows)?);
         Ok(())
     }
 
-    fn finish(&mut self, _: &mut Results) -> Result<()> {
+    fn finish(&mut self, _: &mut WindowResults) -> Result<()> {
         Ok(())
     }
 
-    fn size(&self) -> usize {
+    fn memory_size(&self) -> usize {
         size_of::<Self>() + self.last.as_ref().map_or(0, |last| last.get_array_memory_size())
     }
 }
 
-struct Lead {
+struct LeadState {
     function: Arc<dyn StandardWindowFunctionExpr>,
     rows: usize,
     /// The values of the rows whose results are open.
     open: Option<ArrayRef>,
 }
 
-impl Running for Lead {
-    fn append(&mut self, slice: &Slice, results: &mut Results) -> Result<()> {
-        let values = joined(self.open.as_ref(), slice)?;
+impl WindowState for LeadState {
+    fn append_slice(&mut self, slice: &GroupSlice, results: &mut WindowResults) -> Result<()> {
+        let values = concat_with_slice(self.open.as_ref(), slice)?;
         let shifted =
             self.function.create_evaluator()?.evaluate_all(&[Arc::clone(&values)], values.len())?;
         results.push(shifted.slice(0, values.len().saturating_sub(self.rows)));
-        self.open = Some(tail(&values, self.rows)?);
+        self.open = Some(copy_tail(&values, self.rows)?);
         Ok(())
     }
 
-    fn finish(&mut self, results: &mut Results) -> Result<()> {
+    fn finish(&mut self, results: &mut WindowResults) -> Result<()> {
         if let Some(open) = self.open.take() {
             let rows = open.len();
             results.push(self.function.create_evaluator()?.evaluate_all(&[open], rows)?);
@@ -129,7 +129,7 @@ impl Running for Lead {
         Ok(())
     }
 
-    fn size(&self) -> usize {
+    fn memory_size(&self) -> usize {
         size_of::<Self>() + self.open.as_ref().map_or(0, |open| open.get_array_memory_size())
     }
 }

@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int64Type};
 use serde::{Deserialize, Serialize};
 use windrow_udfs::kernel::{Block, Centre, Joint, Moments};
 
-use crate::guards::Figures;
+use crate::guards::SampleMoments;
 
 /// A summary with the number of its rows; [`Block::NONE`] is that of no rows.
 pub(super) trait Summary: Block {
@@ -18,94 +18,94 @@ pub(super) trait Summary: Block {
     type In: ArrowPrimitiveType;
 
     /// The summary of one row of up to two columns.
-    fn of(row: [<Self::In as ArrowPrimitiveType>::Native; 2]) -> Self;
+    fn of_row(row: [<Self::In as ArrowPrimitiveType>::Native; 2]) -> Self;
 
     /// Adds a row behind the others, with the arithmetic of DataFusion's accumulators.
-    fn add(&mut self, row: [<Self::In as ArrowPrimitiveType>::Native; 2]);
+    fn add_row(&mut self, row: [<Self::In as ArrowPrimitiveType>::Native; 2]);
 
     /// Whether its result has a value in the type of the results.
     #[inline]
-    fn fits(&self) -> bool {
+    fn fits_result_type(&self) -> bool {
         true
     }
 }
 
 /// Rows and their sum.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Total<T> {
+pub(super) struct SumAndCount<T> {
     pub(super) rows: i64,
     pub(super) sum: T,
 }
 
-impl Block for Total<f64> {
+impl Block for SumAndCount<f64> {
     const NONE: Self = Self { rows: 0, sum: 0.0 };
 
     #[inline]
-    fn join(older: Self, newer: Self, _: &Joint) -> Self {
+    fn join_blocks(older: Self, newer: Self, _: &Joint) -> Self {
         Self { rows: older.rows + newer.rows, sum: older.sum + newer.sum }
     }
 }
 
-impl Summary for Total<f64> {
+impl Summary for SumAndCount<f64> {
     type In = Float64Type;
 
     #[inline]
-    fn of([value, _]: [f64; 2]) -> Self {
+    fn of_row([value, _]: [f64; 2]) -> Self {
         Self { rows: 1, sum: value }
     }
 
     #[inline]
-    fn add(&mut self, [value, _]: [f64; 2]) {
+    fn add_row(&mut self, [value, _]: [f64; 2]) {
         self.rows += 1;
         self.sum += value;
     }
 }
 
-impl Block for Total<i128> {
+impl Block for SumAndCount<i128> {
     const NONE: Self = Self { rows: 0, sum: 0 };
 
     #[inline]
-    fn join(older: Self, newer: Self, _: &Joint) -> Self {
+    fn join_blocks(older: Self, newer: Self, _: &Joint) -> Self {
         Self { rows: older.rows + newer.rows, sum: older.sum + newer.sum }
     }
 }
 
-impl Summary for Total<i128> {
+impl Summary for SumAndCount<i128> {
     type In = Int64Type;
 
     #[inline]
-    fn of([value, _]: [i64; 2]) -> Self {
+    fn of_row([value, _]: [i64; 2]) -> Self {
         Self { rows: 1, sum: value.into() }
     }
 
     #[inline]
-    fn add(&mut self, [value, _]: [i64; 2]) {
+    fn add_row(&mut self, [value, _]: [i64; 2]) {
         self.rows += 1;
         self.sum += i128::from(value);
     }
 
     #[inline]
-    fn fits(&self) -> bool {
+    fn fits_result_type(&self) -> bool {
         i64::try_from(self.sum).is_ok()
     }
 }
 
 /// A number with the order that SQL's `min` and `max` go by.
-pub(super) trait Ordered: Copy + PartialOrd {
+pub(super) trait SqlOrdered: Copy + PartialOrd {
     /// NaN is the greatest, and -0 is less than 0.
-    fn order(self, other: Self) -> Ordering;
+    fn sql_cmp(self, other: Self) -> Ordering;
 }
 
-impl Ordered for f64 {
+impl SqlOrdered for f64 {
     #[inline]
-    fn order(self, other: Self) -> Ordering {
+    fn sql_cmp(self, other: Self) -> Ordering {
         self.total_cmp(&other)
     }
 }
 
-impl Ordered for i64 {
+impl SqlOrdered for i64 {
     #[inline]
-    fn order(self, other: Self) -> Ordering {
+    fn sql_cmp(self, other: Self) -> Ordering {
         self.cmp(&other)
     }
 }
@@ -116,12 +116,12 @@ pub(super) struct Extreme<T, const MAX: bool> {
     pub(super) value: Option<T>,
 }
 
-impl<T: Ordered, const MAX: bool> Extreme<T, MAX> {
+impl<T: SqlOrdered, const MAX: bool> Extreme<T, MAX> {
     #[inline]
-    fn better(self, other: Self) -> Self {
+    fn pick_extreme(self, other: Self) -> Self {
         match (self.value, other.value) {
             (Some(a), Some(b)) => {
-                let keep = if MAX { a.order(b).is_ge() } else { a.order(b).is_le() };
+                let keep = if MAX { a.sql_cmp(b).is_ge() } else { a.sql_cmp(b).is_le() };
                 Self { value: Some(if keep { a } else { b }) }
             }
             (None, _) => other,
@@ -136,8 +136,8 @@ macro_rules! extreme {
             const NONE: Self = Self { value: None };
 
             #[inline]
-            fn join(older: Self, newer: Self, _: &Joint) -> Self {
-                older.better(newer)
+            fn join_blocks(older: Self, newer: Self, _: &Joint) -> Self {
+                older.pick_extreme(newer)
             }
         }
 
@@ -145,13 +145,13 @@ macro_rules! extreme {
             type In = $arrow;
 
             #[inline]
-            fn of([value, _]: [$native; 2]) -> Self {
+            fn of_row([value, _]: [$native; 2]) -> Self {
                 Self { value: Some(value) }
             }
 
             #[inline]
-            fn add(&mut self, row: [$native; 2]) {
-                *self = self.better(Self::of(row));
+            fn add_row(&mut self, row: [$native; 2]) {
+                *self = self.pick_extreme(Self::of_row(row));
             }
         }
     };
@@ -169,7 +169,7 @@ pub(super) struct Spread {
 
 /// The lengths of two blocks some of whose rows have no value.
 #[inline]
-fn lengths(older: f64, newer: f64, joint: &Joint) -> Joint {
+fn joint_lengths(older: f64, newer: f64, joint: &Joint) -> Joint {
     if older == joint.older && newer == joint.newer {
         return *joint;
     }
@@ -178,18 +178,19 @@ fn lengths(older: f64, newer: f64, joint: &Joint) -> Joint {
 }
 
 impl Block for Spread {
-    const NONE: Self = Self { rows: 0.0, of: Moments { mean: Centre::of(0.0), squares: 0.0 } };
+    const NONE: Self =
+        Self { rows: 0.0, of: Moments { mean: Centre::from_value(0.0), squares: 0.0 } };
 
     #[inline]
-    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+    fn join_blocks(older: Self, newer: Self, joint: &Joint) -> Self {
         if older.rows == 0.0 {
             return newer;
         }
         if newer.rows == 0.0 {
             return older;
         }
-        let joint = lengths(older.rows, newer.rows, joint);
-        let of = Moments::join(older.of, newer.of, &joint);
+        let joint = joint_lengths(older.rows, newer.rows, joint);
+        let of = Moments::join_blocks(older.of, newer.of, &joint);
         Self { rows: older.rows + newer.rows, of }
     }
 }
@@ -197,20 +198,25 @@ impl Block for Spread {
 impl Spread {
     /// What the moments of its values are made of.
     #[inline]
-    pub(super) fn figures(&self) -> Figures {
+    pub(super) fn sample_moments(&self) -> SampleMoments {
         let Self { rows, of } = *self;
-        Figures { rows, means: [of.mean.value(), 0.0], squares: [of.squares, 0.0], products: 0.0 }
+        SampleMoments {
+            rows,
+            means: [of.mean.mean_value(), 0.0],
+            squares: [of.squares, 0.0],
+            products: 0.0,
+        }
     }
 }
 
-impl Joined {
+impl PairSpread {
     /// What the moments of its pairs are made of.
     #[inline]
-    pub(super) fn figures(&self) -> Figures {
+    pub(super) fn sample_moments(&self) -> SampleMoments {
         let Self { rows, x, y, products } = *self;
-        Figures {
+        SampleMoments {
             rows,
-            means: [x, y].map(|side| side.mean.value()),
+            means: [x, y].map(|side| side.mean.mean_value()),
             squares: [x, y].map(|side| side.squares),
             products,
         }
@@ -221,76 +227,76 @@ impl Summary for Spread {
     type In = Float64Type;
 
     #[inline]
-    fn of([value, _]: [f64; 2]) -> Self {
-        Self { rows: 1.0, of: Moments::of(value) }
+    fn of_row([value, _]: [f64; 2]) -> Self {
+        Self { rows: 1.0, of: Moments::from_value(value) }
     }
 
     #[inline]
-    fn add(&mut self, [value, _]: [f64; 2]) {
+    fn add_row(&mut self, [value, _]: [f64; 2]) {
         if self.rows == 0.0 {
-            *self = Self::of([value, 0.0]);
+            *self = Self::of_row([value, 0.0]);
             return;
         }
         self.rows += 1.0;
-        let before = self.of.mean.way_to(value);
-        self.of.mean = self.of.mean.moved(before / self.rows);
-        self.of.squares += before * self.of.mean.way_to(value);
+        let before = self.of.mean.distance_to(value);
+        self.of.mean = self.of.mean.shift_by(before / self.rows);
+        self.of.squares += before * self.of.mean.distance_to(value);
     }
 }
 
 /// Rows with values in two columns: both spreads, and the sum of products of the distances.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Joined {
+pub(super) struct PairSpread {
     pub(super) rows: f64,
     pub(super) x: Moments,
     pub(super) y: Moments,
     pub(super) products: f64,
 }
 
-impl Block for Joined {
+impl Block for PairSpread {
     const NONE: Self = Self { rows: 0.0, x: Spread::NONE.of, y: Spread::NONE.of, products: 0.0 };
 
     #[inline]
-    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+    fn join_blocks(older: Self, newer: Self, joint: &Joint) -> Self {
         if older.rows == 0.0 {
             return newer;
         }
         if newer.rows == 0.0 {
             return older;
         }
-        let joint = lengths(older.rows, newer.rows, joint);
+        let joint = joint_lengths(older.rows, newer.rows, joint);
         let step = older.x.mean.step_to(newer.x.mean) * older.y.mean.step_to(newer.y.mean);
         Self {
             rows: older.rows + newer.rows,
-            x: Moments::join(older.x, newer.x, &joint),
-            y: Moments::join(older.y, newer.y, &joint),
+            x: Moments::join_blocks(older.x, newer.x, &joint),
+            y: Moments::join_blocks(older.y, newer.y, &joint),
             products: older.products + newer.products + step * joint.cross,
         }
     }
 }
 
-impl Summary for Joined {
+impl Summary for PairSpread {
     type In = Float64Type;
 
     #[inline]
-    fn of([x, y]: [f64; 2]) -> Self {
-        Self { rows: 1.0, x: Moments::of(x), y: Moments::of(y), products: 0.0 }
+    fn of_row([x, y]: [f64; 2]) -> Self {
+        Self { rows: 1.0, x: Moments::from_value(x), y: Moments::from_value(y), products: 0.0 }
     }
 
     #[inline]
-    fn add(&mut self, [x, y]: [f64; 2]) {
+    fn add_row(&mut self, [x, y]: [f64; 2]) {
         if self.rows == 0.0 {
-            *self = Self::of([x, y]);
+            *self = Self::of_row([x, y]);
             return;
         }
-        let before = self.x.mean.way_to(x);
+        let before = self.x.mean.distance_to(x);
         let [x_with, y_with] = [(self.x, x), (self.y, y)].map(|(of, value)| {
             let mut spread = Spread { rows: self.rows, of };
-            spread.add([value, 0.0]);
+            spread.add_row([value, 0.0]);
             spread.of
         });
         (self.x, self.y) = (x_with, y_with);
         self.rows += 1.0;
-        self.products += before * self.y.mean.way_to(y);
+        self.products += before * self.y.mean.distance_to(y);
     }
 }

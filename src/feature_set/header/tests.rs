@@ -22,8 +22,8 @@ audits:
 */
 SELECT 1";
 
-fn place(line: usize, column: usize) -> Place {
-    Place { file: "f.sql".into(), line, column }
+fn place(line: usize, column: usize) -> TextPlace {
+    TextPlace { file: "f.sql".into(), line, column }
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn every_key() {
     let text = FULL
         .replace("Momentum and volatility:", "'Momentum and volatility:")
         .replace("bars", "bars'");
-    let (header, body) = parse("f.sql", &text).unwrap();
+    let (header, body) = parse_header("f.sql", &text).unwrap();
     assert_eq!(&text[body..], "\nSELECT 1");
     assert_eq!(header.description.as_deref(), Some("Momentum and volatility: daily bars"));
     assert_eq!((header.entity.as_str(), header.time.as_str()), ("ticker", "day"));
@@ -45,10 +45,10 @@ fn every_key() {
     assert_eq!(header.optional, ["sector", "factor"]);
     assert_eq!(header.partition_by, ["year"]);
     let audits = [
-        Audit::Condition { text: "rsi_14 BETWEEN 0 AND 100".into(), place: place(14, 5) },
-        Audit::Unique { columns: vec!["ticker".into(), "day".into()], place: place(15, 5) },
-        Audit::NotNull { columns: vec!["close".into()], place: place(16, 5) },
-        Audit::Condition { text: "name <> 'a: b'".into(), place: place(17, 5) },
+        DeclaredAudit::Condition { text: "rsi_14 BETWEEN 0 AND 100".into(), place: place(14, 5) },
+        DeclaredAudit::Unique { columns: vec!["ticker".into(), "day".into()], place: place(15, 5) },
+        DeclaredAudit::NotNull { columns: vec!["close".into()], place: place(16, 5) },
+        DeclaredAudit::Condition { text: "name <> 'a: b'".into(), place: place(17, 5) },
     ];
     assert_eq!(header.audits, audits);
     assert_eq!(header.place_of_key("labels"), Some(place(6, 1)));
@@ -67,7 +67,7 @@ fn without_a_header() {
         "/**/SELECT 1",
         "/* */ SELECT 1",
     ] {
-        let (header, body) = parse("f.sql", text).unwrap();
+        let (header, body) = parse_header("f.sql", text).unwrap();
         assert_eq!((header.entity.as_str(), header.time.as_str()), ("symbol", "ts"), "{text}");
         assert!(text[body..].contains("SELECT"), "{text}");
     }
@@ -83,7 +83,7 @@ fn where_a_header_may_stand() {
         "/*\n\n   time: t\n   entity: e\n*/SELECT 1",
     ];
     for text in cases {
-        let (header, body) = parse("f.sql", text).unwrap();
+        let (header, body) = parse_header("f.sql", text).unwrap();
         assert_eq!((header.time.as_str(), &text[body..]), ("t", "SELECT 1"), "{text}");
     }
 }
@@ -181,7 +181,7 @@ const ERRORS: &[(&str, &str)] = &[
 fn every_error_has_its_place_and_way_out() {
     for (text, expected) in ERRORS {
         let expected = expected.replace("{QUOTES}", QUOTES).replace("{NO_HEADER}", NO_HEADER);
-        let error = parse("f.sql", text).unwrap_err();
+        let error = parse_header("f.sql", text).unwrap_err();
         assert_eq!(error.to_string(), format!("f.sql:{expected}"), "{text}");
         assert_eq!(error.exit_code(), 1);
     }

@@ -3,18 +3,18 @@
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
-use crate::scan::schema::Keys;
-use crate::store::quoted;
+use crate::scan::schema::KeyColumns;
+use crate::store::quote_ident;
 
 /// A condition on the keys in the server's SQL; None if it speaks of anything else. A filter on another
 /// column must see the row that won among duplicates.
-pub(crate) fn sql(filter: &Expr, keys: &Keys) -> Option<String> {
+pub(crate) fn filter_to_sql(filter: &Expr, keys: &KeyColumns) -> Option<String> {
     Some(match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
-            format!("({} AND {})", sql(left, keys)?, sql(right, keys)?)
+            format!("({} AND {})", filter_to_sql(left, keys)?, filter_to_sql(right, keys)?)
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            format!("({} OR {})", sql(left, keys)?, sql(right, keys)?)
+            format!("({} OR {})", filter_to_sql(left, keys)?, filter_to_sql(right, keys)?)
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (column, op, value) = match (left.as_ref(), right.as_ref()) {
@@ -31,7 +31,7 @@ pub(crate) fn sql(filter: &Expr, keys: &Keys) -> Option<String> {
                 Operator::GtEq => ">=",
                 _ => return None,
             };
-            format!("{} {op} {}", key(&column.name, keys)?, literal(value)?)
+            format!("{} {op} {}", key_column_sql(&column.name, keys)?, key_value_sql(value)?)
         }
         Expr::Between(between) => {
             let (Expr::Column(column), Expr::Literal(low, _), Expr::Literal(high, _)) =
@@ -40,13 +40,13 @@ pub(crate) fn sql(filter: &Expr, keys: &Keys) -> Option<String> {
                 return None;
             };
             let not = if between.negated { "NOT " } else { "" };
-            let column = key(&column.name, keys)?;
-            format!("{column} {not}BETWEEN {} AND {}", literal(low)?, literal(high)?)
+            let column = key_column_sql(&column.name, keys)?;
+            format!("{column} {not}BETWEEN {} AND {}", key_value_sql(low)?, key_value_sql(high)?)
         }
         Expr::InList(list) => {
             let Expr::Column(column) = list.expr.as_ref() else { return None };
             let value = |expr: &Expr| match expr {
-                Expr::Literal(value, _) => literal(value),
+                Expr::Literal(value, _) => key_value_sql(value),
                 _ => None,
             };
             let values = list.list.iter().map(value).collect::<Option<Vec<_>>>()?;
@@ -54,22 +54,22 @@ pub(crate) fn sql(filter: &Expr, keys: &Keys) -> Option<String> {
                 return None;
             }
             let not = if list.negated { "NOT " } else { "" };
-            format!("{} {not}IN ({})", key(&column.name, keys)?, values.join(", "))
+            format!("{} {not}IN ({})", key_column_sql(&column.name, keys)?, values.join(", "))
         }
         _ => return None,
     })
 }
 
 /// A key as it compares here: text byte by byte.
-fn key(name: &str, keys: &Keys) -> Option<String> {
+fn key_column_sql(name: &str, keys: &KeyColumns) -> Option<String> {
     if name == keys.entity {
-        return Some(format!("{}::text COLLATE \"C\"", quoted(name)));
+        return Some(format!("{}::text COLLATE \"C\"", quote_ident(name)));
     }
-    (name == keys.time).then(|| quoted(name))
+    (name == keys.time).then(|| quote_ident(name))
 }
 
 /// A value of a key; None for NULL and for types that no key has.
-fn literal(value: &ScalarValue) -> Option<String> {
+fn key_value_sql(value: &ScalarValue) -> Option<String> {
     let text =
         |text: &str| (!text.contains('\0')).then(|| format!("'{}'", text.replace('\'', "''")));
     let at = |micros: i64, ty: &str| {
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn keys_are_filtered_by_the_server() {
-        let keys = Keys { entity: "symbol".into(), time: "ts".into() };
+        let keys = KeyColumns { entity: "symbol".into(), time: "ts".into() };
         let day = lit(ScalarValue::Date32(Some(18_000)));
         let moment = lit(ScalarValue::TimestampMicrosecond(Some(1_500_000), None));
         let cases = [
@@ -128,7 +128,7 @@ mod tests {
             (col("symbol").like(lit("A%")), None),
         ];
         for (filter, expected) in cases {
-            assert_eq!(sql(&filter, &keys).as_deref(), expected, "{filter}");
+            assert_eq!(filter_to_sql(&filter, &keys).as_deref(), expected, "{filter}");
         }
     }
 }

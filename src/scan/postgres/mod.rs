@@ -1,7 +1,7 @@
 //! Rows of a PostgreSQL server as batches, and conditions as SQL.
 
+mod copy_reader;
 mod filter;
-mod read;
 
-pub(crate) use filter::sql;
-pub(crate) use read::{Described, Reader, Snapshot};
+pub(crate) use copy_reader::{PostgresPartition, ServerColumn, Snapshot};
+pub(crate) use filter::filter_to_sql;

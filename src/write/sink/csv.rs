@@ -10,10 +10,10 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::ExecutionPlanProperties;
 
-use super::{Flushing, PartitionSink, Sinks, Written, WrittenFile};
+use super::{FlushFuture, PartitionSink, SinkFactory, WrittenFile, WrittenPartition};
 use crate::error::{Error, Result};
 use crate::outside::files::{self, LocalFile};
-use crate::write::{WriteJob, unwritable};
+use crate::write::{WriteJob, unwritable_error};
 
 /// Bytes that are collected before they go to the file.
 const BUFFER: usize = 1 << 20;
@@ -33,15 +33,16 @@ impl CsvSinks {
     }
 }
 
-impl Sinks for CsvSinks {
-    fn partition(&self, _: usize) -> Result<Box<dyn PartitionSink>> {
-        let file = files::create(&self.path).map_err(|error| unwritable(&self.target, &error))?;
+impl SinkFactory for CsvSinks {
+    fn partition_sink(&self, _: usize) -> Result<Box<dyn PartitionSink>> {
+        let file = files::create_or_truncate(&self.path)
+            .map_err(|error| unwritable_error(&self.target, &error))?;
         let file = BufWriter::with_capacity(BUFFER, file);
         let writer = WriterBuilder::new().with_header(true).build(file);
         Ok(Box::new(CsvSink { writer, target: self.target.clone(), rows: 0 }))
     }
 
-    fn reserve(&self, _: usize) -> Result<Option<MemoryReservation>> {
+    fn reserve_memory(&self, _: usize) -> Result<Option<MemoryReservation>> {
         Ok(None)
     }
 }
@@ -54,27 +55,27 @@ struct CsvSink {
 
 #[async_trait]
 impl PartitionSink for CsvSink {
-    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    async fn write_batch(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
         self.writer.write(batch).map_err(|error| match &error {
-            ArrowError::IoError(..) => unwritable(&self.target, &error),
+            ArrowError::IoError(..) => unwritable_error(&self.target, &error),
             ArrowError::CsvError(text) if text.contains("Cast error") => {
                 let why = text.split("Cast error: ").nth(1).unwrap_or(text);
                 Error::data(format!("{}: {why}", self.target.display()))
                     .hint("correct the value, or leave its rows out; the target is as it was")
             }
-            _ => unwritable(&self.target, &error),
+            _ => unwritable_error(&self.target, &error),
         })
     }
 
-    async fn finish(self: Box<Self>) -> Result<Flushing> {
+    async fn finish(self: Box<Self>) -> Result<FlushFuture> {
         let Self { writer, target, rows } = *self;
         let mut file = writer.into_inner();
         let flushed = file.flush().and_then(|()| file.get_ref().metadata());
-        let bytes = flushed.map_err(|error| unwritable(&target, &error))?.len();
+        let bytes = flushed.map_err(|error| unwritable_error(&target, &error))?.len();
         let name = target.file_name().map(|name| name.to_string_lossy().into_owned());
         let path = name.unwrap_or_default();
         let files = vec![WrittenFile { path, rows, bytes, upload: None }];
-        Ok(Box::pin(async move { Ok(Written { files, staged: None }) }))
+        Ok(Box::pin(async move { Ok(WrittenPartition { files, staged: None }) }))
     }
 }

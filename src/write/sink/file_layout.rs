@@ -14,7 +14,7 @@ use datafusion::parquet::file::metadata::{KeyValue, SortingColumn};
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::parquet::schema::types::ColumnPath;
 
-use super::Output;
+use super::OutputShape;
 use super::float_encoder;
 use crate::config;
 use crate::error::{Error, Result};
@@ -38,7 +38,7 @@ pub(super) struct FileLayout {
 }
 
 impl FileLayout {
-    pub(super) fn of(job: &WriteJob) -> Self {
+    pub(super) fn from_write_job(job: &WriteJob) -> Self {
         let output = &job.output;
         let all = &output.schema;
         let partition_by = output.partition_by.clone();
@@ -62,8 +62,8 @@ impl FileLayout {
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let pool = Arc::clone(job.context.memory_pool());
         let workers = job.context.session_config().target_partitions();
-        let group = group(&schema, pool.memory_limit(), output.side_by_side, workers);
-        let properties = properties(&schema, output, &columns, group.0);
+        let group = row_group_size(&schema, pool.memory_limit(), output.side_by_side, workers);
+        let properties = writer_properties(&schema, output, &columns, group.0);
         Self {
             attempt: job.attempt.clone(),
             entity: output.entity,
@@ -81,7 +81,7 @@ impl FileLayout {
 
 impl FileLayout {
     /// Reserves what the row groups that are open at a time take, before anything else asks.
-    pub(super) fn reserve(&self, open: usize) -> Result<MemoryReservation> {
+    pub(super) fn reserve_row_groups(&self, open: usize) -> Result<MemoryReservation> {
         let memory = MemoryConsumer::new("row groups").register(&self.pool);
         memory.try_grow(open * self.group.1).map_err(|error| {
             let error = error.to_string();
@@ -95,7 +95,12 @@ impl FileLayout {
 
 /// Rows of a row group and their bytes: fewer where more groups are open at a time than there are
 /// workers, and where a memory limit leaves less room for them.
-fn group(schema: &SchemaRef, limit: MemoryLimit, open: usize, workers: usize) -> (usize, usize) {
+fn row_group_size(
+    schema: &SchemaRef,
+    limit: MemoryLimit,
+    open: usize,
+    workers: usize,
+) -> (usize, usize) {
     let width = |field: &FieldRef| field.data_type().primitive_width().unwrap_or(16) + 1;
     let row: usize = schema.fields().iter().map(width).sum();
     let most = ROW_GROUP_ROWS * workers.min(open).max(1) / open.max(1);
@@ -109,7 +114,7 @@ fn group(schema: &SchemaRef, limit: MemoryLimit, open: usize, workers: usize) ->
 
 impl FileLayout {
     /// The columns of a file, 64-bit floats as 32-bit ones where that was asked for.
-    pub(super) fn narrowed(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+    pub(super) fn file_columns(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let columns = self.columns.iter().zip(self.schema.fields()).map(|(column, field)| {
             let values = batch.column(*column);
             if values.data_type() == field.data_type() {
@@ -124,7 +129,9 @@ impl FileLayout {
                 |row: &usize| wide.value(*row).is_finite() && !narrow.value(*row).is_finite();
             match (0..wide.len()).find(lost) {
                 None => Ok(Arc::new(narrow) as ArrayRef),
-                Some(row) => Err(self.too_large(batch, field.name(), wide.value(row), row)),
+                Some(row) => {
+                    Err(self.float_overflow_error(batch, field.name(), wide.value(row), row))
+                }
             }
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
@@ -132,7 +139,13 @@ impl FileLayout {
             .map_err(|error| Error::internal(error.to_string()))
     }
 
-    fn too_large(&self, batch: &RecordBatch, column: &str, value: f64, row: usize) -> Error {
+    fn float_overflow_error(
+        &self,
+        batch: &RecordBatch,
+        column: &str,
+        value: f64,
+        row: usize,
+    ) -> Error {
         let text = |column: usize| {
             ArrayFormatter::try_new(batch.column(column), &FormatOptions::default())
                 .map(|text| text.value(row).to_string())
@@ -144,15 +157,15 @@ impl FileLayout {
             "{column} of {symbol} at {time} is {value:e}, which no 32-bit float holds"
         ))
         .hint("write without float32, or scale the column")
-        .in_symbol(symbol)
+        .with_bad_symbol(symbol)
     }
 }
 
 /// Floats are split into bytes and not kept in dictionaries, unless a file begins with few values;
 /// keys are sorted and delta coded. docs/performance.md has the figures.
-fn properties(
+fn writer_properties(
     schema: &SchemaRef,
-    output: &Output,
+    output: &OutputShape,
     columns: &[usize],
     group: usize,
 ) -> WriterProperties {
@@ -165,7 +178,7 @@ fn properties(
     ];
     let facts = facts.map(|(key, value)| KeyValue::new(key.to_string(), value.clone()));
     let mut builder = WriterProperties::builder()
-        .set_compression(codec(output.compression))
+        .set_compression(parquet_codec(output.compression))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(group))
         .set_created_by(concat!("windrow ", env!("CARGO_PKG_VERSION")).to_string())
@@ -201,7 +214,7 @@ fn properties(
     builder.build()
 }
 
-pub(super) fn codec(compression: config::Compression) -> Compression {
+pub(super) fn parquet_codec(compression: config::Compression) -> Compression {
     match compression {
         config::Compression::None => Compression::UNCOMPRESSED,
         config::Compression::Snappy => Compression::SNAPPY,
@@ -217,7 +230,7 @@ pub(super) fn codec(compression: config::Compression) -> Compression {
 impl FileLayout {
     /// The path of a file below the target. Run, unit and attempt are in the name: a reader that
     /// listed the old state finds its files or none of them, and so does a commit.
-    pub(super) fn path(&self, folder: &str, partition: usize, file: usize) -> String {
+    pub(super) fn file_path(&self, folder: &str, partition: usize, file: usize) -> String {
         let Attempt { run, unit, number } = &self.attempt;
         let name = format!("part-{run}-{unit:04}-{number}-{partition:04}-{file:04}.parquet");
         if folder.is_empty() { name } else { format!("{folder}/{name}") }
@@ -228,14 +241,14 @@ impl FileLayout {
         let mut properties = self.properties.clone().into_builder();
         let mut own = Vec::with_capacity(first.num_columns());
         for (field, column) in first.schema().fields().iter().zip(first.columns()) {
-            let few = few_values(column);
+            let few = has_few_values(column);
             if few {
                 let path = ColumnPath::from(field.name().as_str());
                 properties = properties
                     .set_column_encoding(path.clone(), Encoding::PLAIN)
                     .set_column_dictionary_enabled(path, true);
             }
-            own.push(float_encoder::served(field.data_type()) && !few);
+            own.push(float_encoder::supports_type(field.data_type()) && !few);
         }
         (properties.build(), own)
     }
@@ -246,7 +259,7 @@ const SAMPLE: usize = 4096;
 
 /// Whether few values come again and again, such as ranks and counts: a dictionary then takes a
 /// fraction of what split bytes take.
-fn few_values(column: &ArrayRef) -> bool {
+fn has_few_values(column: &ArrayRef) -> bool {
     let Some(floats) = column.as_primitive_opt::<Float64Type>() else { return false };
     let floats = floats.slice(0, floats.len().min(SAMPLE));
     let values = floats.iter().flatten();
@@ -262,7 +275,7 @@ fn few_values(column: &ArrayRef) -> bool {
 }
 
 /// Whether a path below a target has the name of a file that a run wrote.
-pub fn is_ours(below: &str) -> bool {
+pub fn is_windrow_file(below: &str) -> bool {
     let (folders, name) = below.rsplit_once('/').unwrap_or(("", below));
     // Below a folder that names no value lies another target.
     if !folders.is_empty() && !folders.split('/').all(|folder| folder.contains('=')) {
@@ -281,7 +294,7 @@ pub fn is_ours(below: &str) -> bool {
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// `key=value/key=value` of one row, with hive's escaping.
-pub(super) fn folder(
+pub(super) fn hive_folder(
     batch: &RecordBatch,
     columns: &[usize],
     row: usize,
@@ -297,16 +310,16 @@ pub(super) fn folder(
             let text = ArrayFormatter::try_new(values, &options)?.value(row).try_to_string()?;
             match text == NULL {
                 true => text.replacen('_', "%5F", 1), // A value that looks like none.
-                false => escape(&text),
+                false => escape_hive(&text),
             }
         };
         // A name is text as well: it never leads out of the folder.
-        parts.push(format!("{}={text}", escape(schema.field(*column).name())));
+        parts.push(format!("{}={text}", escape_hive(schema.field(*column).name())));
     }
     Ok(parts.join("/"))
 }
 
-fn escape(text: &str) -> String {
+fn escape_hive(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control()

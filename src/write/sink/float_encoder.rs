@@ -22,22 +22,22 @@ use super::page_compressor::{PageCompressor, Strategy};
 
 /// Values of a page: enough for the compression, few enough that a reader of one symbol, which reads
 /// whole pages, reads little else.
-pub(super) const PAGE: usize = 20_000;
+pub(super) const PAGE_VALUES: usize = 20_000;
 
 /// Rows of a page, with those that have no value.
-const ROWS: usize = PAGE + PAGE / 4;
+const PAGE_ROWS: usize = PAGE_VALUES + PAGE_VALUES / 4;
 
 /// Bytes that the levels of a page may take: one bit a row, and what stands before them.
-const LEVELS: usize = ROWS / 8 + 64;
+const LEVEL_BYTES: usize = PAGE_ROWS / 8 + 64;
 
 /// Rows of a chunk that tell how the next one is best compressed.
-const TELLING: usize = PAGE / 2;
+const MIN_TELLING_ROWS: usize = PAGE_VALUES / 2;
 
 /// Rows of a chunk that room is made for before anything is known of it.
-const MOST: usize = 1 << 17;
+const MAX_PREALLOCATED_ROWS: usize = 1 << 17;
 
 /// Values that are split at a time: few enough to stay near the processor for all streams.
-const NEAR: usize = 512;
+const SPLIT_BLOCK: usize = 512;
 
 /// A number that is split into bytes.
 trait Float: Copy + PartialOrd {
@@ -46,7 +46,7 @@ trait Float: Copy + PartialOrd {
     const GREATEST: Self;
 
     /// The byte of this weight.
-    fn byte(self, index: usize) -> u8;
+    fn nth_byte(self, index: usize) -> u8;
 }
 
 impl Float for f64 {
@@ -55,7 +55,7 @@ impl Float for f64 {
     const GREATEST: Self = f64::INFINITY;
 
     #[inline(always)]
-    fn byte(self, index: usize) -> u8 {
+    fn nth_byte(self, index: usize) -> u8 {
         (self.to_bits() >> (8 * index)) as u8
     }
 }
@@ -66,7 +66,7 @@ impl Float for f32 {
     const GREATEST: Self = f32::INFINITY;
 
     #[inline(always)]
-    fn byte(self, index: usize) -> u8 {
+    fn nth_byte(self, index: usize) -> u8 {
         (self.to_bits() >> (8 * index)) as u8
     }
 }
@@ -75,7 +75,7 @@ impl Float for f32 {
 pub(super) struct FloatColumn {
     column: ColumnDescPtr,
     compression: Compression,
-    open: Open,
+    open: OpenPage,
     /// The least and the greatest number; the first is the greater one if there is none.
     range: (f64, f64),
     /// How its pages are compressed; None before the first.
@@ -83,12 +83,12 @@ pub(super) struct FloatColumn {
     /// The pages that are full.
     chunk: Vec<u8>,
     offsets: OffsetIndexBuilder,
-    written: Written,
+    written: ChunkCounts,
 }
 
 /// What the metadata of the chunk counts.
 #[derive(Default)]
-struct Written {
+struct ChunkCounts {
     pages: i32,
     rows: usize,
     nulls: usize,
@@ -96,7 +96,7 @@ struct Written {
 }
 
 /// The page that is not full yet.
-struct Open {
+struct OpenPage {
     /// Room for the levels, and then streams of bytes with room for as many values each as a page
     /// has rows.
     bytes: Vec<u8>,
@@ -111,7 +111,7 @@ struct Open {
 }
 
 /// A chunk with all its pages.
-pub(super) struct Chunk {
+pub(super) struct ColumnChunk {
     pub(super) bytes: bytes::Bytes,
     pub(super) close: ColumnCloseResult,
     /// What it leaves, but for its own bytes.
@@ -131,13 +131,13 @@ pub(super) struct ColumnScratch {
 
 impl ColumnScratch {
     /// Takes the memory of a chunk that was written.
-    pub(super) fn again(&mut self, chunk: bytes::Bytes) {
+    pub(super) fn recycle_chunk(&mut self, chunk: bytes::Bytes) {
         self.chunk = chunk.into();
     }
 }
 
 /// Whether a column is one that is encoded here.
-pub(super) fn served(ty: &DataType) -> bool {
+pub(super) fn supports_type(ty: &DataType) -> bool {
     matches!(ty, DataType::Float32 | DataType::Float64)
 }
 
@@ -153,13 +153,13 @@ impl FloatColumn {
             Type::FLOAT => f32::BYTES,
             _ => f64::BYTES,
         };
-        let room = rows.min(PAGE);
+        let room = rows.min(PAGE_VALUES);
         let ColumnScratch { size, way, page: mut bytes, mut chunk } = before;
-        if bytes.len() != LEVELS + width * room {
-            bytes = vec![0; LEVELS + width * room];
+        if bytes.len() != LEVEL_BYTES + width * room {
+            bytes = vec![0; LEVEL_BYTES + width * room];
         }
         // What is never written is never taken from the system; growing would copy what is there.
-        let size = size.unwrap_or(width * rows.min(MOST));
+        let size = size.unwrap_or(width * rows.min(MAX_PREALLOCATED_ROWS));
         chunk.clear();
         if chunk.capacity() < size {
             chunk = Vec::with_capacity(size + size / 64);
@@ -167,40 +167,47 @@ impl FloatColumn {
         Self {
             column,
             compression,
-            open: Open {
+            open: OpenPage {
                 bytes,
                 width,
                 room,
                 values: 0,
                 rows: 0,
-                most: rows.min(ROWS),
+                most: rows.min(PAGE_ROWS),
                 known: None,
             },
             range: (f64::INFINITY, f64::NEG_INFINITY),
             way,
             chunk,
             offsets: OffsetIndexBuilder::new(),
-            written: Written::default(),
+            written: ChunkCounts::default(),
         }
     }
 
     /// Takes the rows of an array of the column's type.
-    pub(super) fn append(&mut self, rows: &dyn Array, press: &mut PageCompressor) -> Result<()> {
+    pub(super) fn append_array(
+        &mut self,
+        rows: &dyn Array,
+        press: &mut PageCompressor,
+    ) -> Result<()> {
         let mut from = 0;
         while from < rows.len() {
-            let count = self.open.takes().min(rows.len() - from);
+            let count = self.open.free_rows().min(rows.len() - from);
             let part = rows.slice(from, count);
             let (least, greatest) = match part.data_type() {
                 DataType::Float32 => {
-                    let (least, greatest) =
-                        self.open.append(part.as_primitive::<Float32Type>().values(), part.nulls());
+                    let (least, greatest) = self
+                        .open
+                        .append_values(part.as_primitive::<Float32Type>().values(), part.nulls());
                     (least.into(), greatest.into())
                 }
-                _ => self.open.append(part.as_primitive::<Float64Type>().values(), part.nulls()),
+                _ => self
+                    .open
+                    .append_values(part.as_primitive::<Float64Type>().values(), part.nulls()),
             };
             self.range = (self.range.0.min(least), self.range.1.max(greatest));
             from += count;
-            if self.open.takes() == 0 {
+            if self.open.free_rows() == 0 {
                 self.end_page(press)?;
             }
         }
@@ -210,11 +217,11 @@ impl FloatColumn {
     fn end_page(&mut self, press: &mut PageCompressor) -> Result<()> {
         let Self { column, open, way, chunk, offsets, written, .. } = self;
         let (rows, values) = (open.rows, open.values);
-        let head = open.put_together(column.max_def_level() > 0);
-        let page = &open.bytes[LEVELS - head..LEVELS + open.width * values];
-        let (pressed, found) = press.page(page, head, open.width, *way)?;
+        let head = open.assemble_page(column.max_def_level() > 0);
+        let page = &open.bytes[LEVEL_BYTES - head..LEVEL_BYTES + open.width * values];
+        let (pressed, found) = press.compress_page(page, head, open.width, *way)?;
         *way = Some(found);
-        let header = header(rows, page.len(), pressed.len());
+        let header = page_header(rows, page.len(), pressed.len());
         let size = header.len() + pressed.len();
         offsets.append_row_count(rows as i64);
         offsets.append_offset_and_size(chunk.len() as i64, size as i32);
@@ -229,7 +236,7 @@ impl FloatColumn {
     }
 
     /// Ends the chunk.
-    pub(super) fn close(mut self, press: &mut PageCompressor) -> Result<Chunk> {
+    pub(super) fn close_chunk(mut self, press: &mut PageCompressor) -> Result<ColumnChunk> {
         if self.open.rows > 0 {
             self.end_page(press)?;
         }
@@ -238,7 +245,7 @@ impl FloatColumn {
             Some(Strategy::Fast) => Compression::LZ4_RAW,
             _ => compression,
         };
-        let telling = 2 * written.nulls <= written.rows && written.rows >= TELLING;
+        let telling = 2 * written.nulls <= written.rows && written.rows >= MIN_TELLING_ROWS;
         let way = way.filter(|_| telling);
         let nulls = Some(written.nulls as u64);
         // As the format asks: NaN is not counted, and a zero at the end of a range has the sign
@@ -277,14 +284,14 @@ impl FloatColumn {
         };
         let before =
             ColumnScratch { size: Some(chunk.len()), way, page: open.bytes, chunk: Vec::new() };
-        Ok(Chunk { bytes: chunk.into(), close, before })
+        Ok(ColumnChunk { bytes: chunk.into(), close, before })
     }
 }
 
 /// The header of a page of split floats, as [the format] has it: in Thrift's compact protocol.
 ///
 /// [the format]: https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
-fn header(rows: usize, uncompressed: usize, compressed: usize) -> Vec<u8> {
+fn page_header(rows: usize, uncompressed: usize, compressed: usize) -> Vec<u8> {
     /// What stands before a number in the field after the last one.
     const NEXT: u8 = 0x15;
     /// What stands before a struct in the second field after the last one.
@@ -293,7 +300,7 @@ fn header(rows: usize, uncompressed: usize, compressed: usize) -> Vec<u8> {
     let mut header = Vec::with_capacity(32);
     let put = |header: &mut Vec<u8>, value: usize| {
         header.push(NEXT);
-        header.extend(number(value << 1)); // The lowest bit is the sign.
+        header.extend(encode_varint(value << 1)); // The lowest bit is the sign.
     };
     put(&mut header, 0); // A data page.
     put(&mut header, uncompressed);
@@ -307,14 +314,14 @@ fn header(rows: usize, uncompressed: usize, compressed: usize) -> Vec<u8> {
     header
 }
 
-impl Open {
+impl OpenPage {
     /// Rows that it takes before it may be full.
-    fn takes(&self) -> usize {
+    fn free_rows(&self) -> usize {
         (self.room - self.values).min(self.most - self.rows)
     }
 
     /// Takes rows that the page has room for, and gives the least and the greatest value.
-    fn append<T: Float>(&mut self, values: &[T], nulls: Option<&NullBuffer>) -> (T, T) {
+    fn append_values<T: Float>(&mut self, values: &[T], nulls: Option<&NullBuffer>) -> (T, T) {
         let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
         if let Some(nulls) = nulls {
             let before = self.rows;
@@ -326,41 +333,42 @@ impl Open {
         self.rows += values.len();
         let mut range = (T::GREATEST, T::LEAST);
         match nulls {
-            None => self.split(values, &mut range),
+            None => self.split_values(values, &mut range),
             Some(nulls) => {
                 for (start, end) in nulls.valid_slices() {
-                    self.split(&values[start..end], &mut range);
+                    self.split_values(&values[start..end], &mut range);
                 }
             }
         }
         range
     }
 
-    fn split<T: Float>(&mut self, values: &[T], range: &mut (T, T)) {
-        let (streams, room, at) = (&mut self.bytes[LEVELS..], self.room, self.values);
-        pulp::Arch::new().dispatch(Split { values, streams, room, at, range });
+    fn split_values<T: Float>(&mut self, values: &[T], range: &mut (T, T)) {
+        let (streams, room, at) = (&mut self.bytes[LEVEL_BYTES..], self.room, self.values);
+        pulp::Arch::new().dispatch(SplitKernel { values, streams, room, at, range });
         self.values += values.len();
     }
 
     /// Puts the levels before the streams, and the streams side by side; gives the bytes of the
     /// levels.
-    fn put_together(&mut self, optional: bool) -> usize {
+    fn assemble_page(&mut self, optional: bool) -> usize {
         if self.values < self.room {
             for stream in 1..self.width {
-                let from = LEVELS + stream * self.room;
-                self.bytes.copy_within(from..from + self.values, LEVELS + stream * self.values);
+                let from = LEVEL_BYTES + stream * self.room;
+                self.bytes
+                    .copy_within(from..from + self.values, LEVEL_BYTES + stream * self.values);
             }
         }
         if !optional {
             return 0;
         }
         let levels = match &mut self.known {
-            None => run(self.rows, true),
-            Some(known) => levels(&known.finish()),
+            None => encode_run(self.rows, true),
+            Some(known) => encode_levels(&known.finish()),
         };
         let size = (levels.len() as u32).to_le_bytes();
         let head = size.len() + levels.len();
-        let room = &mut self.bytes[LEVELS - head..LEVELS];
+        let room = &mut self.bytes[LEVEL_BYTES - head..LEVEL_BYTES];
         room[..size.len()].copy_from_slice(&size);
         room[size.len()..].copy_from_slice(&levels);
         head
@@ -368,14 +376,14 @@ impl Open {
 }
 
 fn all_known(rows: usize) -> BooleanBufferBuilder {
-    let mut known = BooleanBufferBuilder::new(PAGE);
+    let mut known = BooleanBufferBuilder::new(PAGE_VALUES);
     known.append_n(rows, true);
     known
 }
 
 /// Splits values, and widens a range to hold them; compiled once for every kind of vectors that a
 /// processor may have.
-struct Split<'a, T> {
+struct SplitKernel<'a, T> {
     values: &'a [T],
     streams: &'a mut [u8],
     /// Values that a stream has room for.
@@ -384,31 +392,31 @@ struct Split<'a, T> {
     range: &'a mut (T, T),
 }
 
-impl<T: Float> WithSimd for Split<'_, T> {
+impl<T: Float> WithSimd for SplitKernel<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (i, near) in self.values.chunks(NEAR).enumerate() {
-            split(near, self.streams, self.room, self.at + i * NEAR);
-            widen(near, self.range);
+        for (i, near) in self.values.chunks(SPLIT_BLOCK).enumerate() {
+            split_into_streams(near, self.streams, self.room, self.at + i * SPLIT_BLOCK);
+            widen_min_max(near, self.range);
         }
     }
 }
 
 /// Splits values into streams with room for `room` values each, from value `at` on.
 #[inline(always)]
-fn split<T: Float>(values: &[T], streams: &mut [u8], room: usize, at: usize) {
+fn split_into_streams<T: Float>(values: &[T], streams: &mut [u8], room: usize, at: usize) {
     for (index, stream) in streams.chunks_exact_mut(room).enumerate() {
         for (byte, value) in stream[at..][..values.len()].iter_mut().zip(values) {
-            *byte = value.byte(index);
+            *byte = value.nth_byte(index);
         }
     }
 }
 
 /// Widens a range to hold some values. NaN is passed over.
 #[inline(always)]
-fn widen<T: Float>(values: &[T], range: &mut (T, T)) {
+fn widen_min_max<T: Float>(values: &[T], range: &mut (T, T)) {
     let mut lanes = ([range.0; 8], [range.1; 8]);
     let (eights, rest) = values.as_chunks::<8>();
     for eight in eights {
@@ -426,17 +434,17 @@ fn widen<T: Float>(values: &[T], range: &mut (T, T)) {
 }
 
 /// Levels of 0 and 1: as runs, or a bit for each if that is shorter.
-fn levels(known: &BooleanBuffer) -> Vec<u8> {
+fn encode_levels(known: &BooleanBuffer) -> Vec<u8> {
     let packed = known.len().div_ceil(8);
     let mut runs = Vec::new();
     let mut from = 0;
     let known_slices = known.set_slices().chain([(known.len(), known.len())]);
     for (start, end) in known_slices {
-        runs.extend(run(start - from, false));
-        runs.extend(run(end - start, true));
+        runs.extend(encode_run(start - from, false));
+        runs.extend(encode_run(end - start, true));
         from = end;
         if runs.len() > packed {
-            let mut bits = number(packed << 1 | 1);
+            let mut bits = encode_varint(packed << 1 | 1);
             bits.extend(known.sliced().iter().take(packed));
             return bits;
         }
@@ -445,17 +453,17 @@ fn levels(known: &BooleanBuffer) -> Vec<u8> {
 }
 
 /// A run of one level.
-fn run(rows: usize, known: bool) -> Vec<u8> {
+fn encode_run(rows: usize, known: bool) -> Vec<u8> {
     if rows == 0 {
         return Vec::new();
     }
-    let mut run = number(rows << 1);
+    let mut run = encode_varint(rows << 1);
     run.push(u8::from(known));
     run
 }
 
 /// A number in groups of seven bits, low ones first.
-fn number(mut number: usize) -> Vec<u8> {
+fn encode_varint(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);

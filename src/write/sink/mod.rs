@@ -4,8 +4,8 @@ mod csv;
 mod file_layout;
 mod float_encoder;
 mod page_compressor;
-mod parquet;
 mod parquet_file;
+mod partition_writer;
 mod postgres;
 mod row_groups;
 mod upload;
@@ -19,12 +19,12 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use futures::future::BoxFuture;
 
 use super::manifest::{StagedRows, UploadParts, WrittenFile};
-use super::{Output, WriteJob};
+use super::{OutputShape, WriteJob};
 use crate::error::Result;
 
-pub use file_layout::is_ours;
+pub use file_layout::is_windrow_file;
 pub use parquet_file::{FileScratch, ParquetFile};
-pub use postgres::{Copier, Encoding, Layout, TableStaging};
+pub use postgres::{Copier, CopyEncoding, TableLayout, TableStaging};
 pub use upload::{UploadLog, Uploads};
 
 /// Where a run writes aside: made by whoever took the target.
@@ -52,22 +52,22 @@ pub trait PartitionSink: Send {
     ///
     /// # Errors
     /// A place that cannot be written, or values that it does not hold.
-    async fn write(&mut self, batch: &RecordBatch) -> Result<()>;
+    async fn write_batch(&mut self, batch: &RecordBatch) -> Result<()>;
 
     /// Ends what is open. The rows are computed then; what is given resolves when all of them are
     /// where they belong.
     ///
     /// # Errors
-    /// As [`PartitionSink::write`].
-    async fn finish(self: Box<Self>) -> Result<Flushing>;
+    /// As [`PartitionSink::write_batch`].
+    async fn finish(self: Box<Self>) -> Result<FlushFuture>;
 }
 
 /// Resolves when the rows of a partition are where they belong.
-pub type Flushing = BoxFuture<'static, Result<Written>>;
+pub type FlushFuture = BoxFuture<'static, Result<WrittenPartition>>;
 
 /// What the sink of one partition wrote.
 #[derive(Debug, Default)]
-pub struct Written {
+pub struct WrittenPartition {
     /// Files or uploads.
     pub(super) files: Vec<WrittenFile>,
     /// Rows in a staging table.
@@ -75,17 +75,20 @@ pub struct Written {
 }
 
 /// Makes the sinks of a job.
-pub(super) trait Sinks: Send + Sync {
+pub(super) trait SinkFactory: Send + Sync {
     /// The sink of one partition.
-    fn partition(&self, number: usize) -> Result<Box<dyn PartitionSink>>;
+    fn partition_sink(&self, number: usize) -> Result<Box<dyn PartitionSink>>;
 
     /// Reserves what so many open sinks take, before anything else asks for memory.
-    fn reserve(&self, open: usize) -> Result<Option<MemoryReservation>>;
+    fn reserve_memory(&self, open: usize) -> Result<Option<MemoryReservation>>;
 }
 
 /// The sinks for a staging place: the one place that tells kinds of sinks apart.
-pub(super) fn sinks(staging: &Staging, job: &WriteJob) -> Result<Box<dyn Sinks>> {
-    use parquet::{Destination, ParquetSinks};
+pub(super) fn build_sink_factory(
+    staging: &Staging,
+    job: &WriteJob,
+) -> Result<Box<dyn SinkFactory>> {
+    use partition_writer::{Destination, ParquetSinks};
     Ok(match staging {
         Staging::Folder(folder) => {
             Box::new(ParquetSinks::new(Destination::Folder(folder.clone()), job))

@@ -17,14 +17,14 @@ use crate::config::Compression;
 
 /// Compresses pages one after the other.
 pub(super) struct PageCompressor {
-    codec: Codec,
+    codec: CompressionCodec,
     /// Room for a page.
     out: Vec<u8>,
     /// Room for a part of a page.
     part: Vec<u8>,
 }
 
-enum Codec {
+enum CompressionCodec {
     None,
     /// With `auto`, LZ4 takes the place of zstd for columns that hardly gain by it.
     Zstd {
@@ -47,7 +47,7 @@ pub(super) enum Strategy {
 }
 
 /// What zstd has to save of what LZ4 leaves, to be worth its time: one part in so many.
-const BETTER: usize = 16;
+const MIN_ZSTD_GAIN: usize = 16;
 
 impl PageCompressor {
     pub(super) fn new(compression: Compression) -> Result<Self> {
@@ -57,9 +57,9 @@ impl PageCompressor {
             _ => 1,
         };
         let codec = match compression {
-            Compression::None => Codec::None,
-            Compression::Snappy => Codec::Snappy(Box::new(snap::raw::Encoder::new())),
-            Compression::Lz4 => Codec::Lz4,
+            Compression::None => CompressionCodec::None,
+            Compression::Snappy => CompressionCodec::Snappy(Box::new(snap::raw::Encoder::new())),
+            Compression::Lz4 => CompressionCodec::Lz4,
             Compression::Auto | Compression::Zstd(_) => {
                 let mut compressor = Compressor::new(level.into()).map_err(ParquetError::from)?;
                 if level == 1 {
@@ -68,7 +68,7 @@ impl PageCompressor {
                         .set_parameter(CParameter::MinMatch(7))
                         .map_err(ParquetError::from)?;
                 }
-                Codec::Zstd { zstd: Box::new(compressor), auto }
+                CompressionCodec::Zstd { zstd: Box::new(compressor), auto }
             }
         };
         Ok(Self { codec, out: Vec::new(), part: Vec::new() })
@@ -76,39 +76,39 @@ impl PageCompressor {
 
     /// The compressed page, and how it was compressed. A page is its first `head` bytes and then
     /// streams of equal length. Without a `way`, all are tried.
-    pub(super) fn page(
+    pub(super) fn compress_page(
         &mut self,
         page: &[u8],
         head: usize,
         streams: usize,
         way: Option<Strategy>,
     ) -> Result<(&[u8], Strategy)> {
-        let most = self.codec.most(page.len());
+        let most = self.codec.max_compressed_size(page.len());
         if self.out.len() < most {
             self.out.resize(most, 0);
         }
         let (out, part) = (&mut self.out, &mut self.part);
         let mut used = Strategy::Whole;
         let size = match &mut self.codec {
-            Codec::None => {
+            CompressionCodec::None => {
                 out[..page.len()].copy_from_slice(page);
                 page.len()
             }
-            Codec::Lz4 => fast(page, out)?,
-            Codec::Snappy(encoder) => encoder
+            CompressionCodec::Lz4 => compress_lz4(page, out)?,
+            CompressionCodec::Snappy(encoder) => encoder
                 .compress(page, out)
                 .map_err(|error| ParquetError::External(Box::new(error)))?,
-            Codec::Zstd { zstd, auto } => {
+            CompressionCodec::Zstd { zstd, auto } => {
                 // Only where it is asked for: finding it takes long beside LZ4.
-                let patterned = || patterned(page, head, streams);
+                let patterned = || patterned_range(page, head, streams);
                 used = match way {
                     Some(way) => way,
-                    None => best(zstd, *auto, page, patterned, out, part)?,
+                    None => choose_strategy(zstd, *auto, page, patterned, out, part)?,
                 };
                 match used {
-                    Strategy::Apart => frame(zstd, page, patterned(), out, part)?,
-                    Strategy::Whole => compress(zstd, page, out)?,
-                    Strategy::Fast => fast(page, out)?,
+                    Strategy::Apart => write_zstd_frame(zstd, page, patterned(), out, part)?,
+                    Strategy::Whole => compress_zstd(zstd, page, out)?,
+                    Strategy::Fast => compress_lz4(page, out)?,
                 }
             }
         };
@@ -116,15 +116,15 @@ impl PageCompressor {
     }
 }
 
-impl Codec {
+impl CompressionCodec {
     /// The most bytes that a page may take when it is compressed.
-    fn most(&self, page: usize) -> usize {
+    fn max_compressed_size(&self, page: usize) -> usize {
         match self {
             Self::None => page,
             Self::Lz4 => lz4_flex::block::get_maximum_output_size(page),
             Self::Snappy(_) => snap::raw::max_compress_len(page),
             Self::Zstd { .. } => {
-                let stored = page + FRAME + 3 * page.div_ceil(BLOCK);
+                let stored = page + FRAME_OVERHEAD + 3 * page.div_ceil(MAX_BLOCK);
                 let lz4 = lz4_flex::block::get_maximum_output_size(page);
                 zstd::zstd_safe::compress_bound(page).max(stored).max(lz4)
             }
@@ -133,7 +133,7 @@ impl Codec {
 }
 
 /// How a page is best compressed; what is in `out` and `part` is lost.
-fn best(
+fn choose_strategy(
     zstd: &mut Compressor<'static>,
     auto: bool,
     page: &[u8],
@@ -142,24 +142,28 @@ fn best(
     part: &mut Vec<u8>,
 ) -> Result<Strategy> {
     // Patterns that span many rows show only if the whole page is looked at.
-    let whole = compress(zstd, page, out)?;
+    let whole = compress_zstd(zstd, page, out)?;
     if auto {
         // Pages that zstd gains by have hardly any noise: looking for it costs more than it saves.
-        let fast = fast(page, out)?;
-        return Ok(if fast <= whole + whole / BETTER { Strategy::Fast } else { Strategy::Whole });
+        let fast = compress_lz4(page, out)?;
+        return Ok(if fast <= whole + whole / MIN_ZSTD_GAIN {
+            Strategy::Fast
+        } else {
+            Strategy::Whole
+        });
     }
-    let apart = frame(zstd, page, patterned(), out, part)?;
+    let apart = write_zstd_frame(zstd, page, patterned(), out, part)?;
     Ok(if apart <= whole + whole / 32 { Strategy::Apart } else { Strategy::Whole })
 }
 
 /// LZ4.
-fn fast(bytes: &[u8], out: &mut [u8]) -> Result<usize> {
+fn compress_lz4(bytes: &[u8], out: &mut [u8]) -> Result<usize> {
     lz4_flex::block::compress_into(bytes, out)
         .map_err(|error| ParquetError::External(Box::new(error)))
 }
 
 /// A frame of zstd.
-fn compress(zstd: &mut Compressor<'static>, bytes: &[u8], out: &mut [u8]) -> Result<usize> {
+fn compress_zstd(zstd: &mut Compressor<'static>, bytes: &[u8], out: &mut [u8]) -> Result<usize> {
     zstd.compress_to_buffer(bytes, out).map_err(ParquetError::from)
 }
 
@@ -168,16 +172,16 @@ const SAMPLE: usize = 1024;
 
 /// The share of a stream that compressing it has to save, to be worth its time here and that of
 /// every reader.
-const WORTH: f64 = 0.15;
+const MIN_SAVING: f64 = 0.15;
 
 /// The part of a page that is compressed: the streams next to each other that save most.
-fn patterned(page: &[u8], head: usize, streams: usize) -> Range<usize> {
+fn patterned_range(page: &[u8], head: usize, streams: usize) -> Range<usize> {
     let length = (page.len() - head) / streams.max(1);
     let start = |stream: usize| head + stream * length;
     let (mut best, mut found) = (0.0, None);
     let (mut sum, mut from) = (0.0, 0);
     for stream in 0..streams {
-        sum += saves(&page[start(stream)..start(stream + 1)]) - WORTH;
+        sum += estimate_savings(&page[start(stream)..start(stream + 1)]) - MIN_SAVING;
         if sum > best {
             (best, found) = (sum, Some((from, stream + 1)));
         } else if sum < 0.0 {
@@ -194,7 +198,7 @@ fn patterned(page: &[u8], head: usize, streams: usize) -> Range<usize> {
 
 /// The share of its bytes that a stream probably saves if it is compressed: by what its bytes tell,
 /// or by how often one follows itself.
-fn saves(bytes: &[u8]) -> f64 {
+fn estimate_savings(bytes: &[u8]) -> f64 {
     let sample = &bytes[bytes.len() / 2..];
     let sample = &sample[..sample.len().min(SAMPLE)];
     if sample.len() < 64 {
@@ -219,60 +223,60 @@ static INFORMATION: LazyLock<[f64; SAMPLE + 1]> = LazyLock::new(|| {
 });
 
 /// The most bytes of a block in a zstd frame.
-const BLOCK: usize = 128 * 1024;
+const MAX_BLOCK: usize = 128 * 1024;
 
 /// The bytes of a frame beside its blocks, and of the headers of blocks that are there for any page.
-const FRAME: usize = 32;
+const FRAME_OVERHEAD: usize = 32;
 
 /// Bytes that are filled from their beginning.
-struct Fill<'a> {
+struct FillBuffer<'a> {
     room: &'a mut [u8],
     filled: usize,
 }
 
-impl Fill<'_> {
-    fn put(&mut self, bytes: &[u8]) {
+impl FillBuffer<'_> {
+    fn append_bytes(&mut self, bytes: &[u8]) {
         self.room[self.filled..][..bytes.len()].copy_from_slice(bytes);
         self.filled += bytes.len();
     }
 }
 
-/// A zstd frame in which all but the `patterned` bytes are stored.
-fn frame(
+/// A zstd frame in which all but the `patterned_range` bytes are stored.
+fn write_zstd_frame(
     zstd: &mut Compressor<'static>,
     page: &[u8],
     patterned: Range<usize>,
     out: &mut [u8],
     part: &mut Vec<u8>,
 ) -> Result<usize> {
-    let mut out = Fill { room: out, filled: 0 };
-    out.put(&[0x28, 0xB5, 0x2F, 0xFD]); // The magic number.
-    out.put(&[0b1010_0000]); // Four bytes of content size, one segment, no checksum, no dictionary.
+    let mut out = FillBuffer { room: out, filled: 0 };
+    out.append_bytes(&[0x28, 0xB5, 0x2F, 0xFD]); // The magic number.
+    out.append_bytes(&[0b1010_0000]); // Four bytes of content size, one segment, no checksum, no dictionary.
     let size =
         u32::try_from(page.len()).map_err(|error| ParquetError::External(Box::new(error)))?;
-    out.put(&size.to_le_bytes());
+    out.append_bytes(&size.to_le_bytes());
     let end = patterned.end == page.len();
-    stored(&page[..patterned.start], patterned.is_empty() && end, &mut out);
+    write_stored_blocks(&page[..patterned.start], patterned.is_empty() && end, &mut out);
     if !patterned.is_empty() {
         let bytes = &page[patterned.clone()];
         part.resize(zstd::zstd_safe::compress_bound(bytes.len()).max(part.len()), 0);
-        let size = compress(zstd, bytes, part)?;
-        blocks(&part[..size], end, &mut out)?;
+        let size = compress_zstd(zstd, bytes, part)?;
+        copy_blocks(&part[..size], end, &mut out)?;
     }
     if !end {
-        stored(&page[patterned.end..], true, &mut out);
+        write_stored_blocks(&page[patterned.end..], true, &mut out);
     }
     Ok(out.filled)
 }
 
 /// Blocks that hold bytes as they are; `last` ends the frame.
-fn stored(bytes: &[u8], last: bool, out: &mut Fill) {
+fn write_stored_blocks(bytes: &[u8], last: bool, out: &mut FillBuffer) {
     let mut rest = bytes;
     while !rest.is_empty() || (last && bytes.is_empty()) {
-        let (block, behind) = rest.split_at(rest.len().min(BLOCK));
+        let (block, behind) = rest.split_at(rest.len().min(MAX_BLOCK));
         rest = behind;
-        header(last && rest.is_empty(), 0, block.len(), out);
-        out.put(block);
+        write_block_header(last && rest.is_empty(), 0, block.len(), out);
+        out.append_bytes(block);
         if rest.is_empty() {
             return;
         }
@@ -280,13 +284,13 @@ fn stored(bytes: &[u8], last: bool, out: &mut Fill) {
 }
 
 /// Three bytes before a block: whether it is the last, its kind, its size.
-fn header(last: bool, kind: usize, size: usize, out: &mut Fill) {
+fn write_block_header(last: bool, kind: usize, size: usize, out: &mut FillBuffer) {
     let word = usize::from(last) | kind << 1 | size << 3;
-    out.put(&word.to_le_bytes()[..3]);
+    out.append_bytes(&word.to_le_bytes()[..3]);
 }
 
 /// Takes the blocks of a frame into another one; `last` says whether they end it.
-fn blocks(frame: &[u8], last: bool, out: &mut Fill) -> Result<()> {
+fn copy_blocks(frame: &[u8], last: bool, out: &mut FillBuffer) -> Result<()> {
     let broken = || ParquetError::General("zstd gave a frame that is none".to_string());
     let descriptor = *frame.get(4).ok_or_else(broken)?;
     let single = descriptor >> 5 & 1 == 1;
@@ -303,8 +307,8 @@ fn blocks(frame: &[u8], last: bool, out: &mut Fill) -> Result<()> {
         let (ends, kind, size) = (word & 1 == 1, word >> 1 & 3, word >> 3);
         let held = if kind == 1 { 1 } else { size }; // A repeated byte stands once.
         let block = rest.get(3..3 + held).ok_or_else(broken)?;
-        header(ends && last, kind, size, out);
-        out.put(block);
+        write_block_header(ends && last, kind, size, out);
+        out.append_bytes(block);
         if ends {
             return Ok(());
         }
@@ -324,7 +328,7 @@ mod tests {
         streams: usize,
         way: Option<Strategy>,
     ) -> (Vec<u8>, Strategy) {
-        let (pressed, way) = press.page(page, head, streams, way).unwrap();
+        let (pressed, way) = press.compress_page(page, head, streams, way).unwrap();
         (pressed.to_vec(), way)
     }
 
@@ -368,15 +372,15 @@ mod tests {
         let noise = noise(3 * 20_000);
         let mut page = noise.clone();
         page.extend(vec![0; 20_000]);
-        assert_eq!(patterned(&page, 0, 4), 60_000..80_000);
-        assert_eq!(patterned(&noise, 0, 3), 60_000..60_000);
+        assert_eq!(patterned_range(&page, 0, 4), 60_000..80_000);
+        assert_eq!(patterned_range(&noise, 0, 3), 60_000..60_000);
         let mut press = PageCompressor::new(Compression::Zstd(1)).unwrap();
         let (pressed, way) = through(&mut press, &page, 0, 4, None);
         assert_eq!(way, Strategy::Apart);
         assert!((60_000..60_100).contains(&pressed.len()), "{}", pressed.len());
         // What comes again after many rows is noise to a sample.
         let again = noise[..5_000].repeat(16);
-        assert_eq!(patterned(&again, 0, 4), 80_000..80_000);
+        assert_eq!(patterned_range(&again, 0, 4), 80_000..80_000);
         let (pressed, way) = through(&mut press, &again, 0, 4, None);
         assert_eq!(way, Strategy::Whole);
         assert!(pressed.len() < 6_000, "{}", pressed.len());

@@ -36,13 +36,13 @@ pub struct ParquetFile {
     most: usize,
     kept: FileScratch,
     /// The columns of the open row group: one for each leaf.
-    open: Vec<Column>,
+    open: Vec<LeafWriter>,
     rows: usize,
 }
 
 /// What one file leaves to the next one of its schema: memory, and how its columns are best compressed.
 pub struct FileScratch {
-    press: PageCompressor,
+    compressor: PageCompressor,
     /// What the last row group left, for each leaf.
     columns: Vec<ColumnScratch>,
 }
@@ -59,7 +59,7 @@ impl FileScratch {
     /// # Errors
     /// A compressor that cannot be made.
     pub fn new(compression: Compression) -> Result<Self> {
-        Ok(Self { press: PageCompressor::new(compression)?, columns: Vec::new() })
+        Ok(Self { compressor: PageCompressor::new(compression)?, columns: Vec::new() })
     }
 }
 
@@ -69,7 +69,7 @@ impl std::fmt::Debug for ParquetFile {
     }
 }
 
-enum Column {
+enum LeafWriter {
     FloatColumn(Box<FloatColumn>),
     Other(Box<ArrowColumnWriter>),
 }
@@ -90,7 +90,7 @@ impl ParquetFile {
         let most = properties.max_row_group_row_count().unwrap_or(usize::MAX);
         let compression = properties.compression(&ColumnPath::new(Vec::new()));
         let mut facts = properties.key_value_metadata().cloned().unwrap_or_default();
-        facts.push(described(&schema));
+        facts.push(arrow_schema_metadata(&schema));
         let mut properties = properties.into_builder().set_key_value_metadata(Some(facts));
         // The crate makes writers for these columns, too, each with a compressor if it is to have one.
         for (field, _) in schema.fields().iter().zip(&own).filter(|(_, own)| **own) {
@@ -121,7 +121,7 @@ impl ParquetFile {
         let mut from = 0;
         while from < batch.num_rows() {
             let count = (self.most - self.rows).min(batch.num_rows() - from);
-            self.append(&batch.slice(from, count))?;
+            self.append_to_group(&batch.slice(from, count))?;
             from += count;
             if self.rows == self.most {
                 self.end_group()?;
@@ -130,26 +130,27 @@ impl ParquetFile {
         Ok(())
     }
 
-    fn append(&mut self, batch: &RecordBatch) -> Result<()> {
+    fn append_to_group(&mut self, batch: &RecordBatch) -> Result<()> {
         if self.open.is_empty() {
-            self.open = self.columns()?;
+            self.open = self.create_leaf_writers()?;
         }
         let mut open = self.open.iter_mut();
         for (field, values) in self.schema.fields().iter().zip(batch.columns()) {
-            let mut next = || open.next().ok_or_else(|| missing(field.name()));
+            let mut next = || open.next().ok_or_else(|| missing_writer_error(field.name()));
             let mut leaves = None;
             loop {
                 match next()? {
-                    Column::FloatColumn(column) => {
-                        column.append(values, &mut self.kept.press)?;
+                    LeafWriter::FloatColumn(column) => {
+                        column.append_array(values, &mut self.kept.compressor)?;
                         break;
                     }
-                    Column::Other(column) => {
+                    LeafWriter::Other(column) => {
                         let leaves = match &mut leaves {
                             Some(leaves) => leaves,
                             none => none.insert(compute_leaves(field, values)?.into_iter()),
                         };
-                        let leaf = leaves.next().ok_or_else(|| missing(field.name()))?;
+                        let leaf =
+                            leaves.next().ok_or_else(|| missing_writer_error(field.name()))?;
                         column.write(&leaf)?;
                         if leaves.len() == 0 {
                             break;
@@ -163,18 +164,18 @@ impl ParquetFile {
     }
 
     /// The columns of a new row group.
-    fn columns(&mut self) -> Result<Vec<Column>> {
+    fn create_leaf_writers(&mut self) -> Result<Vec<LeafWriter>> {
         let group = self.writer.flushed_row_groups().len();
         let leaves = self.writer.schema_descr();
         let others = self.factory.create_column_writers(group)?.into_iter().enumerate();
         Ok(others
             .map(|(leaf, other)| {
                 if !self.own[leaves.get_column_root_idx(leaf)] {
-                    return Column::Other(Box::new(other));
+                    return LeafWriter::Other(Box::new(other));
                 }
                 let before = std::mem::take(&mut self.kept.columns[leaf]);
                 let column = leaves.column(leaf);
-                Column::FloatColumn(Box::new(FloatColumn::new(
+                LeafWriter::FloatColumn(Box::new(FloatColumn::new(
                     column,
                     self.compression,
                     self.most,
@@ -192,12 +193,12 @@ impl ParquetFile {
         let mut group = self.writer.next_row_group()?;
         for (column, before) in self.open.drain(..).zip(&mut self.kept.columns) {
             match column {
-                Column::Other(column) => column.close()?.append_to_row_group(&mut group)?,
-                Column::FloatColumn(column) => {
-                    let chunk = column.close(&mut self.kept.press)?;
+                LeafWriter::Other(column) => column.close()?.append_to_row_group(&mut group)?,
+                LeafWriter::FloatColumn(column) => {
+                    let chunk = column.close_chunk(&mut self.kept.compressor)?;
                     group.append_column(&chunk.bytes, chunk.close)?;
                     *before = chunk.before;
-                    before.again(chunk.bytes);
+                    before.recycle_chunk(chunk.bytes);
                 }
             }
         }
@@ -220,26 +221,28 @@ impl ParquetFile {
 
 /// Arrow's schema, which tells readers what parquet's does not: time zones, notes. Texts stand in it as
 /// plain ones: pyarrow 26 reads views, but neither compares nor sorts them.
-fn described(schema: &Schema) -> KeyValue {
-    let fields: Fields = schema.fields().iter().map(plain).collect();
+fn arrow_schema_metadata(schema: &Schema) -> KeyValue {
+    let fields: Fields = schema.fields().iter().map(field_without_views).collect();
     let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
     KeyValue::new(ARROW_SCHEMA_META_KEY.to_string(), encode_arrow_schema(&schema))
 }
 
 /// A field without views.
-fn plain(field: &FieldRef) -> FieldRef {
+fn field_without_views(field: &FieldRef) -> FieldRef {
     let ty = match field.data_type() {
         DataType::Utf8View => DataType::Utf8,
         DataType::BinaryView => DataType::Binary,
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain).collect()),
-        DataType::List(item) => DataType::List(plain(item)),
-        DataType::LargeList(item) => DataType::LargeList(plain(item)),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(field_without_views).collect())
+        }
+        DataType::List(item) => DataType::List(field_without_views(item)),
+        DataType::LargeList(item) => DataType::LargeList(field_without_views(item)),
         _ => return Arc::clone(field),
     };
     Arc::new(field.as_ref().clone().with_data_type(ty))
 }
 
-fn missing(column: &str) -> ParquetError {
+fn missing_writer_error(column: &str) -> ParquetError {
     ParquetError::General(format!("column {column} has no writer"))
 }
 

@@ -10,7 +10,7 @@ use super::parquet_file::{FileScratch, ParquetFile};
 ///
 /// Whether a symbol still fits is known when it ends, so its rows are held back until then: with
 /// those in the open group they are never more than one group.
-pub(super) struct Groups {
+pub(super) struct SymbolGroupWriter {
     file: ParquetFile,
     /// Rows of a group at most.
     most: usize,
@@ -23,22 +23,22 @@ pub(super) struct Groups {
     alone: bool,
 }
 
-impl Groups {
+impl SymbolGroupWriter {
     /// Groups of at most `most` rows, as the file has it.
     pub(super) fn new(file: ParquetFile, most: usize) -> Self {
         Self { file, most, held: Vec::new(), before: 0, symbol: 0, alone: true }
     }
 
     /// Takes rows sorted by symbol; `starts` are the rows where another symbol begins.
-    pub(super) fn write(&mut self, batch: &RecordBatch, starts: &[usize]) -> Result<()> {
+    pub(super) fn write_symbols(&mut self, batch: &RecordBatch, starts: &[usize]) -> Result<()> {
         let rows = batch.num_rows();
         let (mut from, mut begin, mut new) = (0, 0, false); // Rows before `from` are written.
         let ends = starts.iter().copied().chain([rows]);
         for end in ends {
             if new {
-                self.release()?;
+                self.flush_held()?;
                 if self.symbol > self.most {
-                    self.put(batch, from, begin)?;
+                    self.write_range(batch, from, begin)?;
                     from = begin;
                     self.file.end_group()?;
                 }
@@ -48,10 +48,10 @@ impl Groups {
             }
             self.symbol += end - begin;
             if !self.alone && self.before + self.symbol > self.most {
-                self.put(batch, from, begin)?;
+                self.write_range(batch, from, begin)?;
                 from = begin;
                 self.file.end_group()?;
-                self.release()?;
+                self.flush_held()?;
                 self.alone = true;
             }
             if end < rows {
@@ -60,24 +60,24 @@ impl Groups {
             new = true;
         }
         if self.alone {
-            return self.put(batch, from, rows);
+            return self.write_range(batch, from, rows);
         }
-        self.put(batch, from, begin)?;
+        self.write_range(batch, from, begin)?;
         self.held.push(batch.slice(begin, rows - begin));
         Ok(())
     }
 
     /// Ends the file.
     pub(super) fn close(mut self) -> Result<FileScratch> {
-        self.release()?;
+        self.flush_held()?;
         self.file.close()
     }
 
-    fn put(&mut self, batch: &RecordBatch, from: usize, to: usize) -> Result<()> {
+    fn write_range(&mut self, batch: &RecordBatch, from: usize, to: usize) -> Result<()> {
         if from == to { Ok(()) } else { self.file.write(&batch.slice(from, to - from)) }
     }
 
-    fn release(&mut self) -> Result<()> {
+    fn flush_held(&mut self) -> Result<()> {
         self.held.drain(..).try_for_each(|batch| self.file.write(&batch))
     }
 }
@@ -109,12 +109,12 @@ mod tests {
         let kept = FileScratch::new(Compression::None).unwrap();
         let written =
             ParquetFile::new(handle, batch.schema(), properties, vec![false], kept).unwrap();
-        let mut groups = Groups::new(written, ROW_GROUP_ROWS);
+        let mut groups = SymbolGroupWriter::new(written, ROW_GROUP_ROWS);
         for from in (0..all.len()).step_by(size) {
             let to = (from + size).min(all.len());
             let starts: Vec<usize> =
                 (from..to).filter(|i| *i > 0 && all[*i] != all[i - 1]).map(|i| i - from).collect();
-            groups.write(&batch.slice(from, to - from), &starts).unwrap();
+            groups.write_symbols(&batch.slice(from, to - from), &starts).unwrap();
         }
         groups.close().unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(file.reopen().unwrap()).unwrap();

@@ -16,9 +16,9 @@ use tokio::sync::{RwLock, Semaphore};
 use tokio::task::JoinSet;
 
 use super::{UploadParts, WrittenFile};
-use crate::error::{Error, Result, grouped};
+use crate::error::{Error, Result, group_digits};
 use crate::limits::{UPLOAD_PART, UPLOAD_PART_LIMITED, UPLOAD_PARTS};
-use crate::store::Objects;
+use crate::store::Bucket;
 
 /// Notes uploads that were begun, so that somebody can end them if this run cannot.
 #[async_trait]
@@ -27,12 +27,12 @@ pub trait UploadLog: Send + Sync {
     ///
     /// # Errors
     /// It cannot be noted: the upload must not go on.
-    async fn note(&self, key: &Key, id: &str) -> Result<()>;
+    async fn log_upload(&self, key: &Key, id: &str) -> Result<()>;
 }
 
 /// The files of one run.
 pub struct Uploads {
-    objects: Arc<Objects>,
+    objects: Arc<Bucket>,
     prefix: Key,
     log: Arc<dyn UploadLog>,
     /// One for each part that is on its way.
@@ -46,7 +46,7 @@ pub struct Uploads {
 impl Uploads {
     /// Uploads below a prefix by so many workers. Where memory is `limited`, parts are small and few.
     pub fn new(
-        objects: &Arc<Objects>,
+        objects: &Arc<Bucket>,
         prefix: &Key,
         log: Arc<dyn UploadLog>,
         workers: usize,
@@ -68,11 +68,11 @@ impl Uploads {
     }
 
     /// A new file, by its path below the target: where its bytes are written, and what sends them.
-    pub(super) fn start(self: &Arc<Self>, below: &str) -> Result<(Parts, Upload)> {
+    pub(super) fn start_upload(self: &Arc<Self>, below: &str) -> Result<(PartWriter, Upload)> {
         let wrong = |error| Error::internal(format!("{below} is no key: {error}"));
         let below = Key::parse(below).map_err(wrong)?;
         let key = self.prefix.parts().chain(below.parts()).collect();
-        let queue = Arc::new(Mutex::new(Queue { size: self.part, ..Queue::default() }));
+        let queue = Arc::new(Mutex::new(PartQueue { size: self.part, ..PartQueue::default() }));
         let upload = Upload {
             uploads: Arc::clone(self),
             key,
@@ -83,16 +83,16 @@ impl Uploads {
             tasks: JoinSet::new(),
             parts: Vec::new(),
         };
-        Ok((Parts(queue), upload))
+        Ok((PartWriter(queue), upload))
     }
 
     /// Ends all uploads, and removes those that were completed.
     pub async fn abandon(&self) {
         let _none_begins = self.beginning.write().await;
-        let begun = std::mem::take(&mut *locked(&self.begun));
+        let begun = std::mem::take(&mut *lock_mutex(&self.begun));
         let keys = begun.iter().map(|(key, _)| key.clone()).collect();
-        self.objects.abort_all(begun).await;
-        if let Err(error) = self.objects.delete(keys).await {
+        self.objects.abort_uploads(begun).await;
+        if let Err(error) = self.objects.delete_objects(keys).await {
             tracing::warn!(
                 "files of this run stay behind, where no reader takes them for data: {error}"
             );
@@ -100,13 +100,13 @@ impl Uploads {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What was written and is not sent yet.
 #[derive(Default)]
-struct Queue {
+struct PartQueue {
     size: usize,
     full: VecDeque<Bytes>,
     part: Vec<u8>,
@@ -114,11 +114,11 @@ struct Queue {
 }
 
 /// Where the bytes of a file are written.
-pub(super) struct Parts(Arc<Mutex<Queue>>);
+pub(super) struct PartWriter(Arc<Mutex<PartQueue>>);
 
-impl Write for Parts {
+impl Write for PartWriter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut queue = locked(&self.0);
+        let mut queue = lock_mutex(&self.0);
         if queue.part.capacity() == 0 {
             queue.part = Vec::with_capacity(queue.size);
         }
@@ -143,7 +143,7 @@ pub(super) struct Upload {
     key: Key,
     /// The path below the target.
     path: String,
-    queue: Arc<Mutex<Queue>>,
+    queue: Arc<Mutex<PartQueue>>,
     id: Option<MultipartId>,
     next: usize,
     tasks: JoinSet<Result<(usize, PartId)>>,
@@ -152,14 +152,14 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Sends the parts that are full. It waits while too many are on their way.
-    pub(super) async fn settle(&mut self) -> Result<()> {
+    pub(super) async fn send_full_parts(&mut self) -> Result<()> {
         while let Some(sent) = self.tasks.try_join_next() {
-            self.take(sent)?;
+            self.record_sent_part(sent)?;
         }
         loop {
-            let part = locked(&self.queue).full.pop_front();
+            let part = lock_mutex(&self.queue).full.pop_front();
             match part {
-                Some(part) => self.send(part).await?,
+                Some(part) => self.send_part(part).await?,
                 None => return Ok(()),
             }
         }
@@ -167,25 +167,25 @@ impl Upload {
 
     /// Sends what is left of a file with so many rows, and waits until all of it is there.
     pub(super) async fn finish(mut self, rows: u64) -> Result<WrittenFile> {
-        self.settle().await?;
-        let last = std::mem::take(&mut locked(&self.queue).part);
+        self.send_full_parts().await?;
+        let last = std::mem::take(&mut lock_mutex(&self.queue).part);
         if !last.is_empty() {
-            self.send(last.into()).await?;
+            self.send_part(last.into()).await?;
         }
         while let Some(sent) = self.tasks.join_next().await {
-            self.take(sent)?;
+            self.record_sent_part(sent)?;
         }
         let missing = || Error::internal("a part of an upload went missing");
         let parts = std::mem::take(&mut self.parts).into_iter();
         let parts = parts.map(|part| part.map(|part| part.content_id));
         let parts = parts.collect::<Option<Vec<_>>>().ok_or_else(missing)?;
         let id = self.id.take().ok_or_else(missing)?;
-        let bytes = locked(&self.queue).bytes;
+        let bytes = lock_mutex(&self.queue).bytes;
         let upload = Some(UploadParts { id, parts });
         Ok(WrittenFile { path: std::mem::take(&mut self.path), rows, bytes, upload })
     }
 
-    fn take(
+    fn record_sent_part(
         &mut self,
         sent: Result<Result<(usize, PartId)>, tokio::task::JoinError>,
     ) -> Result<()> {
@@ -195,16 +195,16 @@ impl Upload {
         Ok(())
     }
 
-    async fn send(&mut self, part: Bytes) -> Result<()> {
+    async fn send_part(&mut self, part: Bytes) -> Result<()> {
         let id = match &self.id {
             Some(id) => id.clone(),
-            None => self.begin().await?,
+            None => self.begin_multipart().await?,
         };
         if self.next == UPLOAD_PARTS {
             return Err(Error::target(format!(
                 "{} has more than {} parts, which no object store takes",
                 self.key,
-                grouped(UPLOAD_PARTS as u64)
+                group_digits(UPLOAD_PARTS as u64)
             ))
             .hint("write smaller files: name outputs under partition_by, or use more --threads"));
         }
@@ -214,22 +214,22 @@ impl Upload {
         self.next += 1;
         self.parts.push(None);
         self.tasks.spawn(async move {
-            let sent = uploads.objects.part(&key, &id, number, part).await?;
+            let sent = uploads.objects.upload_part(&key, &id, number, part).await?;
             drop(permit);
             Ok((number, sent))
         });
         Ok(())
     }
 
-    async fn begin(&mut self) -> Result<MultipartId> {
+    async fn begin_multipart(&mut self) -> Result<MultipartId> {
         let (uploads, key) = (Arc::clone(&self.uploads), self.key.clone());
         let beginning = Arc::clone(&uploads.beginning).read_owned().await;
         // On its own, so that its name is known even if this run is stopped while it is asked for.
         let begun = tokio::spawn(async move {
-            let id = uploads.objects.begin(&key).await?;
-            locked(&uploads.begun).push((key.clone(), id.clone()));
+            let id = uploads.objects.begin_upload(&key).await?;
+            lock_mutex(&uploads.begun).push((key.clone(), id.clone()));
             drop(beginning);
-            uploads.log.note(&key, &id).await?;
+            uploads.log.log_upload(&key, &id).await?;
             Ok::<_, Error>(id)
         });
         let panicked = |error| Error::internal(format!("an upload panicked: {error}"));

@@ -290,7 +290,7 @@ fn a_lease_is_kept_however_busy_the_thread_is_that_computes() {
     let target = windrow::commit::Target::parse(TARGET).unwrap();
     // One thread for everything, as in a container with one processor.
     let compute = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let open = compute.block_on(engine.commit(&target).open(1)).unwrap();
+    let open = compute.block_on(engine.commit(&target).acquire_target(1)).unwrap();
     let started = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| compute.block_on(async { std::thread::sleep(BUSY) }));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio::runtime::Runtime;
 use windrow::config::Config;
-use windrow::outside::faults::Fault;
+use windrow::outside::faults::FileFault;
 use windrow::store::Record;
 
 use super::commands::{Command, Rows, Scene, rows_of};
@@ -40,7 +40,7 @@ impl Place for Bucket {
         runtime.block_on(self.scene.prepare());
     }
 
-    fn arm(&self, faults: Vec<(u64, Fault)>) {
+    fn arm(&self, faults: Vec<(u64, FileFault)>) {
         *self.seen.lock().unwrap() = Seen::default();
         let seen = Arc::clone(&self.seen);
         self.store.judge(move |method, path| {
@@ -52,15 +52,15 @@ impl Place for Bucket {
             let number = seen.calls.len() as u64;
             match faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| fault) {
                 None => Fate::Pass,
-                Some(Fault::Error) => Fate::Status(403, "AccessDenied"),
-                Some(Fault::Full) => Fate::Status(507, "InsufficientStorage"),
-                Some(Fault::Lost) => Fate::Lost,
-                Some(Fault::Slow) => Fate::Late(Duration::from_millis(20)),
-                Some(Fault::KilledBefore) => {
+                Some(FileFault::Error) => Fate::Status(403, "AccessDenied"),
+                Some(FileFault::Full) => Fate::Status(507, "InsufficientStorage"),
+                Some(FileFault::Lost) => Fate::Lost,
+                Some(FileFault::Slow) => Fate::Late(Duration::from_millis(20)),
+                Some(FileFault::KilledBefore) => {
                     seen.is_dead = true;
                     Fate::Cut
                 }
-                Some(Fault::KilledAfter) => {
+                Some(FileFault::KilledAfter) => {
                     seen.is_dead = true;
                     Fate::Lost
                 }
@@ -107,16 +107,16 @@ impl Place for Bucket {
         left
     }
 
-    fn faults(&self, number: u64, call: &str) -> Vec<Fault> {
+    fn faults(&self, number: u64, call: &str) -> Vec<FileFault> {
         if all() {
-            return Fault::ALL.to_vec();
+            return FileFault::ALL.to_vec();
         }
         let changes = !call.starts_with("GET") && !call.starts_with("HEAD");
         match (number + self.scene.command as u64) % 3 {
-            _ if number == 1 => vec![Fault::KilledBefore],
-            0 => vec![Fault::Error],
-            1 if changes => vec![Fault::KilledAfter],
-            2 if changes => vec![Fault::Lost],
+            _ if number == 1 => vec![FileFault::KilledBefore],
+            0 => vec![FileFault::Error],
+            1 if changes => vec![FileFault::KilledAfter],
+            2 if changes => vec![FileFault::Lost],
             _ => Vec::new(),
         }
     }

@@ -12,11 +12,13 @@ use datafusion::arrow::util::display::array_value_to_string;
 use windrow::Engine;
 use windrow::commit::Target;
 use windrow::config::Config;
-use windrow::engine::{CompactOptions, Export, ExportOptions, Exported, RunOptions, Scope, export};
+use windrow::engine::{
+    CompactOptions, Export, ExportOptions, ExportOutcome, RunOptions, Scope, export_feature_sets,
+};
 use windrow::error::{Error, Result};
 use windrow::feature_set::FeatureSet;
 use windrow::stop::Stopper;
-use windrow::store::{Access, Record};
+use windrow::store::{Record, StoreRegistry};
 use windrow::write::Progress;
 
 use crate::support::write_parquet;
@@ -124,8 +126,8 @@ impl Scene {
 
     /// The last record of the target; None if there is none.
     pub(super) async fn record(&self) -> Result<Option<Record>> {
-        let access = Arc::new(Access::of(&self.config));
-        let target = self.target().commit(&access);
+        let access = Arc::new(StoreRegistry::from_config(&self.config));
+        let target = self.target().to_backend(&access);
         let record = target.latest().await?;
         if let Some(record) = &record {
             assert!(target.is_there(record).await?, "what the record names is not there");
@@ -210,11 +212,11 @@ impl Scene {
             stop,
         };
         let sets = [Export { set: self.set()?, target: self.target() }];
-        for exported in export(&sets, &options, |_, _| {}).await? {
+        for exported in export_feature_sets(&sets, &options, |_, _| {}).await? {
             match exported {
-                Exported::Failed(error) => return Err(error),
-                Exported::LeftOut(set) => return Err(Error::internal(set)),
-                Exported::Committed(_) | Exported::Current => {}
+                ExportOutcome::Failed(error) => return Err(error),
+                ExportOutcome::LeftOut(set) => return Err(Error::internal(set)),
+                ExportOutcome::Committed(_) | ExportOutcome::Current => {}
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use tokio::runtime::Runtime;
 use windrow::config::Config;
-use windrow::outside::faults::{Fault, Faults};
+use windrow::outside::faults::{FaultGuard, FileFault};
 use windrow::store::Record;
 
 use super::commands::{Command, Rows, Scene, names, rows_of};
@@ -96,21 +96,21 @@ fn changes(call: &str) -> bool {
 
 /// A kill before a call that reads leaves what a kill after the last one that writes leaves, and of what only reads
 /// nothing is done whether its answer is lost or not.
-fn kinds(number: u64, call: &str) -> Vec<Fault> {
+fn kinds(number: u64, call: &str) -> Vec<FileFault> {
     if all() {
-        return Fault::ALL.to_vec();
+        return FileFault::ALL.to_vec();
     }
-    let mut kinds = vec![Fault::Error];
+    let mut kinds = vec![FileFault::Error];
     if changes(call) {
-        kinds.extend([Fault::Full, Fault::Lost, Fault::KilledAfter]);
+        kinds.extend([FileFault::Full, FileFault::Lost, FileFault::KilledAfter]);
     } else if call.starts_with("sync") {
-        kinds.extend([Fault::Full]);
+        kinds.extend([FileFault::Full]);
     }
     if number == 1 {
-        kinds.push(Fault::KilledBefore);
+        kinds.push(FileFault::KilledBefore);
     }
     if number.is_multiple_of(16) {
-        kinds.push(Fault::Slow);
+        kinds.push(FileFault::Slow);
     }
     kinds
 }
@@ -118,7 +118,7 @@ fn kinds(number: u64, call: &str) -> Vec<Fault> {
 /// A scene on the local disk.
 struct Local {
     scene: Scene,
-    faults: Mutex<Option<Faults>>,
+    faults: Mutex<Option<FaultGuard>>,
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -150,16 +150,16 @@ impl Place for Local {
         copy(folder, &template);
     }
 
-    fn arm(&self, faults: Vec<(u64, Fault)>) {
-        *self.faults.lock().unwrap() = Some(Faults::below(&self.scene.folder, faults));
+    fn arm(&self, faults: Vec<(u64, FileFault)>) {
+        *self.faults.lock().unwrap() = Some(FaultGuard::inject_below(&self.scene.folder, faults));
     }
 
     fn is_dead(&self) -> bool {
-        self.faults.lock().unwrap().as_ref().is_some_and(Faults::is_dead)
+        self.faults.lock().unwrap().as_ref().is_some_and(FaultGuard::is_dead)
     }
 
     fn disarm(&self) -> Vec<String> {
-        self.faults.lock().unwrap().take().map(|faults| faults.log()).unwrap_or_default()
+        self.faults.lock().unwrap().take().map(|faults| faults.call_log()).unwrap_or_default()
     }
 
     fn read(&self) -> Result<Rows, String> {
@@ -171,7 +171,7 @@ impl Place for Local {
         left(&self.scene, &files)
     }
 
-    fn faults(&self, number: u64, call: &str) -> Vec<Fault> {
+    fn faults(&self, number: u64, call: &str) -> Vec<FileFault> {
         kinds(number, call)
     }
 }

@@ -1,5 +1,5 @@
 //! Every single fault, in order: the Nth call of a command to what lies outside fails, for every N, in every way.
-//! Calls to files are counted by `windrow::outside`, requests by the object store of the tests, what is sent to
+//! Calls to files are counted by `windrow::find_out_of_range`, requests by the object store of the tests, what is sent to
 //! PostgreSQL by a line to it.
 //!
 //! What must hold then, whatever failed:
@@ -21,7 +21,7 @@ mod table;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use windrow::outside::faults::Fault;
+use windrow::outside::faults::FileFault;
 use windrow::store::Record;
 
 use commands::{Rows, Scene, check_record};
@@ -35,7 +35,7 @@ trait Place {
     fn prepare(&self, runtime: &Runtime);
 
     /// Lets calls fail from now on.
-    fn arm(&self, faults: Vec<(u64, Fault)>);
+    fn arm(&self, faults: Vec<(u64, FileFault)>);
 
     /// Whether the process counts as killed.
     fn is_dead(&self) -> bool;
@@ -56,7 +56,7 @@ trait Place {
 
     /// Faults at this call that can differ from those at others; with a server, which takes its time, those of a
     /// call in turn, unless [`all`] are asked for.
-    fn faults(&self, number: u64, call: &str) -> Vec<Fault>;
+    fn faults(&self, number: u64, call: &str) -> Vec<FileFault>;
 }
 
 /// Whether all kinds of faults are tried at all calls, or those that can differ.
@@ -69,7 +69,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Tries a command with some faults, and looks at what is there then; gives the calls that it made.
-fn attempt(place: &dyn Place, faults: Vec<(u64, Fault)>) -> Result<Vec<String>, String> {
+fn attempt(place: &dyn Place, faults: Vec<(u64, FileFault)>) -> Result<Vec<String>, String> {
     let told = |error: windrow::error::Error| error.to_string();
     let runtime = windrow::engine::executor::compute(1).map_err(told)?;
     let scene = place.scene();
@@ -155,7 +155,7 @@ fn every_call(place: &dyn Place, what: &str) {
     let only = number("WINDROW_FAULT_AT");
     let calls = attempt(place, Vec::new()).unwrap();
     let (mut faults, mut wrong) = (0, Vec::new());
-    let mut try_faults = |planned: Vec<(u64, Fault)>| {
+    let mut try_faults = |planned: Vec<(u64, FileFault)>| {
         faults += 1;
         let told = planned.iter().map(|(number, fault)| {
             let call = calls.get(*number as usize - 1).map_or("", String::as_str);
@@ -174,7 +174,7 @@ fn every_call(place: &dyn Place, what: &str) {
     }
     let mut random = fastrand::Rng::with_seed(number("WINDROW_SEED").unwrap_or(1));
     for _ in 0..number("WINDROW_PAIRS").unwrap_or(0) {
-        let mut fault = || Fault::ALL[random.usize(..Fault::ALL.len())];
+        let mut fault = || FileFault::ALL[random.usize(..FileFault::ALL.len())];
         let kinds = [fault(), fault()];
         let first = random.u64(1..=calls.len() as u64);
         let second = random.u64(first..=calls.len() as u64 + 10);

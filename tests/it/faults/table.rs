@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use windrow::config::Config;
-use windrow::outside::faults::Fault;
+use windrow::outside::faults::FileFault;
 use windrow::store::Record;
 
 use super::commands::{Command, Rows, Scene, check_record};
@@ -25,7 +25,7 @@ struct Gate {
 
 #[derive(Default)]
 struct State {
-    faults: Vec<(u64, Fault)>,
+    faults: Vec<(u64, FileFault)>,
     calls: Vec<String>,
     is_dead: bool,
     open: Vec<TcpStream>,
@@ -33,7 +33,7 @@ struct State {
 
 impl State {
     /// Counts a piece on its way to the server.
-    fn next(&mut self, bytes: &[u8]) -> Option<Fault> {
+    fn next(&mut self, bytes: &[u8]) -> Option<FileFault> {
         self.calls.push(about(bytes));
         let number = self.calls.len() as u64;
         self.faults.iter().find(|(at, _)| *at == number).map(|(_, fault)| *fault)
@@ -91,14 +91,14 @@ fn sends(mut near: TcpStream, mut far: TcpStream, state: &Mutex<State>, lost: &M
         let piece = &buffer[..bytes];
         let fault = state.lock().unwrap().next(piece);
         match fault {
-            Some(Fault::Error | Fault::Full) => break,
-            Some(Fault::KilledBefore) => {
+            Some(FileFault::Error | FileFault::Full) => break,
+            Some(FileFault::KilledBefore) => {
                 state.lock().unwrap().die();
                 break;
             }
-            Some(Fault::Slow) => std::thread::sleep(Duration::from_millis(20)),
-            Some(Fault::Lost) => *lost.lock().unwrap() = true,
-            Some(Fault::KilledAfter) => {
+            Some(FileFault::Slow) => std::thread::sleep(Duration::from_millis(20)),
+            Some(FileFault::Lost) => *lost.lock().unwrap() = true,
+            Some(FileFault::KilledAfter) => {
                 state.lock().unwrap().is_dead = true;
                 *lost.lock().unwrap() = true;
             }
@@ -107,7 +107,7 @@ fn sends(mut near: TcpStream, mut far: TcpStream, state: &Mutex<State>, lost: &M
         if far.write_all(piece).is_err() {
             break;
         }
-        if fault == Some(Fault::KilledAfter) {
+        if fault == Some(FileFault::KilledAfter) {
             // The server does what it was told.
             std::thread::sleep(DONE);
             state.lock().unwrap().die();
@@ -145,7 +145,7 @@ impl Place for Table<'_> {
         runtime.block_on(self.scene.prepare());
     }
 
-    fn arm(&self, faults: Vec<(u64, Fault)>) {
+    fn arm(&self, faults: Vec<(u64, FileFault)>) {
         let mut state = self.gate.state.lock().unwrap();
         (state.faults, state.calls) = (faults, Vec::new());
     }
@@ -187,12 +187,12 @@ impl Place for Table<'_> {
         self.base.text("SELECT relname::text FROM pg_class WHERE relname LIKE '\\_windrow%'")
     }
 
-    fn faults(&self, number: u64, _: &str) -> Vec<Fault> {
+    fn faults(&self, number: u64, _: &str) -> Vec<FileFault> {
         match (number + self.scene.command as u64) % 6 {
-            _ if all() => Fault::ALL.to_vec(),
-            _ if number == 1 => vec![Fault::KilledBefore],
-            0 => vec![Fault::KilledAfter],
-            3 => vec![Fault::Lost],
+            _ if all() => FileFault::ALL.to_vec(),
+            _ if number == 1 => vec![FileFault::KilledBefore],
+            0 => vec![FileFault::KilledAfter],
+            3 => vec![FileFault::Lost],
             _ => Vec::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! Moving averages, each a brick of its own, and [`Average`]: the choice among them by TA-Lib's
 //! number.
 
-use super::{Delay, Fold, Smooth, Sum, Weighted, ratio};
+use super::{Delay, Fold, Smoother, SumBlock, WeightedSum, ratio_or_zero};
 use crate::indicator::Memory;
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +53,7 @@ impl MaType {
     ];
 
     /// TA-Lib's number.
-    pub const fn code(self) -> u8 {
+    pub const fn talib_code(self) -> u8 {
         self as u8
     }
 
@@ -81,16 +81,16 @@ impl MaType {
 
     /// The average with this number.
     pub fn from_code(code: f64) -> Option<Self> {
-        MaType::ALL.into_iter().find(|ma| f64::from(ma.code()) == code)
+        MaType::ALL.into_iter().find(|ma| f64::from(ma.talib_code()) == code)
     }
 
     /// All numbers and names: `0 sma, 1 ema, ...`.
-    pub fn list() -> String {
-        MaType::ALL.map(|ma| format!("{} {}", ma.code(), ma.name())).join(", ")
+    pub fn choices_text() -> String {
+        MaType::ALL.map(|ma| format!("{} {}", ma.talib_code(), ma.name())).join(", ")
     }
 
     /// Rows before the first value of an average over `length` rows.
-    pub fn lookback(self, length: usize) -> usize {
+    pub fn lookback_over(self, length: usize) -> usize {
         match self {
             _ if length <= 1 => 0,
             MaType::Sma | MaType::Ema | MaType::Wma | MaType::Trima | MaType::Rma => length - 1,
@@ -98,31 +98,31 @@ impl MaType {
             MaType::Tema => 3 * (length - 1),
             MaType::T3 => 6 * (length - 1),
             MaType::Kama => length,
-            MaType::Hma => length - 1 + Hma::last(length) - 1,
-            MaType::Zlema => length - 1 + Zlema::lag(length),
+            MaType::Hma => length - 1 + HullAverage::last_length(length) - 1,
+            MaType::Zlema => length - 1 + ZeroLagAverage::window_lag(length),
         }
     }
 
     /// Rows after which the start practically no longer shows: the lookback of windows, an estimate
     /// else.
-    pub fn warmup(self, length: usize) -> usize {
+    pub fn warmup_over(self, length: usize) -> usize {
         let stages = match self {
             _ if length <= 1 => 0,
             MaType::Sma | MaType::Wma | MaType::Trima | MaType::Hma => 0,
-            MaType::Ema | MaType::Zlema => Smooth::ema_forgets(length),
-            MaType::Rma => Smooth::wilder_forgets(length),
-            MaType::Dema => Smooth::ema_forgets(length) * 6 / 5,
-            MaType::Tema => Smooth::ema_forgets(length) * 7 / 5,
-            MaType::T3 => Smooth::ema_forgets(length) * 2,
+            MaType::Ema | MaType::Zlema => Smoother::ema_fade_rows(length),
+            MaType::Rma => Smoother::wilder_fade_rows(length),
+            MaType::Dema => Smoother::ema_fade_rows(length) * 6 / 5,
+            MaType::Tema => Smoother::ema_fade_rows(length) * 7 / 5,
+            MaType::T3 => Smoother::ema_fade_rows(length) * 2,
             // The weight depends on the data; its mean is near an ema's of 10 rows in a noisy
             // market.
-            MaType::Kama => Smooth::ema_forgets(length.max(60)),
+            MaType::Kama => Smoother::ema_fade_rows(length.max(60)),
         };
-        self.lookback(length) + stages
+        self.lookback_over(length) + stages
     }
 
     /// Whether it forgets, and how.
-    pub fn memory(self) -> Memory {
+    pub fn memory_class(self) -> Memory {
         match self {
             MaType::Sma | MaType::Wma | MaType::Trima | MaType::Hma => Memory::Window,
             _ => Memory::Recursive,
@@ -138,23 +138,23 @@ pub enum Average {
     /// [`MaType::Sma`]
     Sma(Mean),
     /// [`MaType::Ema`] and [`MaType::Rma`]
-    Smooth(Smooth),
+    Smooth(Smoother),
     /// [`MaType::Wma`]
-    Wma(Wma),
+    Wma(WeightedMean),
     /// [`MaType::Dema`]
-    Dema(Dema),
+    Dema(DoubleExponential),
     /// [`MaType::Tema`]
-    Tema(Tema),
+    Tema(TripleExponential),
     /// [`MaType::Trima`]
-    Trima(Trima),
+    Trima(TriangularMean),
     /// [`MaType::Kama`]
-    Kama(Kama),
+    Kama(KaufmanAverage),
     /// [`MaType::T3`]
-    T3(T3),
+    T3(TillsonAverage),
     /// [`MaType::Hma`]
-    Hma(Hma),
+    Hma(HullAverage),
     /// [`MaType::Zlema`]
-    Zlema(Zlema),
+    Zlema(ZeroLagAverage),
 }
 
 impl Average {
@@ -163,16 +163,16 @@ impl Average {
         match ma {
             _ if length <= 1 => Average::Same,
             MaType::Sma => Average::Sma(Mean::new(length)),
-            MaType::Ema => Average::Smooth(Smooth::ema(length)),
-            MaType::Rma => Average::Smooth(Smooth::wilder(length)),
-            MaType::Wma => Average::Wma(Wma::new(length)),
-            MaType::Dema => Average::Dema(Dema::new(length)),
-            MaType::Tema => Average::Tema(Tema::new(length)),
-            MaType::Trima => Average::Trima(Trima::new(length)),
-            MaType::Kama => Average::Kama(Kama::new(length)),
-            MaType::T3 => Average::T3(T3::new(length, VFACTOR)),
-            MaType::Hma => Average::Hma(Hma::new(length)),
-            MaType::Zlema => Average::Zlema(Zlema::new(length)),
+            MaType::Ema => Average::Smooth(Smoother::from_ema_period(length)),
+            MaType::Rma => Average::Smooth(Smoother::from_wilder_period(length)),
+            MaType::Wma => Average::Wma(WeightedMean::new(length)),
+            MaType::Dema => Average::Dema(DoubleExponential::new(length)),
+            MaType::Tema => Average::Tema(TripleExponential::new(length)),
+            MaType::Trima => Average::Trima(TriangularMean::new(length)),
+            MaType::Kama => Average::Kama(KaufmanAverage::new(length)),
+            MaType::T3 => Average::T3(TillsonAverage::new(length, VFACTOR)),
+            MaType::Hma => Average::Hma(HullAverage::new(length)),
+            MaType::Zlema => Average::Zlema(ZeroLagAverage::new(length)),
         }
     }
 
@@ -195,31 +195,31 @@ impl Average {
     }
 
     /// [`Average::next`] for many rows: the choice is made once, not for every row.
-    pub fn run(&mut self, values: &[f64], means: &mut [f64]) {
+    pub fn next_rows(&mut self, values: &[f64], means: &mut [f64]) {
         match self {
             Average::Same => means.copy_from_slice(values),
-            Average::Sma(average) => average.run(values, means),
-            Average::Wma(average) => average.run(values, means),
-            Average::Trima(average) => average.run(values, means),
-            Average::Hma(average) => average.run(values, means),
-            Average::Smooth(average) => each(values, means, |value| average.next(value)),
-            Average::Dema(average) => each(values, means, |value| average.next(value)),
-            Average::Tema(average) => each(values, means, |value| average.next(value)),
-            Average::Kama(average) => each(values, means, |value| average.next(value)),
-            Average::T3(average) => each(values, means, |value| average.next(value)),
-            Average::Zlema(average) => each(values, means, |value| average.next(value)),
+            Average::Sma(average) => average.next_rows(values, means),
+            Average::Wma(average) => average.next_rows(values, means),
+            Average::Trima(average) => average.next_rows(values, means),
+            Average::Hma(average) => average.next_rows(values, means),
+            Average::Smooth(average) => map_rows(values, means, |value| average.next(value)),
+            Average::Dema(average) => map_rows(values, means, |value| average.next(value)),
+            Average::Tema(average) => map_rows(values, means, |value| average.next(value)),
+            Average::Kama(average) => map_rows(values, means, |value| average.next(value)),
+            Average::T3(average) => map_rows(values, means, |value| average.next(value)),
+            Average::Zlema(average) => map_rows(values, means, |value| average.next(value)),
         }
     }
 }
 
-fn each(values: &[f64], results: &mut [f64], mut next: impl FnMut(f64) -> f64) {
+fn map_rows(values: &[f64], results: &mut [f64], mut next: impl FnMut(f64) -> f64) {
     values.iter().zip(results).for_each(|(value, result)| *result = next(*value));
 }
 
 /// The mean of a window.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Mean {
-    sum: Fold<Sum>,
+    sum: Fold<SumBlock>,
     length: f64,
 }
 
@@ -232,55 +232,57 @@ impl Mean {
     /// The mean of the window that ends with `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
-        self.sum.push(Sum(value)).0 / self.length
+        self.sum.push_row(SumBlock(value)).0 / self.length
     }
 
     /// [`Mean::next`] for many rows.
-    pub fn run(&mut self, values: &[f64], means: &mut [f64]) {
+    pub fn next_rows(&mut self, values: &[f64], means: &mut [f64]) {
         let length = self.length;
-        self.sum
-            .run(values.iter().map(|value| Sum(*value)), |row, sum| means[row] = sum.0 / length);
+        self.sum.push_rows(values.iter().map(|value| SumBlock(*value)), |row, sum| {
+            means[row] = sum.0 / length
+        });
     }
 }
 
 /// The mean of a window with weights 1, 2, 3, ... from the oldest row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Wma {
-    window: Fold<Weighted>,
+pub struct WeightedMean {
+    window: Fold<WeightedSum>,
     weights: f64,
 }
 
-impl Wma {
+impl WeightedMean {
     /// A window of `length` rows.
     pub fn new(length: usize) -> Self {
         let n = length as f64;
-        Wma { window: Fold::new(length), weights: n * (n + 1.0) / 2.0 }
+        WeightedMean { window: Fold::new(length), weights: n * (n + 1.0) / 2.0 }
     }
 
     /// The weighted mean of the window that ends with `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
-        self.window.push(Weighted::of(value)).weighted / self.weights
+        self.window.push_row(WeightedSum::from_value(value)).weighted / self.weights
     }
 
-    /// [`Wma::next`] for many rows.
-    pub fn run(&mut self, values: &[f64], means: &mut [f64]) {
-        let (rows, weights) = (values.iter().map(|value| Weighted::of(*value)), self.weights);
-        self.window.run(rows, |row, window| means[row] = window.weighted / weights);
+    /// [`WeightedMean::next`] for many rows.
+    pub fn next_rows(&mut self, values: &[f64], means: &mut [f64]) {
+        let (rows, weights) =
+            (values.iter().map(|value| WeightedSum::from_value(*value)), self.weights);
+        self.window.push_rows(rows, |row, window| means[row] = window.weighted / weights);
     }
 }
 
 /// The mean of means of half the length: weights that rise to the middle and fall again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Trima {
+pub struct TriangularMean {
     first: Mean,
     second: Mean,
 }
 
-impl Trima {
+impl TriangularMean {
     /// A window of `length` rows.
     pub fn new(length: usize) -> Self {
-        Trima { first: Mean::new(length.div_ceil(2)), second: Mean::new(length / 2 + 1) }
+        TriangularMean { first: Mean::new(length.div_ceil(2)), second: Mean::new(length / 2 + 1) }
     }
 
     /// The triangular mean of the window that ends with `value`.
@@ -289,35 +291,35 @@ impl Trima {
         self.second.next(self.first.next(value))
     }
 
-    /// [`Trima::next`] for many rows.
-    pub fn run(&mut self, values: &[f64], means: &mut [f64]) {
+    /// [`TriangularMean::next`] for many rows.
+    pub fn next_rows(&mut self, values: &[f64], means: &mut [f64]) {
         let mut first = vec![f64::NAN; values.len()];
-        self.first.run(values, &mut first);
-        self.second.run(&first, means);
+        self.first.next_rows(values, &mut first);
+        self.second.next_rows(&first, means);
     }
 }
 
 /// Hull's average: twice the weighted mean of half the window less that of the whole, weighted
 /// again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Hma {
-    half: Wma,
-    whole: Wma,
-    last: Wma,
+pub struct HullAverage {
+    half: WeightedMean,
+    whole: WeightedMean,
+    last: WeightedMean,
 }
 
-impl Hma {
+impl HullAverage {
     /// A window of `length` rows.
     pub fn new(length: usize) -> Self {
-        Hma {
-            half: Wma::new((length / 2).max(1)),
-            whole: Wma::new(length),
-            last: Wma::new(Hma::last(length)),
+        HullAverage {
+            half: WeightedMean::new((length / 2).max(1)),
+            whole: WeightedMean::new(length),
+            last: WeightedMean::new(HullAverage::last_length(length)),
         }
     }
 
     /// Rows of the last smoothing: the root of the length.
-    fn last(length: usize) -> usize {
+    fn last_length(length: usize) -> usize {
         length.isqrt().max(1)
     }
 
@@ -327,31 +329,31 @@ impl Hma {
         self.last.next(2.0 * self.half.next(value) - self.whole.next(value))
     }
 
-    /// [`Hma::next`] for many rows.
-    pub fn run(&mut self, values: &[f64], means: &mut [f64]) {
+    /// [`HullAverage::next`] for many rows.
+    pub fn next_rows(&mut self, values: &[f64], means: &mut [f64]) {
         let mut half = vec![f64::NAN; values.len()];
-        self.half.run(values, &mut half);
-        self.whole.run(values, means);
+        self.half.next_rows(values, &mut half);
+        self.whole.next_rows(values, means);
         half.iter_mut().zip(&*means).for_each(|(half, whole)| *half = 2.0 * *half - whole);
-        self.last.run(&half, means);
+        self.last.next_rows(&half, means);
     }
 }
 
 /// A chain of exponential averages, each smoothing the one before it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Chain {
-    stages: Vec<Smooth>,
+pub struct SmootherChain {
+    stages: Vec<Smoother>,
 }
 
-impl Chain {
+impl SmootherChain {
     /// `stages` averages over `length` rows each.
     pub fn new(length: usize, stages: usize) -> Self {
-        Chain { stages: vec![Smooth::ema(length); stages] }
+        SmootherChain { stages: vec![Smoother::from_ema_period(length); stages] }
     }
 
     /// What every stage gives after `value`, the first stage first.
     #[inline]
-    pub fn next<const STAGES: usize>(&mut self, value: f64) -> [f64; STAGES] {
+    pub fn next_stages<const STAGES: usize>(&mut self, value: f64) -> [f64; STAGES] {
         let mut results = [f64::NAN; STAGES];
         let mut value = value;
         for (stage, result) in self.stages.iter_mut().zip(&mut results) {
@@ -364,53 +366,53 @@ impl Chain {
 
 /// Mulloy's double exponential average.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Dema(Chain);
+pub struct DoubleExponential(SmootherChain);
 
-impl Dema {
+impl DoubleExponential {
     /// Averages over `length` rows each.
     pub fn new(length: usize) -> Self {
-        Dema(Chain::new(length, 2))
+        DoubleExponential(SmootherChain::new(length, 2))
     }
 
     /// The average after `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
-        let [one, two] = self.0.next(value);
+        let [one, two] = self.0.next_stages(value);
         2.0 * one - two
     }
 }
 
 /// Mulloy's triple exponential average.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Tema(Chain);
+pub struct TripleExponential(SmootherChain);
 
-impl Tema {
+impl TripleExponential {
     /// Averages over `length` rows each.
     pub fn new(length: usize) -> Self {
-        Tema(Chain::new(length, 3))
+        TripleExponential(SmootherChain::new(length, 3))
     }
 
     /// The average after `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
-        let [one, two, three] = self.0.next(value);
+        let [one, two, three] = self.0.next_stages(value);
         3.0 * one - 3.0 * two + three
     }
 }
 
 /// Tillson's T3: three double averages of factor v in a chain, multiplied out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct T3 {
-    chain: Chain,
+pub struct TillsonAverage {
+    chain: SmootherChain,
     weights: [f64; 4],
 }
 
-impl T3 {
+impl TillsonAverage {
     /// Averages over `length` rows with volume factor `v`.
     pub fn new(length: usize, v: f64) -> Self {
         let (square, cube) = (v * v, v * v * v);
-        T3 {
-            chain: Chain::new(length, 6),
+        TillsonAverage {
+            chain: SmootherChain::new(length, 6),
             weights: [
                 1.0 + 3.0 * v + cube + 3.0 * square,
                 -6.0 * square - 3.0 * (v + cube),
@@ -423,7 +425,7 @@ impl T3 {
     /// The average after `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
-        let [_, _, three, four, five, six] = self.chain.next(value);
+        let [_, _, three, four, five, six] = self.chain.next_stages(value);
         let [a, b, c, d] = self.weights;
         d * six + c * five + b * four + a * three
     }
@@ -431,18 +433,21 @@ impl T3 {
 
 /// An exponential average of a value that is ahead of itself by what the window's lag takes away.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Zlema {
+pub struct ZeroLagAverage {
     delay: Delay,
-    average: Smooth,
+    average: Smoother,
 }
 
-impl Zlema {
+impl ZeroLagAverage {
     /// An average over `length` rows.
     pub fn new(length: usize) -> Self {
-        Zlema { delay: Delay::new(Zlema::lag(length)), average: Smooth::ema(length) }
+        ZeroLagAverage {
+            delay: Delay::new(ZeroLagAverage::window_lag(length)),
+            average: Smoother::from_ema_period(length),
+        }
     }
 
-    fn lag(length: usize) -> usize {
+    fn window_lag(length: usize) -> usize {
         (length - 1) / 2
     }
 
@@ -457,17 +462,17 @@ impl Zlema {
 /// Kaufman's average: it follows fast while the price goes straight, and hardly moves while it goes
 /// about.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Kama {
+pub struct KaufmanAverage {
     delay: Delay,
-    path: Fold<Sum>,
+    path: Fold<SumBlock>,
     previous: f64,
     value: f64,
 }
 
-impl Kama {
+impl KaufmanAverage {
     /// A window of `length` rows.
     pub fn new(length: usize) -> Self {
-        Kama {
+        KaufmanAverage {
             delay: Delay::new(length),
             path: Fold::new(length),
             previous: f64::NAN,
@@ -481,14 +486,14 @@ impl Kama {
         let (slow, fast) = (2.0 / 31.0, 2.0 / 3.0);
         let way = (value - self.delay.push(value)).abs();
         let previous = std::mem::replace(&mut self.previous, value);
-        let path = self.path.push(Sum((value - previous).abs())).0;
+        let path = self.path.push_row(SumBlock((value - previous).abs())).0;
         if way.is_nan() || path.is_nan() {
             return f64::NAN;
         }
         if self.value.is_nan() {
             self.value = previous;
         }
-        let straight = if path <= way { 1.0 } else { ratio(way, path) };
+        let straight = if path <= way { 1.0 } else { ratio_or_zero(way, path) };
         let weight = straight * (fast - slow) + slow;
         let next = self.value + (value - self.value) * weight * weight;
         if next.is_finite() {

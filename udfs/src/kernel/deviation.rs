@@ -23,32 +23,35 @@ impl AbsoluteDeviation {
 
     /// `(mean, mean absolute deviation)` of the window that ends with `value`.
     #[inline]
-    pub fn next(&mut self, value: f64) -> (f64, f64) {
+    pub fn next_deviation(&mut self, value: f64) -> (f64, f64) {
         let length = self.ring.len();
         self.ring[self.at] = value;
         self.at = if self.at + 1 == length { 0 } else { self.at + 1 };
         // This mean of equal values is that value exactly, so that a flat window deviates by
         // nothing.
-        let mean = self.mean.push(Centre::of(value)).value();
+        let mean = self.mean.push_row(Centre::from_value(value)).mean_value();
         let (newer, older) = self.ring.split_at(self.at);
         let distances = older.iter().chain(newer).map(|other| (other - mean).abs());
         (mean, distances.sum::<f64>() / length as f64)
     }
 
-    /// What [`AbsoluteDeviation::next`] gives for many rows, with the same bits: all rows take
+    /// What [`AbsoluteDeviation::next_deviation`] gives for many rows, with the same bits: all rows take
     /// their oldest value, then all the next one, so that rows and not the values of a row wait for
     /// each other.
-    pub fn run(&mut self, values: &[f64], means: &mut [f64], deviations: &mut [f64]) {
+    pub fn deviation_rows(&mut self, values: &[f64], means: &mut [f64], deviations: &mut [f64]) {
         let length = self.ring.len();
         if values.len() < 32 || length > values.len() {
             for ((value, mean), deviation) in values.iter().zip(means).zip(deviations) {
-                (*mean, *deviation) = self.next(*value);
+                (*mean, *deviation) = self.next_deviation(*value);
             }
             return;
         }
-        self.mean.run(values.iter().map(|value| Centre::of(*value)), |row, window| {
-            means[row] = window.value();
-        });
+        self.mean.push_rows(
+            values.iter().map(|value| Centre::from_value(*value)),
+            |row, window| {
+                means[row] = window.mean_value();
+            },
+        );
         let (newer, older) = self.ring.split_at(self.at);
         let line: Vec<f64> = older.iter().chain(newer).chain(values).skip(1).copied().collect();
         pulp::Arch::new().dispatch(Distances { length, line: &line, means, deviations });

@@ -18,7 +18,7 @@ pub trait Block: Copy + Debug + Send + Serialize + DeserializeOwned + 'static {
     const NONE: Self;
 
     /// The summary of both. The lengths are in `joint`, since they are the same on every row.
-    fn join(older: Self, newer: Self, joint: &Joint) -> Self;
+    fn join_blocks(older: Self, newer: Self, joint: &Joint) -> Self;
 }
 
 /// The lengths of two neighbouring blocks, and what is computed from them once.
@@ -44,7 +44,7 @@ impl Joint {
 
 /// One doubling: a ring of the summaries of `half` rows, and how two of them are joined.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Level<B> {
+struct DoublingLevel<B> {
     ring: Vec<B>,
     at: usize,
     /// The doubled window leaves out the newest row, which is then joined by itself.
@@ -57,7 +57,7 @@ struct Level<B> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct Fold<B: Block> {
-    levels: Vec<Level<B>>,
+    levels: Vec<DoublingLevel<B>>,
 }
 
 impl<B: Block> Fold<B> {
@@ -67,7 +67,7 @@ impl<B: Block> Fold<B> {
         let mut half = 1;
         let levels = (0..digits).rev().map(|digit| {
             let odd = (length >> digit) & 1 == 1;
-            let level = Level {
+            let level = DoublingLevel {
                 ring: vec![B::NONE; half + usize::from(odd)],
                 at: 0,
                 odd,
@@ -82,7 +82,7 @@ impl<B: Block> Fold<B> {
 
     /// Takes the newest row and gives the summary of the window that ends with it.
     #[inline]
-    pub fn push(&mut self, row: B) -> B {
+    pub fn push_row(&mut self, row: B) -> B {
         let mut window = row;
         for level in &mut self.levels {
             let at = level.at;
@@ -90,10 +90,10 @@ impl<B: Block> Fold<B> {
             level.at = if at + 1 == level.ring.len() { 0 } else { at + 1 };
             let older = std::mem::replace(&mut level.ring[at], window);
             window = if level.odd {
-                let doubled = B::join(older, level.ring[previous], &level.double);
-                B::join(doubled, row, &level.single)
+                let doubled = B::join_blocks(older, level.ring[previous], &level.double);
+                B::join_blocks(doubled, row, &level.single)
             } else {
-                B::join(older, window, &level.double)
+                B::join_blocks(older, window, &level.double)
             };
         }
         window
@@ -102,32 +102,38 @@ impl<B: Block> Fold<B> {
 
 impl<B: Block> Fold<B> {
     /// Bytes on the heap: about two blocks per row of the window.
-    pub fn size(&self) -> usize {
+    pub fn heap_size(&self) -> usize {
         let rings = self.levels.iter().map(|level| level.ring.len() * size_of::<B>());
-        rings.sum::<usize>() + self.levels.len() * size_of::<Level<B>>()
+        rings.sum::<usize>() + self.levels.len() * size_of::<DoublingLevel<B>>()
     }
 
-    /// What [`Fold::push`] gives for many rows, with the same bits: level by level over whole
+    /// What [`Fold::push_row`] gives for many rows, with the same bits: level by level over whole
     /// slices, of which the processor takes as many rows at a time as its vectors hold.
-    pub fn run(&mut self, rows: impl ExactSizeIterator<Item = B>, mut give: impl FnMut(usize, B)) {
+    pub fn push_rows(
+        &mut self,
+        rows: impl ExactSizeIterator<Item = B>,
+        mut give: impl FnMut(usize, B),
+    ) {
         let count = rows.len();
         let held: usize = self.levels.iter().map(|level| level.ring.len()).sum();
         if count < 32 || held > 4 * count {
             // Moving the rings in and out of line would cost more than it saves.
-            return rows.enumerate().for_each(|(row, block)| give(row, self.push(block)));
+            return rows.enumerate().for_each(|(row, block)| give(row, self.push_row(block)));
         }
-        pulp::Arch::new().dispatch(Run { levels: &mut self.levels, rows, give });
+        pulp::Arch::new().dispatch(FoldRun { levels: &mut self.levels, rows, give });
     }
 }
 
-/// [`Fold::run`], compiled once for every kind of vectors that a processor may have.
-struct Run<'a, B: Block, I, G> {
-    levels: &'a mut [Level<B>],
+/// [`Fold::push_rows`], compiled once for every kind of vectors that a processor may have.
+struct FoldRun<'a, B: Block, I, G> {
+    levels: &'a mut [DoublingLevel<B>],
     rows: I,
     give: G,
 }
 
-impl<B: Block, I: ExactSizeIterator<Item = B>, G: FnMut(usize, B)> WithSimd for Run<'_, B, I, G> {
+impl<B: Block, I: ExactSizeIterator<Item = B>, G: FnMut(usize, B)> WithSimd
+    for FoldRun<'_, B, I, G>
+{
     type Output = ();
 
     #[inline(always)]
@@ -145,7 +151,7 @@ impl<B: Block, I: ExactSizeIterator<Item = B>, G: FnMut(usize, B)> WithSimd for 
         let rows = if odd { line[front..].to_vec() } else { Vec::new() };
         for (i, level) in self.levels.iter_mut().enumerate() {
             let rows = if i > 0 { &rows[..] } else { &[] };
-            level.run(rows, &mut line, front, &mut next);
+            level.double_windows(rows, &mut line, front, &mut next);
             std::mem::swap(&mut line, &mut next);
         }
         for (row, window) in line[front..].iter().enumerate() {
@@ -154,11 +160,11 @@ impl<B: Block, I: ExactSizeIterator<Item = B>, G: FnMut(usize, B)> WithSimd for 
     }
 }
 
-impl<B: Block> Level<B> {
+impl<B: Block> DoublingLevel<B> {
     /// Doubles the windows of many rows, which stand in `line` behind `front` places, into `next`.
     /// `rows` are the rows themselves; they are those of `line` if it is empty.
     #[inline(always)]
-    fn run(&mut self, rows: &[B], line: &mut [B], front: usize, next: &mut Vec<B>) {
+    fn double_windows(&mut self, rows: &[B], line: &mut [B], front: usize, next: &mut Vec<B>) {
         let (length, count) = (self.ring.len(), line.len() - front);
         let (newer, older) = self.ring.split_at(self.at);
         line[front - length..][..older.len()].copy_from_slice(older);
@@ -170,13 +176,16 @@ impl<B: Block> Level<B> {
             let rows = if rows.is_empty() { &line[length..] } else { rows };
             let newer = &line[length - 1..][..count];
             next.extend(older.iter().zip(newer).zip(rows).map(|((older, newer), row)| {
-                let doubled = B::join(*older, *newer, &self.double);
-                B::join(doubled, *row, &self.single)
+                let doubled = B::join_blocks(*older, *newer, &self.double);
+                B::join_blocks(doubled, *row, &self.single)
             }));
         } else {
             let newer = &line[length..];
             next.extend(
-                older.iter().zip(newer).map(|(older, newer)| B::join(*older, *newer, &self.double)),
+                older
+                    .iter()
+                    .zip(newer)
+                    .map(|(older, newer)| B::join_blocks(*older, *newer, &self.double)),
             );
         }
         self.ring.copy_from_slice(&line[count..]);
@@ -186,27 +195,27 @@ impl<B: Block> Level<B> {
 
 /// The sum of a window.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Sum(pub f64);
+pub struct SumBlock(pub f64);
 
-impl Block for Sum {
-    const NONE: Self = Sum(f64::NAN);
+impl Block for SumBlock {
+    const NONE: Self = SumBlock(f64::NAN);
 
     #[inline(always)]
-    fn join(older: Self, newer: Self, _: &Joint) -> Self {
-        Sum(older.0 + newer.0)
+    fn join_blocks(older: Self, newer: Self, _: &Joint) -> Self {
+        SumBlock(older.0 + newer.0)
     }
 }
 
 /// Sums of several columns over one window.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Pair(pub f64, pub f64);
+pub struct SumPair(pub f64, pub f64);
 
-impl Block for Pair {
-    const NONE: Self = Pair(f64::NAN, f64::NAN);
+impl Block for SumPair {
+    const NONE: Self = SumPair(f64::NAN, f64::NAN);
 
     #[inline(always)]
-    fn join(older: Self, newer: Self, _: &Joint) -> Self {
-        Pair(older.0 + newer.0, older.1 + newer.1)
+    fn join_blocks(older: Self, newer: Self, _: &Joint) -> Self {
+        SumPair(older.0 + newer.0, older.1 + newer.1)
     }
 }
 
@@ -218,7 +227,7 @@ impl Block for Highest {
     const NONE: Self = Highest(f64::NAN);
 
     #[inline(always)]
-    fn join(older: Self, newer: Self, _: &Joint) -> Self {
+    fn join_blocks(older: Self, newer: Self, _: &Joint) -> Self {
         // A row that does not exist compares as false and stays, which the lookback hides.
         Highest(if newer.0 >= older.0 { newer.0 } else { older.0 })
     }
@@ -232,7 +241,7 @@ impl Block for Lowest {
     const NONE: Self = Lowest(f64::NAN);
 
     #[inline(always)]
-    fn join(older: Self, newer: Self, _: &Joint) -> Self {
+    fn join_blocks(older: Self, newer: Self, _: &Joint) -> Self {
         Lowest(if newer.0 <= older.0 { newer.0 } else { older.0 })
     }
 }
@@ -248,7 +257,7 @@ pub struct Peak {
 
 impl Peak {
     /// The newest row.
-    pub fn of(value: f64) -> Self {
+    pub fn from_value(value: f64) -> Self {
         Peak { value, age: 0.0 }
     }
 }
@@ -257,7 +266,7 @@ impl Block for Peak {
     const NONE: Self = Peak { value: f64::NAN, age: f64::NAN };
 
     #[inline(always)]
-    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+    fn join_blocks(older: Self, newer: Self, joint: &Joint) -> Self {
         // Two choices and no jump: which block wins cannot be predicted.
         let newest = newer.value >= older.value;
         Peak {
@@ -269,26 +278,26 @@ impl Block for Peak {
 
 /// The sum of a window and its sum weighted 1, 2, 3, ... from the oldest row.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Weighted {
+pub struct WeightedSum {
     /// The plain sum.
     pub sum: f64,
     /// The weighted sum.
     pub weighted: f64,
 }
 
-impl Weighted {
+impl WeightedSum {
     /// The summary of one row.
-    pub fn of(value: f64) -> Self {
-        Weighted { sum: value, weighted: value }
+    pub fn from_value(value: f64) -> Self {
+        WeightedSum { sum: value, weighted: value }
     }
 }
 
-impl Block for Weighted {
-    const NONE: Self = Weighted { sum: f64::NAN, weighted: f64::NAN };
+impl Block for WeightedSum {
+    const NONE: Self = WeightedSum { sum: f64::NAN, weighted: f64::NAN };
 
     #[inline(always)]
-    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
-        Weighted {
+    fn join_blocks(older: Self, newer: Self, joint: &Joint) -> Self {
+        WeightedSum {
             sum: older.sum + newer.sum,
             weighted: older.weighted + newer.weighted + joint.older * newer.sum,
         }
@@ -306,13 +315,13 @@ pub struct Centre {
 impl Centre {
     /// The mean of one value.
     #[inline(always)]
-    pub const fn of(value: f64) -> Self {
+    pub const fn from_value(value: f64) -> Self {
         Centre { oldest: value, offset: 0.0 }
     }
 
     /// The mean in one number.
     #[inline(always)]
-    pub fn value(self) -> f64 {
+    pub fn mean_value(self) -> f64 {
         self.oldest + self.offset
     }
 
@@ -324,13 +333,13 @@ impl Centre {
 
     /// How far a value is from the mean.
     #[inline(always)]
-    pub fn way_to(self, value: f64) -> f64 {
+    pub fn distance_to(self, value: f64) -> f64 {
         (value - self.oldest) - self.offset
     }
 
     /// The mean so much further on.
     #[inline(always)]
-    pub fn moved(self, by: f64) -> Self {
+    pub fn shift_by(self, by: f64) -> Self {
         Centre { offset: self.offset + by, ..self }
     }
 }
@@ -339,8 +348,8 @@ impl Block for Centre {
     const NONE: Self = Centre { oldest: f64::NAN, offset: f64::NAN };
 
     #[inline(always)]
-    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
-        older.moved(older.step_to(newer) * joint.share)
+    fn join_blocks(older: Self, newer: Self, joint: &Joint) -> Self {
+        older.shift_by(older.step_to(newer) * joint.share)
     }
 }
 
@@ -355,8 +364,8 @@ pub struct Moments {
 
 impl Moments {
     /// The summary of one row.
-    pub fn of(value: f64) -> Self {
-        Moments { mean: Centre::of(value), squares: 0.0 }
+    pub fn from_value(value: f64) -> Self {
+        Moments { mean: Centre::from_value(value), squares: 0.0 }
     }
 }
 
@@ -364,10 +373,10 @@ impl Block for Moments {
     const NONE: Self = Moments { mean: Centre::NONE, squares: f64::NAN };
 
     #[inline(always)]
-    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+    fn join_blocks(older: Self, newer: Self, joint: &Joint) -> Self {
         let step = older.mean.step_to(newer.mean);
         Moments {
-            mean: older.mean.moved(step * joint.share),
+            mean: older.mean.shift_by(step * joint.share),
             squares: older.squares + newer.squares + step * step * joint.cross,
         }
     }
@@ -386,8 +395,8 @@ pub struct Comoments {
 
 impl Comoments {
     /// The summary of one row.
-    pub fn of(x: f64, y: f64) -> Self {
-        Comoments { x: Moments::of(x), y: Moments::of(y), products: 0.0 }
+    pub fn from_pair(x: f64, y: f64) -> Self {
+        Comoments { x: Moments::from_value(x), y: Moments::from_value(y), products: 0.0 }
     }
 }
 
@@ -395,11 +404,11 @@ impl Block for Comoments {
     const NONE: Self = Comoments { x: Moments::NONE, y: Moments::NONE, products: f64::NAN };
 
     #[inline(always)]
-    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+    fn join_blocks(older: Self, newer: Self, joint: &Joint) -> Self {
         let step = older.x.mean.step_to(newer.x.mean) * older.y.mean.step_to(newer.y.mean);
         Comoments {
-            x: Moments::join(older.x, newer.x, joint),
-            y: Moments::join(older.y, newer.y, joint),
+            x: Moments::join_blocks(older.x, newer.x, joint),
+            y: Moments::join_blocks(older.y, newer.y, joint),
             products: older.products + newer.products + step * joint.cross,
         }
     }
@@ -417,8 +426,8 @@ pub struct Trend {
 
 impl Trend {
     /// The summary of one row.
-    pub fn of(value: f64) -> Self {
-        Trend { mean: Centre::of(value), products: 0.0 }
+    pub fn from_value(value: f64) -> Self {
+        Trend { mean: Centre::from_value(value), products: 0.0 }
     }
 }
 
@@ -426,12 +435,12 @@ impl Block for Trend {
     const NONE: Self = Trend { mean: Centre::NONE, products: f64::NAN };
 
     #[inline(always)]
-    fn join(older: Self, newer: Self, joint: &Joint) -> Self {
+    fn join_blocks(older: Self, newer: Self, joint: &Joint) -> Self {
         let step = older.mean.step_to(newer.mean);
         // The mean row numbers of the two blocks are half of all rows apart.
         let apart = (joint.older + joint.newer) / 2.0;
         Trend {
-            mean: older.mean.moved(step * joint.share),
+            mean: older.mean.shift_by(step * joint.share),
             products: older.products + newer.products + step * apart * joint.cross,
         }
     }

@@ -9,14 +9,17 @@ mod deviation;
 mod fold;
 mod smooth;
 
-pub use average::{Average, Chain, Dema, Hma, Kama, MaType, Mean, T3, Tema, Trima, Wma, Zlema};
-pub use bar::{Directional, TrueRange, flow, typical};
+pub use average::{
+    Average, DoubleExponential, HullAverage, KaufmanAverage, MaType, Mean, SmootherChain,
+    TillsonAverage, TriangularMean, TripleExponential, WeightedMean, ZeroLagAverage,
+};
+pub use bar::{DirectionalMovement, TrueRange, money_flow, typical_price};
 pub use deviation::AbsoluteDeviation;
 pub use fold::{
-    Block, Centre, Comoments, Fold, Highest, Joint, Lowest, Moments, Pair, Peak, Sum, Trend,
-    Weighted,
+    Block, Centre, Comoments, Fold, Highest, Joint, Lowest, Moments, Peak, SumBlock, SumPair,
+    Trend, WeightedSum,
 };
-pub use smooth::Smooth;
+pub use smooth::Smoother;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,12 +50,12 @@ impl Delay {
 
 /// A running total that nothing leaves; an overflow gives NaN and is not taken.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Total(f64);
+pub struct RunningTotal(f64);
 
-impl Total {
+impl RunningTotal {
     /// The total after `value`.
     #[inline]
-    pub fn add(&mut self, value: f64) -> f64 {
+    pub fn add_finite(&mut self, value: f64) -> f64 {
         let next = self.0 + value;
         if next.is_finite() {
             self.0 = next;
@@ -63,14 +66,14 @@ impl Total {
 
 /// `part / whole`, and 0 where `whole` is 0, as TA-Lib has it.
 #[inline]
-pub fn ratio(part: f64, whole: f64) -> f64 {
+pub fn ratio_or_zero(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
 
 /// `part / (high - low)`, and 0 where `high` and `low` differ by no more than rounding, as TA-Lib
 /// has it.
 #[inline]
-pub fn within(part: f64, high: f64, low: f64) -> f64 {
+pub fn range_ratio(part: f64, high: f64, low: f64) -> f64 {
     let range = high - low;
     if is_noise(range, high.abs() + low.abs()) { 0.0 } else { part / range }
 }

@@ -5,7 +5,7 @@
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::datatypes::Float64Type;
 use std::sync::Arc;
-use windrow_udfs::{Bound, Entry, Kind, MaType, Param, ParamKind};
+use windrow_udfs::{BoundCall, Entry, FunctionKind, MaType, Param, ParamKind};
 
 /// A column; None is NULL.
 pub type Column = Vec<Option<f64>>;
@@ -44,23 +44,24 @@ pub fn walk(entry: &Entry, rows: usize, seed: u64) -> Vec<Vec<f64>> {
 }
 
 /// Calls to test: the defaults, the smallest periods, small periods, and every moving average.
-pub fn calls() -> Vec<Bound> {
-    let indicators = windrow_udfs::all().filter(|entry| entry.spec.kind() == Kind::Indicator);
+pub fn calls() -> Vec<BoundCall> {
+    let indicators = windrow_udfs::all_functions()
+        .filter(|entry| entry.spec.function_kind() == FunctionKind::Indicator);
     indicators.flat_map(variants).collect()
 }
 
-fn variants(entry: &'static Entry) -> Vec<Bound> {
+fn variants(entry: &'static Entry) -> Vec<BoundCall> {
     let bind = |bars: fn(f64, f64) -> f64, ma: Option<MaType>| {
         let value = |(i, param): (usize, &Param)| match param.kind {
             ParamKind::Bars => bars(param.min, i as f64),
             ParamKind::Real => param.default,
-            ParamKind::MaType => ma.map_or(param.default, |ma| f64::from(ma.code())),
+            ParamKind::MaType => ma.map_or(param.default, |ma| f64::from(ma.talib_code())),
         };
         let params: Vec<f64> = entry.spec.params.iter().enumerate().map(value).collect();
-        entry.bind(&params).unwrap()
+        entry.bind_params(&params).unwrap()
     };
     let mut variants = vec![
-        entry.bind(&entry.spec.defaults()).unwrap(),
+        entry.bind_params(&entry.spec.default_params()).unwrap(),
         bind(|min, _| min, None),
         bind(|_, i| 7.0 + 3.0 * i, None),
     ];
@@ -82,9 +83,9 @@ pub fn arrays(columns: &[Column]) -> Vec<ArrayRef> {
 }
 
 /// One call over all rows at once.
-pub fn run(bound: &Bound, columns: &[Column]) -> Vec<Column> {
+pub fn run(bound: &BoundCall, columns: &[Column]) -> Vec<Column> {
     let rows = columns[0].len();
-    unpack(&bound.kernel().unwrap().update(&arrays(columns), rows).unwrap())
+    unpack(&bound.new_kernel().unwrap().compute_rows(&arrays(columns), rows).unwrap())
 }
 
 /// The outputs of an array, which is Float64 or a struct of them.
@@ -109,7 +110,7 @@ pub fn unpack(array: &ArrayRef) -> Vec<Column> {
 }
 
 /// Asserts that two runs of a call gave the same bits, and says where they differ if not.
-pub fn assert_same(bound: &Bound, what: &str, got: &[Column], want: &[Column]) {
+pub fn assert_same(bound: &BoundCall, what: &str, got: &[Column], want: &[Column]) {
     for (output, (got, want)) in got.iter().zip(want).enumerate() {
         assert_eq!(got.len(), want.len(), "{what}: {bound:?} has other rows");
         for (row, (got, want)) in got.iter().zip(want).enumerate() {

@@ -18,7 +18,7 @@ fn through(columns: &[(&str, ArrayRef)], codec: config::Compression, group: usiz
     let fields = columns.iter().map(|(name, column)| (*name, Arc::clone(column)));
     let batch = RecordBatch::try_from_iter(fields).unwrap();
     let properties = WriterProperties::builder()
-        .set_compression(super::super::file_layout::codec(codec))
+        .set_compression(super::super::file_layout::parquet_codec(codec))
         .set_max_row_group_row_count(Some(group))
         .build();
     let own = vec![true; columns.len()];

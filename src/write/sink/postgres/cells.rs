@@ -23,11 +23,11 @@ const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 /// The values of one column.
 pub(super) struct Cells<'a> {
     nulls: Option<&'a NullBuffer>,
-    values: Values<'a>,
+    values: CellValues<'a>,
     rows: usize,
 }
 
-enum Values<'a> {
+enum CellValues<'a> {
     Boolean(&'a BooleanArray),
     Smallint(&'a [i16]),
     Integer(&'a [i32]),
@@ -46,40 +46,40 @@ enum Values<'a> {
 
 impl<'a> Cells<'a> {
     /// The cells of a column; None for a type that is not among those of the wire.
-    pub(super) fn of(column: &'a ArrayRef) -> Option<Self> {
+    pub(super) fn from_column(column: &'a ArrayRef) -> Option<Self> {
         let values = match column.data_type() {
-            DataType::Boolean => Values::Boolean(column.as_boolean()),
-            DataType::Int16 => Values::Smallint(column.as_primitive::<Int16Type>().values()),
-            DataType::Int32 => Values::Integer(column.as_primitive::<Int32Type>().values()),
-            DataType::Int64 => Values::Bigint(column.as_primitive::<Int64Type>().values()),
-            DataType::Float32 => Values::Real(column.as_primitive::<Float32Type>().values()),
-            DataType::Float64 => Values::Double(column.as_primitive::<Float64Type>().values()),
+            DataType::Boolean => CellValues::Boolean(column.as_boolean()),
+            DataType::Int16 => CellValues::Smallint(column.as_primitive::<Int16Type>().values()),
+            DataType::Int32 => CellValues::Integer(column.as_primitive::<Int32Type>().values()),
+            DataType::Int64 => CellValues::Bigint(column.as_primitive::<Int64Type>().values()),
+            DataType::Float32 => CellValues::Real(column.as_primitive::<Float32Type>().values()),
+            DataType::Float64 => CellValues::Double(column.as_primitive::<Float64Type>().values()),
             DataType::Decimal128(_, scale) => {
                 let digits = column.as_primitive::<Decimal128Type>().values();
-                Values::Numeric(digits, u8::try_from(*scale).ok()?)
+                CellValues::Numeric(digits, u8::try_from(*scale).ok()?)
             }
-            DataType::Date32 => Values::Date(column.as_primitive::<Date32Type>().values()),
+            DataType::Date32 => CellValues::Date(column.as_primitive::<Date32Type>().values()),
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                Values::Timestamp(column.as_primitive::<TimestampMicrosecondType>().values())
+                CellValues::Timestamp(column.as_primitive::<TimestampMicrosecondType>().values())
             }
             DataType::Time64(TimeUnit::Microsecond) => {
-                Values::Bigint(column.as_primitive::<Time64MicrosecondType>().values())
+                CellValues::Bigint(column.as_primitive::<Time64MicrosecondType>().values())
             }
-            DataType::Utf8View => Values::Text(column.as_string_view()),
-            DataType::Binary => Values::Bytea(column.as_binary()),
+            DataType::Utf8View => CellValues::Text(column.as_string_view()),
+            DataType::Binary => CellValues::Bytea(column.as_binary()),
             _ => return None,
         };
         Some(Self { nulls: column.nulls(), values, rows: column.len() })
     }
 
     /// About as many bytes as all of them take.
-    pub(super) fn bytes(&self) -> usize {
+    pub(super) fn estimate_bytes(&self) -> usize {
         let value = match self.values {
-            Values::Boolean(_) => 1,
-            Values::Smallint(_) => 2,
-            Values::Integer(_) | Values::Real(_) | Values::Date(_) => 4,
-            Values::Bigint(_) | Values::Double(_) | Values::Timestamp(_) => 8,
-            Values::Text(_) | Values::Bytea(_) | Values::Numeric(..) => 16,
+            CellValues::Boolean(_) => 1,
+            CellValues::Smallint(_) => 2,
+            CellValues::Integer(_) | CellValues::Real(_) | CellValues::Date(_) => 4,
+            CellValues::Bigint(_) | CellValues::Double(_) | CellValues::Timestamp(_) => 8,
+            CellValues::Text(_) | CellValues::Bytea(_) | CellValues::Numeric(..) => 16,
         };
         self.rows * (NULL.len() + value)
     }
@@ -89,35 +89,35 @@ impl<'a> Cells<'a> {
     /// # Errors
     /// A value that the server has no bytes for, in words.
     #[inline]
-    pub(super) fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    pub(super) fn write_cell(&self, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
         if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             out.extend_from_slice(&NULL);
             return Ok(());
         }
         match &self.values {
-            Values::Double(values) => eight(values[row].to_be_bytes(), out),
-            Values::Bigint(values) => eight(values[row].to_be_bytes(), out),
-            Values::Timestamp(values) => {
+            CellValues::Double(values) => write_eight_bytes(values[row].to_be_bytes(), out),
+            CellValues::Bigint(values) => write_eight_bytes(values[row].to_be_bytes(), out),
+            CellValues::Timestamp(values) => {
                 let time = since_2000(values[row], EPOCH_MICROSECONDS, i64::MIN, "µs")?;
-                eight(time.to_be_bytes(), out);
+                write_eight_bytes(time.to_be_bytes(), out);
             }
-            Values::Text(values) => return sized(values.value(row).as_bytes(), out),
-            Values::Date(values) => {
+            CellValues::Text(values) => return write_sized(values.value(row).as_bytes(), out),
+            CellValues::Date(values) => {
                 let (day, least) = (i64::from(values[row]), i64::from(i32::MIN));
                 let day = since_2000(day, EPOCH_DAYS, least, "days")?;
-                four((day as i32).to_be_bytes(), out);
+                write_four_bytes((day as i32).to_be_bytes(), out);
             }
-            Values::Real(values) => four(values[row].to_be_bytes(), out),
-            Values::Integer(values) => four(values[row].to_be_bytes(), out),
-            Values::Smallint(values) => {
+            CellValues::Real(values) => write_four_bytes(values[row].to_be_bytes(), out),
+            CellValues::Integer(values) => write_four_bytes(values[row].to_be_bytes(), out),
+            CellValues::Smallint(values) => {
                 let [high, low] = values[row].to_be_bytes();
                 out.extend_from_slice(&[0, 0, 0, 2, high, low]);
             }
-            Values::Boolean(values) => {
+            CellValues::Boolean(values) => {
                 out.extend_from_slice(&[0, 0, 0, 1, u8::from(values.value(row))]);
             }
-            Values::Bytea(values) => return sized(values.value(row), out),
-            Values::Numeric(values, scale) => numeric(values[row], *scale, out),
+            CellValues::Bytea(values) => return write_sized(values.value(row), out),
+            CellValues::Numeric(values, scale) => write_numeric(values[row], *scale, out),
         }
         Ok(())
     }
@@ -132,21 +132,21 @@ fn since_2000(value: i64, epoch: i64, least: i64, unit: &str) -> Result<i64, Str
 }
 
 /// A value of four bytes.
-fn four(value: [u8; 4], out: &mut Vec<u8>) {
+fn write_four_bytes(value: [u8; 4], out: &mut Vec<u8>) {
     let mut cell = [0, 0, 0, 4, 0, 0, 0, 0];
     cell[4..].copy_from_slice(&value);
     out.extend_from_slice(&cell);
 }
 
 /// A value of eight bytes.
-fn eight(value: [u8; 8], out: &mut Vec<u8>) {
+fn write_eight_bytes(value: [u8; 8], out: &mut Vec<u8>) {
     let mut cell = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
     cell[4..].copy_from_slice(&value);
     out.extend_from_slice(&cell);
 }
 
 /// A value of any length.
-fn sized(value: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+fn write_sized(value: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     let Ok(length) = i32::try_from(value.len()) else {
         return Err(format!("a value of {} bytes is more than a table holds", value.len()));
     };
@@ -156,7 +156,7 @@ fn sized(value: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
 }
 
 /// A decimal number: digits of base 10,000, aligned at the point, without zeros at either end.
-fn numeric(value: i128, scale: u8, out: &mut Vec<u8>) {
+fn write_numeric(value: i128, scale: u8, out: &mut Vec<u8>) {
     let ten_to = |n: u8| 10_u128.pow(u32::from(n));
     let magnitude = value.unsigned_abs();
     let (mut whole, mut fraction) = (magnitude / ten_to(scale), magnitude % ten_to(scale));
@@ -212,7 +212,7 @@ mod tests {
     /// Number of digits, weight, sign, digits after the point, and the digits.
     fn parts(value: i128, scale: u8) -> (i16, i16, bool, i16, Vec<i16>) {
         let mut out = Vec::new();
-        numeric(value, scale, &mut out);
+        write_numeric(value, scale, &mut out);
         assert_eq!(out[..4], (out.len() as i32 - 4).to_be_bytes());
         let parts: Vec<i16> =
             out[4..].chunks(2).map(|two| i16::from_be_bytes([two[0], two[1]])).collect();

@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tracing::Instrument;
 
-use super::encode::Rows;
+use super::copy_encoding::CopyBuffer;
 use super::{StagedRows, TableStaging};
 use crate::error::{Error, Result};
 use crate::limits::COPY_CHUNK;
-use crate::store::{Fault, PgLocation, Retry, TableName, connection};
+use crate::store::{CallError, PgLocation, Retry, TableName, acquire_connection};
 
 /// Bytes that are handed to a connection at a time.
 const PIECE: usize = 64 << 10;
@@ -39,37 +39,37 @@ pub struct Copier {
 }
 
 /// What became of a chunk whose connection broke.
-enum Sent {
+enum ChunkStatus {
     /// Not in the table.
-    No,
+    Missing,
     /// In the table.
-    Yes,
+    Stored,
     /// The server has not made up its mind.
     Unknown,
 }
 
 impl Copier {
     /// Copies a chunk, whatever happens to connections, once; gives its memory back.
-    async fn copy(self, columns: String, chunk: Bytes) -> Result<Bytes> {
+    async fn copy_chunk(self, columns: String, chunk: Bytes) -> Result<Bytes> {
         // The transaction whose end nobody heard of; 0 is none.
         let unheard = AtomicI64::new(0);
         let call = || {
             let (this, columns, bytes, unheard) = (&self, &columns, chunk.clone(), &unheard);
             async move {
-                let mut client = connection(&this.pool, &this.location).await?;
+                let mut client = acquire_connection(&this.pool, &this.location).await?;
                 let before = unheard.load(Ordering::Relaxed);
                 if before != 0 {
-                    match this.became(&client, before).await? {
-                        Sent::Yes => return Ok(()),
-                        Sent::No => unheard.store(0, Ordering::Relaxed),
-                        Sent::Unknown => {
+                    match this.query_chunk_status(&client, before).await? {
+                        ChunkStatus::Stored => return Ok(()),
+                        ChunkStatus::Missing => unheard.store(0, Ordering::Relaxed),
+                        ChunkStatus::Unknown => {
                             let error =
                                 Error::target("the server is still at work on the last attempt");
-                            return Err(Fault { error, transient: true });
+                            return Err(CallError { error, transient: true });
                         }
                     }
                 }
-                let fault = |error| this.location.fault("copying rows", &error);
+                let fault = |error| this.location.to_call_error("copying rows", &error);
                 let work = client.transaction().await.map_err(fault)?;
                 let number = work.query_one(BEGIN, &[]).await.map_err(fault)?;
                 let sql = format!("COPY {} ({columns}) FROM STDIN BINARY", this.stage);
@@ -86,33 +86,38 @@ impl Copier {
                 work.commit().await.map_err(fault)
             }
         };
-        self.retry.call("copying rows", call).await?;
+        self.retry.call_with_retries("copying rows", call).await?;
         Ok(chunk)
     }
 
     /// Whether a transaction whose end nobody heard of was committed.
-    async fn became(&self, client: &Object, transaction: i64) -> Result<Sent, Fault> {
+    async fn query_chunk_status(
+        &self,
+        client: &Object,
+        transaction: i64,
+    ) -> Result<ChunkStatus, CallError> {
         let row = client.query_one("SELECT txid_status($1)", &[&transaction]).await;
         let row = match row {
             // A server that crashed may not have come as far again.
             Err(error) if error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) => {
-                return Ok(Sent::No);
+                return Ok(ChunkStatus::Missing);
             }
-            row => row.map_err(|error| self.location.fault("asking for a transaction", &error))?,
+            row => row
+                .map_err(|error| self.location.to_call_error("asking for a transaction", &error))?,
         };
         Ok(match row.get::<_, Option<&str>>(0) {
-            Some("committed") => Sent::Yes,
-            Some("in progress") => Sent::Unknown,
-            _ => Sent::No,
+            Some("committed") => ChunkStatus::Stored,
+            Some("in progress") => ChunkStatus::Unknown,
+            _ => ChunkStatus::Missing,
         })
     }
 }
 
 /// The chunks of one partition: one is filled while another is sent, in the same two pieces of memory
 /// all along.
-pub(super) struct Chunks {
+pub(super) struct TableSink {
     staging: Arc<TableStaging>,
-    rows: Option<Rows>,
+    rows: Option<CopyBuffer>,
     sending: Option<JoinHandle<Result<Bytes>>>,
     /// Memory of a chunk that was sent.
     spare: Vec<u8>,
@@ -120,7 +125,7 @@ pub(super) struct Chunks {
     bytes: u64,
 }
 
-impl Drop for Chunks {
+impl Drop for TableSink {
     fn drop(&mut self) {
         if let Some(sending) = &self.sending {
             sending.abort();
@@ -128,38 +133,38 @@ impl Drop for Chunks {
     }
 }
 
-impl Chunks {
+impl TableSink {
     pub(super) fn new(staging: Arc<TableStaging>) -> Self {
         Self { staging, rows: None, sending: None, spare: Vec::new(), copied: 0, bytes: 0 }
     }
 
     /// Takes rows; sends a chunk that is full.
-    pub(super) async fn take(&mut self, batch: &RecordBatch) -> Result<()> {
-        let new = || Rows::new(std::mem::take(&mut self.spare));
+    pub(super) async fn fill_chunk(&mut self, batch: &RecordBatch) -> Result<()> {
+        let new = || CopyBuffer::new(std::mem::take(&mut self.spare));
         let mut rows = self.rows.take().unwrap_or_else(new);
-        rows.add(&self.staging.encoding, batch)?;
-        if rows.size() < COPY_CHUNK {
+        rows.encode_batch(&self.staging.encoding, batch)?;
+        if rows.encoded_bytes() < COPY_CHUNK {
             self.rows = Some(rows);
             return Ok(());
         }
-        self.send(rows).await
+        self.send_chunk(rows).await
     }
 
-    async fn send(&mut self, rows: Rows) -> Result<()> {
+    async fn send_chunk(&mut self, rows: CopyBuffer) -> Result<()> {
         let (bytes, count) = rows.finish();
-        self.sent().await?;
+        self.wait_for_chunk().await?;
         if count > 0 {
             self.copied += count;
             self.bytes += bytes.len() as u64;
             let columns = self.staging.columns.clone();
-            let copy = self.staging.copier.clone().copy(columns, Bytes::from(bytes));
+            let copy = self.staging.copier.clone().copy_chunk(columns, Bytes::from(bytes));
             self.sending = Some(tokio::spawn(copy.in_current_span()));
         }
         Ok(())
     }
 
     /// Waits for the chunk that is being sent.
-    async fn sent(&mut self) -> Result<()> {
+    async fn wait_for_chunk(&mut self) -> Result<()> {
         if let Some(sending) = self.sending.take() {
             let sent = sending.await;
             let chunk =
@@ -173,13 +178,13 @@ impl Chunks {
     /// Sends the rest, and waits until the server has all of it.
     pub(super) async fn send_rest(&mut self) -> Result<()> {
         if let Some(rows) = self.rows.take() {
-            self.send(rows).await?;
+            self.send_chunk(rows).await?;
         }
-        self.sent().await
+        self.wait_for_chunk().await
     }
 
     /// What the server has.
-    pub(super) fn staged(&self) -> StagedRows {
+    pub(super) fn staged_rows(&self) -> StagedRows {
         let table = self.staging.copier.stage.to_string();
         StagedRows { table, copied: self.copied, bytes: self.bytes }
     }

@@ -3,7 +3,7 @@
 
 mod cells;
 mod chunks;
-mod encode;
+mod copy_encoding;
 
 use std::sync::Arc;
 
@@ -11,19 +11,19 @@ use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::execution::memory_pool::MemoryReservation;
 
-use super::{Flushing, PartitionSink, Sinks, StagedRows, Written};
+use super::{FlushFuture, PartitionSink, SinkFactory, StagedRows, WrittenPartition};
 use crate::error::Result;
-use chunks::Chunks;
+use chunks::TableSink;
 
 pub use chunks::Copier;
-pub use encode::{Encoding, Layout};
+pub use copy_encoding::{CopyEncoding, TableLayout};
 
 /// A table beside a target, and how rows get into it.
 pub struct TableStaging {
     /// The connections, and the table.
     pub copier: Copier,
     /// What becomes of a batch.
-    pub encoding: Encoding,
+    pub encoding: CopyEncoding,
     /// The columns that are copied, as a list in SQL.
     pub columns: String,
 }
@@ -31,25 +31,27 @@ pub struct TableStaging {
 /// The sinks of a table: each fills chunks of its own.
 pub(super) struct TableSinks(pub(super) Arc<TableStaging>);
 
-impl Sinks for TableSinks {
-    fn partition(&self, _: usize) -> Result<Box<dyn PartitionSink>> {
-        Ok(Box::new(Chunks::new(Arc::clone(&self.0))))
+impl SinkFactory for TableSinks {
+    fn partition_sink(&self, _: usize) -> Result<Box<dyn PartitionSink>> {
+        Ok(Box::new(TableSink::new(Arc::clone(&self.0))))
     }
 
-    fn reserve(&self, _: usize) -> Result<Option<MemoryReservation>> {
+    fn reserve_memory(&self, _: usize) -> Result<Option<MemoryReservation>> {
         Ok(None)
     }
 }
 
 #[async_trait]
-impl PartitionSink for Chunks {
-    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.take(batch).await
+impl PartitionSink for TableSink {
+    async fn write_batch(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.fill_chunk(batch).await
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<Flushing> {
+    async fn finish(mut self: Box<Self>) -> Result<FlushFuture> {
         self.send_rest().await?;
-        let staged = self.staged();
-        Ok(Box::pin(async move { Ok(Written { files: Vec::new(), staged: Some(staged) }) }))
+        let staged = self.staged_rows();
+        Ok(Box::pin(
+            async move { Ok(WrittenPartition { files: Vec::new(), staged: Some(staged) }) },
+        ))
     }
 }

@@ -1,0 +1,12 @@
+//! Keeps passwords out of messages.
+
+use crate::store::password;
+
+/// A text without the passwords of the URLs in it.
+pub(super) fn redact_passwords(text: &str) -> String {
+    let mut text = text.to_string();
+    while let Some(found) = password(&text) {
+        text.replace_range(found, "xxx");
+    }
+    text
+}

@@ -1,0 +1,212 @@
+//! Memory: how much there is, and how it is shared out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use datafusion::common::{Result, resources_datafusion_err};
+use datafusion::execution::memory_pool::{
+    MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+};
+
+use crate::host;
+
+/// A memory pool in equal shares for those who can spill, with a part that they never take.
+///
+/// In DataFusion's fair pool, sorts may hold everything by the time the merge above them asks for
+/// the memory that it needs to let them go on. Here the last part is kept for those who cannot
+/// spill.
+#[derive(Debug)]
+pub(super) struct SharedPool {
+    limit: usize,
+    usage: Mutex<PoolUsage>,
+}
+
+#[derive(Debug, Default)]
+struct PoolUsage {
+    spillers: usize,
+    spillable: usize,
+    unspillable: usize,
+    /// Each consumer by its name, which those of one partition in several places of a plan share.
+    consumers: BTreeMap<String, ConsumerUsage>,
+}
+
+#[derive(Debug, Default)]
+struct ConsumerUsage {
+    /// How many have the name.
+    count: usize,
+    bytes: usize,
+}
+
+impl SharedPool {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, usage: Mutex::default() }
+    }
+
+    fn with_usage<T>(&self, change: impl FnOnce(&mut PoolUsage) -> T) -> T {
+        change(&mut self.usage.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl PoolUsage {
+    /// What a reservation may grow by.
+    fn growth_limit(&self, limit: usize, of: &MemoryReservation) -> usize {
+        if !of.consumer().can_spill() {
+            // Neither may those who cannot spill leave nothing to those who can: a sort has to hold
+            // a batch before it can let go of one.
+            let kept = if self.spillers > 0 { limit / 4 } else { 0 };
+            return limit.saturating_sub(self.unspillable + self.spillable.max(kept));
+        }
+        // Half is for those who cannot spill, even before they ask.
+        let kept = self.unspillable.max(limit / 2);
+        let share = limit.saturating_sub(kept) / self.spillers.max(1);
+        let left = limit.saturating_sub(self.unspillable + self.spillable);
+        share.saturating_sub(of.size()).min(left)
+    }
+
+    fn add_bytes(&mut self, reservation: &MemoryReservation, bytes: usize) {
+        *self.usage_counter(reservation) += bytes;
+        if let Some(consumer) = self.consumers.get_mut(reservation.consumer().name()) {
+            consumer.bytes += bytes;
+        }
+    }
+
+    fn remove_bytes(&mut self, reservation: &MemoryReservation, bytes: usize) {
+        let of = self.usage_counter(reservation);
+        *of = of.saturating_sub(bytes);
+        if let Some(consumer) = self.consumers.get_mut(reservation.consumer().name()) {
+            consumer.bytes = consumer.bytes.saturating_sub(bytes);
+        }
+    }
+
+    fn usage_counter(&mut self, reservation: &MemoryReservation) -> &mut usize {
+        match reservation.consumer().can_spill() {
+            true => &mut self.spillable,
+            false => &mut self.unspillable,
+        }
+    }
+
+    /// The kinds of consumers that hold most.
+    fn describe_largest(&self) -> String {
+        let mut kinds = BTreeMap::<&str, usize>::new();
+        for (name, consumer) in self.consumers.iter().filter(|(_, consumer)| consumer.bytes > 0) {
+            // Without the number of the partition.
+            let kind = name.split_once('[').map_or(name.as_str(), |(kind, _)| kind);
+            *kinds.entry(kind).or_default() += consumer.bytes;
+        }
+        let mut kinds: Vec<_> = kinds.into_iter().collect();
+        kinds.sort_by_key(|(_, held)| std::cmp::Reverse(*held));
+        let text = |(kind, held): &(&str, usize)| format!("{kind} {} kB", held / 1000);
+        kinds.iter().take(4).map(text).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl fmt::Display for SharedPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} MB", self.reserved() / 1_000_000, self.limit / 1_000_000)
+    }
+}
+
+impl MemoryPool for SharedPool {
+    fn name(&self) -> &str {
+        "shared"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.with_usage(|held| {
+            held.spillers += usize::from(consumer.can_spill());
+            held.consumers.entry(consumer.name().to_string()).or_default().count += 1;
+        });
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        self.with_usage(|held| {
+            held.spillers -= usize::from(consumer.can_spill()).min(held.spillers);
+            if let Some(known) = held.consumers.get_mut(consumer.name()) {
+                known.count = known.count.saturating_sub(1);
+                if known.count == 0 {
+                    held.consumers.remove(consumer.name());
+                }
+            }
+        });
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.with_usage(|held| held.add_bytes(reservation, additional));
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.with_usage(|held| held.remove_bytes(reservation, shrink));
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        self.with_usage(|held| {
+            let room = held.growth_limit(self.limit, reservation);
+            if additional > room {
+                return Err(resources_datafusion_err!(
+                    "{} holds {} kB and needs {} kB more, {} kB are left of the {} MB to share, of which hold {}",
+                    reservation.consumer().name(),
+                    reservation.size() / 1000,
+                    additional / 1000,
+                    room / 1000,
+                    self.limit / 1_000_000,
+                    held.describe_largest()
+                ));
+            }
+            held.add_bytes(reservation, additional);
+            Ok(())
+        })
+    }
+
+    fn reserved(&self) -> usize {
+        self.with_usage(|held| held.spillable + held.unspillable)
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::Finite(self.limit)
+    }
+}
+
+/// Three quarters of what the machine or its container has: sorts spill before the system stops the
+/// process. None where neither tells.
+pub(super) fn machine_memory_share() -> Option<u64> {
+    Some(host::usable_memory()? / 4 * 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_spill_finds_room_beside_what_can() {
+        let pool: std::sync::Arc<dyn MemoryPool> = std::sync::Arc::new(SharedPool::new(1000));
+        let reservation = |name: &str, can_spill: bool| {
+            MemoryConsumer::new(name).with_can_spill(can_spill).register(&pool)
+        };
+        let (a, b) = (reservation("a", true), reservation("b", true));
+        assert!(a.try_grow(250).is_ok() && a.try_grow(1).is_err());
+        assert!(b.try_grow(250).is_ok() && b.try_grow(1).is_err());
+        let merge = reservation("merge", false);
+        assert!(merge.try_grow(500).is_ok());
+        let told = merge.try_grow(5000).unwrap_err().to_string();
+        assert!(told.contains("merge holds 0 kB and needs 5 kB more"), "{told}");
+        assert!(told.contains("of which hold merge 0 kB, a 0 kB, b 0 kB"), "{told}");
+        merge.free();
+        drop(b);
+        assert_eq!(pool.reserved(), 250);
+        assert!(a.try_grow(250).is_ok());
+    }
+
+    #[test]
+    fn a_part_is_kept_for_what_can_spill() {
+        let pool: std::sync::Arc<dyn MemoryPool> = std::sync::Arc::new(SharedPool::new(1000));
+        let merge = MemoryConsumer::new("merge").register(&pool);
+        assert!(merge.try_grow(900).is_ok());
+        let sort = MemoryConsumer::new("sort").with_can_spill(true).register(&pool);
+        assert!(merge.try_grow(1).is_err());
+        assert!(sort.try_grow(100).is_ok() && sort.try_grow(1).is_err());
+        merge.shrink(400);
+        assert!(merge.try_grow(251).is_err() && merge.try_grow(250).is_ok());
+        assert!(sort.try_grow(150).is_ok() && sort.try_grow(1).is_err());
+    }
+}

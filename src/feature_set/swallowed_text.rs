@@ -1,0 +1,137 @@
+//! Text of a file that rendering puts into a comment or a string where the file has it outside, or the
+//! other way round: the set would compute something else without a word.
+//!
+//! The rendered SQL is read twice. Once as it is; and once as the file has it, where what tags write
+//! opens and closes nothing, and a line ends where it ends in the file, though a tag with a dash ate its
+//! end. Text that is code in one reading and not in the other was swallowed, or set free.
+
+use super::source_map::SourceSpan;
+
+/// What a place in SQL is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LexicalState {
+    Code,
+    /// Behind `--`.
+    Line,
+    /// Between `/*` and `*/`, so deep.
+    Block(usize),
+    /// Between two of these.
+    Quoted(char),
+}
+
+impl LexicalState {
+    /// The state behind the next character or two, and how many those are.
+    fn next_state(self, text: &str) -> (Self, usize) {
+        let mut chars = text.chars();
+        let Some(first) = chars.next() else { return (self, 1) };
+        let pair = |two: &str| text.starts_with(two);
+        match self {
+            Self::Code if pair("--") => (Self::Line, 2),
+            Self::Code if pair("/*") => (Self::Block(1), 2),
+            Self::Block(deep) if pair("/*") => (Self::Block(deep + 1), 2),
+            Self::Block(1) if pair("*/") => (Self::Code, 2),
+            Self::Block(deep) if pair("*/") => (Self::Block(deep - 1), 2),
+            Self::Code if matches!(first, '\'' | '"') => (Self::Quoted(first), 1),
+            Self::Quoted(quote) if first == quote => (Self::Code, 1),
+            Self::Line if first == '\n' => (Self::Code, 1),
+            other => (other, first.len_utf8()),
+        }
+    }
+
+    fn is_code(self) -> bool {
+        self == Self::Code
+    }
+}
+
+/// The offset in the source of the first text that rendering swallowed or set free; None if there is
+/// none. `spans` say where each stretch of `sql` comes from.
+pub(super) fn find_swallowed_text(sql: &str, spans: &[SourceSpan], source: &str) -> Option<usize> {
+    let (mut real, mut meant) = (LexicalState::Code, LexicalState::Code);
+    let mut end: Option<usize> = None;
+    for (number, span) in spans.iter().enumerate() {
+        let stop = spans.get(number + 1).map_or(sql.len(), |next| next.at);
+        let text = sql.get(span.at..stop)?;
+        let of_file = !span.source.is_empty();
+        if let Some(end) = end
+            && meant == LexicalState::Line
+            && line_index(source, end) != line_index(source, span.source.start)
+        {
+            meant = LexicalState::Code;
+        }
+        let (mut at, mut first) = (0, true);
+        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+            let blank = rest.starts_with(char::is_whitespace);
+            // What a tag writes may open and close by itself; where it begins, it stands as the file has it.
+            let counts = !blank && (of_file || std::mem::take(&mut first));
+            if counts && real.is_code() != meant.is_code() {
+                return Some(span.source.start + if of_file { at } else { 0 });
+            }
+            let (next, length) = real.next_state(rest);
+            real = next;
+            // Blanks of the file stand behind what a tag writes.
+            let ends = meant == LexicalState::Line && rest.starts_with('\n');
+            if of_file || ends {
+                meant = meant.next_state(rest).0;
+            }
+            at += length;
+        }
+        end = Some(if of_file { span.source.start + text.len() } else { span.source.start });
+    }
+    None
+}
+
+/// The number of the line at an offset.
+fn line_index(source: &str, offset: usize) -> usize {
+    let before = source.get(..offset.min(source.len())).unwrap_or(source);
+    before.bytes().filter(|byte| *byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::FeatureSet;
+
+    #[test]
+    fn text_stays_on_its_side_of_comments_and_strings() {
+        let cases = [
+            ("SELECT a -- one {% if true %}\n, b {% endif %}\nFROM t", None),
+            ("SELECT a -- one {% if true -%}\n, b {% endif %}\nFROM t", Some("m.sql:2:1")),
+            ("SELECT a -- one {{ n -}}\n, b FROM t", Some("m.sql:2:1")),
+            ("SELECT a -- one {# no #}\n, b FROM t", None),
+            ("SELECT a -- one {# no -#}\n, b FROM t", Some("m.sql:2:1")),
+            ("SELECT a -- one\n{%- if true %}\n, b {% endif %} FROM t", None),
+            ("SELECT a -- one\n{%- if true -%}\n, b {% endif %} FROM t", Some("m.sql:3:1")),
+            ("SELECT a -- one\n{{- ', b' }}\nFROM t", Some("m.sql:2:1")),
+            ("SELECT a -- one\n{{ ', b' }}\nFROM t", None),
+            ("SELECT a -- one {{- ', b' }}\nFROM t", None),
+            ("SELECT '{{ who }}' AS a, b FROM t", Some("m.sql:1:25")),
+            ("SELECT {{ dash }} a, b FROM t", Some("m.sql:1:48")),
+            ("SELECT '{{ n }}' AS a, {{ n }} AS b FROM t", None),
+            ("SELECT {{ n }} -- {{ n }} of them\n, 'it''s' AS b /* {{ n }} */ FROM t", None),
+            (
+                "SELECT {% for i in [1, 2] %} {{ i }} AS c{{ i }}, -- {{ i }}\n{% endfor %} a FROM t",
+                None,
+            ),
+            (
+                "{% macro m(x) -%}\n{{ x }} + 1 -- more\n{%- endmacro %}SELECT {{ m('a') }} AS a\nFROM t",
+                None,
+            ),
+            ("SELECT {% if n == 5 %}'x'{% else %}'y'{% endif %} AS a FROM t", None),
+        ];
+        let header = "/* params: {n: 5, who: \"O'Neill\", dash: \"1 --\"} */ ";
+        for (text, expected) in cases {
+            let set = FeatureSet::parse("m", "m.sql", &format!("{header}{text}")).unwrap();
+            let found = set.render(&BTreeMap::new(), &|_| false).err().map(|e| e.to_string());
+            match expected {
+                None => assert_eq!(found, None, "{text}"),
+                Some(place) => {
+                    let found = found.unwrap_or_default();
+                    assert!(found.contains("ends up"), "{text}: {found}");
+                    let line = place.split(':').nth(1).unwrap();
+                    assert!(found.starts_with(&format!("m.sql:{line}:")), "{text}: {found}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What a target has seen, and what was removed beside it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::commit::{CommittedRun, RunHistory, Target};
+use crate::store::TimePoint;
+
+/// The committed runs of a target: `runs --json`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct HistoryReport {
+    /// The target, without a password.
+    pub target: String,
+    /// The committed runs, oldest first.
+    pub runs: Vec<PastRun>,
+    /// What runs that died left beside the target; `vacuum` removes it.
+    pub leftovers: Vec<String>,
+}
+
+/// One committed run, as its record tells it.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct PastRun {
+    /// The name of the run.
+    pub run: String,
+    /// When the run was committed, RFC 3339 in UTC.
+    pub committed: String,
+    /// The feature set, or `compact`.
+    pub set: String,
+    /// Rows that the run wrote.
+    pub rows: u64,
+    /// The first time in the target after the run, as its column shows it; null without rows.
+    pub first: Option<TimePoint>,
+    /// The last time in the target after the run; null without rows.
+    pub last: Option<TimePoint>,
+    /// Wall seconds of the run.
+    pub seconds: f64,
+    /// The version of windrow that ran.
+    pub version: String,
+}
+
+/// What was removed beside a target: `vacuum --json`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct VacuumReport {
+    /// The target, without a password.
+    pub target: String,
+    /// The names of what runs that died had left.
+    pub removed: Vec<String>,
+}
+
+impl HistoryReport {
+    /// Of a target and its history.
+    pub fn from_history(target: &Target, history: &RunHistory) -> Self {
+        Self {
+            target: target.to_string(),
+            runs: history.runs.iter().map(PastRun::from_committed).collect(),
+            leftovers: history.leftovers.clone(),
+        }
+    }
+}
+
+impl PastRun {
+    fn from_committed(run: &CommittedRun) -> Self {
+        Self {
+            run: run.run.clone(),
+            committed: run.committed.clone(),
+            set: run.set.clone(),
+            rows: run.rows,
+            first: run.first,
+            last: run.last,
+            seconds: run.seconds,
+            version: run.version.clone(),
+        }
+    }
+}
+
+impl VacuumReport {
+    /// Of a target and the names of what was removed.
+    pub fn from_removed(target: &Target, removed: &[String]) -> Self {
+        Self { target: target.to_string(), removed: removed.to_vec() }
+    }
+}

@@ -1,0 +1,473 @@
+//! One bucket, or the files of one web server.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{
+    GetOptions, GetRange, MultipartId, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    coalesce_ranges,
+};
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+
+use super::retry::Retry;
+use super::uploads::UploadList;
+use super::url::ObjectUrl;
+use crate::error::{Error, Kind, Result, downcast_own_error};
+use crate::limits::OBJECTS_REMOVED;
+
+/// Ranges that lie no further apart than this are asked for together.
+const COALESCE_GAP: u64 = 512 << 10;
+
+/// The ways to a bucket: its objects, its uploads, and the list of those that nobody ended.
+pub(super) type StoreHandles =
+    (Arc<dyn ObjectStore>, Option<Arc<dyn MultipartStore>>, Option<UploadList>);
+
+/// A bucket whose objects are listed, read and written.
+pub struct Bucket {
+    /// `s3://bucket`.
+    name: String,
+    store: Arc<dyn ObjectStore>,
+    /// None where nothing can be written.
+    multipart: Option<Arc<dyn MultipartStore>>,
+    /// None where uploads cannot be listed.
+    uploads: Option<UploadList>,
+    retry: Arc<Retry>,
+    handle: Handle,
+    /// Bytes that small files may still take in memory from their first look to when they are read.
+    room: AtomicU64,
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// One object, with where it is.
+#[derive(Clone, Debug)]
+pub struct RemoteObject {
+    /// The bucket.
+    pub store: Arc<Bucket>,
+    /// Its key.
+    pub key: Path,
+    /// What tells its content from another; None where the server does not say.
+    tag: Option<String>,
+    modified: DateTime<Utc>,
+    size: u64,
+    /// All of it, where the server gives no ranges.
+    whole: Arc<OnceCell<Bytes>>,
+}
+
+impl Bucket {
+    pub(super) fn new(
+        name: String,
+        (store, multipart, uploads): StoreHandles,
+        retry: Arc<Retry>,
+        room: u64,
+    ) -> Self {
+        let (handle, room) = (Handle::current(), AtomicU64::new(room));
+        Self { name, store, multipart, uploads, retry, handle, room }
+    }
+
+    /// `s3://bucket`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Requests that were tried again.
+    pub fn retry_count(&self) -> u64 {
+        self.retry.retries_so_far()
+    }
+
+    /// Waits for what an asynchronous call gives: for threads that are no workers of the runtime.
+    fn block_on_call<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        self.handle.spawn(async move { sender.send(call.await) });
+        // When the program ends, the runtime drops the call.
+        receiver.recv().unwrap_or_else(|_| Err(Error::new(Kind::Interrupted, "interrupted")))
+    }
+
+    /// What an error means to a user.
+    fn to_store_error(&self, what: &str, key: &Path, error: &object_store::Error) -> Error {
+        if let Some(error) = downcast_own_error(error) {
+            return error.clone();
+        }
+        let place = format!("{}/{key}", self.name);
+        match error {
+            object_store::Error::NotFound { .. } => Error::data(format!("{place} does not exist")),
+            object_store::Error::Precondition { .. } => {
+                Error::data(format!("{place} changed while it was read")).as_transient()
+            }
+            object_store::Error::NotSupported { .. }
+            | object_store::Error::NotImplemented { .. } => {
+                Error::target(format!("{} cannot {what}", self.name))
+            }
+            error => {
+                let text = error.to_string();
+                if text.contains("invalid path") {
+                    return Error::data(format!(
+                        "cannot {what} {place}: a key below it has an empty part or an odd character"
+                    ))
+                    .hint("rename that object, or name a prefix without it");
+                }
+                // Before the reason stands the address, of which a part may be a secret.
+                let text = text.lines().next().unwrap_or_default();
+                let text = text.rsplit_once(" - ").map_or(text, |(_, reason)| reason);
+                let text = match text.find("://") {
+                    Some(_) => "the server gave an odd answer",
+                    None => text.strip_prefix("Generic S3 error: ").unwrap_or(text),
+                };
+                Error::target(format!("cannot {what} {place}: {text}"))
+            }
+        }
+    }
+
+    /// The objects below a prefix, sorted by key; a prefix ends where a slash stands.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn list_prefix(&self, prefix: &Path) -> Result<Vec<ObjectMeta>> {
+        let listed = self.store.list(Some(prefix)).try_collect().await;
+        let mut listed: Vec<ObjectMeta> =
+            listed.map_err(|error| self.to_store_error("list", prefix, &error))?;
+        listed.sort_by(|a, b| a.location.cmp(&b.location));
+        Ok(listed)
+    }
+
+    /// What is known of an object; None if there is none.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn head_object(&self, key: &Path) -> Result<Option<ObjectMeta>> {
+        match self.store.head(key).await {
+            Ok(meta) => Ok(Some(meta)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.to_store_error("read", key, &error)),
+        }
+    }
+
+    /// A small object whole; None if there is none.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn get_object(&self, key: &Path) -> Result<Option<Bytes>> {
+        let got = async { self.store.get(key).await?.bytes().await };
+        match got.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.to_store_error("read", key, &error)),
+        }
+    }
+
+    /// Writes a small object, over what is there.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn put_object(&self, key: &Path, bytes: Bytes) -> Result<()> {
+        let put = self.store.put(key, bytes.into()).await;
+        put.map(|_| ()).map_err(|error| self.to_store_error("write", key, &error))
+    }
+
+    /// Writes an object unless there is one; false if there is. Some servers write it all the same.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn put_if_absent(&self, key: &Path, bytes: Bytes) -> Result<bool> {
+        match self.store.put_opts(key, bytes.into(), PutMode::Create.into()).await {
+            Ok(_) => Ok(true),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. },
+            ) => Ok(false),
+            Err(error) => Err(self.to_store_error("write", key, &error)),
+        }
+    }
+
+    /// Removes objects; those that are gone already count as removed.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn delete_objects(&self, keys: Vec<Path>) -> Result<()> {
+        let delete = |key: Path| async move {
+            match self.store.delete(&key).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(self.to_store_error("remove", &key, &error)),
+            }
+        };
+        stream::iter(keys).map(delete).buffer_unordered(OBJECTS_REMOVED).try_collect().await
+    }
+
+    fn multipart_store(&self) -> Result<&dyn MultipartStore> {
+        let none = || Error::target(format!("{} cannot be written to", self.name));
+        self.multipart.as_deref().ok_or_else(none)
+    }
+
+    /// Begins an object that is written in parts and is not there until it is completed.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn begin_upload(&self, key: &Path) -> Result<MultipartId> {
+        let begun = self.multipart_store()?.create_multipart(key).await;
+        begun.map_err(|error| self.to_store_error("write", key, &error))
+    }
+
+    /// Writes one part of an object.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn upload_part(
+        &self,
+        key: &Path,
+        id: &MultipartId,
+        number: usize,
+        bytes: Bytes,
+    ) -> Result<PartId> {
+        let put = self.multipart_store()?.put_part(key, id, number, bytes.into()).await;
+        put.map_err(|error| self.to_store_error("write", key, &error))
+    }
+
+    /// Makes an object of its parts; it then has so many bytes.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn complete_upload(
+        &self,
+        key: &Path,
+        id: &MultipartId,
+        parts: Vec<PartId>,
+        bytes: u64,
+    ) -> Result<()> {
+        let Err(error) = self.multipart_store()?.complete_multipart(key, id, parts).await else {
+            return Ok(());
+        };
+        // An answer that was lost: the object may be there.
+        if let Ok(Some(meta)) = self.head_object(key).await
+            && meta.size == bytes
+        {
+            return Ok(());
+        }
+        let error = self.to_store_error("complete", key, &error);
+        Err(match error.kind() {
+            Kind::Data => {
+                Error::target(format!("the upload of {}/{key} was aborted by somebody", self.name))
+            }
+            _ => error,
+        })
+    }
+
+    /// Gives up an object that was begun.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub async fn abort_upload(&self, key: &Path, id: &MultipartId) -> Result<()> {
+        match self.multipart_store()?.abort_multipart(key, id).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.to_store_error("abort the upload of", key, &error)),
+        }
+    }
+
+    /// Gives up objects that were begun, some perhaps completed since: of those there is nothing to
+    /// abort, which some servers refuse in odd words.
+    pub async fn abort_uploads(&self, uploads: Vec<(Path, MultipartId)>) {
+        let abort = |(key, id): (Path, MultipartId)| async move {
+            if let Err(error) = self.abort_upload(&key, &id).await {
+                tracing::info!("{error} (upload {id})");
+            }
+        };
+        stream::iter(uploads).for_each_concurrent(OBJECTS_REMOVED, abort).await;
+    }
+
+    /// What was begun below a prefix and not ended, as far as the server says: Azure forgets it after a week by
+    /// itself, and some servers have no such list.
+    pub async fn list_uploads(&self, prefix: &Path) -> Vec<(Path, MultipartId)> {
+        let Some(uploads) = &self.uploads else { return Vec::new() };
+        uploads.list_pending(prefix).await.unwrap_or_else(|error| {
+            tracing::info!("{}", self.to_store_error("list the uploads of", prefix, &error));
+            Vec::new()
+        })
+    }
+
+    /// What is at a web address; None if nothing is.
+    ///
+    /// # Errors
+    /// A server that refuses, or stays away.
+    pub(super) async fn find_web_object(
+        self: &Arc<Self>,
+        url: &ObjectUrl,
+    ) -> Result<Option<(RemoteObject, ObjectMeta)>> {
+        let key = url.path()?;
+        // Not every server answers HEAD, and addresses that are signed are signed for GET.
+        let first = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
+        match self.store.get_opts(&key, first).await {
+            Ok(found) => return Ok(Some((self.object_from_meta(&found.meta), found.meta))),
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            // Of an empty file there is no first byte.
+            Err(error) if is_range_unsupported(&error) || is_unsatisfiable_range(&error) => {}
+            Err(error) => return Err(self.to_store_error("read", &key, &error)),
+        }
+        if let Ok(Some(meta)) = self.head_object(&key).await {
+            return Ok(Some((self.object_from_meta(&meta), meta)));
+        }
+        let Some(bytes) = self.get_object(&key).await? else { return Ok(None) };
+        let meta = ObjectMeta {
+            location: key,
+            last_modified: DateTime::UNIX_EPOCH,
+            size: bytes.len() as u64,
+            e_tag: None,
+            version: None,
+        };
+        let object = self.object_from_meta(&meta);
+        let _ = object.whole.set(bytes);
+        Ok(Some((object, meta)))
+    }
+
+    /// An object of a listing.
+    pub fn object_from_meta(self: &Arc<Self>, meta: &ObjectMeta) -> RemoteObject {
+        RemoteObject {
+            store: Arc::clone(self),
+            key: meta.location.clone(),
+            tag: meta.e_tag.as_deref().and_then(strong_etag),
+            modified: meta.last_modified,
+            size: meta.size,
+            whole: Arc::default(),
+        }
+    }
+}
+
+/// A tag as conditions take it: in quotes, which some listings leave out. A weak one promises less than
+/// the same bytes, and holds in no condition.
+fn strong_etag(tag: &str) -> Option<String> {
+    match tag.starts_with("W/") {
+        true => None,
+        false => Some(format!("\"{}\"", tag.trim_matches('"'))),
+    }
+}
+
+/// Whether a server said that there is no such part.
+fn is_unsatisfiable_range(error: &object_store::Error) -> bool {
+    downcast_own_error(error).is_none() && error.to_string().contains("416")
+}
+
+/// Whether a server answered a question for a part with all there is.
+fn is_range_unsupported(error: &object_store::Error) -> bool {
+    let said = matches!(error, object_store::Error::NotSupported { .. })
+        || error.to_string().contains("non-partial");
+    said && downcast_own_error(error).is_none()
+}
+
+impl RemoteObject {
+    /// Some of its bytes.
+    ///
+    /// # Errors
+    /// An object that is gone or another, a server that refuses, or stays away.
+    pub async fn read_range(&self, range: Range<u64>) -> Result<Bytes> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let slice = |whole: &Bytes| {
+            let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(whole.len());
+            self.check_length(whole.slice(at(range.start)..at(range.end)), &range)
+        };
+        if let Some(whole) = self.whole.get() {
+            return slice(whole);
+        }
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range.clone())),
+            if_match: self.tag.clone(),
+            ..GetOptions::default()
+        };
+        let got = async {
+            let got = self.store.store.get_opts(&self.key, options).await?;
+            let same = self.is_same_version(&got.meta);
+            Ok((same, got.bytes().await?))
+        };
+        match got.await {
+            Ok((true, bytes)) => self.check_length(bytes, &range),
+            Ok((false, _)) => {
+                let name = &self.store.name;
+                Err(Error::data(format!("{name}/{} changed while it was read", self.key))
+                    .as_transient())
+            }
+            Err(object_store::Error::NotFound { .. }) => {
+                let name = &self.store.name;
+                Err(Error::data(format!("{name}/{} was removed while it was read", self.key))
+                    .hint("run again: another run may have committed meanwhile, or somebody removed it")
+                    .as_transient())
+            }
+            Err(error) if is_range_unsupported(&error) => slice(self.fetch_whole().await?),
+            Err(error) => Err(self.store.to_store_error("read", &self.key, &error)),
+        }
+    }
+
+    /// Whether an answer is of the object that was listed: not every server looks at conditions.
+    fn is_same_version(&self, meta: &ObjectMeta) -> bool {
+        let tag = meta.e_tag.as_deref().and_then(strong_etag);
+        let tag = tag.zip(self.tag.as_ref()).is_none_or(|(a, b)| a == *b);
+        let unknown = DateTime::UNIX_EPOCH;
+        let times = [meta.last_modified, self.modified].map(|time| time.timestamp());
+        let time = times.contains(&unknown.timestamp()) || times[0] == times[1];
+        meta.size == self.size && tag && time
+    }
+
+    fn check_length(&self, bytes: Bytes, range: &Range<u64>) -> Result<Bytes> {
+        if bytes.len() as u64 == range.end - range.start {
+            return Ok(bytes);
+        }
+        let name = &self.store.name;
+        Err(Error::data(format!("{name}/{} became shorter while it was read", self.key))
+            .as_transient())
+    }
+
+    /// All of it, from a server that gives nothing less.
+    async fn fetch_whole(&self) -> Result<&Bytes> {
+        let fetch = || async {
+            let name = format!("{}/{}", self.store.name, self.key);
+            tracing::warn!(
+                "{name}: the server gives no part of a file, so that it is held in memory ({} MB)",
+                self.size / 1_000_000
+            );
+            let gone = || Error::data(format!("{name} does not exist"));
+            self.store.get_object(&self.key).await?.ok_or_else(gone)
+        };
+        self.whole.get_or_try_init(fetch).await
+    }
+
+    /// Some ranges of its bytes, in their order; those that lie near each other in one request.
+    ///
+    /// # Errors
+    /// As [`RemoteObject::read_range`].
+    pub async fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        coalesce_ranges(ranges, |range| self.read_range(range), COALESCE_GAP).await
+    }
+
+    /// Bytes, for a thread that may wait.
+    pub(super) fn read_blocking(&self, range: Range<u64>) -> Result<Bytes> {
+        let object = self.clone();
+        self.store.block_on_call(async move { object.read_range(range).await })
+    }
+
+    /// All of a small file, for a thread that may wait. It stays at hand while there is room: what is
+    /// looked at is read soon after.
+    pub(super) fn read_whole_blocking(&self) -> Result<Bytes> {
+        let bytes = self.read_blocking(0..self.size)?;
+        let taken = self
+            .store
+            .room
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(self.size));
+        if taken.is_ok() && self.whole.set(bytes.clone()).is_err() {
+            self.store.room.fetch_add(self.size, Ordering::Relaxed);
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,246 @@
+//! A file that is read in pieces, wherever it is.
+
+use std::collections::VecDeque;
+use std::io::{BufReader, Read};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use datafusion::parquet::errors::{ParquetError, Result};
+use datafusion::parquet::file::reader::{ChunkReader, Length};
+
+use super::FileRef;
+use super::bucket::RemoteObject;
+use crate::error;
+use crate::outside::files::{self, LocalFile};
+
+/// Bytes at the end of a file that are read at once: most footers are shorter.
+const TAIL_BYTES: u64 = 64 << 10;
+
+/// A file that is read in pieces.
+#[derive(Clone)]
+pub enum FileReader {
+    /// In memory.
+    InMemory(Bytes),
+    /// On the disk; the size is that of when it was opened.
+    Local(Arc<LocalFile>, u64),
+    /// Some pieces of it in memory, by where they begin, in order; the number is its size.
+    Pieces(Arc<Vec<(u64, Bytes)>>, u64),
+    /// On a server; for threads that may wait.
+    Remote(Arc<ReadAheadCache>),
+}
+
+/// What is at hand of a file on a server.
+pub struct ReadAheadCache {
+    object: RemoteObject,
+    size: u64,
+    held: Mutex<VecDeque<(u64, Bytes)>>,
+}
+
+impl FileRef {
+    /// Opens a file; up to `small` bytes are taken into memory. What is on a server is read by
+    /// threads that may wait, and by no other.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn open_reader(&self, small: u64) -> std::io::Result<FileReader> {
+        match &self.object {
+            None => match &self.open_file {
+                Some(file) => FileReader::from_open_file(file, small),
+                None => FileReader::open_local(&self.path, small),
+            },
+            Some(object) if self.size <= small => {
+                let bytes = object.read_whole_blocking().map_err(std::io::Error::other)?;
+                Ok(FileReader::InMemory(bytes))
+            }
+            Some(object) => {
+                let (object, size, held) = (object.clone(), self.size, Mutex::default());
+                Ok(FileReader::Remote(Arc::new(ReadAheadCache { object, size, held })))
+            }
+        }
+    }
+}
+
+impl FileReader {
+    /// Opens a file of the local disk; up to `small` bytes are taken into memory.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn open_local(path: &Path, small: u64) -> std::io::Result<Self> {
+        let mut file = files::open_file(path)?;
+        let size = file.metadata()?.len();
+        if size > small {
+            return Ok(Self::Local(Arc::new(file), size));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        file.read_to_end(&mut bytes)?;
+        Ok(Self::InMemory(bytes.into()))
+    }
+
+    /// A file of the local disk that is open; up to `small` bytes are taken into memory.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    fn from_open_file(file: &Arc<LocalFile>, small: u64) -> std::io::Result<Self> {
+        let size = file.metadata()?.len();
+        let whole = Self::Local(Arc::clone(file), size);
+        if size > small {
+            return Ok(whole);
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        whole.reader_from(0).read_to_end(&mut bytes)?;
+        Ok(Self::InMemory(bytes.into()))
+    }
+
+    /// The end of an object, with all of its footer if it is parquet.
+    ///
+    /// # Errors
+    /// Of the server.
+    pub async fn fetch_tail(object: &RemoteObject, size: u64) -> error::Result<Self> {
+        let from = size.saturating_sub(TAIL_BYTES);
+        let mut piece = (from, object.read_range(from..size).await?);
+        // The last eight bytes are the length of what stands before them, and a mark.
+        let length =
+            piece.1.len().checked_sub(8).and_then(|at| piece.1[at..at + 4].try_into().ok());
+        let footer = length.map_or(0, |length| u64::from(u32::from_le_bytes(length)) + 8);
+        if footer > size - from && footer <= size {
+            piece = (size - footer, object.read_range(size - footer..size).await?);
+        }
+        Ok(Self::Pieces(Arc::new(vec![piece]), size))
+    }
+
+    /// The bytes of the file from a place on.
+    pub fn reader_from(&self, at: u64) -> OffsetReader {
+        OffsetReader { file: self.clone(), at }
+    }
+}
+
+impl Length for FileReader {
+    fn len(&self) -> u64 {
+        match self {
+            Self::InMemory(bytes) => bytes.len() as u64,
+            Self::Local(_, size) | Self::Pieces(_, size) => *size,
+            Self::Remote(file) => file.size,
+        }
+    }
+}
+
+impl ChunkReader for FileReader {
+    type T = BufReader<OffsetReader>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        // Page headers are read so, and they are small.
+        Ok(BufReader::with_capacity(256, self.reader_from(start)))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let end = start.checked_add(length as u64);
+        let Some(end) = end.filter(|end| *end <= self.len()) else {
+            return Err(ParquetError::EOF(format!(
+                "{length} bytes from {start} on, in a file of {}",
+                self.len()
+            )));
+        };
+        match self {
+            Self::InMemory(bytes) => bytes.get_bytes(start, length),
+            Self::Local(file, _) => {
+                let mut bytes = vec![0; length];
+                let mut read = 0;
+                while read < length {
+                    match file.read_at(&mut bytes[read..], start + read as u64)? {
+                        0 => return Err(ParquetError::EOF("the file became shorter".to_string())),
+                        more => read += more,
+                    }
+                }
+                Ok(bytes.into())
+            }
+            Self::Pieces(pieces, _) => {
+                let missing = || ParquetError::General(format!("nobody fetched {start} to {end}"));
+                slice_pieces(pieces.iter(), start..end).ok_or_else(missing)
+            }
+            Self::Remote(file) => Ok(file.fetch_range(start..end)?),
+        }
+    }
+}
+
+/// The bytes of a range that one of some pieces has.
+fn slice_pieces<'a>(
+    pieces: impl IntoIterator<Item = &'a (u64, Bytes)>,
+    range: Range<u64>,
+) -> Option<Bytes> {
+    let has =
+        |(at, bytes): &&(u64, Bytes)| *at <= range.start && range.end <= at + bytes.len() as u64;
+    let (at, bytes) = pieces.into_iter().find(has)?;
+    let place = |n: u64| usize::try_from(n - at).unwrap_or(usize::MAX);
+    Some(bytes.slice(place(range.start)..place(range.end)))
+}
+
+/// What is read at least at a time, and at most where one read follows the other.
+const READ_AHEAD_BYTES: [u64; 2] = [512 << 10, 8 << 20];
+
+/// Windows that are kept, for columns are read side by side, and their bytes.
+const CACHE_BOUNDS: (usize, u64) = (4, READ_AHEAD_BYTES[1]);
+
+impl ReadAheadCache {
+    fn fetch_range(&self, range: Range<u64>) -> std::io::Result<Bytes> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = slice_pieces(held.iter(), range.clone()) {
+            return Ok(bytes);
+        }
+        // What ends where this begins was read just before: the next reads will follow.
+        let length = |bytes: &Bytes| bytes.len() as u64;
+        let before = held.iter().find(|(at, bytes)| {
+            *at <= range.start && at + length(bytes) + READ_AHEAD_BYTES[0] / 2 >= range.start
+        });
+        let ahead = before
+            .map_or(READ_AHEAD_BYTES[0], |(_, bytes)| (2 * length(bytes)).min(READ_AHEAD_BYTES[1]));
+        let end = range.end.max(range.start + ahead).min(self.size);
+        // A footer is read from its end.
+        let start = if self.size - range.start <= TAIL_BYTES {
+            self.size.saturating_sub(TAIL_BYTES)
+        } else {
+            range.start
+        };
+        let bytes = self.object.read_blocking(start..end).map_err(std::io::Error::other)?;
+        held.push_front((start, bytes));
+        let mut bytes = 0;
+        held.retain(|(_, window)| {
+            bytes += length(window);
+            bytes == length(window) || bytes <= CACHE_BOUNDS.1
+        });
+        held.truncate(CACHE_BOUNDS.0);
+        slice_pieces(held.iter(), range)
+            .ok_or_else(|| std::io::Error::other("a window went missing"))
+    }
+}
+
+/// The bytes of a file from a place on.
+pub struct OffsetReader {
+    file: FileReader,
+    at: u64,
+}
+
+impl Read for OffsetReader {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.file.len().saturating_sub(self.at);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+        let read = match &self.file {
+            FileReader::Local(file, _) => file.read_at(into, self.at)?,
+            FileReader::Pieces(pieces, _) => {
+                let here = pieces
+                    .iter()
+                    .find(|(at, bytes)| (*at..at + bytes.len() as u64).contains(&self.at));
+                let Some((at, bytes)) = here else { return Ok(0) };
+                let from = usize::try_from(self.at - at).unwrap_or(usize::MAX);
+                (&bytes[from..]).read(into)?
+            }
+            file => {
+                let bytes = file.get_bytes(self.at, most).map_err(std::io::Error::other)?;
+                (&bytes[..]).read(into)?
+            }
+        };
+        self.at += read as u64;
+        Ok(read)
+    }
+}
