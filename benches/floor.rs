@@ -1,11 +1,11 @@
-//! What a run cannot be faster than: scan the bars, write the features, compute nothing.
+//! The lower bound of a run's time: scan the bars, write the features, compute nothing.
 //!
 //! usage: floor BARS FEATURES OUT THREADS
 //!
-//! FEATURES is windrow's own output; it is in memory before the clock starts. Writers that compress
-//! are tried one after the other: the parquet crate's with zstd and with lz4, and windrow's own with
-//! both. Two figures are printed: the seconds of the fastest, and those of the same writer when each
-//! file is flushed to the disk, beside the work, as a run does. Standard error has the seconds of each.
+//! FEATURES is windrow's own output; it is read into memory before the clock starts. Four writers run
+//! one after the other: the parquet crate's with zstd and with lz4, and windrow's own with both. Two
+//! figures are printed: the seconds of the fastest writer, and those of the same writer when each file
+//! is flushed to disk while the work goes on, as in a run. Standard error has the seconds of each.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 use std::fs::File;
@@ -22,7 +22,7 @@ use datafusion::parquet::schema::types::ColumnPath;
 use windrow::config;
 use windrow::write::{FileScratch, ParquetFile};
 
-/// The columns that the features are made of.
+/// The columns from which the features are computed.
 const READ: [&str; 6] = ["symbol", "ts", "high", "low", "close", "volume"];
 
 #[global_allocator]
@@ -81,13 +81,13 @@ fn main() {
     println!("{seconds:.3} {:.3}", attempt(fastest, true));
 }
 
-/// The parquet files below a directory, in order.
+/// Lists the parquet files below a directory, in order.
 fn files(root: &Path) -> Vec<PathBuf> {
     let pattern = format!("{}/**/*.parquet", root.display());
     glob::glob(&pattern).unwrap().map(Result::unwrap).collect()
 }
 
-/// Some columns of a file, or all.
+/// Reads some columns of a file, or all if none is named.
 fn read(path: &Path, columns: &[&str]) -> Vec<RecordBatch> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     let mask = match columns {
@@ -98,7 +98,7 @@ fn read(path: &Path, columns: &[&str]) -> Vec<RecordBatch> {
     reader.map(Result::unwrap).collect()
 }
 
-/// Windrow's encodings.
+/// Returns the properties of a writer with windrow's encodings.
 fn properties(schema: &Schema, codec: Compression) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_compression(codec)
@@ -118,7 +118,7 @@ fn properties(schema: &Schema, codec: Compression) -> WriterProperties {
     properties.build()
 }
 
-/// Writes a file by the parquet crate.
+/// Writes a file with the parquet crate's writer.
 fn write(path: &Path, batches: &[RecordBatch], codec: Compression) {
     let schema = batches[0].schema();
     let properties = properties(&schema, codec);
@@ -128,7 +128,7 @@ fn write(path: &Path, batches: &[RecordBatch], codec: Compression) {
     writer.close().unwrap();
 }
 
-/// Writes a file by windrow's own writer.
+/// Writes a file with windrow's own writer.
 fn write_own(
     path: &Path,
     batches: &[RecordBatch],

@@ -6,7 +6,7 @@ use divan::counter::ItemsCount;
 use std::sync::Arc;
 use windrow_udfs::{Entry, FunctionKind};
 
-/// Rows per run: more than the cache of a core holds.
+/// Rows per run: more than a core's cache holds.
 const ROWS: usize = 1 << 20;
 
 fn main() {
@@ -19,7 +19,7 @@ fn names() -> impl Iterator<Item = &'static str> {
         .map(|entry| entry.spec.name)
 }
 
-/// A deterministic walk of bars: the columns that the indicator reads.
+/// Returns a deterministic walk of bars: the columns that the indicator reads.
 fn bars(entry: &Entry) -> Vec<ArrayRef> {
     let mut state = 7_u64;
     let mut random = || {

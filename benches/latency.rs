@@ -1,4 +1,4 @@
-//! How long one symbol takes in an engine that is warm: 2,520 bars, 23 features.
+//! The latency of one symbol in a warm engine: 2,520 bars, 23 features.
 //!
 //! `cargo run --release --features bench --bin latency` prints the median and the 99th percentile, with the statement
 //! planned each time and planned once.
@@ -57,7 +57,7 @@ fn tell(what: &str, mut times: Vec<Duration>) {
     println!("{what}: median {:.2} ms, p99 {:.2} ms", at(0.5), at(0.99));
 }
 
-/// Bars of one symbol: a price that wanders.
+/// Writes bars of one symbol whose price is a random walk.
 fn write(path: &std::path::Path) {
     let mut state = 7u64;
     let mut uniform = || {

@@ -1,7 +1,7 @@
-//! One's own indicator: `cargo run --example own_indicator`.
+//! A custom indicator: `cargo run --example own_indicator`.
 //!
-//! An indicator is a step over rows, so it cannot look ahead. NULL, defaults, ranges of parameters,
-//! errors at planning and resumable state come with the adapter.
+//! An indicator is a step over rows, so it cannot look ahead. The adapter handles NULL, defaults, ranges
+//! of parameters, errors at planning and resumable state.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -12,7 +12,7 @@ use datafusion::prelude::{CsvReadOptions, SessionContext};
 use serde::{Deserialize, Serialize};
 use windrow_udfs::{Entry, Group, Indicator, Params, Spec, bars, entry};
 
-/// Kaufman's efficiency ratio: how straight the way of the last n bars was.
+/// Kaufman's efficiency ratio: the net move of the last n bars as a share of the way they went.
 #[derive(Debug, Serialize, Deserialize)]
 struct Efficiency {
     bars: usize,
@@ -44,7 +44,7 @@ impl Indicator<1, 1> for Efficiency {
     }
 }
 
-/// The row of the table: one input, one output.
+/// The table row of the indicator: one input, one output.
 static EFFICIENCY: Entry = entry::<Efficiency, 1, 1>();
 
 #[tokio::main]
@@ -73,7 +73,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes sixty days of two symbols, and says where.
+/// Writes sixty days of two symbols, and returns the path of the file.
 fn sample(folder: &Path) -> std::io::Result<String> {
     let mut text = String::from("symbol,ts,close\n");
     for (symbol, base) in [("CALM", 50.0), ("WAVE", 80.0)] {

@@ -1,4 +1,4 @@
-//! The indicators in one's own DataFusion session: `cargo run --example own_session`.
+//! The indicators in any DataFusion session: `cargo run --example own_session`.
 
 use std::error::Error;
 use std::path::Path;
@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let bars = sample(folder.path())?;
 
     let mut session = SessionContext::new();
-    windrow_udfs::register_all(&mut session)?; // The whole of it.
+    windrow_udfs::register_all(&mut session)?; // No other setup is needed.
     session.register_csv("bars", &bars, CsvReadOptions::new()).await?;
 
     let features = session
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes sixty days of two symbols, and says where.
+/// Writes sixty days of two symbols, and returns the path of the file.
 fn sample(folder: &Path) -> std::io::Result<String> {
     let mut text = String::from("symbol,ts,close\n");
     for (symbol, base) in [("CALM", 50.0), ("WAVE", 80.0)] {

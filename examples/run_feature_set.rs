@@ -1,4 +1,4 @@
-//! A saved feature set through the library: `cargo run --example run_feature_set`.
+//! A saved feature set, run through the library: `cargo run --example run_feature_set`.
 //!
 //! It runs the shipped set `momentum` into a directory of parquet, and reads that back as a source.
 #![allow(clippy::print_stdout)] // An example may print.
@@ -23,18 +23,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let bars = sample(folder.path())?;
     let target = folder.path().join("features").to_string_lossy().into_owned();
 
-    // Where the bars are, and which set: the name of a shipped one, or the path of a .sql file.
+    // Name the bars and the set: the name of a shipped one, or the path of a .sql file.
     let mut engine = Engine::new(Config::default())?;
     engine.add_source("bars", &bars).await?;
     let set = engine.find_set("momentum")?;
 
-    // What it gives, before anything runs.
+    // Plan it: the outputs are known before anything runs.
     let params = BTreeMap::from([("changes".to_string(), "[1, 5, 20]".to_string())]);
     let planned = engine.plan_set(set.clone(), &params).await?;
     let lookback = planned.outputs.iter().map(|output| output.need.lookback).max().unwrap_or(0);
     println!("{} outputs, the longest lookback is {lookback} bars", planned.outputs.len());
 
-    // Run it. A run commits whole or not at all; `stopper.stop(..)` would end it from elsewhere.
+    // Run it. A run commits atomically; `stopper.stop(..)` would end it from elsewhere.
     let (_stopper, stop) = Stopper::new();
     let options = RunOptions {
         target: Target::parse(&target)?,
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("audit {audit}: {result}");
     }
 
-    // What was committed is a source.
+    // The committed target is a source.
     engine.add_source("features", &target).await?;
     let query = engine
         .query("SELECT symbol, ts, rsi_14, roc_20 FROM features ORDER BY ts DESC, symbol LIMIT 4")
@@ -62,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes sixty days of two symbols, and says where.
+/// Writes sixty days of two symbols, and returns the path of the file.
 fn sample(folder: &Path) -> std::io::Result<String> {
     let mut text = String::from("symbol,ts,open,high,low,close,volume\n");
     for (symbol, base) in [("CALM", 50.0), ("WAVE", 80.0)] {

@@ -1,9 +1,9 @@
-//! What must hold of bytes that somebody else wrote, one function for each kind of them. `tests/it/fuzzed.rs` holds
-//! it for the seeds and for mutations of them, `fuzz/run` for as long as it is told.
+//! Checks of untrusted bytes, one function for each kind of input. `tests/it/fuzzed.rs` runs them on the seeds and on
+//! mutations of the seeds, and `fuzz/run` runs them for a given time.
 //!
-//! Whatever the bytes are: nothing panics, and no panic hides in an error; a message tells a person something; the
-//! end comes within [`LIMIT`], and memory grows by less than [`CLAIMED_SIZE_LIMIT`]. The library is used as a program uses it.
-//! Engines and threads are made once, for they take longer than most inputs.
+//! For any bytes: nothing panics, and no panic hides in an error; a message is useful to a person; the check ends
+//! within [`LIMIT`], and memory grows by less than [`MOST`]. The checks use the library as a program does. Engines
+//! and threads are created once, since they take longer than most inputs.
 #![allow(dead_code)] // A binary of fuzz/targets calls one of these.
 
 use std::collections::BTreeMap;
@@ -33,10 +33,10 @@ use windrow::store::{
 };
 use windrow::write::Progress;
 
-/// Holds what must hold of some bytes.
+/// A check of some bytes.
 pub(crate) type Check = fn(&[u8]);
 
-/// Every kind by its name, which is that of its binary and of its folder in fuzz/seeds.
+/// Every kind of input by its name, which is also the name of its binary and of its folder in fuzz/seeds.
 pub(crate) const KINDS: [(&str, Check); 8] = [
     ("config", config),
     ("csv", csv),
@@ -51,50 +51,50 @@ pub(crate) const KINDS: [(&str, Check); 8] = [
 /// The time limit of a query or a run, as `timeout_seconds` sets it.
 const TIME: Duration = Duration::from_secs(5);
 
-/// What one input may take in all: a query and a check up to their limit, and what does not look at the clock.
+/// The time limit of one input: a query and a check up to their limits, and work that has no time limit of its own.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The memory limit of an engine, and by how much the process may grow over one input.
+/// The memory limit of an engine, and the most by which the process may grow over one input.
 const MEMORY: u64 = 256 << 20;
 const MOST: u64 = 3 * MEMORY;
 
-/// How often time and memory are looked at.
+/// The interval at which time and memory are checked.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The rows of a query after which nobody reads on.
+/// The rows of a query after which reading stops.
 const ROWS: usize = 20_000;
 
-/// What no message may hold: signs of a panic, of a bug of ours, of a value as Rust prints it.
+/// Texts that no message may contain: signs of a panic, of a bug of ours, of a value as Rust prints it.
 const RAW: [&str; 7] =
     ["panicked", "bug in windrow", "nternal error", "RUST_BACKTRACE", "Some(", "Ident {", "Ident("];
 
-/// Calls that make values of any size while a statement is planned. The command ends when it has outgrown its limit;
-/// the library leaves that to whoever uses it.
+/// Calls that create values of any size while a statement is planned. The command ends when it outgrows its limit;
+/// the library leaves that to its caller.
 const UNBOUNDED: [&str; 6] = ["repeat", "lpad", "rpad", "_resize", "generate_series", "range("];
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| executor::compute(2).expect("threads"));
 
-/// An engine with a small source, which inputs share.
+/// An engine with a small source, shared by all inputs.
 static BARS: LazyLock<Engine> = LazyLock::new(bars);
 
-/// Engines whose sources each input gives.
+/// Engines whose sources come from the inputs.
 static PARQUET: LazyLock<Mutex<Engine>> = LazyLock::new(without_sources);
 static CSV: LazyLock<Mutex<Engine>> = LazyLock::new(without_sources);
 static TARGETS: LazyLock<Mutex<Engine>> = LazyLock::new(without_sources);
 
-/// A run that was committed, for records that speak of it.
+/// A committed run, for records that refer to it.
 static COMMITTED: LazyLock<Committed> = LazyLock::new(Committed::new);
 
 // Kinds
 
-/// A statement runs or is refused, as a query and as a feature set.
+/// Checks that a statement runs or is refused, as a query and as a feature set.
 pub(crate) fn sql(bytes: &[u8]) {
     hold(bytes, |bytes| {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
         if is_unbounded(text) {
             return;
         }
-        // What changes its session gets one of its own: each input finds the session as it was.
+        // A statement that changes its session gets its own engine, so that every input finds the same session.
         let changes = parse(text).is_ok_and(|sql| sql.query().is_none());
         let own = changes.then(bars);
         let engine: &Engine = match &own {
@@ -110,7 +110,7 @@ pub(crate) fn sql(bytes: &[u8]) {
     });
 }
 
-/// A file of a feature set is read or refused, and what its header declares is held against its query.
+/// Checks that the file of a feature set is read or refused, and compares its header with its query.
 pub(crate) fn header(bytes: &[u8]) {
     hold(bytes, |bytes| {
         let Ok(text) = std::str::from_utf8(bytes) else {
@@ -129,8 +129,8 @@ pub(crate) fn header(bytes: &[u8]) {
     });
 }
 
-/// A template renders or is refused, and places in what it renders are places of the file. Lines before `====` set
-/// parameters, each `name=value`.
+/// Checks that a template renders or is refused, and that positions in its result map to positions in the file. Lines
+/// before `====` set parameters, each `name=value`.
 pub(crate) fn template(bytes: &[u8]) {
     hold(bytes, |bytes| {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -156,22 +156,23 @@ pub(crate) fn template(bytes: &[u8]) {
     });
 }
 
-/// A parquet file is read or named with what is wrong with it: as a plain table, and cleaned. Files of a megabyte and
-/// more with conditions are left out: DataFusion reads those, and takes the memory that a page claims, up to 2 GiB.
+/// Checks that a parquet file, as a plain table and cleaned, is read or named with its fault. Files of a megabyte and
+/// more in queries with conditions are left out: DataFusion reads those, and allocates what a page claims, up to
+/// 2 GiB.
 pub(crate) fn parquet(bytes: &[u8]) {
     hold(bytes, |bytes| {
         read_file(bytes, &PARQUET, ("bars.parquet", bytes), &[STORED, CLEANED]);
     });
 }
 
-/// A CSV file is read or named with what is wrong with it: as a plain table, and cleaned.
+/// Checks that a CSV file, as a plain table and cleaned, is read or named with its fault.
 pub(crate) fn csv(bytes: &[u8]) {
     hold(bytes, |bytes| {
         read_file(bytes, &CSV, ("bars.csv", bytes), &[STORED, CLEANED]);
     });
 }
 
-/// A record is read or refused, and no target with it has an effect outside of its folder.
+/// Checks that a record is read or refused, and that a target with it has no effect outside of its folder.
 pub(crate) fn record(bytes: &[u8]) {
     hold(bytes, |bytes| {
         let (known, outer) = (&*COMMITTED, folder());
@@ -198,7 +199,7 @@ pub(crate) fn record(bytes: &[u8]) {
             std::fs::write(other, "of somebody else").expect("a file");
         }
         let faults = limited(use_target(known, &TARGETS, &target, record.as_ref().ok()));
-        // A run that is cut off leaves its stage to the next one.
+        // An interrupted run leaves its stage for the next run to remove.
         let Some(faults) = faults else { return };
         faults.iter().for_each(|error| worded(&bytes, error));
         let lock_and_texts = [".target.windrow-lock", ".target.windrow-records"];
@@ -213,7 +214,8 @@ pub(crate) fn record(bytes: &[u8]) {
     });
 }
 
-/// A location is read or refused, as a source and as a target; what is said of a server has no password.
+/// Checks that a location is read or refused, as a source and as a target, and that texts about a server have no
+/// password.
 pub(crate) fn location(bytes: &[u8]) {
     hold(bytes, |bytes| {
         let text = &*String::from_utf8_lossy(bytes);
@@ -231,7 +233,7 @@ pub(crate) fn location(bytes: &[u8]) {
         let secret = password(text).map(|found| &text[found]);
         if PgLocation::is(text) {
             let shown = use_server(bytes, PgLocation::parse(text));
-            // A short one may stand there for something else.
+            // A short password may occur there by chance.
             let once = |secret: &&str| secret.len() > 5 && text.matches(*secret).count() == 1;
             let seen = secret.filter(once).filter(|secret| shown.contains(*secret));
             assert_eq!(seen, None, "a password is shown: {shown}");
@@ -239,7 +241,7 @@ pub(crate) fn location(bytes: &[u8]) {
     });
 }
 
-/// A `windrow.yaml` is read or refused, and so are the lines of it as variables of the environment.
+/// Checks that a `windrow.yaml` is read or refused, and so are its lines as environment variables.
 pub(crate) fn config(bytes: &[u8]) {
     hold(bytes, |bytes| {
         let folder = folder();
@@ -257,9 +259,9 @@ pub(crate) fn config(bytes: &[u8]) {
     });
 }
 
-// What holds for all
+// Checks of every kind
 
-/// Runs one input on a thread with the stack of the program's own, and looks at its time and memory meanwhile.
+/// Runs one input on a thread with the stack size of the program's own, and watches its time and memory.
 fn hold(bytes: &[u8], work: fn(&[u8])) {
     let bytes = bytes.to_vec();
     let (done, end) = mpsc::channel::<()>();
@@ -276,7 +278,7 @@ fn hold(bytes: &[u8], work: fn(&[u8])) {
         assert!(started.elapsed() < LIMIT, "it takes longer than {} s", LIMIT.as_secs());
         let grown = host::resident_memory().saturating_sub(before);
         if grown > MOST {
-            // Nobody can stop the thread, and the machine would be out of memory soon.
+            // The thread cannot be stopped, and the machine would soon run out of memory.
             eprintln!("an input takes {} MB of memory", grown >> 20);
             std::process::abort();
         }
@@ -286,19 +288,19 @@ fn hold(bytes: &[u8], work: fn(&[u8])) {
     }
 }
 
-/// What some work gives within the time limit; None past it, as the program drops it then.
+/// Returns the result of some work within the time limit; None after it, when the work is dropped as in the program.
 fn limited<T>(work: impl Future<Output = T>) -> Option<T> {
     RUNTIME.block_on(async { tokio::time::timeout(TIME, work).await.ok() })
 }
 
-/// Holds the message of what failed against [`RAW`].
+/// Checks the message of a failure for [`RAW`].
 fn told<T>(input: &[u8], done: Result<T>) {
     if let Err(error) = done {
         worded(input, &error);
     }
 }
 
-/// Holds a message against [`RAW`]. What the input says may stand in a message about it.
+/// Checks a message for [`RAW`]. Texts of the input may occur in a message about it.
 fn worded(input: &[u8], error: &Error) {
     let told = error.to_string();
     assert!(error.kind() != Kind::Internal, "a bug of ours: {told}");
@@ -309,7 +311,7 @@ fn worded(input: &[u8], error: &Error) {
     assert!(error.message().len() > 5, "a message that says nothing: {told}");
 }
 
-/// Whether a text holds a struct as Rust prints it: `Name { field: `.
+/// Returns whether a text contains a struct as Rust prints it: `Name { field: `.
 fn holds_dump(text: &str) -> bool {
     text.match_indices(" { ").any(|(at, open)| {
         let is_named = text[..at].ends_with(char::is_alphanumeric);
@@ -342,7 +344,7 @@ fn without_sources() -> Mutex<Engine> {
 }
 
 fn bars() -> Engine {
-    // This file is a part of two crates.
+    // Two crates include this file.
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let file = [root.join("bars.csv"), root.join("fuzz/bars.csv")].into_iter().find(|f| f.exists());
     let file = file.expect("fuzz/bars.csv").to_string_lossy().into_owned();
@@ -351,7 +353,7 @@ fn bars() -> Engine {
     engine
 }
 
-/// A folder for one input, in memory where the system has such a place and nobody named another.
+/// Creates a folder for one input, in memory if the system has `/dev/shm` and TMPDIR is not set.
 fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     let mut builder = tempfile::Builder::new();
@@ -363,7 +365,7 @@ fn folder() -> TempDir {
     made.expect("a folder")
 }
 
-/// The names in a folder, sorted.
+/// Returns the names in a folder, sorted.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let name = |entry: io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name();
@@ -373,7 +375,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Runs a statement to its end, or to [`PAGE_ROWS`], and prints the first rows in every form.
+/// Runs a statement to its end, or to [`ROWS`], and prints the first rows in every format.
 async fn rows(input: &[u8], engine: &Engine, sql: &str) -> Result<()> {
     let query = engine.query(sql).await?;
     let first = Limit::Rows { max_rows: 20, max_width: 120 };
@@ -396,7 +398,7 @@ async fn rows(input: &[u8], engine: &Engine, sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks a set as `windrow check` does.
+/// Checks a feature set as `windrow check` does.
 fn check(input: &[u8], set: FeatureSet) {
     if is_unbounded(&set.to_text().text) {
         return;
@@ -405,7 +407,7 @@ fn check(input: &[u8], set: FeatureSet) {
     found.iter().flatten().for_each(|error| worded(input, error));
 }
 
-/// A source and a query of it: of all rows as they are stored; of cleaned ones from some time on, in order.
+/// A source and a query of it: all rows as they are stored, or cleaned rows from some time on, in order.
 type Read = (&'static str, &'static str);
 const STORED: Read = ("raw", "SELECT * FROM raw");
 const CLEANED: Read = (
@@ -416,7 +418,7 @@ const CLEANED: Read = (
 
 /// Reads all columns of a source that is one file.
 fn read_file(input: &[u8], reader: &Mutex<Engine>, (name, bytes): (&str, &[u8]), reads: &[Read]) {
-    // Its name is new each time: an engine remembers what it knows of a file.
+    // The path is new each time, since an engine remembers files.
     let folder = folder();
     std::fs::write(folder.path().join(name), bytes).expect("a file");
     let location = folder.path().to_string_lossy().into_owned();
@@ -434,11 +436,11 @@ fn read_file(input: &[u8], reader: &Mutex<Engine>, (name, bytes): (&str, &[u8]),
 
 // Targets, places, settings
 
-/// What a run left behind.
+/// The result of a run that was committed.
 struct Committed {
     engine: Engine,
     fingerprint: String,
-    /// A file that it wrote.
+    /// The bytes of a file that it wrote.
     file: Vec<u8>,
 }
 
@@ -454,7 +456,7 @@ impl Committed {
     }
 }
 
-/// The set of the records in fuzz/seeds.
+/// Returns the feature set of the records in fuzz/seeds.
 fn set() -> FeatureSet {
     let text = "SELECT symbol, ts, close, volume FROM bars";
     FeatureSet::parse("fuzzed", "fuzzed.sql", text).expect("a set")
@@ -474,7 +476,7 @@ fn options(target: Target, scope: Scope, merge: bool) -> RunOptions {
     }
 }
 
-/// Everything that reads the record of a target: its history, a source, runs that keep rows of it or replace it.
+/// Runs everything that reads the record of a target: its history, a source, runs that keep rows of it or replace it.
 async fn use_target(
     known: &Committed,
     reader: &Mutex<Engine>,
@@ -503,14 +505,14 @@ async fn use_target(
     faults
 }
 
-/// A target as a run takes it, short of writing there.
+/// Uses a target as a run does, except for writing to it.
 fn use_place(input: &[u8], target: Target) {
     let _ = (target.contents(), target.location(), target.to_string());
     told(input, target.check_elsewhere());
     told(input, target.resolved());
 }
 
-/// What is said of a table of a server, or of what keeps a URL from naming one.
+/// Returns the text about a table of a server, or the error of a URL that names none.
 fn use_server(input: &[u8], place: Result<PgLocation>) -> String {
     let place = match place {
         Ok(place) => place,
@@ -525,20 +527,20 @@ fn use_server(input: &[u8], place: Result<PgLocation>) -> String {
     place.to_string()
 }
 
-/// A place in an object store as sources and targets take it, short of asking its server.
+/// Uses a URL of an object store as sources and targets do, except for requests to its server.
 fn use_url(input: &[u8], url: &ObjectUrl) {
     told(input, url.path());
     told(input, url.matcher().map(|matches| [url.key(), "a/b.parquet", ""].map(matches)));
     let _ = (url.fixed(), url.is_glob());
     assert!(url.meets(url) && url.meets(&url.below("a")), "{url}");
-    // What stands behind the question mark of a web address is not shown.
+    // The part of a web address after the question mark is not shown.
     if !url.is_web() {
         let again = ObjectUrl::parse(&url.to_string()).expect("a URL");
         assert_eq!(again.as_ref(), Some(url));
     }
 }
 
-/// The places that a configuration names, as commands take them.
+/// Uses the locations that a configuration names as commands do.
 fn use_config(input: &[u8], config: &Config) {
     for source in config.sources.values() {
         match PgLocation::is(&source.location) {

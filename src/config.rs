@@ -1,8 +1,9 @@
-//! `windrow.yaml`, the environment and the flags: what is set, and that it makes sense.
+//! Reads and checks the settings of `windrow.yaml`, the environment and the flags.
 //!
-//! One table of keys drives the file, the environment's names and every message. This room opens
-//! no source and no target; to it a location is text.
+//! One table of keys drives the file, the names of environment variables, and every message. This module
+//! opens no source and no target: it treats a location as text.
 
+mod keys;
 mod stores;
 pub(crate) mod yaml;
 
@@ -14,47 +15,49 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result, did_you_mean, nearest_name};
-use crate::limits::MEMORY_LEAST;
+pub use keys::keys_markdown;
+use keys::{ConfigKey, KEYS, Setting};
 pub use stores::{STORE_SCHEMES, StoreConfig, StoreKey};
 use yaml::{YamlKey, YamlNode, YamlValue};
 
-/// The name of the file that is looked for upwards from the working directory.
+/// The name of the configuration file, which is searched upwards from the working directory.
 pub const FILE: &str = "windrow.yaml";
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file that was read, if there is one.
+    /// The file that was read; None if there is none.
     pub file: Option<PathBuf>,
     /// The tables that queries read, by name.
     pub sources: BTreeMap<String, SourceConfig>,
     /// The locations that runs write to, by name.
     pub targets: BTreeMap<String, String>,
-    /// How object stores are reached, by the beginning of their URLs: `s3://bucket`, or `s3://` for
-    /// every bucket.
+    /// The settings of object stores, by URL prefix: `s3://bucket`, or `s3://` for every bucket.
     pub stores: BTreeMap<String, StoreConfig>,
     /// Rows per batch.
     pub batch_size: usize,
     /// Threads that compute.
     pub parallel_workers: usize,
-    /// The time that a whole command may take.
+    /// The time limit of a command; None if there is no limit.
     pub timeout: Option<Duration>,
-    /// The bytes that the engine may account for.
+    /// The memory limit of the process in bytes; None if it is not set.
     pub memory_limit: Option<u64>,
-    /// How parquet targets are compressed.
+    /// The compression of parquet targets.
     pub compression: Compression,
-    /// Whether runs write 64-bit floats as 32-bit ones.
+    /// True if runs write 64-bit floats as 32-bit floats into parquet targets.
     pub float32: bool,
+    /// The names of optimizer rules that are switched off, to find the rule that a wrong value comes from.
+    pub disabled_rules: String,
 }
 
-/// How the pages of a parquet target are compressed.
+/// The compression of the pages of a parquet target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Compression {
-    /// Columns of floats by LZ4 unless Zstandard is clearly smaller, all others by Zstandard.
+    /// LZ4 for columns of floats unless Zstandard is clearly smaller, Zstandard for all others.
     #[default]
     Auto,
-    /// Not at all.
+    /// No compression.
     None,
     /// Snappy.
     Snappy,
@@ -65,7 +68,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The words for it; a level of zstd stands behind a colon.
+    /// The names of the compressions; a level of zstd follows a colon.
     const WORDS: [&str; 5] = ["auto", "zstd", "lz4", "snappy", "none"];
 
     fn parse(text: &str) -> Option<Self> {
@@ -114,41 +117,42 @@ impl fmt::Display for Compression {
 pub struct SourceConfig {
     /// A directory, file, glob or URL.
     pub location: String,
-    /// The column that tells symbols apart.
+    /// The column that identifies the symbol.
     pub entity: String,
     /// The column that orders the bars of a symbol.
     pub time: String,
-    /// What to do with conflicting rows of one symbol and time.
+    /// The treatment of conflicting rows with the same symbol and time.
     pub duplicates: Duplicates,
-    /// How it is told whether files are what they were.
+    /// The method that detects changes of files.
     pub inputs: ChangeDetection,
-    /// A query whose answer changes whenever the rows of a table or query of a server do.
+    /// A query whose answer changes whenever the rows of the table or query on a database server change.
     pub revision: Option<String>,
 }
 
-/// How it is told whether the files of a source are what they were.
+/// The method that detects changes of a source's files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeDetection {
-    /// By path, length and times of change; of an object by its tag.
+    /// Compares path, length and the times of modification and status change; for an object, its version,
+    /// ETag or time of writing.
     #[default]
     State,
-    /// By their bytes, all of which are read for it.
+    /// Compares the bytes, all of which are read for it.
     Content,
 }
 
-/// What to do with conflicting rows of one symbol and time.
+/// The treatment of conflicting rows with the same symbol and time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Duplicates {
-    /// Fail.
+    /// Fails.
     Error,
-    /// Keep the first by file path and row number.
+    /// Keeps the first row by file path and row number.
     First,
-    /// Keep the last by file path and row number.
+    /// Keeps the last row by file path and row number.
     #[default]
     Last,
-    /// Keep all rows as they are: the source is a plain table.
+    /// Keeps all rows: the source is a plain table.
     All,
 }
 
@@ -157,7 +161,7 @@ impl Duplicates {
         [("error", Self::Error), ("first", Self::First), ("last", Self::Last), ("all", Self::All)];
 }
 
-/// What text in the file may refer to.
+/// The context that text in the file may refer to: its directory and the environment.
 struct ConfigContext<'a> {
     /// The directory of the file.
     directory: &'a Path,
@@ -165,37 +169,7 @@ struct ConfigContext<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// What stands behind a key.
-enum Setting {
-    /// A single value, which the environment and flags can set too. The text says what is expected.
-    Single(fn(&mut Config, &str) -> Option<()>, &'static str),
-    /// A mapping that only the file can hold: takes its file's directory.
-    Mapping(fn(&mut Config, &YamlNode, &ConfigContext) -> Result<()>),
-    /// A word that a later version will know.
-    NotYet,
-}
-
-/// Every key there is.
-const KEYS: [(&str, Setting); 10] = [
-    ("sources", Setting::Mapping(take_sources)),
-    ("targets", Setting::Mapping(take_targets)),
-    ("stores", Setting::Mapping(stores::take_stores)),
-    ("batch_size", Setting::Single(take_batch_size, "1024 to 1048576 rows")),
-    ("parallel_workers", Setting::Single(take_parallel_workers, "1 to 1024 threads")),
-    ("timeout_seconds", Setting::Single(take_timeout, "0.001 to 31536000 seconds")),
-    (
-        "memory_limit",
-        Setting::Single(take_memory_limit, "a size from 128MB up, such as 2GB or 512MiB"),
-    ),
-    (
-        "compression",
-        Setting::Single(take_compression, "auto, zstd, zstd:1 to zstd:22, lz4, snappy or none"),
-    ),
-    ("float32", Setting::Single(take_float32, "true or false")),
-    ("cache_ttl", Setting::NotYet),
-];
-
-/// Every key of a source. `bar_time` is refused by name.
+/// Every key of a source. The key `bar_time` is known but refused.
 const SOURCE_KEYS: [&str; 7] =
     ["location", "entity", "time", "duplicates", "inputs", "revision", "bar_time"];
 
@@ -212,12 +186,13 @@ impl Default for Config {
             memory_limit: None,
             compression: Compression::default(),
             float32: false,
+            disabled_rules: String::new(),
         }
     }
 }
 
 impl SourceConfig {
-    /// A source with the usual column names.
+    /// Returns a source with the default column names.
     pub fn new(location: impl Into<String>) -> Self {
         Self {
             location: location.into(),
@@ -229,10 +204,10 @@ impl SourceConfig {
         }
     }
 
-    /// The settings that decide which values are computed of the rows that are there.
+    /// Returns the settings that decide which values are computed from the rows of the source.
     pub fn row_policy(&self) -> Vec<(&'static str, String)> {
-        // Taken apart, so that nobody forgets a field: where the rows are and how their state is found
-        // belongs to the inputs.
+        // Destructured in full, so that no new field is forgotten. The location of the rows and the detection
+        // of changes belong to the inputs.
         let Self { location: _, entity, time, duplicates, inputs: _, revision: _ } = self;
         let named = Duplicates::NAMES.iter().find(|(_, value)| value == duplicates);
         let duplicates = named.map_or("", |(name, _)| name).to_string();
@@ -241,9 +216,9 @@ impl SourceConfig {
 }
 
 impl Config {
-    /// Reads the file found upwards from `start`, and then the environment, which wins.
+    /// Reads the file found upwards from `start`, then the environment, which takes precedence.
     ///
-    /// `env` looks up one environment variable. Without a file the defaults hold.
+    /// `env` looks up one environment variable. Without a file, the defaults apply.
     pub fn load(start: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let mut config = Self::default();
         let start = std::path::absolute(start).map_err(|error| {
@@ -256,7 +231,7 @@ impl Config {
             config.file = Some(file);
         }
         for (key, name) in Self::environment_keys() {
-            // An empty variable counts as not set, as in most programs.
+            // An empty variable counts as unset, as in most programs.
             if let Some(text) = env(&name).filter(|text| !text.trim().is_empty()) {
                 config.set_key(key, &text, &name)?;
             }
@@ -264,10 +239,10 @@ impl Config {
         Ok(config)
     }
 
-    /// The location of a target for one set, whose name stands for `{set}` in it.
+    /// Returns the location of a target for one set, whose name replaces `{set}` in it.
     ///
     /// # Errors
-    /// A named target with `{set}` in its location, where no set is known.
+    /// A named target has `{set}` in its location, and no set is given.
     pub fn resolve_set_target(&self, name: &str, set: Option<&str>) -> Result<String> {
         match (self.targets.get(name), set) {
             (None, Some(set)) => Ok(name.replace("{set}", set)),
@@ -284,24 +259,20 @@ impl Config {
         }
     }
 
-    /// The location of a target that is given by its name, or as itself.
+    /// Returns the location of a target that is given by its name or as a location.
     pub fn target_location<'a>(&'a self, name: &'a str) -> &'a str {
         self.targets.get(name).map_or(name, String::as_str)
     }
 
-    /// Sets one key from text, for the environment and for flags; `origin` names either in errors.
+    /// Sets one key from text, for the environment and for flags. Errors name `origin`: the variable or the
+    /// flag.
     pub fn set_key(&mut self, key: &str, text: &str, origin: &str) -> Result<()> {
-        match KEYS.iter().find(|(name, _)| *name == key) {
-            Some((_, Setting::Single(take, expected))) => {
-                take(self, text.trim()).ok_or_else(|| {
-                    Error::usage(format!(
-                        "{origin}: {}",
-                        unexpected_value_message(key, text, expected)
-                    ))
-                })
-            }
-            Some((_, Setting::NotYet)) => Err(unsupported_key_error(key, origin)),
-            Some((_, Setting::Mapping(_))) => {
+        match KEYS.iter().find(|known| known.name == key).map(|known| &known.setting) {
+            Some(Setting::Single(take, expected)) => take(self, text.trim()).ok_or_else(|| {
+                Error::usage(format!("{origin}: {}", unexpected_value_message(key, text, expected)))
+            }),
+            Some(Setting::NotYet) => Err(unsupported_key_error(key, origin)),
+            Some(Setting::Mapping(_)) => {
                 Err(Error::usage(format!("{origin}: {key} can only be set in {FILE}")))
             }
             None => Err(Error::usage(format!("{origin}: unknown key {key}")).hint(did_you_mean(
@@ -312,11 +283,11 @@ impl Config {
         }
     }
 
-    /// The keys that the environment can set, each with the name of its variable.
+    /// Returns the keys that the environment can set, each with the name of its variable.
     pub fn environment_keys() -> impl Iterator<Item = (&'static str, String)> {
         KEYS.iter()
-            .filter(|(_, setting)| matches!(setting, Setting::Single(..)))
-            .map(|(key, _)| (*key, format!("WINDROW_{}", key.to_uppercase())))
+            .filter(|key| matches!(key.setting, Setting::Single(..)))
+            .map(|key| (key.name, format!("WINDROW_{}", key.name.to_uppercase())))
     }
 
     fn read_config_file(
@@ -330,15 +301,17 @@ impl Config {
         let around = ConfigContext { directory: file.parent().unwrap_or(Path::new("")), env };
         let root = yaml::parse_document(Kind::Usage, shown, 1, &text)?;
         for (key, node) in root.require_entries(FILE)? {
-            match KEYS.iter().find(|(name, _)| *name == key.text) {
-                Some((name, Setting::Single(take, expected))) => {
+            match KEYS.iter().find(|known| known.name == key.text) {
+                Some(ConfigKey { name, setting: Setting::Single(take, expected), .. }) => {
                     let text = node.require_scalar(name)?;
                     take(self, text.trim()).ok_or_else(|| {
                         node.error_here(unexpected_value_message(name, &text, expected))
                     })?;
                 }
-                Some((_, Setting::Mapping(take))) => take(self, node, &around)?,
-                Some((name, Setting::NotYet)) => {
+                Some(ConfigKey { setting: Setting::Mapping(take), .. }) => {
+                    take(self, node, &around)?
+                }
+                Some(ConfigKey { name, setting: Setting::NotYet, .. }) => {
                     return Err(key
                         .error_here(format!("{name} is not supported yet"))
                         .hint(REMOVE));
@@ -354,12 +327,12 @@ impl Config {
     }
 }
 
-/// The way out of a key that is not supported yet.
+/// The hint for a key that is not supported yet.
 const REMOVE: &str = "remove the key";
 
-/// The names of the keys.
+/// Returns the names of the keys.
 fn config_keys() -> impl Iterator<Item = &'static str> + Clone {
-    KEYS.iter().map(|(name, _)| *name)
+    KEYS.iter().map(|key| key.name)
 }
 
 fn unexpected_value_message(key: &str, text: &str, expected: &str) -> String {
@@ -374,37 +347,6 @@ fn unexpected_value_message(key: &str, text: &str, expected: &str) -> String {
 
 fn unsupported_key_error(key: &str, origin: &str) -> Error {
     Error::usage(format!("{origin}: {key} is not supported yet"))
-}
-
-fn take_batch_size(config: &mut Config, text: &str) -> Option<()> {
-    config.batch_size = text.parse().ok().filter(|rows| (1024..=1_048_576).contains(rows))?;
-    Some(())
-}
-
-fn take_parallel_workers(config: &mut Config, text: &str) -> Option<()> {
-    config.parallel_workers = text.parse().ok().filter(|threads| (1..=1024).contains(threads))?;
-    Some(())
-}
-
-fn take_timeout(config: &mut Config, text: &str) -> Option<()> {
-    let seconds = text.parse().ok().filter(|seconds| (0.001..=31_536_000.0).contains(seconds))?;
-    config.timeout = Some(Duration::try_from_secs_f64(seconds).ok()?);
-    Some(())
-}
-
-fn take_memory_limit(config: &mut Config, text: &str) -> Option<()> {
-    config.memory_limit = Some(parse_size(text).ok().filter(|bytes| *bytes >= MEMORY_LEAST)?);
-    Some(())
-}
-
-fn take_compression(config: &mut Config, text: &str) -> Option<()> {
-    config.compression = Compression::parse(text)?;
-    Some(())
-}
-
-fn take_float32(config: &mut Config, text: &str) -> Option<()> {
-    config.float32 = text.parse().ok()?;
-    Some(())
 }
 
 fn take_sources(config: &mut Config, node: &YamlNode, around: &ConfigContext<'_>) -> Result<()> {
@@ -478,7 +420,7 @@ fn take_targets(config: &mut Config, node: &YamlNode, around: &ConfigContext<'_>
     Ok(())
 }
 
-/// A name that SQL can write without quotes.
+/// Returns a name that SQL can write without quotes, or an error at the key.
 fn require_identifier<'a>(key: &'a YamlKey, what: &str) -> Result<&'a str> {
     let name = key.text.as_str();
     let fits = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
@@ -491,8 +433,8 @@ fn require_identifier<'a>(key: &'a YamlKey, what: &str) -> Result<&'a str> {
         .hint("use lower-case letters, digits and _, and start with a letter"))
 }
 
-/// A location; a relative path starts from the directory of the file, and `${NAME}` is what the
-/// environment has under that name.
+/// Returns a location. A relative path starts from the directory of the file, and `${NAME}` is replaced by
+/// the value of the environment variable.
 fn resolve_location(what: &str, node: &YamlNode, around: &ConfigContext<'_>) -> Result<String> {
     if let YamlValue::List(items) = &node.value {
         let urls = items.iter().map(|item| resolve_location(what, item, around));
@@ -511,7 +453,7 @@ fn resolve_location(what: &str, node: &YamlNode, around: &ConfigContext<'_>) -> 
     Ok(around.directory.join(text.trim_start_matches("./")).to_string_lossy().into_owned())
 }
 
-/// Text with the values of the variables that it names. No message has a value.
+/// Returns text with the values of the variables that it names. No message contains such a value.
 fn expand_variables(
     what: &str,
     node: &YamlNode,
@@ -527,12 +469,13 @@ fn expand_variables(
         };
         text += before;
         rest = after;
-        // Who uses the location says that it is missing; others go without it.
+        // A missing variable is reported only when its location is used, so that other commands work without
+        // it.
         let Some(value) = env(name) else {
             text += &format!("${{{name}}}");
             continue;
         };
-        // A password may hold what has a meaning in a URL.
+        // A password may contain characters with a meaning in a URL.
         if text.contains("://") && after.starts_with('@') {
             text.extend(percent_encoding::utf8_percent_encode(
                 &value,
@@ -563,7 +506,7 @@ const UNITS: [(&str, u64); 14] = [
     ("tib", 1 << 40),
 ];
 
-/// Reads a size in bytes: `2GB`, `512MiB`, `1.5 GB`, `1048576`.
+/// Parses a size in bytes: `2GB`, `512MiB`, `1.5 GB`, `1048576`.
 pub fn parse_size(text: &str) -> Result<u64> {
     let error = || {
         Error::usage(format!("{} is not a size", text.trim()))

@@ -1,4 +1,4 @@
-//! The engine: configuration in, sessions, plans and streams of batches out. It knows no door:
+//! The engine turns a configuration into sessions, plans and streams of batches. It contains no user interface:
 //! nothing here prints, parses a command line or reads a key press.
 
 mod audits;
@@ -16,10 +16,13 @@ mod mixed_type_checks;
 mod overlay;
 mod plan;
 mod plan_checks;
+mod plan_messages;
 mod planned_run;
+mod prepare_run;
 mod query;
 mod range_repartition;
 mod run;
+mod run_options;
 mod scope;
 mod session_setup;
 mod set_columns;
@@ -43,27 +46,27 @@ use crate::store::StoreRegistry;
 
 pub use compact::CompactOptions;
 pub use export::{Export, ExportOptions, ExportOutcome, export_feature_sets};
-pub use job::{JOB_FORMAT, Job, JobSettings, ReadSet};
-pub use plan::{OutputColumn, PlannedSet};
+pub use job::{JOB_FORMAT, Job, JobSettings};
+pub use plan::{OutputColumn, PlannedSet, ReadSet};
 pub use query::Query;
-pub use run::{RunOptions, RunOutcome};
+pub use run_options::{RunOptions, RunOutcome};
 pub use scope::Scope;
 pub use session_setup::configure_session;
 use session_setup::{build_session, session_settings};
 
-/// Who reads a feature set by name.
+/// The reader of a feature set by name, which decides where the set is looked up first.
 #[derive(Clone, Copy, Debug)]
 enum LookupOrigin<'a> {
-    /// A person.
+    /// A person who names the set.
     Nobody,
-    /// A file: what lies beside it comes first.
+    /// A file: the sets next to it are looked up first.
     File(&'a Path),
-    /// A set that comes with the program: others of its kind come first.
+    /// A shipped set: other shipped sets are looked up first.
     Shipped,
 }
 
 impl std::fmt::Display for LookupOrigin<'_> {
-    /// The file; nothing where there is none.
+    /// Writes the path of the file; writes nothing for the other origins.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Nobody | Self::Shipped => Ok(()),
@@ -72,12 +75,12 @@ impl std::fmt::Display for LookupOrigin<'_> {
     }
 }
 
-/// Configuration, sources and one memory pool. Jobs share it: each runs in a session of its own, with names of
-/// its own beside the tables that are here.
+/// Configuration, sources and one memory pool. Jobs share an engine: each runs in its own session, which adds its
+/// own names to the tables of the engine.
 pub struct Engine {
     config: Config,
     access: Arc<StoreRegistry>,
-    /// What footers and proofs of order said; sessions share it.
+    /// Cached footers and proofs of order; all sessions share them.
     footers: Arc<FooterCache>,
     context: SessionContext,
     /// Sources that are opened when a statement reads them.
@@ -85,17 +88,17 @@ pub struct Engine {
     opened: RwLock<BTreeMap<String, Arc<dyn Source>>>,
     skip_files: BTreeSet<String>,
     keep_going: bool,
-    /// The sets that a job brought along: no others are looked for then.
+    /// The sets that a job carries; if given, no others are looked up.
     carried_sets: Option<Vec<ReadSet>>,
-    /// Whether COPY may write.
+    /// True if COPY may write.
     writes: bool,
 }
 
 impl Engine {
-    /// An engine without sources.
+    /// Creates an engine without sources.
     ///
     /// # Errors
-    /// Settings that DataFusion refuses.
+    /// If DataFusion refuses a setting.
     pub fn new(config: Config) -> Result<Self> {
         Ok(Self {
             context: build_session(&config)?,
@@ -114,8 +117,8 @@ impl Engine {
         })
     }
 
-    /// A session for one job: functions, settings, tables and the memory pool are those of this engine, and what
-    /// the job registers or leaves out is its own.
+    /// Returns a session for one job. It has the functions, settings, tables and memory pool of this engine; tables
+    /// that the job registers and files that it leaves out affect only this session.
     async fn fork_session(&self) -> Result<Self> {
         let tables = self.registered_providers().await?;
         let state = overlay::isolate_tables(self.context.state(), tables);
@@ -134,8 +137,9 @@ impl Engine {
         })
     }
 
-    /// One of several sessions that share the machine. What may change while others run is opened anew:
-    /// targets, which may be theirs, and tables, whose connections a plan must not wait for.
+    /// Returns one of several sessions that share the machine. It opens again the sources that may change while
+    /// other sessions run: targets, which those sessions may write, and tables, because a plan must not wait for
+    /// the connections of another session.
     async fn fork_concurrent_session(&self, side_by_side: usize) -> Result<Self> {
         let mut session = self.fork_session().await?;
         let config = &mut session.config;
@@ -153,7 +157,7 @@ impl Engine {
         Ok(session)
     }
 
-    /// The tables by name.
+    /// Returns the registered tables by name.
     async fn registered_providers(&self) -> Result<overlay::TablesByName> {
         let mut tables = overlay::TablesByName::new();
         for name in self.registered_names() {
@@ -164,31 +168,31 @@ impl Engine {
         Ok(tables)
     }
 
-    /// The settings in force.
+    /// Returns the settings in force.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// What a run does with a target.
+    /// Returns the backend that commits into a target.
     pub fn commit(&self, target: &Target) -> Box<dyn TargetBackend> {
         target.to_backend(&self.access)
     }
 
-    /// DataFusion's session, for what this type does not offer.
+    /// Returns the DataFusion session, for operations that this type does not offer.
     pub fn context(&self) -> &SessionContext {
         &self.context
     }
 
-    /// Leaves out files that cannot be read instead of failing; they are told in the outcome.
+    /// Leaves out files that cannot be read instead of failing; the outcome names them.
     pub fn set_keep_going(&mut self, keep_going: bool) {
         self.keep_going = keep_going;
     }
 
-    /// Finds a feature set: a path to a `.sql` file, or a name looked for in the working directory,
-    /// in `queries/`, beside `windrow.yaml`, and among those that come with the program.
+    /// Finds a feature set by the path of a `.sql` file or by name. A name is looked up in the working directory,
+    /// in its `queries/`, next to `windrow.yaml`, in `queries/` there, and among the shipped sets.
     ///
     /// # Errors
-    /// No such feature set, or a header that is wrong.
+    /// If there is no such feature set, or its header is wrong.
     pub fn find_set(&self, name: &str) -> Result<FeatureSet> {
         match self.look_for_set(name, LookupOrigin::Nobody)? {
             Some(set) => Ok(set),
@@ -203,10 +207,10 @@ impl Engine {
         }
     }
 
-    /// A feature set that comes with the program, whatever stands in the working directory.
+    /// Returns a shipped feature set; files of the working directory do not override it.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// If no shipped set has that name.
     pub fn find_set_shipped(&self, name: &str) -> Result<FeatureSet> {
         load_shipped_set(name)?
             .ok_or_else(|| Error::query(format!("no shipped feature set {name}")))
@@ -218,7 +222,7 @@ impl Engine {
             let found = carried.iter().find(|read| read.reader == reader && read.name == name);
             return found.map(|read| FeatureSet::of_text(&read.set)).transpose();
         }
-        // What messages call a file of the program's own.
+        // Messages name a shipped set `queries/NAME.sql`, so that name finds it too.
         let of_program = name.strip_prefix("queries/").and_then(|name| name.strip_suffix(".sql"));
         if let Some(of_program) = of_program
             && !Path::new(name).exists()
@@ -234,7 +238,7 @@ impl Engine {
         match reader {
             LookupOrigin::Nobody => {}
             LookupOrigin::File(path) => folders.extend(path.parent().map(Path::to_path_buf)),
-            // What comes with the program fits together, whatever stands in the working directory.
+            // Shipped sets fit together: files of the working directory must not override them.
             LookupOrigin::Shipped => {
                 if let Some(set) = load_shipped_set(name)? {
                     return Ok(Some(set));

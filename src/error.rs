@@ -1,8 +1,7 @@
-//! One error for the whole program, sorted by who must act.
+//! The one error type of the program; its kind says who must act.
 //!
-//! A message is one sentence: what is wrong with the value in hand, where, and the way out. Rooms
-//! build errors with the constructor of the party that must act; only `main` turns one into an
-//! exit code.
+//! A message is one sentence: what is wrong with the value, where, and how to fix it. Modules build errors with the
+//! constructor of the kind; only `main` turns an error into an exit code.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,15 +10,15 @@ use std::sync::Once;
 
 use datafusion::arrow::error::ArrowError;
 
-/// The result of everything that can fail in this crate.
+/// The result of fallible operations in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// `1 row`, `1,234 rows`.
+/// Formats a count with its noun: `1 row`, `1,234 rows`.
 pub fn pluralize_count(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", group_digits(number), if number == 1 { "" } else { "s" })
 }
 
-/// `1,234,567`.
+/// Formats a number with thousands separators: `1,234,567`.
 pub fn group_digits(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -32,16 +31,16 @@ pub fn group_digits(number: u64) -> String {
     out
 }
 
-/// Who must act.
+/// The kind of an error: it says who must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The command line or the configuration: exit code 2.
+    /// The command line or the configuration is wrong: exit code 2.
     Usage,
-    /// A query or a feature set: exit code 1.
+    /// A query or a feature set is wrong: exit code 1.
     Query,
-    /// The data that a query reads: exit code 1.
+    /// The data that a query reads is wrong or missing: exit code 1.
     Data,
-    /// The place that a run writes to: exit code 1.
+    /// The target of a run cannot be written: exit code 1.
     Target,
     /// The time limit passed: exit code 1.
     Timeout,
@@ -51,7 +50,7 @@ pub enum Kind {
     Internal,
 }
 
-/// A place in a file that a person wrote: line and column count from 1.
+/// A position in a file that a person wrote; line and column are counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextPlace {
     /// The file as the user named it, or a name such as `SQL` for text typed at a prompt.
@@ -68,7 +67,7 @@ impl fmt::Display for TextPlace {
     }
 }
 
-/// What went wrong, where, and the way out.
+/// An error: a message, its position in a file, and a hint on how to fix it.
 #[derive(Clone, Debug)]
 pub struct Error(Box<ErrorDetails>);
 
@@ -84,7 +83,7 @@ struct ErrorDetails {
 }
 
 impl Error {
-    /// An error of the given kind.
+    /// Creates an error of the given kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = message.into();
         Self(Box::new(ErrorDetails {
@@ -98,27 +97,27 @@ impl Error {
         }))
     }
 
-    /// The command line or the configuration is wrong.
+    /// Creates an error for a wrong command line or configuration.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
 
-    /// The query or feature set is wrong.
+    /// Creates an error for a wrong query or feature set.
     pub fn query(message: impl Into<String>) -> Self {
         Self::new(Kind::Query, message)
     }
 
-    /// The data is wrong or missing.
+    /// Creates an error for wrong or missing data.
     pub fn data(message: impl Into<String>) -> Self {
         Self::new(Kind::Data, message)
     }
 
-    /// The target cannot be written.
+    /// Creates an error for a target that cannot be written.
     pub fn target(message: impl Into<String>) -> Self {
         Self::new(Kind::Target, message)
     }
 
-    /// What arrow says of values that it was given: they are the data's, other faults are the program's.
+    /// Converts an error of arrow: wrong values are faults of the data, anything else is a bug of the program.
     pub fn from_arrow_error(error: &ArrowError) -> Self {
         if let Some(own) = downcast_own_error(error) {
             return own.clone();
@@ -133,26 +132,26 @@ impl Error {
         }
     }
 
-    /// A state that the program holds to be impossible.
+    /// Creates an error for a state that should be impossible.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Kind::Internal, message)
     }
 
-    /// Adds the place, unless a nearer one is known.
+    /// Adds the position, unless a more exact one is set.
     #[must_use]
     pub fn at_place(mut self, place: TextPlace) -> Self {
         self.0.place.get_or_insert(place);
         self
     }
 
-    /// Replaces the place: where text was generated from a file, by the place in the file.
+    /// Maps the position, such as from generated text to the file that the text was generated from.
     #[must_use]
     pub fn relocate(mut self, place: impl FnOnce(&TextPlace) -> TextPlace) -> Self {
         self.0.place = self.0.place.as_ref().map(place);
         self
     }
 
-    /// Adds the way out, unless a nearer one is known.
+    /// Adds the hint, unless a more exact one is set.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint.get_or_insert_with(|| hint.into());
@@ -173,50 +172,50 @@ impl Error {
         self
     }
 
-    /// The same may go well the next time it is tried.
+    /// Marks the error as transient: the same call may succeed when it is retried.
     #[must_use]
     pub fn as_transient(mut self) -> Self {
         self.0.transient = true;
         self
     }
 
-    /// Whether the same may go well the next time it is tried.
+    /// Returns whether the same call may succeed when it is retried.
     pub fn is_transient(&self) -> bool {
         self.0.transient
     }
 
-    /// Who must act.
+    /// Returns the kind, which says who must act.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
 
-    /// The place in a file that a person wrote, where one is known.
+    /// Returns the position in a file that a person wrote, if known.
     pub fn place(&self) -> Option<&TextPlace> {
         self.0.place.as_ref()
     }
 
-    /// The same error, with words in front of what it says.
+    /// Returns the error with `what` in front of its message.
     pub fn with_context(mut self, what: &str) -> Self {
         self.0.message = format!("{what}: {}", self.0.message);
         self
     }
 
-    /// The message without place and way out.
+    /// Returns the message without position and hint.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The data file at fault, where one file is.
+    /// Returns the data file at fault, if one file is.
     pub fn bad_file(&self) -> Option<&str> {
         self.0.file.as_deref()
     }
 
-    /// The symbol at fault, where one symbol is.
+    /// Returns the symbol at fault, if one symbol is.
     pub fn bad_symbol(&self) -> Option<&str> {
         self.0.symbol.as_deref()
     }
 
-    /// The exit code of a command that ends with this error.
+    /// Returns the exit code of a command that ends with this error.
     pub fn exit_code(&self) -> u8 {
         match self.0.kind {
             Kind::Usage => 2,
@@ -245,14 +244,14 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 thread_local! {
-    /// Whether this thread is within [`catch_panic`], whose panics nobody should see.
+    /// True while this thread is within [`catch_panic`], whose panics are not printed.
     static WITHIN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What work gives that may panic on bytes which somebody else wrote.
+/// Runs work that may panic on malformed input, and returns its result.
 ///
 /// # Errors
-/// The text of the panic.
+/// If `work` panics; the error is the text of the panic.
 pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
@@ -273,14 +272,14 @@ pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// The error of ours that lies behind another, however deep.
+/// Finds the [`Error`] of this crate in another error or its chain of sources.
 pub fn downcast_own_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<Error>() {
             return Some(found);
         }
-        // An I/O error does not count what it was made of among its sources.
+        // The error that an I/O error wraps is not among its sources.
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         next = match inner {
             Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
@@ -290,13 +289,13 @@ pub fn downcast_own_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> O
     None
 }
 
-/// The name among `candidates` that a misspelt `name` most likely meant.
+/// Returns the name among `candidates` that a misspelt `name` most likely means.
 pub fn nearest_name<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let name = name.to_lowercase();
-    // `talib_rsi` and `rsi14` are rsi.
+    // `talib_rsi` and `rsi14` mean rsi.
     let part = |part: &str| part.trim_end_matches(|c: char| c.is_ascii_digit()).to_string();
     let parts: Vec<String> = name.split('_').map(part).collect();
     let distance = |candidate: &str| {
@@ -312,10 +311,10 @@ pub fn nearest_name<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// The names that a hint lists.
+/// The number of names that a hint lists.
 pub const NAMES_TOLD: usize = 20;
 
-/// `; did you mean X?`-style hint text for [`Error::hint`], or the full list when nothing is near.
+/// Returns a hint for [`Error::hint`]: `did you mean X?`, or the list of names if none is near.
 pub fn did_you_mean<'a>(
     name: &str,
     what: &str,

@@ -1,13 +1,13 @@
-//! What the machine and the system say of this process.
+//! The memory and file limits of this process, as the system reports them.
 
 use std::path::{Path, PathBuf};
 
-/// Peak resident memory of this process in bytes; 0 where the system does not say.
+/// Returns the peak resident memory of this process in bytes; 0 if the system does not report it.
 pub fn peak_memory() -> u64 {
     read_status_field("VmHWM:")
 }
 
-/// Resident memory of this process now, in bytes; 0 where the system does not say.
+/// Returns the current resident memory of this process in bytes; 0 if the system does not report it.
 pub fn resident_memory() -> u64 {
     read_status_field("VmRSS:")
 }
@@ -17,15 +17,16 @@ fn read_status_field(name: &str) -> u64 {
     status.lines().find_map(|line| parse_kilobytes(line.strip_prefix(name)?)).unwrap_or(0)
 }
 
-/// Lets this process have as many files open as the system allows it at the most: a source may have thousands.
+/// Raises this process's limit on open files to the maximum that the system allows: a source may have
+/// thousands.
 pub fn allow_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// The memory that this process may have, in bytes: that of the machine, or the least limit of the control groups
-/// that it runs in (version 1 or 2). None where the system does not say.
+/// Returns the memory that this process may use, in bytes: that of the machine, or the lowest limit of its
+/// control groups (version 1 or 2) if that is lower. None if the system reports neither.
 pub fn usable_memory() -> Option<u64> {
     let machine = std::fs::read_to_string("/proc/meminfo").ok();
     let machine = machine.and_then(|text| {
@@ -34,17 +35,18 @@ pub fn usable_memory() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limits = cgroup_limit_files(&groups, Path::new("/sys/fs/cgroup"));
     let limits = limits.iter().filter_map(|file| {
-        std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok() // `max` is none.
+        std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok() // `max` means no limit.
     });
     machine.into_iter().chain(limits).min()
 }
 
-/// `1024 kB` in bytes.
+/// Parses `1024 kB` into bytes.
 fn parse_kilobytes(text: &str) -> Option<u64> {
     text.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The files that limit the memory of a process, by its /proc/self/cgroup: of its group and of all above it.
+/// Returns the files that hold the memory limits of a process, from the text of its /proc/self/cgroup: those
+/// of its group and of all groups above it.
 fn cgroup_limit_files(groups: &str, root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {

@@ -1,52 +1,52 @@
-//! What is computed, and of what: digests that are equal only where the bits are.
+//! Digests of a computation and of its inputs: equal only where the results are equal bit for bit.
 //!
-//! A run is known by two of them, so that each can be asked alone: that of its definition says what is
-//! computed and how it is written, that of its inputs of which rows.
+//! Two digests identify a run, so that each can be compared alone. The digest of its definition covers what
+//! is computed and how it is written; the digest of its inputs covers the rows that it reads.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// What a commit depends on, beside the rows of its sources.
+/// Everything that a commit depends on, except the rows of its sources.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Definition {
-    /// The programs that compute, by name: their versions.
+    /// The versions of the programs that compute, by name.
     pub versions: BTreeMap<&'static str, String>,
-    /// The set by its name, and those it reads: each with its SQL as it is planned, parameters put in, in the
-    /// order in which they are read.
+    /// The set and the sets that it reads, in the order in which they are read. Each has its name and its SQL
+    /// as planned, with the parameters filled in.
     pub statements: Vec<(String, String)>,
-    /// The indicators that they call, with the versions of what those compute.
+    /// The indicators that the statements call, each with the version of its computation.
     pub functions: BTreeMap<String, u32>,
-    /// The sources that they read, by name.
+    /// The sources that the statements read, by name.
     pub sources: BTreeMap<String, SourceDefinition>,
-    /// What the header says of the outputs, by key.
+    /// The header's declarations that belong to the output, by key.
     pub header: BTreeMap<&'static str, Vec<String>>,
-    /// Names and types of the columns as they are written.
+    /// Names and types of the columns as written to the target.
     pub columns: Vec<(String, String)>,
-    /// How the pages of parquet files are compressed; empty for what has no pages.
+    /// The compression of the pages of parquet files; empty for targets without pages.
     pub compression: String,
 }
 
-/// What a source is beside its rows.
+/// The definition of a source, without its rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SourceDefinition {
-    /// Names and types of its columns.
+    /// Names and types of the columns.
     pub columns: Vec<(String, String)>,
-    /// What decides which of its rows count, and what they mean.
+    /// The settings that decide which rows count and what they mean.
     pub policy: Vec<(&'static str, String)>,
 }
 
 impl Definition {
-    /// The digest: 32 hexadecimal digits.
+    /// Returns the digest: 32 hexadecimal digits.
     pub fn digest(&self) -> String {
-        // JSON says where each text ends.
+        // JSON delimits each text.
         truncated_sha256(serde_json::to_string(self).unwrap_or_default().as_bytes())
     }
 }
 
-/// The identity of the rows of some files or tables: of each its place, its bytes, and what tells those
-/// from others. None if nothing does for one of them.
+/// Returns the digest of the rows of some files or tables. Each of them has a location, a number of bytes,
+/// and a state that distinguishes these bytes from others. None if the state of one of them is unknown.
 pub fn digest_inputs(
     files: impl IntoIterator<Item = (String, u64, Option<String>)>,
 ) -> Option<String> {
@@ -56,17 +56,17 @@ pub fn digest_inputs(
     Some(truncated_sha256(serde_json::to_string(&known).ok()?.as_bytes()))
 }
 
-/// The digest of some texts, which also says where each of them ends.
+/// Returns the digest of some texts, which also depends on where each text ends.
 pub fn digest_texts(texts: &[&str]) -> String {
     truncated_sha256(serde_json::to_string(texts).unwrap_or_default().as_bytes())
 }
 
-/// The first half of SHA-256: 32 hexadecimal digits.
+/// Returns the first half of SHA-256 as 32 hexadecimal digits.
 fn truncated_sha256(bytes: &[u8]) -> String {
     encode_hex(&Sha256::digest(bytes)[..16])
 }
 
-/// Bytes as hexadecimal digits.
+/// Returns bytes as hexadecimal digits.
 pub fn encode_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -105,7 +105,7 @@ mod tests {
             match change {
                 0 => bars.columns[0].1 = "Float32".into(),
                 1 => bars.policy[0].1 = "first".into(),
-                // Where a text ends is part of it.
+                // The end of a text is part of the digest.
                 2 => other.header = BTreeMap::from([("labels", vec!["xy".into()])]),
                 3 => other.header = BTreeMap::from([("audits", vec!["x".into(), "y".into()])]),
                 4 => other.columns[0].1 = "Float32".into(),

@@ -1,52 +1,52 @@
 //! windrow: a feature engine for market data.
 //!
 //! Feature sets are SQL files, indicators are window functions, and the output is exact and
-//! checked. The rooms, and who may know whom, are drawn in `ARCHITECTURE.md`; a test holds the
-//! arrows.
+//! checked. `ARCHITECTURE.md` lists the modules (rooms) and which ones each may use; a test
+//! enforces that list.
 
-/// What a logical plan needs and leaks: lookback, look-ahead; reads plans, runs nothing.
+/// Lookback and look-ahead of logical plans; reads plans, runs nothing.
 pub mod analysis;
 /// Source name -> table provider: partitioned parquet, CSV, committed targets.
 pub mod catalog;
-/// The command line: one file per subcommand; prints what the engine gives.
+/// The command line: one file per subcommand; prints what the engine returns.
 pub mod cli;
 /// Manifests -> one committed state: directories, buckets, tables, CSV files.
 pub mod commit;
-/// `windrow.yaml`, the environment, and what they decide.
+/// `windrow.yaml`, the environment, and the settings that they give.
 pub mod config;
-/// Configuration -> session, plans, runs; knows no door.
+/// Configuration -> session, plans, runs; does not depend on the command line or the REPL.
 pub mod engine;
-/// One error for the whole program, sorted by who must act.
+/// The error type of the whole program, sorted by who must act.
 pub mod error;
-/// Physical operators of our own.
+/// Physical operators and optimizer rules of our own.
 pub mod exec;
 /// The `.sql` file: header, template, parameters; pure text.
 pub mod feature_set;
-/// What DataFusion computes otherwise than SQL says, put right.
+/// Corrections of DataFusion's deviations from SQL.
 pub mod guards;
-/// What the machine and the system say of this process.
+/// The memory and file limits of this process, as the system reports them.
 pub mod host;
-/// Digests of what is computed and of what, equal only where the bits are.
+/// Digests of computations and of their inputs, equal only if the bits are.
 pub mod identity;
-/// Bounds on what a user gives, each with its name.
+/// Every limit that a user may meet, with its name.
 pub mod limits;
-/// What the program touches outside of itself: files, the clock, chance, processes.
+/// Everything that the program touches outside of itself: files, the clock, random numbers, processes.
 pub mod outside;
-/// Batches to text: tables, CSV, JSON, Markdown, charts; writes where it is told to.
+/// Batches -> text: tables, CSV, JSON, Markdown, charts; writes into a given `Write`.
 pub mod render;
-/// Line editor and commands over the engine.
+/// A line editor and commands on top of the engine.
 pub mod repl;
-/// What programs are told: one struct for each JSON document.
+/// The JSON documents for programs: one struct each.
 pub mod report;
 /// Files and tables -> batches: parquet, CSV, rows of PostgreSQL; pruning, sortedness.
 pub mod scan;
-/// Rewrites of the parsed SQL before planning, and where a name stands in the text.
+/// Rewrites of the parsed SQL before planning, and the positions of names in its text.
 pub mod sql;
-/// How work is told to stop.
+/// Stop requests to running work.
 pub mod stop;
-/// Locations, listings and records: what catalog and commit share.
+/// Locations, listings and records, shared by catalog and commit.
 pub mod store;
-/// Batches -> manifests: one trait for all that rows are written into.
+/// Batches -> manifests: one trait for everything that rows are written into.
 pub mod write;
 
 pub use engine::Engine;

@@ -1,9 +1,9 @@
-//! Parse, call, map the error to the exit code.
+//! The `windrow` program: runs the command line and exits with its code.
 
 use std::process::ExitCode;
 
-/// Arrow takes and gives back many buffers of a few hundred kB, which the system's allocator
-/// returns to the kernel each time.
+/// Arrow allocates and frees many buffers of a few hundred kB, which the system's allocator would
+/// return to the kernel each time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

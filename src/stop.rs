@@ -1,10 +1,10 @@
-//! How work is told to stop: by the user, or by the time limit.
+//! Stop requests to running work: from the user, or from the time limit.
 
 use tokio::sync::watch;
 
 use crate::error::{Error, Kind, Result};
 
-/// Tells work to stop: a clone of it goes into every run, the original stays with the door.
+/// The receiving half, which tells work when to stop. Every run gets a clone; the caller keeps the original.
 #[derive(Clone, Debug)]
 pub struct Stop(watch::Receiver<Option<Kind>>);
 
@@ -13,23 +13,24 @@ pub struct Stop(watch::Receiver<Option<Kind>>);
 pub struct Stopper(watch::Sender<Option<Kind>>);
 
 impl Stopper {
-    /// A pair.
+    /// Creates a connected pair.
     pub fn new() -> (Self, Stop) {
         let (sender, receiver) = watch::channel(None);
         (Self(sender), Stop(receiver))
     }
 
-    /// Stops every run that holds the other half: by the user or by the time limit.
+    /// Stops every run that holds the other half. `why` is [`Kind::Interrupted`] or [`Kind::Timeout`].
     pub fn stop(&self, why: Kind) {
         self.0.send_replace(Some(why));
     }
 }
 
 impl Stop {
-    /// What `work` gives, or the error to end with if it is stopped first; `work` is then dropped.
+    /// Runs `work` and returns its result. If a stop comes first, drops `work` and returns the error to end
+    /// with.
     ///
     /// # Errors
-    /// Of `work`, or [`Stop::wait_until_stopped`].
+    /// The error of `work`, or that of [`Stop::wait_until_stopped`].
     pub async fn run_until_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut stop = self.clone();
         tokio::select! {
@@ -38,10 +39,10 @@ impl Stop {
         }
     }
 
-    /// The error to end with, if it is stopped: for work that hardly ever waits.
+    /// Returns the error to end with if a stop was requested: for work that rarely awaits anything.
     ///
     /// # Errors
-    /// As [`Stop::wait_until_stopped`].
+    /// The error of [`Stop::wait_until_stopped`].
     pub fn check_stopped(&self) -> Result<()> {
         match *self.0.borrow() {
             Some(why) => Err(stop_error(why)),
@@ -49,7 +50,8 @@ impl Stop {
         }
     }
 
-    /// Resolves with the error to end with, once stopped; never if the other half is gone.
+    /// Resolves with the error to end with once a stop is requested; never if the other half is dropped
+    /// before that.
     pub async fn wait_until_stopped(&mut self) -> Error {
         let why = self.0.wait_for(Option::is_some).await.map(|why| *why).ok();
         let why = match why {

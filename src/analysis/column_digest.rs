@@ -1,8 +1,8 @@
-//! What each output column is computed by: a digest that is equal only where the computation is.
+//! Digests of the computation of each output column: equal only where the computations are equal.
 //!
-//! Digests are worked out bottom up. That of a column says how its value comes from columns of
-//! tables, whatever names, aliases and places in the text lie between; that of the rows says what took
-//! rows away. Where a node is not understood, every column depends on all of it.
+//! Digests are computed bottom up. The digest of a column describes how its value comes from columns of
+//! tables; names, aliases and places in the text do not count. The digest of the rows describes what removed
+//! rows. For a node that is not understood, every column depends on the whole node.
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result};
@@ -11,10 +11,10 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Subquery, WindowFunctionDefini
 
 use crate::identity::digest_texts;
 
-/// The digests of the columns of a plan, in their order.
+/// Returns the digests of the columns of a plan, in their order.
 ///
 /// # Errors
-/// Never on a plan that was analysed.
+/// An expression cannot be walked, which does not happen for a plan that was analysed.
 pub fn column_digests(plan: &LogicalPlan) -> Result<Vec<String>> {
     let digests = NodeDigests::digest_node(plan)?;
     Ok(digests
@@ -24,12 +24,12 @@ pub fn column_digests(plan: &LogicalPlan) -> Result<Vec<String>> {
         .collect())
 }
 
-/// The digests of the columns of a node, and of what makes its rows.
+/// The digests of the columns of a node and of its rows.
 struct NodeDigests<'a> {
     schema: &'a DFSchema,
     columns: Vec<String>,
     rows: String,
-    /// In which order the rows stand: what cuts them off, such as a LIMIT, depends on it.
+    /// The order of the rows: nodes that cut rows off, such as a LIMIT, depend on it.
     order: String,
 }
 
@@ -39,7 +39,7 @@ impl<'a> NodeDigests<'a> {
         match plan {
             LogicalPlan::TableScan(node) => {
                 let table = node.table_name.to_string();
-                // Of a function that gives a table its arguments tell which.
+                // The arguments of a table function are part of its identity; the provider shows them.
                 let provider = source_as_provider(&node.source);
                 let table =
                     provider.map_or(table.clone(), |provider| format!("{table} {provider:?}"));
@@ -59,7 +59,7 @@ impl<'a> NodeDigests<'a> {
             LogicalPlan::Window(node) => {
                 let mut below = Self::digest_node(&node.input)?;
                 for expr in &node.window_expr {
-                    // A window reads other rows than its own.
+                    // A window reads rows besides its own.
                     let window = digest_texts(&["window", &below.digest_expr(expr)?, &below.rows]);
                     below.columns.push(window);
                 }
@@ -87,7 +87,7 @@ impl<'a> NodeDigests<'a> {
         }
     }
 
-    /// A node of which every column depends on all of it.
+    /// Returns the digests of a node of which every column depends on the whole node.
     fn digest_opaque_node(plan: &LogicalPlan, schema: &'a DFSchema) -> Result<Self> {
         let mut parts = vec![plan.display().to_string()];
         for input in plan.inputs() {
@@ -108,7 +108,7 @@ impl<'a> NodeDigests<'a> {
         Ok(Self { schema, columns, rows, order: String::new() })
     }
 
-    /// The digest of an expression over the columns.
+    /// Returns the digest of an expression over the columns.
     fn digest_expr(&self, expr: &Expr) -> Result<String> {
         let mut expr = expr;
         while let Expr::Alias(alias) = expr {
@@ -129,7 +129,7 @@ impl<'a> NodeDigests<'a> {
     }
 }
 
-/// An expression in full, without aliases and places, its columns by their digests.
+/// Returns the full text of an expression without aliases and places. Columns are replaced by their digests.
 fn canonical_expr_text(expr: &Expr, column: &dyn Fn(&Column) -> String) -> Result<String> {
     let mut beside = Vec::new();
     let plain = expr.clone().transform_up(|part| {
@@ -147,8 +147,8 @@ fn canonical_expr_text(expr: &Expr, column: &dyn Fn(&Column) -> String) -> Resul
     Ok(format!("{:?} {beside:?}", plain.data))
 }
 
-/// What the text of an expression does not say: the plans of its subqueries, and the version of what
-/// an indicator computes.
+/// Collects inputs that the text of an expression does not show: the plans of its subqueries, and the version
+/// of an indicator's computation.
 fn collect_hidden_inputs(expr: &Expr, beside: &mut Vec<String>) -> Result<()> {
     let subquery: Option<&Subquery> = match expr {
         Expr::ScalarSubquery(query) => Some(query),

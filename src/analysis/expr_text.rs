@@ -1,5 +1,5 @@
-//! An expression as people write it, in names of the source: `volume > 0`. Keys and filters are told
-//! apart by it, so what is computed differently has another text.
+//! The text of an expression as a user would write it, in names of the source: `volume > 0`. Keys and filters
+//! are compared by this text, so different computations have different texts.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -8,19 +8,19 @@ use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, InList, TryCast, WindowFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr};
 
-/// How a column is called.
+/// Returns the name of a column.
 pub(super) type ColumnNamer<'a> = &'a dyn Fn(&Column) -> String;
 
-/// The frames of windows that name none.
+/// The frames of windows that specify none.
 const DEFAULT_FRAMES: [&str; 2] = [
     "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
     "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
 ];
 
-/// The longest text in bytes: columns of columns would grow without end.
+/// The longest text, in bytes. Without a limit, columns built from columns would grow without end.
 const LONGEST: usize = 400;
 
-/// The text of an expression; a long one is its beginning and a digest.
+/// Returns the text of an expression. A long text is cut to its beginning and a digest.
 pub(super) fn bounded_expr_text(expr: &Expr, name: ColumnNamer) -> String {
     let text = full_expr_text(expr, name);
     if text.len() <= LONGEST {
@@ -40,7 +40,7 @@ fn full_expr_text(expr: &Expr, name: ColumnNamer) -> String {
         Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
             let inner = full_expr_text(expr, name);
             match **expr {
-                // The planner gives literals the type of their column.
+                // The planner casts literals to the type of their column.
                 Expr::Literal(..) => inner,
                 _ => format!("CAST({inner} AS {})", field.data_type()),
             }
@@ -62,7 +62,7 @@ fn full_expr_text(expr: &Expr, name: ColumnNamer) -> String {
     }
 }
 
-/// One side of an operator, in parentheses if it would be read otherwise without them.
+/// Returns the text of one side of an operator, in parentheses where precedence requires them.
 fn operand_text(expr: &Expr, name: ColumnNamer, looser: impl Fn(u8) -> bool) -> String {
     match expr {
         Expr::BinaryExpr(inner) if looser(inner.op.precedence()) => {
@@ -115,7 +115,7 @@ fn window_text(call: &WindowFunction, name: ColumnNamer) -> String {
     format!("{text} OVER ({})", over.join(" "))
 }
 
-/// DataFusion's text of an expression whose parts have ours.
+/// Returns DataFusion's text of an expression, with the texts of this module for its parts.
 fn fallback_expr_text(expr: &Expr, name: ColumnNamer) -> String {
     let lists = matches!(expr, Expr::AggregateFunction(_) | Expr::Case(_));
     let named = expr.clone().map_children(|part| {

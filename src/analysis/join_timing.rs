@@ -1,32 +1,47 @@
-//! Which rows of a right side a join brings beside a row: of the same time, earlier, or later.
+//! The times of the rows that a join pairs with a row of its left side: the same time, earlier, or later.
 
 use datafusion::common::Column;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, Operator};
 
-use super::relation::Relation;
+/// The columns of one side of a join, as far as its time is concerned.
+pub(super) trait TimedColumns {
+    /// Returns whether an expression is the time column: a column of this name, or one that had it in the
+    /// source.
+    fn is_time_column(&self, expr: &Expr) -> bool;
 
-/// When rows of the right side are, next to the row of the left side that they stand beside.
+    /// Returns whether the side has a column.
+    fn has_column(&self, column: &Column) -> bool;
+
+    /// Returns whether one of the columns is the time.
+    fn has_time_column(&self) -> bool;
+}
+
+/// The times of rows of the right side, relative to the row of the left side that they are paired with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JoinTiming {
-    /// At its time; or a side has no time.
+    /// The same time, or one of the sides has no time.
     Same,
-    /// At its time or before it, by any number of rows.
+    /// The same time or an earlier one, by any number of rows.
     Earlier,
-    /// At any time, or at a later one.
+    /// Any time, later ones included.
     Later,
-    /// A condition ties the two times in a way that is not understood.
+    /// A condition relates the two times in a way that is not understood.
     Unknown,
 }
 
-/// When rows of the right side are. Where both sides have the time column, only a condition can tie
+/// Returns the times of rows of the right side. If both sides have the time column, only a condition can tie
 /// the right one to the left one.
-pub(super) fn join_timing(join: &Join, left: &Relation<'_>, right: &Relation<'_>) -> JoinTiming {
+pub(super) fn join_timing(
+    join: &Join,
+    left: &dyn TimedColumns,
+    right: &dyn TimedColumns,
+) -> JoinTiming {
     if !left.has_time_column() || !right.has_time_column() {
         return JoinTiming::Same;
     }
     let sides = JoinSides { left, right };
-    // A cast may cut times to days.
+    // A cast may truncate times to days.
     let same_by_pair = join.on.iter().any(|(ours, theirs)| {
         let plain = left.is_time_column(ours) && right.is_time_column(theirs);
         plain && ours != theirs
@@ -50,22 +65,22 @@ pub(super) fn join_timing(join: &Join, left: &Relation<'_>, right: &Relation<'_>
 }
 
 struct JoinSides<'a> {
-    left: &'a Relation<'a>,
-    right: &'a Relation<'a>,
+    left: &'a dyn TimedColumns,
+    right: &'a dyn TimedColumns,
 }
 
 impl JoinSides<'_> {
-    /// Whether a condition keeps the time of the right side at that of the left side.
+    /// Returns whether a condition makes the time of the right side equal to that of the left side.
     fn keeps_same_time(&self, condition: &Expr) -> bool {
         let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else {
             return false;
         };
-        // A cast may cut times to days.
+        // A cast may truncate times to days.
         let plain = [left, right].into_iter().all(|side| matches!(side.as_ref(), Expr::Column(_)));
         plain && (self.bounds_right_time(left, right) || self.bounds_right_time(right, left))
     }
 
-    /// Whether a condition keeps the time of the right side at or before that of the left side.
+    /// Returns whether a condition keeps the time of the right side at or before that of the left side.
     fn forbids_later_time(&self, condition: &Expr) -> bool {
         match condition {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
@@ -83,17 +98,18 @@ impl JoinSides<'_> {
         }
     }
 
-    /// Whether `earlier` is the right side's time and `allows_later_time` bounds it by the left side's.
+    /// Returns whether `earlier` is the time of the right side, and `later` is the time of the left side or
+    /// something before it.
     fn bounds_right_time(&self, earlier: &Expr, later: &Expr) -> bool {
         is_time_of(self.right, earlier) && self.is_left_bound(later)
     }
 
-    /// Whether a condition speaks of the times of both sides.
+    /// Returns whether a condition refers to the times of both sides.
     fn mentions_both_times(&self, condition: &Expr) -> bool {
         mentions_time(self.left, condition) && mentions_time(self.right, condition)
     }
 
-    /// Whether a condition lets the time of the right side be later than that of the left side.
+    /// Returns whether a condition allows the time of the right side to be later than that of the left side.
     fn allows_later_time(&self, condition: &Expr) -> bool {
         let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return false };
         let ahead = |ours: &Expr, theirs: &Expr| {
@@ -111,7 +127,7 @@ impl JoinSides<'_> {
         }
     }
 
-    /// The left side's time, or something before it.
+    /// Returns whether an expression is the time of the left side, or something before it.
     fn is_left_bound(&self, expr: &Expr) -> bool {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, .. }) => {
@@ -123,15 +139,15 @@ impl JoinSides<'_> {
     }
 }
 
-/// Whether an expression has the time column of a side in it.
-fn mentions_time(side: &Relation<'_>, expr: &Expr) -> bool {
+/// Returns whether an expression refers to the time column of a side.
+fn mentions_time(side: &dyn TimedColumns, expr: &Expr) -> bool {
     let of = |column: &&Column| {
         side.has_column(column) && side.is_time_column(&Expr::Column((*column).clone()))
     };
     expr.column_refs().iter().any(of)
 }
 
-fn is_time_of(side: &Relation<'_>, expr: &Expr) -> bool {
+fn is_time_of(side: &dyn TimedColumns, expr: &Expr) -> bool {
     match expr {
         Expr::Column(column) => side.has_column(column) && side.is_time_column(expr),
         Expr::Cast(cast) => is_time_of(side, &cast.expr),

@@ -1,5 +1,5 @@
-//! What a logical plan needs and leaks: lookback, warm-up, look-ahead; and what each column is
-//! computed by. Reads plans, runs nothing.
+//! Analyses logical plans: the lookback, warm-up and look-ahead of each column, and a digest of its
+//! computation. Reads plans, runs nothing.
 
 mod column_digest;
 mod expr_text;
@@ -18,23 +18,23 @@ pub use need::{LookAhead, Need};
 pub use row_dependency::RowDependency;
 pub use row_history::{RowCounting, RowHistory, StepBack};
 
-/// What a plan reads, as far as names tell.
+/// The names of the keys and labels of a plan and of the tables that it reads.
 #[derive(Clone, Copy)]
 pub struct PlanNames<'a> {
-    /// The output that names the entity.
+    /// The output column of the entity.
     pub entity: &'a str,
-    /// The time column: a window partitioned by it is cross-sectional and sees one moment only.
+    /// The time column. A window partitioned by it is cross-sectional and sees one moment only.
     pub time: &'a str,
-    /// The entity and the time column of a table that has them.
+    /// Returns the entity and time columns of a table, if it has them.
     pub keys: &'a dyn Fn(&str) -> Option<(String, String)>,
-    /// Whether a column of a table was written as a label, which tells of later rows.
+    /// Returns whether a column of a table was written as a label, which depends on later rows.
     pub is_label: &'a dyn Fn(&str, &str) -> bool,
 }
 
-/// The needs of the columns of a plan, in their order.
+/// Returns the needs of the columns of a plan, in their order.
 ///
 /// # Errors
-/// A call of an indicator with impossible parameters.
+/// A call of an indicator has impossible parameters.
 pub fn plan_needs(plan: &LogicalPlan, names: PlanNames<'_>) -> Result<Vec<Need>> {
     relation::Relation::analyze_node(plan, names).map(relation::Relation::into_needs)
 }

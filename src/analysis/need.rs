@@ -1,22 +1,22 @@
-//! What one output of a plan needs: how many rows before its own, and whether any after.
+//! The need of one output of a plan: how many rows before its own, and whether any after.
 
 use super::{RowDependency, RowHistory};
 
-/// Whether a value uses rows later than its own.
+/// The use of rows later than the value's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookAhead {
-    /// It does not.
+    /// No later row.
     None,
     /// This many rows.
     Rows(usize),
     /// All rows of its group.
     All,
-    /// It may: this is not understood.
+    /// Possibly later rows: the expression or plan node is not understood.
     Unknown,
 }
 
 impl LookAhead {
-    /// What is used by something that uses both, where rows add up by `sum`.
+    /// Returns the look-ahead of a value that uses both. `sum` combines two numbers of rows.
     fn combine_look_ahead(
         self,
         other: LookAhead,
@@ -32,23 +32,23 @@ impl LookAhead {
     }
 }
 
-/// What one output needs.
+/// The need of one output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Need {
     /// Rows before the first value.
     pub lookback: usize,
-    /// Rows after which the value practically no longer depends on where the data starts;
-    /// `usize::MAX` for what never forgets.
+    /// Rows after which the value practically no longer depends on where the data starts; `usize::MAX` if it
+    /// always depends on it.
     pub warmup: usize,
-    /// What it depends on exactly.
+    /// The exact history that the value depends on.
     pub history: RowHistory,
-    /// What it uses of the future.
+    /// The later rows that the value uses.
     pub ahead: LookAhead,
-    /// Whether it may depend on rows of other entities.
+    /// True if the value may depend on rows of other entities.
     pub crosses: bool,
-    /// The keys of all groups of rows that it depends on.
+    /// The keys of all groups of rows that the value depends on.
     pub(super) groups: Vec<Vec<String>>,
-    /// What it is made of: indicators, windows, and whatever else reaches other rows.
+    /// The calls that compute the value: indicators, windows, and everything else that reaches other rows.
     pub calls: Vec<RowDependency>,
 }
 
@@ -63,12 +63,12 @@ impl Need {
         calls: Vec::new(),
     };
 
-    /// What it is made of, in words.
+    /// Returns the text of each call.
     pub fn describe_calls(&self) -> Vec<String> {
         self.calls.iter().map(RowDependency::to_string).collect()
     }
 
-    /// The need of something computed from both, side by side.
+    /// Returns the need of a value computed from both, side by side.
     pub(super) fn union_need(mut self, other: &Need) -> Need {
         self.lookback = self.lookback.max(other.lookback);
         self.warmup = self.warmup.max(other.warmup);
@@ -83,7 +83,7 @@ impl Need {
         self
     }
 
-    /// The need of a window over values that have this need.
+    /// Returns the need of a window over values with this need.
     pub(super) fn compose_need(mut self, window: Need) -> Need {
         self.lookback = self.lookback.saturating_add(window.lookback);
         self.warmup = self.warmup.saturating_add(window.warmup);
@@ -94,7 +94,7 @@ impl Need {
         self
     }
 
-    /// Adds groups of rows that it depends on.
+    /// Adds groups of rows that the value depends on.
     pub(super) fn add_groups(&mut self, groups: &[Vec<String>]) {
         for group in groups {
             if !self.groups.contains(group) {
@@ -104,7 +104,7 @@ impl Need {
     }
 }
 
-/// The need of something computed from all of them.
+/// Returns the need of a value computed from all of them.
 pub(super) fn union_of_needs(needs: &[Need]) -> Need {
     needs.iter().fold(Need::NONE, Need::union_need)
 }

@@ -1,6 +1,5 @@
-//! The columns and rows of a node of a plan, worked out bottom up: what each column needs and what it
-//! is called in the source, and which rows are left. Where a node is not understood the answer is the
-//! safe one, all history.
+//! The columns and rows of a plan node, computed bottom up: the need of each column and its name in the
+//! source, and which rows remain. For a node that is not understood, the answer is the safe one: all history.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType, Result};
@@ -10,32 +9,48 @@ use datafusion::logical_expr::{
 };
 
 use super::expr_text::bounded_expr_text;
-use super::join_timing::{JoinTiming, join_timing};
+use super::join_timing::{JoinTiming, TimedColumns, join_timing};
 use super::need::union_of_needs;
 use super::{LookAhead, Need, PlanNames, RowCounting, RowDependency, RowHistory, StepBack};
 
-/// What a node gives.
+/// The columns and rows that a node returns.
 pub(super) struct Relation<'a> {
     schema: &'a DFSchema,
-    /// What is read.
+    /// The names of the keys and labels of the plan and its tables.
     names: PlanNames<'a>,
     /// The time column.
     pub(super) time: &'a str,
-    /// The needs of its columns.
+    /// The needs of the columns.
     pub(super) needs: Vec<Need>,
-    /// Its columns in names of the source.
+    /// The columns in names of the source.
     texts: Vec<String>,
-    /// What took rows away.
+    /// The filters that removed rows.
     filters: Vec<String>,
-    /// The tables whose rows these are.
+    /// The tables that the rows come from.
     tables: Vec<String>,
 }
 
+impl TimedColumns for Relation<'_> {
+    fn is_time_column(&self, expr: &Expr) -> bool {
+        let Expr::Column(column) = expr else { return false };
+        column.name == self.time || self.expr_text(expr) == self.time
+    }
+
+    fn has_column(&self, column: &Column) -> bool {
+        self.schema.has_column(column)
+    }
+
+    fn has_time_column(&self) -> bool {
+        let named = self.schema.fields().iter().any(|field| field.name() == self.time);
+        named || self.texts.iter().any(|text| text == self.time)
+    }
+}
+
 impl<'a> Relation<'a> {
-    /// What a plan gives.
+    /// Returns the columns and rows of a plan.
     ///
     /// # Errors
-    /// A call of an indicator with impossible parameters.
+    /// A call of an indicator has impossible parameters.
     pub(super) fn analyze_node(plan: &'a LogicalPlan, names: PlanNames<'a>) -> Result<Self> {
         let schema: &DFSchema = plan.schema();
         match plan {
@@ -54,7 +69,7 @@ impl<'a> Relation<'a> {
             }
             LogicalPlan::Filter(node) => {
                 let mut below = Self::analyze_node(&node.input, names)?;
-                // Which rows are there depends on the condition too.
+                // The condition decides which rows remain, so every column needs what it needs.
                 let conditions = split_conjunction(&node.predicate);
                 let conditions = conditions.into_iter().filter(|part| !is_always_true(part));
                 let conditions: Vec<&Expr> = conditions.collect();
@@ -114,7 +129,7 @@ impl<'a> Relation<'a> {
         }
     }
 
-    /// Columns that need nothing, under their own names.
+    /// Returns columns that need nothing, under their own names.
     fn new(schema: &'a DFSchema, names: PlanNames<'a>) -> Self {
         let texts: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let needs = vec![Need::NONE; texts.len()];
@@ -151,7 +166,7 @@ impl<'a> Relation<'a> {
         branches.dedup();
         merged.filters = match branches.as_slice() {
             [same] => same.clone(),
-            // A row counts that one of the branches lets through.
+            // A row counts if one of the branches lets it through.
             _ => {
                 let all = |filters: &Vec<String>| match filters.is_empty() {
                     true => "all rows".to_string(),
@@ -169,7 +184,7 @@ impl<'a> Relation<'a> {
         let mut right = Self::analyze_node(&node.right, names)?;
         match join_timing(node, &left, &right) {
             JoinTiming::Same => {}
-            // The row may be any number of rows before.
+            // The row may lie any number of rows back.
             JoinTiming::Earlier => {
                 right.needs.iter_mut().for_each(|need| need.history = RowHistory::All)
             }
@@ -182,13 +197,13 @@ impl<'a> Relation<'a> {
                 }
             }
         }
-        // Rows of one side depend on those of the other that stand beside them.
+        // Rows of one side depend on the rows of the other side that they are paired with.
         let keys: Vec<String> = node.on.iter().map(|(key, _)| left.expr_text(key)).collect();
         for need in left.needs.iter_mut().chain(&mut right.needs) {
             need.add_groups(std::slice::from_ref(&keys));
         }
         let name = right.qualifier_name();
-        // A key of the right side is another than that of the left side.
+        // A key of the right side is not the same column as that of the left side.
         for text in &mut right.texts {
             while left.texts.contains(text) {
                 *text = format!("{name}.{text}");
@@ -262,7 +277,7 @@ impl<'a> Relation<'a> {
         Ok(Self { schema, names, time, needs, texts, filters, tables: below.tables })
     }
 
-    /// The needs of the columns, with whether they depend on rows of other entities.
+    /// Returns the needs of the columns, and marks those that depend on rows of other entities.
     pub(super) fn into_needs(mut self) -> Vec<Need> {
         let named = self.schema.fields().iter().position(|f| f.name() == self.names.entity);
         let entity = named.and_then(|at| self.texts.get(at));
@@ -273,13 +288,13 @@ impl<'a> Relation<'a> {
         self.needs
     }
 
-    /// What the rows are called where they are joined.
+    /// Returns the name of the rows where they are joined.
     fn qualifier_name(&self) -> String {
         let qualifier = self.schema.iter().find_map(|(qualifier, _)| qualifier);
         qualifier.map_or_else(|| self.tables.join(", "), ToString::to_string)
     }
 
-    /// A step back in these rows; of 0 rows a step aside, see [`StepBack::rows`].
+    /// Returns a step back in these rows. A step of 0 rows is a step aside, see [`StepBack::rows`].
     pub(super) fn step_history(
         &self,
         rows: usize,
@@ -293,7 +308,7 @@ impl<'a> Relation<'a> {
         RowHistory::single_step(StepBack { rows, counted, keys, filters, tables })
     }
 
-    /// Calls the keys of a source what the outputs call them, whatever their names are there.
+    /// Renames the keys of a source to their names in the outputs.
     fn rename_keys(&mut self, keys: &[(&String, &str)]) {
         let at = |name: &str| self.schema.fields().iter().position(|f| f.name() == name);
         let places: Vec<_> = keys.iter().map(|(name, called)| (at(name), *called)).collect();
@@ -306,22 +321,6 @@ impl<'a> Relation<'a> {
                 }
             }
         }
-    }
-
-    /// Whether an expression is the time column: one of this name, or what was that in the source.
-    pub(super) fn is_time_column(&self, expr: &Expr) -> bool {
-        let Expr::Column(column) = expr else { return false };
-        column.name == self.time || self.expr_text(expr) == self.time
-    }
-
-    pub(super) fn has_column(&self, column: &Column) -> bool {
-        self.schema.has_column(column)
-    }
-
-    /// Whether a column is the time.
-    pub(super) fn has_time_column(&self) -> bool {
-        let named = self.schema.fields().iter().any(|field| field.name() == self.time);
-        named || self.texts.iter().any(|text| text == self.time)
     }
 
     fn expr_text(&self, expr: &Expr) -> String {
@@ -345,7 +344,7 @@ impl<'a> Relation<'a> {
         index.and_then(|index| self.needs.get(index)).cloned().unwrap_or(Need::NONE)
     }
 
-    /// What an expression over the columns needs.
+    /// Returns the need of an expression over the columns.
     fn expr_need(&self, expr: &Expr) -> Result<Need> {
         let mut all = Need::NONE;
         expr.apply(|part| {
@@ -375,7 +374,8 @@ impl<'a> Relation<'a> {
     }
 }
 
-/// What a subquery needs: one that looks at the row outside may look at any row from there.
+/// Returns the need of a subquery. A subquery that reads the row of the outer query may read any row from
+/// there.
 fn subquery_need(query: &Subquery, names: PlanNames<'_>) -> Result<Need> {
     let mut need = union_of_needs(&Relation::analyze_node(&query.subquery, names)?.needs);
     need.add_groups(&[Vec::new()]);
@@ -386,7 +386,7 @@ fn subquery_need(query: &Subquery, names: PlanNames<'_>) -> Result<Need> {
     Ok(need)
 }
 
-/// Whether a condition is `x IS NULL OR x IS NOT NULL`.
+/// Returns whether a condition is `x IS NULL OR x IS NOT NULL`.
 fn is_always_true(condition: &Expr) -> bool {
     match condition {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {

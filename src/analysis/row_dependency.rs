@@ -1,67 +1,67 @@
-//! The calls that a value is made of.
+//! The calls that compute a value.
 
 use std::fmt::{self, Display};
 
 use datafusion::logical_expr::WindowFrame;
 use windrow_udfs::Memory;
 
-/// One call, or another thing in a plan, that decides which rows a value depends on. Its text is what
-/// `explain` and errors show; calls that are equal have one text.
+/// One call, or another part of a plan, that decides which rows a value depends on. `explain` and errors show
+/// its text; equal calls have equal texts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RowDependency {
-    /// An indicator of ours.
+    /// An indicator of windrow.
     Indicator {
         /// Its name in SQL.
         name: &'static str,
         /// All its parameters.
         params: Vec<f64>,
-        /// How much of the past this call depends on.
+        /// The part of the past that this call depends on.
         memory: Memory,
     },
-    /// A function of ours over all rows of one time.
+    /// A function of windrow over all rows of one time.
     CrossSection {
         /// Its name in SQL.
         name: &'static str,
     },
     /// `lag` or `lead`.
     Shift {
-        /// Which of them.
+        /// The name of the function.
         function: String,
-        /// The distance as it is written, negative ones too; None if it is no constant.
+        /// The distance as written, also a negative one; None if it is no constant.
         rows: Option<i64>,
     },
-    /// A number of the row in its order: `row_number`, `rank`, `dense_rank`.
+    /// The position of a row in its order: `row_number`, `rank`, `dense_rank`.
     Rank {
-        /// Which of them.
+        /// The name of the function.
         function: String,
     },
     /// A function over the rows of a frame.
     Frame {
-        /// The function.
+        /// The name of the function.
         function: String,
         /// The frame.
         frame: Box<WindowFrame>,
     },
     /// A function over all rows of a group.
     WholeGroup {
-        /// The function.
+        /// The name of the function.
         function: String,
     },
     /// A column that a run wrote as a label.
     StoredLabel {
-        /// The target, by the name that it is read by.
+        /// The name by which the query reads the target.
         table: String,
         /// The column.
         column: String,
     },
-    /// An aggregate that mixes times.
+    /// An aggregate that mixes rows of different times.
     GroupWithoutTime,
-    /// A join that may put a row of a later time beside an earlier one.
+    /// A join that may pair a row of a later time with an earlier row.
     LaterJoin {
         /// The time column.
         time: String,
     },
-    /// A subquery that reads the row outside.
+    /// A subquery that reads the row of the outer query.
     OuterSubquery,
 }
 

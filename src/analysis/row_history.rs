@@ -1,39 +1,38 @@
-//! How far back a value reaches, and which rows count on the way.
+//! The history of a value: how far back it reaches, and which rows count on the way.
 //!
-//! A history is never too short. Steps in the rows of one relation with one set of keys add up to one
-//! step, and where one of the two counts valid rows only, so does their sum: a row is valid for a step
-//! if it is valid for every call in it, so n such rows reach at least as far as n rows that one call
-//! counts. Rows of other groups, of another relation, or behind another filter lie elsewhere in time,
-//! so their steps stay apart.
+//! A history is never too short. Steps over rows of one relation with the same keys add up to one step. If
+//! one of two such steps counts valid rows only, their sum does too: a row is valid for a step if it is valid
+//! for every call in it, so n such rows reach at least as far as n rows counted by one call. Rows of other
+//! groups, of another relation, or behind another filter lie elsewhere in time, so their steps stay apart.
 
-/// Which rows a step counts.
+/// The rows that a step counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowCounting {
-    /// Rows with a value in every input: indicators skip all others.
+    /// Rows with a value in every input; indicators skip all others.
     Valid,
     /// Every row.
     Every,
 }
 
-/// One step back: from a row to those before it in its group.
+/// One step back: from a row to rows before it in its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepBack {
-    /// How many rows. 0 is a step aside: to all rows of the same keys, one of which is the time.
+    /// The number of rows. 0 is a step aside: to all rows with the same keys, one of which is the time.
     pub rows: usize,
-    /// Which rows count.
+    /// The rows that count.
     pub counted: RowCounting,
-    /// What makes rows a group: columns of the source by their names there, other expressions by
-    /// their text. In alphabetical order.
+    /// The keys of the group, in alphabetical order. A column of the source has its name there; any other
+    /// expression has its text.
     pub keys: Vec<String>,
-    /// What takes rows away before they are counted, first things first: conditions, joins, and
-    /// groupings, which make one row of several.
+    /// The filters that remove rows before the step counts, in the order in which they apply: conditions,
+    /// joins, and groupings, which merge several rows into one.
     pub filters: Vec<String>,
-    /// The tables whose rows are counted; a join counts rows of both.
+    /// The tables whose rows are counted; a join counts the rows of both sides.
     pub tables: Vec<String>,
 }
 
 impl StepBack {
-    /// Whether both count in the same rows, though maybe not the same of them.
+    /// Returns whether both steps have the same keys, filters and tables. [`RowCounting`] may differ.
     fn counts_same_rows(&self, other: &StepBack) -> bool {
         self.keys == other.keys && self.filters == other.filters && self.tables == other.tables
     }
@@ -42,7 +41,7 @@ impl StepBack {
         self.counted == other.counted && self.counts_same_rows(other)
     }
 
-    /// Takes this step behind those of a way.
+    /// Appends this step to a way, or adds it to the last step if both have the same rows.
     fn append_to_way(self, way: &mut Vec<StepBack>) {
         match way.last_mut() {
             Some(last) if last.counts_same_rows(&self) => {
@@ -56,27 +55,28 @@ impl StepBack {
     }
 }
 
-/// How much history a value depends on.
+/// The history that a value depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowHistory {
-    /// Rows before its own. Every list is one way back, and the ways lie side by side: the last step
-    /// starts at the own row, the one before it at every row that the last one reached. No way is the
-    /// own row alone.
+    /// A limited number of rows. Every list is one way back, and the ways are independent of each other. The
+    /// last step of a way starts at the value's own row, and each step before it starts at every row that its
+    /// successor reached. Without any way, the value depends on its own row alone.
     Rows(Vec<Vec<StepBack>>),
-    /// Everything from the first row on, or what is not understood.
+    /// Everything from the first row on. Also the answer where a plan is not understood.
     All,
 }
 
 impl RowHistory {
-    /// Nothing but the own row.
+    /// The value's own row and nothing else.
     pub(super) const OWN_ROW: RowHistory = RowHistory::Rows(Vec::new());
 
-    /// One step back.
+    /// Returns a history of one step.
     pub(super) fn single_step(step: StepBack) -> RowHistory {
         RowHistory::Rows(vec![vec![step]])
     }
 
-    /// The rows of the longest way, whichever rows they are; None for all.
+    /// Returns the number of rows of the longest way, of whichever kind they are; None for
+    /// [`RowHistory::All`].
     pub fn longest_way_rows(&self) -> Option<usize> {
         let RowHistory::Rows(ways) = self else { return None };
         let sums = ways.iter().map(|way| {
@@ -86,12 +86,12 @@ impl RowHistory {
         Some(sums.max().unwrap_or(0))
     }
 
-    /// All ways as one: taken one after the other, the last one first, these steps reach every row that
-    /// the value depends on. Empty for the own row alone, and for all.
+    /// Merges all ways into one. Taken one after the other, from the last to the first, its steps reach every
+    /// row that the value depends on. Empty for the own row alone and for [`RowHistory::All`].
     pub fn merged_steps(&self) -> Vec<StepBack> {
         let mut steps: Vec<StepBack> = Vec::new();
         let RowHistory::Rows(ways) = self else { return steps };
-        // Steps aside from the own row alone lead to no earlier one.
+        // A way that consists of steps aside only leads to no earlier row.
         for way in ways.iter().filter(|way| way.iter().any(|step| step.rows > 0)) {
             let mut from = 0;
             for step in way {
@@ -111,7 +111,7 @@ impl RowHistory {
         steps
     }
 
-    /// The history of what is computed from both.
+    /// Returns the history of a value computed from both.
     pub(super) fn union_history(self, other: &RowHistory) -> RowHistory {
         let (RowHistory::Rows(mut ways), RowHistory::Rows(others)) = (self, other) else {
             return RowHistory::All;
@@ -125,7 +125,7 @@ impl RowHistory {
         RowHistory::Rows(ways)
     }
 
-    /// The history of a window over values that have this history.
+    /// Returns the history of a window over values with this history.
     pub(super) fn compose_history(self, window: RowHistory) -> RowHistory {
         let (RowHistory::Rows(mut ways), RowHistory::Rows(own)) = (self, window) else {
             return RowHistory::All;
@@ -143,7 +143,7 @@ impl RowHistory {
     }
 }
 
-/// Whether one way takes the steps of another, none of them shorter.
+/// Returns whether one way has the same steps as another, each at least as long.
 fn covers_way(one: &[StepBack], other: &[StepBack]) -> bool {
     let longer =
         |(one, other): (&StepBack, &StepBack)| one.counts_alike(other) && one.rows >= other.rows;

@@ -1,4 +1,4 @@
-//! What a window function needs of its own.
+//! The need of a window function itself, without that of its arguments.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
@@ -9,23 +9,24 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 use windrow_udfs::{BoundCall, FunctionKind, Memory, bound_call};
 
+use super::join_timing::TimedColumns;
 use super::relation::Relation;
 use super::{LookAhead, Need, RowCounting, RowDependency, RowHistory};
 
-/// How the rows of a window lie in time.
+/// The order of the rows of a window in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TimeOrder {
-    /// The earliest first.
+    /// Earliest first.
     Forwards,
-    /// The latest first.
+    /// Latest first.
     Backwards,
 }
 
 impl Relation<'_> {
-    /// What a window function over these rows needs, whatever its arguments need.
+    /// Returns the need of a window function over these rows, without the needs of its arguments.
     ///
     /// # Errors
-    /// A call of an indicator with impossible parameters.
+    /// A call of an indicator has impossible parameters.
     pub(super) fn window_need(&self, window: &WindowFunction) -> Result<Need> {
         let params = &window.params;
         let order = self.time_order(params);
@@ -40,7 +41,7 @@ impl Relation<'_> {
             }
         };
         if params.partition_by.iter().any(|expr| self.is_time_column(expr)) {
-            // One moment: nothing before, nothing after.
+            // All rows are of one moment: none is earlier or later.
             let history = self.step_history(0, RowCounting::Every, &params.partition_by);
             need = Need { calls: need.calls, history, ..Need::NONE };
         } else if order.is_none() && need.ahead != LookAhead::All {
@@ -50,8 +51,9 @@ impl Relation<'_> {
         Ok(need)
     }
 
-    /// How the rows of a window are in time, if the time column orders them. What comes before it must not
-    /// put another row first: keys of the group, and the time cut to days or months, in the same direction.
+    /// Returns the order of the rows of a window in time, if the time column orders them. Sort keys before it
+    /// must not change that order: only keys of the group, and the time truncated to days or months in the
+    /// same direction, are allowed.
     fn time_order(&self, params: &WindowFunctionParams) -> Option<TimeOrder> {
         let mut coarser = Vec::new();
         for sort in &params.order_by {
@@ -69,8 +71,8 @@ impl Relation<'_> {
         None
     }
 
-    /// Whether an expression is the time column cut to days, months or other stretches: equal for rows
-    /// that follow each other, and never less for a later one.
+    /// Returns whether an expression is the time column truncated to days, months or other intervals. Such a
+    /// value is equal for rows that follow each other, and never decreases with time.
     fn is_truncated_time(&self, expr: &Expr) -> bool {
         let of_time = |expr: &Expr| self.is_time_column(expr) || self.is_truncated_time(expr);
         match expr {
@@ -90,7 +92,7 @@ impl Relation<'_> {
         }
     }
 
-    /// The history of a window that reads this many rows before its own.
+    /// Returns the history of a window that reads this many rows before its own.
     fn lookback_history(
         &self,
         rows: usize,
@@ -124,7 +126,7 @@ impl Relation<'_> {
                 let ahead = if backwards { LookAhead::All } else { LookAhead::None };
                 (RowDependency::Indicator { name: spec.name, params, memory }, ahead)
             }
-            // All rows of the group; of one moment, if the time is among its keys.
+            // It reads all rows of the group, which are of one moment if the time is among the keys.
             FunctionKind::CrossSection => {
                 (RowDependency::CrossSection { name: spec.name }, LookAhead::All)
             }
@@ -132,7 +134,7 @@ impl Relation<'_> {
         Need { lookback, warmup, history, ahead, calls: vec![call], ..Need::NONE }
     }
 
-    /// `lag`, `lead`, ranks and their kin.
+    /// Returns the need of `lag`, `lead`, ranks, and other built-in window functions.
     fn builtin_need(&self, name: &str, params: &WindowFunctionParams, backwards: bool) -> Need {
         let function = name.to_string();
         match name {
@@ -150,8 +152,8 @@ impl Relation<'_> {
         }
     }
 
-    /// `lag` and `lead`: one row at a distance. IGNORE NULLS counts rows with a value only, so that
-    /// any number of rows may lie between.
+    /// Returns the need of `lag` and `lead`: one row at a distance. IGNORE NULLS counts only rows with a
+    /// value, so any number of rows may lie in between.
     fn shift_need(&self, name: &str, params: &WindowFunctionParams, backwards: bool) -> Need {
         let shift = params.args.get(1).map_or(Some(1), constant_distance);
         let calls = vec![RowDependency::Shift { function: name.to_string(), rows: shift }];
@@ -177,9 +179,9 @@ impl Relation<'_> {
         }
     }
 
-    /// A function over a frame, which counts every row, those that a FILTER leaves out too. Only a
-    /// frame of ROWS that begins at some row bounds the history: of RANGE and GROUPS any number of
-    /// rows may be in it.
+    /// Returns the need of a function over a frame. It counts every row, also rows that a FILTER excludes.
+    /// Only a ROWS frame with a bounded start limits the history: frames of RANGE and GROUPS may contain any
+    /// number of rows.
     fn frame_need(&self, name: &str, params: &WindowFunctionParams, backwards: bool) -> Need {
         let frame = &params.window_frame;
         let (start, end) =
@@ -197,7 +199,7 @@ impl Relation<'_> {
             }
             _ => need.history = RowHistory::All,
         }
-        // The first row of a frame that begins before its own is not later, however it ends.
+        // If a frame begins at or before its own row, its first row is never later, wherever the frame ends.
         let begins_before = !matches!(frame.start_bound, WindowFrameBound::Following(_));
         let skips = params.null_treatment == Some(NullTreatment::IgnoreNulls);
         let first = name == "first_value" && begins_before && !skips && !backwards;
@@ -218,7 +220,7 @@ impl Relation<'_> {
     }
 }
 
-/// A bound in rows relative to the current one, None if it is unbounded or no number.
+/// Returns a bound in rows relative to the current one; None if it is unbounded or no number.
 fn frame_bound_rows(bound: &WindowFrameBound) -> Option<i64> {
     match bound {
         WindowFrameBound::CurrentRow => Some(0),
@@ -227,8 +229,8 @@ fn frame_bound_rows(bound: &WindowFrameBound) -> Option<i64> {
     }
 }
 
-/// The distance that an argument of `lag` or `lead` stands for, computed as the optimizer will; NULL
-/// is 0 there. None if it depends on rows, or is no number of rows.
+/// Returns the distance that an argument of `lag` or `lead` stands for, computed as the optimizer will. NULL
+/// counts as 0. None if the distance depends on rows or is no whole number.
 fn constant_distance(expr: &Expr) -> Option<i64> {
     let simplifier = ExprSimplifier::new(SimplifyContext::default());
     match simplifier.simplify(expr.clone().unalias()).ok()? {

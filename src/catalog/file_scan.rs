@@ -1,4 +1,4 @@
-//! Plans over the files of a source: which are read, in which order, and what cleans their rows.
+//! Plans over the files of a source: which files are read, in which order, and how their rows are cleaned.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,7 +31,7 @@ use super::project_scan;
 use crate::error::{Error, Result};
 use crate::exec::{
     CleanExec, CleaningStats, DedupExec, ErrorLocator, FileNamer, FirstRowLookup, PeriodsExec,
-    WindrowOptions,
+    WindrowOptions, period_keys,
 };
 use crate::limits::FILE_READ_WHOLE;
 use crate::scan::{
@@ -42,7 +42,7 @@ use crate::scan::{
 use crate::store::{FileKind, FileReader, display_path};
 
 impl FileTable {
-    /// The scan of some columns, in order, with the file ordinal behind them.
+    /// Scans some columns, in the order of `columns`, followed by the file ordinal.
     fn scan_files(
         &self,
         columns: &[usize],
@@ -140,7 +140,7 @@ impl FileTable {
         files.clone().map(size).sum::<u64>() < FILE_READ_WHOLE * files.count() as u64
     }
 
-    /// The scan by readers of our own.
+    /// Scans the files with windrow's own readers.
     pub(super) fn scan_file_slices(
         &self,
         remote: bool,
@@ -188,7 +188,8 @@ impl FileTable {
         Ok(Arc::new(plan))
     }
 
-    /// Finds the corrupt file behind an error of one partition by reading its files alone.
+    /// Returns a locator that finds the corrupt file behind an error of one partition: it reads the
+    /// partition's files one by one.
     fn corrupt_file_finder(&self, groups: &[Vec<RowSlice>]) -> ErrorLocator {
         let paths = |group: &Vec<RowSlice>| -> Vec<_> {
             group.iter().map(|s| self.files[s.ordinal as usize].file.path.clone()).collect()
@@ -210,11 +211,11 @@ impl FileTable {
         })
     }
 
-    /// How the files are read: in their order if they prove one, else period by period if they
-    /// tell their times, else as they come.
+    /// Chooses how the files are read: in their order if they prove one, else period by period if
+    /// their time ranges are known, else unordered.
     async fn choose_read_order(&self, files: &[u32], state: &dyn Session) -> ReadOrder {
         let workers = state.config().target_partitions();
-        let parts = workers.max(4); // Fewer ranges than four are exchanged by the planner after all.
+        let parts = workers.max(4); // The planner repartitions fewer than four ranges anyway.
         let as_they_come = || ReadOrder::AsTheyCome(split_by_bytes(files, &self.files, workers));
         let Some(candidates) = self.keyed_files(files) else { return as_they_come() };
         let keys = self.keys.clone();
@@ -227,7 +228,7 @@ impl FileTable {
         found.unwrap_or_else(as_they_come)
     }
 
-    /// What is known of the keys of files; None for formats that say nothing of them.
+    /// Returns the known key values of the files; None for formats that state nothing about keys.
     fn keyed_files(&self, files: &[u32]) -> Option<Vec<KeyedFile>> {
         if self.kind != FileKind::Parquet {
             return None;
@@ -252,7 +253,7 @@ impl FileTable {
         files.iter().map(candidate).collect()
     }
 
-    /// The rows of a period, and how many a memory limit has room for.
+    /// Returns the rows of a period, and the most rows for which a memory limit has room.
     fn period_row_limits(&self, state: &dyn Session) -> (u64, u64) {
         let options = state.config_options().extensions.get::<WindrowOptions>();
         let rows = match options.map_or(0, |options| options.period_rows) {
@@ -261,7 +262,7 @@ impl FileTable {
         };
         let most = match state.runtime_env().memory_pool.memory_limit() {
             MemoryLimit::Finite(limit) => {
-                // Three periods are held at a time, beside what stands above.
+                // Three periods are in memory at a time, next to the state of the operators above.
                 let row = 16 * (self.schema.fields().len() as u64 + 2);
                 limit as u64 / (8 * row)
             }
@@ -282,7 +283,7 @@ impl FileTable {
     }
 }
 
-/// Reads a parquet file whole; the error names it.
+/// Reads a whole parquet file; an error names the file.
 fn verify_parquet_file(path: &Path) -> Result<()> {
     use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     let file = FileReader::open_local(path, 0).map_err(|error| corrupt_file_error(path, error))?;
@@ -328,7 +329,7 @@ impl TableProvider for FileTable {
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        _limit: Option<usize>, // Rows may still be left out above the files.
+        _limit: Option<usize>, // Operators above the files may still remove rows.
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
@@ -341,7 +342,7 @@ impl TableProvider for FileTable {
         let files = self.prune_files(filter.as_ref());
         let keys = self.key_indices();
 
-        // Keys come first: they clean, order and name the rows even where nobody asked for them.
+        // Keys come first: they clean, order and name the rows even if the query does not select them.
         let mut columns: Vec<usize> = keys.map(|(e, t)| vec![e, t]).unwrap_or_default();
         let filtered = filter.iter().flat_map(datafusion::physical_expr::utils::collect_columns);
         let strict = self.config.duplicates == crate::config::Duplicates::Error;
@@ -392,7 +393,15 @@ impl TableProvider for FileTable {
             }
             if local.is_some() {
                 let policy = self.config.duplicates;
-                plan = Arc::new(DedupExec::try_new(plan, 0, 1, policy, report, name_file)?);
+                plan = Arc::new(DedupExec::try_new(
+                    plan,
+                    0,
+                    1,
+                    policy,
+                    report,
+                    name_file,
+                    period_keys,
+                )?);
             }
             plan
         };
@@ -400,7 +409,7 @@ impl TableProvider for FileTable {
     }
 }
 
-/// Where partitions begin in the files that they do not read from their first row.
+/// Returns a lookup of the first row that a partition reads of a file; 0 for files read from the start.
 fn first_row_lookup(groups: &[Vec<RowSlice>]) -> FirstRowLookup {
     let later = |slice: &RowSlice| Some((slice.ordinal, slice.rows.as_ref()?.start));
     let groups = groups.iter().map(|group| group.iter().filter_map(later).collect());
@@ -410,14 +419,14 @@ fn first_row_lookup(groups: &[Vec<RowSlice>]) -> FirstRowLookup {
     })
 }
 
-/// How the files of a scan are read.
+/// The order in which the files of a scan are read.
 enum ReadOrder {
     InOrder(EntityRanges),
     ByPeriod(PeriodPlan),
     AsTheyCome(Vec<Vec<RowSlice>>),
 }
 
-/// Cuts the files into at most `parts` runs of about equal bytes, in order.
+/// Cuts the files, in order, into at most `parts` groups of about equal bytes.
 fn split_by_bytes(kept: &[u32], files: &[Arc<FileInfo>], parts: usize) -> Vec<Vec<RowSlice>> {
     let bytes = |o: &u32| files[*o as usize].file.size.max(1);
     let total: u64 = kept.iter().map(bytes).sum();

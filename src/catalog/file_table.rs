@@ -1,4 +1,4 @@
-//! The table provider of a source: partitioned parquet or CSV, cleaned, one row per key.
+//! The table provider of files as a source: partitioned parquet or CSV, cleaned, with one row per key.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,7 +29,7 @@ use crate::store::{
     list_web_files, metadata_stamp, read_latest_record,
 };
 
-/// Runs what waits for a disk or a server beside what computes.
+/// Runs work that waits for a disk or a server on a thread of its own, off the threads that compute.
 async fn offload_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -37,10 +37,10 @@ async fn offload_blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(panicked)?
 }
 
-/// A file that is left out with the reason.
+/// A file that was left out, and the reason.
 pub type SkippedFile = (String, String);
 
-/// Files as a source: their list, its columns, and how its rows are cleaned.
+/// Files as a source: the list of files, their columns, and how their rows are cleaned.
 pub struct FileTable {
     pub(super) name: String,
     pub(super) config: SourceConfig,
@@ -48,23 +48,24 @@ pub struct FileTable {
     pub(super) keys: KeyColumns,
     pub(super) kind: FileKind,
     pub(super) files: Arc<[Arc<FileInfo>]>,
-    /// The hive values of each file, in the order of `partitions`.
+    /// The hive partition values of each file, in the order of `partitions`.
     pub(super) values: Vec<Vec<ScalarValue>>,
     pub(super) partitions: Vec<FieldRef>,
-    /// File columns, then partitions.
+    /// The columns of the files, then the partition columns.
     pub(super) schema: SchemaRef,
     left_out: Vec<SkippedFile>,
-    /// The run that committed them, of a target.
+    /// The run that committed the files; None unless the source is a target.
     commit: Option<String>,
     opening: Duration,
 }
 
 impl FileTable {
-    /// Lists the files of a source and reads what they say about themselves, but what `footers` knows.
-    /// `skip` names files to leave out; with `keep_going`, files that cannot be read are left out too.
+    /// Lists the files of a source and reads their footers, except those that `footers` holds.
+    /// `leave` holds the names of files to skip, and `keep_going`: if true, files that cannot be
+    /// read are skipped too.
     ///
     /// # Errors
-    /// Nothing there, a corrupt file, or files whose columns cannot be reconciled.
+    /// No file is there, a file is corrupt, or the columns of the files cannot be reconciled.
     pub async fn open(
         name: &str,
         config: &SourceConfig,
@@ -83,7 +84,8 @@ impl FileTable {
         loop {
             let before = committed();
             let opened = Self::open_once(name, config, access, footers, threads, leave).await;
-            // A list made while a run commits may name files of both states, and files that are gone.
+            // A listing made while a run commits may mix files of both states and name files that
+            // were removed.
             if before == committed() || before.is_none() {
                 return opened;
             }
@@ -119,7 +121,7 @@ impl FileTable {
         let (listing, record) = match location.clone() {
             Location::Local(path) => {
                 offload_blocking(move || {
-                    // Of a copy without its records the files are known all the same.
+                    // A copy without its records is read as plain files.
                     let record = if has_detached_records(&path)? {
                         None
                     } else {
@@ -234,8 +236,8 @@ impl FileTable {
         Some((index(&self.keys.entity)?, index(&self.keys.time)?))
     }
 
-    /// The columns that filters are pushed on: keys and partitions. A filter on another column
-    /// must see the row that won among duplicates, so it stays above.
+    /// Returns whether filters on a column are pushed down: only those on keys and partitions are.
+    /// A filter on another column must see the row that won among duplicates, so it stays above.
     pub(super) fn is_prunable_column(&self, column: &str) -> bool {
         let key = column == self.keys.entity || column == self.keys.time;
         key || self.partitions.iter().any(|f| f.name() == column)
@@ -289,7 +291,7 @@ impl Source for FileTable {
         &self.config
     }
 
-    /// A run that commits takes the files of a target away.
+    /// True for targets: a run that commits removes their files.
     fn may_change(&self) -> bool {
         self.commit.is_some()
     }
@@ -321,7 +323,7 @@ impl Source for FileTable {
             bytes: self.files.iter().map(|f| f.file.size).sum(),
             modified: self.files.iter().map(|f| seconds(f.file.modified)).max().unwrap_or(0),
             opening: self.opening.as_secs_f64(),
-            state: None, // It may take reading all of them: whoever wants it asks.
+            state: None, // It may take reading all files: a caller that needs it asks.
         }
     }
 
@@ -351,7 +353,7 @@ impl Source for FileTable {
     }
 }
 
-/// Refuses a target whose record speaks of keys that it does not have.
+/// Refuses a target whose record names keys that are no columns of it.
 fn check_recorded_keys(schema: &Schema, keys: &KeyColumns, location: &Location) -> Result<()> {
     let missing =
         |key: &&String| !key.is_empty() && *key != NO_KEY && schema.field_with_name(key).is_err();
@@ -364,7 +366,8 @@ fn check_recorded_keys(schema: &Schema, keys: &KeyColumns, location: &Location) 
     }
 }
 
-/// Refuses a target with other files than its record names: a run wrote none of them, and would refuse them too.
+/// Refuses a target whose files differ from its record: files that no run wrote, which a run would
+/// refuse too, and files that are missing.
 fn check_recorded_files(target: &Path, listing: &Listing, record: &Record) -> Result<()> {
     let named: BTreeSet<PathBuf> =
         record.files.iter().map(|file| target.join(&file.path)).collect();
@@ -390,7 +393,7 @@ fn check_recorded_files(target: &Path, listing: &Listing, record: &Record) -> Re
     }
 }
 
-/// The files of a list of CSV, held open: such a file may be a target, which runs replace.
+/// Opens the files of a CSV listing and holds them open: such a file may be a target, which runs replace.
 fn open_csv_handles(mut listing: Listing) -> Result<Listing> {
     if listing.kind == FileKind::Csv && listing.files.len() <= TARGET_FILES_HELD {
         for file in &mut listing.files {
@@ -400,7 +403,7 @@ fn open_csv_handles(mut listing: Listing) -> Result<Listing> {
     Ok(listing)
 }
 
-/// A local file that stays readable when a run takes its name away.
+/// Returns a local file with an open handle, so that it stays readable after a run removes its name.
 fn with_open_handle(info: &Arc<FileInfo>) -> Result<Arc<FileInfo>> {
     if info.file.object.is_some() || info.file.open_file.is_some() {
         return Ok(Arc::clone(info));
@@ -410,7 +413,7 @@ fn with_open_handle(info: &Arc<FileInfo>) -> Result<Arc<FileInfo>> {
     Ok(Arc::new(held))
 }
 
-/// Opens a local file, and says of it what is so of the open one.
+/// Opens a local file, and takes its size and stamp from the open handle.
 fn open_handle(file: &mut FileRef) -> Result<()> {
     let name = display_path(&file.path);
     let unreadable = |error: std::io::Error| {
@@ -470,19 +473,20 @@ fn partition_values(file: &FileRef, fields: &[FieldRef]) -> Result<Vec<ScalarVal
         .collect()
 }
 
-/// A schema whose columns may all be NULL.
+/// Returns the schema with all columns nullable.
 fn nullable_schema(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// File columns that are no partitions, then partitions; keys are never NULL after cleaning.
+/// Returns the file columns that are no partitions, then the partitions; keys are never NULL after
+/// cleaning.
 fn source_schema(
     files: &[Arc<FileInfo>],
     partitions: &[FieldRef],
     keys: &KeyColumns,
 ) -> Result<SchemaRef> {
-    // The types of a file without rows are those that its writer had for nothing.
+    // The types of a file without rows say nothing: its writer had no values to derive them from.
     let mut telling: Vec<&FileInfo> =
         files.iter().map(AsRef::as_ref).filter(|file| file.rows != Some(0)).collect();
     if telling.is_empty() {

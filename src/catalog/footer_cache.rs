@@ -1,8 +1,8 @@
-//! What footers and proofs of order said, kept for as long as the engine lives.
+//! The footers and order proofs of files, cached for the lifetime of the engine.
 //!
-//! A file is known by its path or URL, its length, and what its system says of its last change, so
-//! that a file that was written again is looked at again. A file of which the system says nothing is
-//! never kept.
+//! A file is identified by its path or URL, its length, and the stamp of its last change that its
+//! system reports, so that a file that was written again is read again. A file without a stamp is
+//! never cached.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use crate::limits::FOOTERS_KEPT;
 use crate::scan::{FileInfo, KeyColumns};
 use crate::store::{FileRef, display_path};
 
-/// The footers that an engine has read. Its sessions share it.
+/// The cache of the footers that an engine has read, shared by its sessions.
 #[derive(Debug, Default)]
 pub struct FooterCache(Mutex<CachedFooters>);
 
@@ -22,7 +22,7 @@ struct CachedFooters {
     order: VecDeque<FooterKey>,
 }
 
-/// A file in one state, as read for one pair of key columns.
+/// The identity of a file in one state, as read for one pair of key columns.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct FooterKey {
     path: String,
@@ -49,13 +49,13 @@ impl FooterCache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of a file, with the file as it was listed now.
+    /// Returns the cached footer of a file, with the file as it was listed now.
     pub(super) fn get(&self, file: &FileRef, keys: &KeyColumns) -> Option<Arc<FileInfo>> {
         let found = self.lock_footers().files.get(&FooterKey::from_file(file, keys)?).cloned()?;
         Some(Arc::new(FileInfo { file: file.clone(), ..found.as_ref().clone() }))
     }
 
-    /// Keeps what was read of a file, and not the file open.
+    /// Caches the footer of a file, without its open handle.
     pub(super) fn put(&self, info: &Arc<FileInfo>, keys: &KeyColumns) {
         let Some(key) = FooterKey::from_file(&info.file, keys) else { return };
         let info = match info.file.open_file {

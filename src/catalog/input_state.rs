@@ -1,4 +1,4 @@
-//! The state of a source's files: each with what tells its bytes from others.
+//! The state of a source's files: each with a stamp or digest that tells its bytes from others.
 
 use std::io::copy;
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use crate::identity::encode_hex;
 use crate::scan::{FileInfo, corrupt_file_error};
 use crate::store::{FileRef, display_path};
 
-/// The files by what their system says of them. Files of a target are never written again: the `run` that
-/// committed them stands for their bytes, while a link to one of them changes what the system says of it.
+/// Returns the files with the stamps that their system reports. Files of a target are never written
+/// again: the `run` that committed them stands for their bytes, since a link to such a file changes
+/// its stamp.
 pub(super) fn states_by_stamp(files: &[Arc<FileInfo>], run: Option<&str>) -> Vec<InputState> {
     let state = |info: &Arc<FileInfo>| {
         let stamp = match run {
@@ -24,7 +25,7 @@ pub(super) fn states_by_stamp(files: &[Arc<FileInfo>], run: Option<&str>) -> Vec
     files.iter().map(state).collect()
 }
 
-/// The files by their bytes, all of which are read.
+/// Returns the files with the digests of their bytes, all of which are read.
 pub(super) fn states_by_content(files: &[Arc<FileInfo>]) -> Result<Vec<InputState>> {
     let state = |info: &Arc<FileInfo>| {
         Ok((
@@ -36,7 +37,7 @@ pub(super) fn states_by_content(files: &[Arc<FileInfo>]) -> Result<Vec<InputStat
     files.iter().map(state).collect()
 }
 
-/// Where a file is, whatever the working directory.
+/// Returns the location of a file, independent of the working directory.
 fn absolute_location(file: &FileRef) -> String {
     match file.object {
         None => {
@@ -46,7 +47,7 @@ fn absolute_location(file: &FileRef) -> String {
     }
 }
 
-/// The digest of the bytes of a file.
+/// Returns the digest of the bytes of a file.
 fn digest_contents(file: &FileRef) -> Result<String> {
     let failed = |error: std::io::Error| corrupt_file_error(&file.path, error);
     let mut hash = Sha256::new();

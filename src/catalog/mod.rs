@@ -1,5 +1,5 @@
-//! Source name -> table provider. The catalog knows files, servers and schemas; it knows neither
-//! feature sets nor targets.
+//! Maps the name of a source to its table provider. The catalog knows files, servers and schemas;
+//! it knows neither feature sets nor targets.
 
 mod file_scan;
 mod file_table;
@@ -29,61 +29,62 @@ pub use file_table::{FileTable, SkippedFile};
 pub use footer_cache::FooterCache;
 pub use postgres_table::PostgresTable;
 
-/// A file or table of a source: its place, its bytes, and what tells those from others; None if nothing does.
+/// A file or table of a source: its location, its size in bytes, and what tells its bytes from
+/// others; None if nothing does.
 pub type InputState = (String, u64, Option<String>);
 
-/// What is known of a source beside its rows.
+/// The facts known of a source besides its rows.
 pub trait Source: TableProvider {
-    /// How it was opened.
+    /// Returns the configuration with which it was opened.
     fn config(&self) -> &SourceConfig;
 
-    /// The columns that name the entity and the time.
+    /// Returns the columns that name the entity and the time.
     fn key_columns(&self) -> &KeyColumns;
 
-    /// Where it is, for records.
+    /// Returns its location and size, for records.
     fn input_summary(&self) -> RecordInput;
 
-    /// Its files or tables, each with its state.
+    /// Returns its files or tables, each with its state.
     ///
     /// # Errors
-    /// Bytes that cannot be read, or a server that does not answer.
+    /// Bytes cannot be read, or a server does not answer.
     fn input_states(&self) -> BoxFuture<'_, Result<Vec<InputState>>>;
 
-    /// One line on where it is and what it holds.
+    /// Describes in one line where the source is and what it holds.
     fn summary_line(&self) -> String;
 
-    /// Files that could not be read and are left out, with the reason.
+    /// Returns the files that could not be read and are left out, with the reason.
     fn skipped_files(&self) -> &[SkippedFile] {
         &[]
     }
 
-    /// True if somebody may replace its rows while it is open.
+    /// Returns whether a writer may replace its rows while it is open.
     fn may_change(&self) -> bool {
         true
     }
 
-    /// The paths of its files.
+    /// Returns the paths of its files.
     fn file_paths(&self) -> Vec<&Path> {
         Vec::new()
     }
 
-    /// Whether files in a directory would be files of the source.
+    /// Returns whether files in a directory would be files of the source.
     fn covers_folder(&self, _folder: &Path) -> bool {
         false
     }
 
-    /// Whether a run wrote a column as a label.
+    /// Returns whether a run wrote a column as a label.
     fn is_label(&self, _column: &str) -> bool {
         false
     }
 
-    /// Rows, where they are known.
+    /// Returns the number of rows, if it is known.
     fn row_count(&self) -> Option<u64> {
         None
     }
 }
 
-/// The columns of a scan that are wanted, in their order; `wanted` are indices of `schema`.
+/// Returns the columns of a scan that are wanted, in their order; `wanted` are indices of `schema`.
 fn project_scan(
     plan: Arc<dyn ExecutionPlan>,
     schema: &Schema,
@@ -101,10 +102,10 @@ fn project_scan(
     Ok(Arc::new(ProjectionExec::try_new(columns.collect::<PlanResult<Vec<_>>>()?, plan)?))
 }
 
-/// What a source says that has no such key: it is a plain table.
+/// The key name of a source that has no such key, because it is a plain table.
 const NO_KEY: &str = "none";
 
-/// Refuses keys that were chosen and that no column has.
+/// Refuses keys that the configuration names and no column has.
 fn check_key_columns(schema: &Schema, config: &SourceConfig, name: &str) -> Result<()> {
     let keys = [("entity", &config.entity, "symbol"), ("time", &config.time, "ts")];
     for (key, column, default) in keys {

@@ -1,8 +1,8 @@
 //! A table or a query of a PostgreSQL server as a source.
 //!
-//! All symbols are read in one pass: the server is asked for ranges of them, sorted, side by side
-//! over a few connections that all see the moment at which the source was opened. Columns, symbols
-//! and times that nobody wants are not sent.
+//! All symbols are read in one pass: several connections read sorted ranges of symbols in parallel,
+//! all from one snapshot, which is taken when the source is opened. Columns, symbols and times that
+//! the query does not need are not sent.
 
 use std::fmt;
 use std::future::ready;
@@ -22,7 +22,7 @@ use tokio_postgres::types::Type;
 use super::{InputState, Source, check_key_columns, project_scan};
 use crate::config::{ChangeDetection, Duplicates, SourceConfig};
 use crate::error::{Error, Result};
-use crate::exec::{CleanExec, CleaningStats, DedupExec, FileNamer};
+use crate::exec::{CleanExec, CleaningStats, DedupExec, FileNamer, period_keys};
 use crate::limits::SOURCE_CONNECTIONS;
 use crate::scan::postgres::{self, PostgresPartition, ServerColumn, Snapshot};
 use crate::scan::{KeyColumns, ORDINAL, canonical_type};
@@ -34,16 +34,16 @@ pub struct PostgresTable {
     config: SourceConfig,
     keys: KeyColumns,
     shown: String,
-    /// What stands behind FROM.
+    /// The SQL behind FROM.
     relation: String,
     schema: SchemaRef,
-    /// How the server is asked for each column.
+    /// The SQL expression that selects each column.
     expressions: Vec<String>,
-    /// The type that it gives.
+    /// The type that the server sends for each column.
     types: Vec<Type>,
     /// The symbols of each range, and where the ranges begin; None without keys.
     ranges: Option<SymbolRanges>,
-    /// What comes behind the keys in the order of rows, so that duplicates have one.
+    /// The SQL behind the keys in ORDER BY, which gives duplicates one order.
     tie: &'static str,
     snapshot: Arc<Snapshot>,
     /// The answer to the source's `revision`, if it has one.
@@ -52,7 +52,7 @@ pub struct PostgresTable {
 }
 
 struct SymbolRanges {
-    /// Conditions that cut the rows apart.
+    /// Conditions that split the rows into disjoint sets.
     conditions: Vec<String>,
     splits: Vec<String>,
 }
@@ -64,10 +64,10 @@ impl fmt::Debug for PostgresTable {
 }
 
 impl PostgresTable {
-    /// Asks a server what a table looks like, and for its symbols.
+    /// Queries a server for the columns of a table or query, and for its symbols.
     ///
     /// # Errors
-    /// A server that cannot be asked, or columns that are no source.
+    /// The server cannot be queried, or the columns do not make a source.
     pub async fn open(
         name: &str,
         config: &SourceConfig,
@@ -81,19 +81,19 @@ impl PostgresTable {
                 "give a query instead: `revision: SELECT max(updated_at), count(*) FROM ...`",
             ));
         }
-        let parts = workers.max(4); // Fewer ranges than four are exchanged by the planner after all.
-        // Connections are made as partitions are read: one for each thread, as a rule, and one that
-        // holds the moment. Where plans read several at once, none may wait for another.
+        let parts = workers.max(4); // The planner repartitions fewer than four ranges anyway.
+        // Connections are opened as partitions are read: usually one per thread, and one that holds
+        // the snapshot. If a plan reads several partitions at once, none may wait for another.
         let pool = location.create_pool("windrow source", SOURCE_CONNECTIONS)?;
         let retry = Retry::new(location.server(), limit);
         let relation = match location.query() {
-            // Its last line may end with a comment.
+            // The last line of the query may end with a comment, so the bracket stands on its own line.
             Some(query) => format!("({}\n) AS source", query.trim().trim_end_matches(';')),
             None => location.table().map(ToString::to_string).unwrap_or_default(),
         };
         let keys = KeyColumns { entity: config.entity.clone(), time: config.time.clone() };
         let shown = location.to_string();
-        // All of it is of one moment: if that is lost on the way, another one is taken.
+        // All of it comes from one snapshot: if that is lost on the way, a retry takes another one.
         let call = || async {
             let snapshot = Snapshot::export_snapshot(&pool, &location).await?;
             let columns =
@@ -133,7 +133,7 @@ impl PostgresTable {
         })
     }
 
-    /// The statement for some columns of the rows that meet a condition.
+    /// Returns the statement for some columns of the rows that meet the conditions.
     fn copy_statement(&self, columns: &[usize], conditions: &[&str]) -> String {
         let list: Vec<&str> = columns.iter().map(|c| self.expressions[*c].as_str()).collect();
         let list = if list.is_empty() { "NULL::boolean".to_string() } else { list.join(", ") };
@@ -152,14 +152,14 @@ impl PostgresTable {
         format!("COPY (SELECT {list} FROM {}{condition}{order}) TO STDOUT BINARY", self.relation)
     }
 
-    /// What the server does of the filters.
+    /// Returns the filters that the server can evaluate, as SQL.
     fn pushed_conditions(&self, filters: &[Expr]) -> Vec<String> {
         let text = |filter| postgres::filter_to_sql(filter, &self.keys);
         filters.iter().filter_map(text).collect()
     }
 }
 
-/// The schema of a source, how the server is asked for each column, and the types that it gives.
+/// Returns the schema of a source, the SQL expression for each column, and the types that the server sends.
 #[allow(clippy::type_complexity)]
 fn source_columns(
     columns: &[ServerColumn],
@@ -170,7 +170,7 @@ fn source_columns(
     for column in columns {
         let (ty, given) = arrow_type(&column.ty);
         let wanted = canonical_type(&column.name, &ty, keys, shown)?;
-        // Numbers that are measures are 64-bit floats, whatever the table holds.
+        // Measures are 64-bit floats, whatever the table holds.
         let (cast, given) = match wanted {
             DataType::Float64 if given != Type::FLOAT8 => ("::float8", Type::FLOAT8),
             DataType::Utf8View if given != Type::TEXT => ("::text", Type::TEXT),
@@ -183,7 +183,7 @@ fn source_columns(
     Ok((Arc::new(Schema::new(fields)), expressions, types))
 }
 
-/// The Arrow type for a type of the server, and the type that it is asked for.
+/// Returns the Arrow type for a type of the server, and the type that the server is asked to send.
 fn arrow_type(ty: &Type) -> (DataType, Type) {
     match *ty {
         Type::BOOL => (DataType::Boolean, Type::BOOL),
@@ -203,7 +203,7 @@ fn arrow_type(ty: &Type) -> (DataType, Type) {
     }
 }
 
-/// The cast that makes the server give a type.
+/// Returns the cast that makes the server send a type.
 fn cast_suffix(ty: &Type, given: &Type) -> &'static str {
     match *given {
         _ if ty == given => "",
@@ -212,7 +212,7 @@ fn cast_suffix(ty: &Type, given: &Type) -> &'static str {
     }
 }
 
-/// Cuts sorted symbols into ranges of about equal numbers.
+/// Cuts sorted symbols into ranges with about the same number of symbols.
 fn symbol_ranges(symbols: &[String], ty: &str, parts: usize, keys: &KeyColumns) -> SymbolRanges {
     let entity = quote_ident(&keys.entity);
     let share = symbols.len().div_ceil(parts).max(1);
@@ -220,15 +220,15 @@ fn symbol_ranges(symbols: &[String], ty: &str, parts: usize, keys: &KeyColumns) 
     for number in 0..parts {
         let from = (number * share).min(symbols.len());
         let some = &symbols[from..(from + share).min(symbols.len())];
-        // An index on the column serves the first condition, whatever its collation; where that takes
-        // symbols for equal that are not, the second one tells them apart.
+        // An index on the column serves the first condition, whatever its collation. If that
+        // collation treats different symbols as equal, the second condition tells them apart.
         let list: Vec<String> = some.iter().map(|symbol| quote_array_element(symbol)).collect();
         let list = list.join(",");
         let list = format!(
             "{entity} = ANY('{{{list}}}'::{ty}[]) AND {entity}::text COLLATE \"C\" = ANY('{{{list}}}'::text[])"
         );
         match (number, some.first()) {
-            // Rows without a symbol are counted where they are left out.
+            // Rows without a symbol go to the first range: cleaning counts and removes them.
             (0, _) => ranges.conditions.push(format!("({list}) OR {entity} IS NULL")),
             (_, Some(first)) => {
                 ranges.conditions.push(list);
@@ -236,7 +236,7 @@ fn symbol_ranges(symbols: &[String], ty: &str, parts: usize, keys: &KeyColumns) 
             }
             (_, None) => {
                 ranges.conditions.push("false".to_string());
-                // Behind everything that there is.
+                // A split behind every symbol.
                 let last = ranges.splits.last().or(symbols.last()).cloned().unwrap_or_default();
                 ranges.splits.push(last + "\u{10FFFF}");
             }
@@ -245,7 +245,7 @@ fn symbol_ranges(symbols: &[String], ty: &str, parts: usize, keys: &KeyColumns) 
     ranges
 }
 
-/// Text as an element of an array in a literal.
+/// Quotes text as an element of an array literal.
 fn quote_array_element(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\'', "''");
     format!("\"{escaped}\"")
@@ -301,12 +301,12 @@ impl TableProvider for PostgresTable {
         _: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        _limit: Option<usize>, // Rows may still be left out above.
+        _limit: Option<usize>, // Operators above may still remove rows.
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
         let index = |key: &str| self.schema.index_of(key).ok();
-        // Keys come first: they clean, order and name the rows even where nobody asked for them.
+        // Keys come first: they clean, order and name the rows even if the query does not select them.
         let mut columns: Vec<usize> = match &self.ranges {
             Some(_) => {
                 [&self.keys.entity, &self.keys.time].iter().filter_map(|k| index(k)).collect()
@@ -370,7 +370,15 @@ impl TableProvider for PostgresTable {
         if local.is_some() {
             let shown = self.shown.clone();
             let name: FileNamer = Arc::new(move |range| format!("{shown}, range {}", range + 1));
-            plan = Arc::new(DedupExec::try_new(plan, 0, 1, self.config.duplicates, report, name)?);
+            plan = Arc::new(DedupExec::try_new(
+                plan,
+                0,
+                1,
+                self.config.duplicates,
+                report,
+                name,
+                period_keys,
+            )?);
         }
         project_scan(plan, &self.schema, wanted)
     }

@@ -1,4 +1,5 @@
-//! The rows of files as they are stored, neither cleaned nor ordered: what a commit keeps of a target.
+//! Scans the rows of files as they are stored, neither cleaned nor ordered: a commit keeps such
+//! rows of a target.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,22 +14,22 @@ use crate::scan::RowSlice;
 use crate::store::display_path;
 
 impl FileTable {
-    /// The names of the files: their paths or URLs.
+    /// Returns the names of the files: their paths or URLs.
     pub fn file_names(&self) -> BTreeSet<String> {
         self.files.iter().map(|info| display_path(&info.file.path)).collect()
     }
 
-    /// The names of the files that may hold rows for which a condition on the columns of the source
-    /// holds, as far as their statistics tell.
+    /// Returns the names of the files that may hold rows for which a condition on the columns of
+    /// the source is true, as far as their statistics show.
     pub fn file_names_matching(&self, condition: &Arc<dyn PhysicalExpr>) -> BTreeSet<String> {
         let kept = self.prune_files(Some(condition)).into_iter();
         kept.map(|ordinal| display_path(&self.files[ordinal as usize].file.path)).collect()
     }
 
-    /// Some columns of files by their names: a partition for each file, rows in the order of the file.
+    /// Scans some columns of the named files: one partition per file, rows in the order of the file.
     ///
     /// # Errors
-    /// Of DataFusion's operators.
+    /// DataFusion's operators refuse the columns.
     pub fn scan_raw_files(
         &self,
         names: &BTreeSet<String>,

@@ -1,4 +1,4 @@
-//! `windrow check`: findings in feature sets, without running them.
+//! `windrow check`: reports findings in feature sets without running them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -52,13 +52,13 @@ async fn collect_findings(engine: &Engine, path: &str) -> Vec<Error> {
     engine.check_set(set, &Default::default()).await
 }
 
-/// The error of a whole file, at its first character where nothing nearer is known.
+/// Places an error without a position at the first character of its file.
 fn place_at_start(path: &str, error: Error) -> Error {
     error.at_place(TextPlace { file: path.to_string(), line: 1, column: 1 })
 }
 
-/// The `.sql` files of the arguments: directories are walked. A directory without any is another thing than the
-/// set that is meant.
+/// Expands directories to the `.sql` files below them. A directory without any is taken for the name of a set
+/// if it is a plain name, and refused if it is a path.
 pub(super) fn expand_set_args(given: &[String]) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for name in given {
@@ -70,7 +70,7 @@ pub(super) fn expand_set_args(given: &[String]) -> Result<Vec<String>> {
         let before = files.len();
         collect_sql_files(path, &mut BTreeSet::new(), &mut files)?;
         if files.len() == before && !name.contains('/') {
-            files.push(name.clone()); // A set whose target has its name.
+            files.push(name.clone()); // The directory may be the target of a set of this name.
         } else if files.len() == before {
             return Err(Error::usage(format!("{name} holds no .sql file")));
         }
@@ -78,7 +78,8 @@ pub(super) fn expand_set_args(given: &[String]) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// Takes the `.sql` files below a directory, each directory once: by links one may be met again.
+/// Collects the `.sql` files below a directory. Visits each directory once, since links may lead to one
+/// again.
 fn collect_sql_files(
     folder: &Path,
     seen: &mut BTreeSet<(u64, u64)>,

@@ -1,4 +1,4 @@
-//! `windrow compact`: any layout into files that are sorted by symbol and time.
+//! `windrow compact`: rewrites a source of any layout as files sorted by symbol and time.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::write::Progress;
 
 #[derive(Debug, Args)]
 pub(super) struct CompactArgs {
-    /// What to read: a directory, file, 'glob' or URL, or a source of windrow.yaml
+    /// The source: a directory, file, 'glob' or URL, or a source of windrow.yaml
     #[arg(value_name = "SRC")]
     source: String,
     /// Where to write: a directory, s3://bucket/prefix/, or a target of windrow.yaml; SRC itself if
@@ -38,7 +38,7 @@ pub(super) struct CompactArgs {
 }
 
 impl CompactArgs {
-    /// Overrides the configuration by the flags that were given.
+    /// Overrides the configuration with the given flags.
     pub(super) fn apply_flags(&self, config: &mut Config) -> Result<()> {
         self.limits.apply_flags(config)?;
         self.compression.apply_flags(config, &self.to)

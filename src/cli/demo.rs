@@ -1,4 +1,4 @@
-//! `windrow demo`: the main job from end to end, on bars that it makes itself.
+//! `windrow demo`: the main workflow from end to end, on bars that it generates.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,9 +31,9 @@ pub(super) struct DemoArgs {
     progress: ProgressArgs,
 }
 
-/// The symbol of the preview and of the chart: the one whose price splits.
+/// The symbol of the preview and of the chart: the one with a stock split.
 const PREVIEW_SYMBOL: &str = sample::SPLIT_SYMBOL;
-/// Days in the chart.
+/// Trading days per year of the chart, which shows the last three years.
 const CHART_DAYS: usize = 250;
 
 pub(super) async fn run_demo(args: DemoArgs, config: Config, stop: Stop) -> Result<u8> {
@@ -83,14 +83,14 @@ pub(super) async fn run_demo(args: DemoArgs, config: Config, stop: Stop) -> Resu
     Ok(0)
 }
 
-/// Writes the sample bars on a thread of its own, for signals to be heard; returns rows.
+/// Writes the sample bars on a thread of its own, so that a stop is not delayed; returns the number of rows.
 async fn make_sample_bars(folder: PathBuf, progress: Arc<Progress>, stop: &Stop) -> Result<usize> {
     let made = tokio::task::spawn_blocking(move || sample::write_sample_bars(&folder, &progress));
     let panicked = |error| Error::internal(format!("making sample bars panicked: {error}"));
     stop.run_until_stopped(async { made.await.map_err(panicked)? }).await
 }
 
-/// A table and a chart of one symbol.
+/// Prints a table and a chart of one symbol.
 async fn print_preview(engine: &mut Engine, dir: &Path, terminal: Option<Terminal>) -> Result<()> {
     for name in ["trend", "momentum"] {
         let features = dir.join("features").join(name);
@@ -147,7 +147,7 @@ async fn print_preview(engine: &mut Engine, dir: &Path, terminal: Option<Termina
     print_text(&format!("\n{}{}", above.render_text(), below.render_text()))
 }
 
-/// The commands to try next, each below what it does; ready to be pasted into a shell.
+/// Returns the commands to try next, each below a comment on what it does, ready to be pasted into a shell.
 fn next_commands(dir: &Path, width: Option<usize>) -> String {
     let bars = quote_shell_word(&dir.join("bars").to_string_lossy());
     let features = quote_shell_word(&dir.join("features/momentum").to_string_lossy());
@@ -173,7 +173,7 @@ fn next_commands(dir: &Path, width: Option<usize>) -> String {
         steps.insert(0, ("windrow is not on your PATH: name it for this shell", alias));
     }
     const GOES_ON: &str = " \\\n";
-    // Between single quotes, which stand around a directory with spaces, nothing says that a line goes on.
+    // A directory with spaces is in single quotes, within which a backslash does not continue a line.
     let width = width.filter(|_| !bars.contains('\''));
     let shown = steps.iter().map(|(does, command)| {
         let lines = match width {
@@ -188,7 +188,7 @@ fn next_commands(dir: &Path, width: Option<usize>) -> String {
     shown.collect::<Vec<_>>().join("\n")
 }
 
-/// A word as a shell reads it.
+/// Quotes a word for a shell where that is needed.
 fn quote_shell_word(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-=:+,@".contains(c);
     match !text.is_empty() && text.chars().all(plain) {
@@ -197,7 +197,7 @@ fn quote_shell_word(text: &str) -> String {
     }
 }
 
-/// This program's file, unless the shell finds the same one as `windrow`.
+/// Returns the file of this program; None if the shell finds that same file as `windrow`.
 fn program_off_path() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
     let folders = std::env::var_os("PATH").unwrap_or_default();
@@ -219,10 +219,10 @@ mod tests {
         assert_eq!(quote_shell_word("it's"), r"'it'\''s'");
         let told = next_commands(Path::new("d"), None);
         assert!(told.contains("\nwindrow repl --source bars=d/bars\n"), "{told}");
-        // A line that goes on ends in a backslash: the shell reads the same command.
+        // A continued line ends in a backslash, so the shell reads the same command.
         for width in [40, 60, 80] {
             let narrow = next_commands(Path::new("d"), Some(width));
-            // The path of this program fits no line.
+            // The path of this program may be too long for a line.
             let fits = |line: &str| line.starts_with("alias") || line.len() <= width;
             assert!(narrow.lines().all(fits), "{narrow}");
             let joined = narrow.replace(" \\\n", " ").replace("\n#  ", " ");

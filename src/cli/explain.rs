@@ -1,4 +1,4 @@
-//! `windrow explain`: what a feature set needs, and how it will run.
+//! `windrow explain`: prints what a feature set needs, and its plan.
 
 use clap::Args;
 use datafusion::physical_plan::displayable;
@@ -88,7 +88,7 @@ fn format_plan_report(report: &PlanReport) -> String {
     text + "\nplan\n" + &report.plan
 }
 
-/// One sentence for each way in which history counts other rows than all of the entity.
+/// Writes one sentence for each way in which a history does not simply count every row of the entity.
 fn describe_history(report: &PlanReport) -> String {
     let mut cases: Vec<(String, Vec<&str>)> = Vec::new();
     let mut with_history = 0;
@@ -111,7 +111,7 @@ fn describe_history(report: &PlanReport) -> String {
     cases.iter().map(sentence).collect()
 }
 
-/// Which rows one step counts; None if it is every row of the entity.
+/// Describes which rows one step counts; None if it counts every row of the entity.
 fn describe_history_step(step: &HistoryStep, entity: &str) -> Option<String> {
     if step.rows == 0 {
         return Some(format!("goes on in all rows of the same {}", step.keys.join(", ")));

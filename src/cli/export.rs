@@ -1,4 +1,4 @@
-//! `windrow export`: many feature sets into the targets that windrow.yaml names.
+//! `windrow export`: computes many feature sets and writes them to the targets of windrow.yaml.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::report::ExportReport;
 use crate::stop::Stop;
 use crate::write::Progress;
 
-/// The target of sets that have none of their own name.
+/// The name of the target for sets without a target of their own name.
 const COMMON_TARGET: &str = "export";
 
 #[derive(Debug, Args)]
@@ -79,7 +79,7 @@ pub(super) async fn export_sets(args: ExportArgs, config: Config, stop: Stop) ->
     Ok(u8::from(failed + left_out > 0))
 }
 
-/// The sets with their targets: one of the same name, or the common one.
+/// Pairs each set with its target: the one of the same name, or the common one.
 fn assign_targets(args: &ExportArgs, config: &Config) -> Result<Vec<Export>> {
     let engine = Engine::new(config.clone())?;
     let (mut found, mut missing) = (Vec::new(), Vec::new());

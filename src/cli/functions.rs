@@ -1,4 +1,4 @@
-//! `windrow functions`: the indicators, from their tables.
+//! `windrow functions`: lists the indicators, or documents one.
 
 use clap::Args;
 
@@ -44,7 +44,7 @@ pub(super) fn print_functions(args: &FunctionsArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// All indicators by group, one line each.
+/// Lists all indicators by group, one line each.
 fn format_function_list() -> String {
     let width = windrow_udfs::all_functions().map(|e| e.spec.name.len()).max().unwrap_or(0);
     let mut text = String::new();

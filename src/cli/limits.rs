@@ -1,4 +1,4 @@
-//! `windrow limits`: every bound, from their table.
+//! `windrow limits`: lists every bound.
 
 use clap::Args;
 
@@ -25,7 +25,7 @@ pub(super) fn print_limits(args: &LimitsArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// A chapter for each group, and in it the value and the sentences of each bound.
+/// Formats the bounds by group: for each its value, what it bounds, and what happens past it.
 fn format_limit_list(limits: &[LimitReport]) -> String {
     let widest = |text: fn(&LimitReport) -> &str| {
         limits.iter().map(|limit| text(limit).chars().count()).max().unwrap_or(0)

@@ -1,14 +1,14 @@
-//! The log: what happened on the way, on standard error. Nothing but warnings unless asked for.
+//! The log on standard error; default: only warnings.
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 use crate::error::{Error, Result};
 
-/// The environment variable that says what is logged: `info`, or `windrow=debug,warn`.
+/// The environment variable that sets what is logged: `info`, or `windrow=debug,warn`.
 const LOG_VARIABLE: &str = "WINDROW_LOG";
 
-/// How lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum LogFormat {
     /// For people.
@@ -17,7 +17,7 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// Starts to log.
+/// Starts the log.
 pub(super) fn start_logging(format: LogFormat) -> Result<()> {
     let wanted = std::env::var(LOG_VARIABLE).ok().filter(|text| !text.trim().is_empty());
     let wanted = wanted.as_deref().unwrap_or("windrow=warn");

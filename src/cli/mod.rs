@@ -1,8 +1,9 @@
-//! The command line: one file per subcommand. This room and the REPL are the only ones that
-//! print: data to standard output, everything else to standard error.
+//! The command line: one file per subcommand. Only this module and the REPL print: data to standard
+//! output, everything else to standard error.
 #![allow(clippy::print_stderr)]
 
-/// As the standard one, but nobody need be there to read: a run that commits goes on.
+/// Like the standard macro, but ignores write errors: a run goes on to its commit if standard error is
+/// closed.
 macro_rules! eprintln {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -10,7 +11,7 @@ macro_rules! eprintln {
     }};
 }
 
-/// As the standard one, but nobody need be there to read.
+/// Like the standard macro, but ignores write errors.
 macro_rules! eprint {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -52,9 +53,9 @@ use crate::limits::{MEMORY_SLACK, STOP_GRACE, STOP_GRACE_REMOTE};
 use crate::render::output_closed;
 use crate::stop::Stop;
 
-/// How long what it left running may take to end and to remove its temporary files.
+/// The time that tasks still running after a command have to end and to remove their temporary files.
 const WIND_DOWN: Duration = Duration::from_millis(400);
-/// How often the memory of the process is looked at.
+/// The interval at which the memory of the process is checked.
 const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Parser)]
@@ -76,15 +77,15 @@ struct Cli {
 enum Command {
     /// Make sample bars and run every shipped feature set on them
     Demo(demo::DemoArgs),
-    /// Compute a feature set and write it to a target, whole or not at all
+    /// Compute a feature set and write it to a target atomically
     Run(run::RunArgs),
     /// Compute many feature sets and write them to the targets of windrow.yaml
     Export(export::ExportArgs),
     /// Write a source, whatever its layout, as files sorted by symbol and time
     Compact(compact::CompactArgs),
-    /// List the committed runs of a target, and what runs that died left there
+    /// List the committed runs of a target, and the leftovers of failed runs
     Runs(runs::TargetArgs),
-    /// Remove what runs that died left in a target
+    /// Remove the leftovers of failed runs from a target
     Vacuum(runs::TargetArgs),
     /// Run one statement and print its result
     Sql(sql::SqlArgs),
@@ -100,7 +101,7 @@ enum Command {
     Limits(limits::LimitsArgs),
 }
 
-/// Sources, for every command that reads.
+/// The sources of a command that reads.
 #[derive(Clone, Debug, Default, Args)]
 struct SourceArgs {
     /// Where a source is: bars=DIRECTORY, FILE, 'GLOB' or URL; several are allowed
@@ -108,7 +109,7 @@ struct SourceArgs {
     sources: Vec<String>,
 }
 
-/// Runs the program and gives its exit code.
+/// Runs the program and returns its exit code.
 pub fn run_command_line() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(arguments) {
@@ -135,12 +136,13 @@ pub fn run_command_line() -> u8 {
     }
 }
 
-/// Ends the process with one sentence where a runtime misses a thread: tokio panics then, some of its workers are there,
-/// and whoever waits for the others would wait forever. A run that is ended so leaves what a killed one leaves.
+/// Ends the process with a one-sentence error if a runtime cannot start a thread. Tokio panics in that case
+/// with only some of its workers running, and a task that waits for the others would wait forever. A run that
+/// ends this way leaves behind what a killed run does.
 fn exit_without_threads() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        // How tokio words it; a test holds that this is still so.
+        // The start of tokio's message; a test checks that it has not changed.
         const WORDS: &str = "OS can't spawn worker thread: ";
         let text = panic.payload_as_str().unwrap_or_default();
         let Some(reason) = text.strip_prefix(WORDS) else { return tell(panic) };
@@ -150,8 +152,9 @@ fn exit_without_threads() {
     }));
 }
 
-/// How a command ended. Its thread is left where it is if it does not listen: templates and plans are made without
-/// looking up, and a process that ends takes its threads along.
+/// Runs a command on a thread of its own and returns how it ended. Abandons the thread if it does not react
+/// to a stop: rendering templates and planning never check for one, and the end of the process ends its
+/// threads.
 fn run_on_thread(command: Command) -> Result<u8> {
     let (ends, end) = mpsc::channel();
     let late = ends.clone();
@@ -164,7 +167,7 @@ fn run_on_thread(command: Command) -> Result<u8> {
     end.recv().unwrap_or_else(|_| Err(Error::internal("the command went missing")))
 }
 
-/// Help, or what is wrong with the command line.
+/// Prints the help, or the error of the command line, without passwords.
 fn print_usage(error: &clap::Error) {
     let text = error.render().to_string();
     let hidden = redact::redact_passwords(&text);
@@ -175,7 +178,8 @@ fn print_usage(error: &clap::Error) {
     }
 }
 
-/// Runs a command. What it ends with where it does not stop when it is told to goes to `late`.
+/// Runs a command. If it does not stop in time, or takes too much memory, the error to end with goes to
+/// `late`.
 fn run_command(command: Command, late: mpsc::Sender<Result<u8>>) -> Result<u8> {
     let config = load_config(&command)?;
     allocator::set_purge_delay(config.memory_limit.is_some());
@@ -205,7 +209,7 @@ fn run_command(command: Command, late: mpsc::Sender<Result<u8>>) -> Result<u8> {
             let _ = late.send(Err(error));
         });
         tokio::select! {
-            biased; // What was committed is committed, however late.
+            biased; // A command that has ended wins over a stop: its commit stands, however late.
             done = dispatch_command(command, config, stop) => done,
             why = over => Err(match why {
                 Ok(Kind::Timeout) => {
@@ -220,7 +224,8 @@ fn run_command(command: Command, late: mpsc::Sender<Result<u8>>) -> Result<u8> {
     code
 }
 
-/// Resolves once the process has far more memory than its limit: what templates and plans take nobody counts.
+/// Resolves once the process uses more than `most` bytes. The memory limit of operators does not count
+/// templates and plans.
 async fn watch_memory(most: Option<u64>) -> Error {
     let Some(most) = most else { return std::future::pending().await };
     loop {
@@ -236,7 +241,7 @@ async fn watch_memory(most: Option<u64>) -> Error {
 }
 
 impl Command {
-    /// How long it may take to leave everything in order when it is stopped.
+    /// Returns the time that a stopped command has to leave everything in order.
     fn grace_period(&self, config: &Config) -> Duration {
         let far = |target: &str| config.target_location(target).contains("://");
         let far = match self {
@@ -250,7 +255,7 @@ impl Command {
     }
 }
 
-/// `windrow.yaml` and the environment, overridden by flags.
+/// Loads `windrow.yaml` and the environment, and overrides them with the flags.
 fn load_config(command: &Command) -> Result<Config> {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let mut config = Config::load(&here, &|name| std::env::var(name).ok())?;
@@ -280,7 +285,7 @@ async fn dispatch_command(command: Command, config: Config, stop: Stop) -> Resul
         Command::Runs(args) => runs::print_runs(args, config).await,
         Command::Vacuum(args) => runs::vacuum_target(args, config).await,
         Command::Sql(args) => sql::run_sql(args, config).await,
-        Command::Repl(_) => Ok(0), // It has its own way with Ctrl-C; see `run_command`.
+        Command::Repl(_) => Ok(0), // `run_command` runs the REPL, which handles Ctrl-C itself.
         Command::Check(args) => check::check_sets(args, config).await,
         Command::Explain(args) => explain::explain_set(args, config).await,
         Command::Functions(args) => functions::print_functions(&args),

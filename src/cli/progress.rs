@@ -1,4 +1,4 @@
-//! Progress on long work: a bar for people, events for programs, both on standard error.
+//! Progress of long work: a bar for people, events for programs, both on standard error.
 
 use std::future::Future;
 use std::io::{IsTerminal, Write, stderr};
@@ -14,7 +14,7 @@ use crate::error::{Result, group_digits};
 use crate::report::ProgressEvent;
 use crate::write::Progress;
 
-/// The width of a bar where there is no terminal to ask.
+/// The width of a bar if standard error is no terminal.
 const DEFAULT_BAR_WIDTH: u16 = 100;
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -37,7 +37,7 @@ enum ProgressMode {
 }
 
 impl ProgressArgs {
-    /// Shows rows, rate and remaining time of `rows_processed`, which counts in `progress`.
+    /// Runs `work`, which counts its rows in `progress`, and shows rows, rate and remaining time meanwhile.
     pub(super) async fn run_with_progress<T>(
         self,
         title: &str,
@@ -60,7 +60,7 @@ impl ProgressArgs {
     }
 }
 
-/// Looks at the work every now and then.
+/// A display of progress that is updated at intervals.
 trait ProgressDisplay: Send {
     fn update_interval(&self) -> Duration;
     fn show_start(&self, _title: &str) {}
@@ -68,8 +68,8 @@ trait ProgressDisplay: Send {
     fn show_end(&self, title: &str, state: ProgressSnapshot, error: Option<&str>);
 }
 
-/// A thread that looks at the work until this is dropped. Workers that compute let timers wait, so
-/// it is none of theirs.
+/// A thread that shows progress until this value is dropped. It is not one of the compute workers, because
+/// timers wait while those compute.
 struct DisplayThread {
     running: Option<Sender<Option<String>>>,
     thread: Option<JoinHandle<()>>,
@@ -93,8 +93,8 @@ impl DisplayThread {
             };
             looker.show_end(title, meter.take_snapshot(), error.as_deref());
         });
-        // Without a thread nothing is shown, and the work goes on.
-        let error = Some("interrupted".to_string()); // Until the work says how it ended.
+        // If the thread cannot be started, nothing is shown and the work goes on.
+        let error = Some("interrupted".to_string()); // Replaced once the work has ended.
         Self { running: Some(running), thread: thread.ok(), error }
     }
 }
@@ -182,7 +182,7 @@ impl ProgressDisplay for EventDisplay {
     }
 }
 
-/// Writes an event, which always has a JSON text, as one line.
+/// Writes an event, which can always be serialized, as one line of JSON.
 fn print_event(event: &ProgressEvent) {
     if let Ok(line) = serde_json::to_string(event) {
         eprintln!("{line}");
@@ -193,7 +193,7 @@ fn round_to_millis(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
-/// The work that is shown.
+/// The work whose progress is shown.
 struct Meter {
     title: String,
     progress: Arc<Progress>,
@@ -203,14 +203,14 @@ struct Meter {
 impl Meter {
     fn take_snapshot(&self) -> ProgressSnapshot {
         let rows = self.progress.rows_written();
-        // What is written was read, whether or not a scan says so.
+        // Every row that was written was also read, even if no scan counted it.
         let read = self.progress.rows_read().max(rows);
         let seconds = self.started.elapsed().as_secs_f64();
         ProgressSnapshot { rows, read, total: self.progress.total_rows(), seconds }
     }
 }
 
-/// The work at one moment.
+/// The state of the work at one moment.
 #[derive(Clone, Copy, Debug)]
 struct ProgressSnapshot {
     rows: u64,
@@ -220,13 +220,13 @@ struct ProgressSnapshot {
 }
 
 impl ProgressSnapshot {
-    /// Rows read and rows written: a sort does the one before the other.
+    /// Returns rows read plus rows written, since a sort reads everything before it writes.
     fn rows_processed(&self) -> u64 {
         let most = self.total.unwrap_or(u64::MAX / 2);
         self.read.min(most) + self.rows.min(most)
     }
 
-    /// Rows written per second; rows read while none is written yet.
+    /// Returns rows written per second, or rows read per second while none is written yet.
     fn rows_per_second(&self) -> Option<f64> {
         let rows = if self.rows > 0 { self.rows } else { self.read };
         (rows > 0 && self.seconds > 0.0).then(|| rows as f64 / self.seconds)
@@ -237,7 +237,7 @@ impl ProgressSnapshot {
         (work > 0.0).then(|| self.seconds * (total - work).max(0.0) / work)
     }
 
-    /// `1,234 of 5,000 rows, 617 rows/s, 6 s left`.
+    /// Formats the state: `1,234 of 5,000 rows, 617 rows/s, 6 s left`.
     fn status_line(&self) -> String {
         let (rows, what) = if self.rows > 0 || self.read == 0 {
             (self.rows, "rows")
@@ -257,7 +257,7 @@ impl ProgressSnapshot {
     }
 }
 
-/// `42 s`, `3 min 05 s`, `2 h 07 min`.
+/// Formats a duration: `42 s`, `3 min 05 s`, `2 h 07 min`.
 fn format_duration(seconds: f64) -> String {
     let seconds = seconds.ceil() as u64;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
@@ -267,7 +267,7 @@ fn format_duration(seconds: f64) -> String {
     }
 }
 
-/// Standard error where it is no terminal: a line that is written over itself.
+/// Standard error that is no terminal; the bar overwrites its own line.
 #[derive(Debug)]
 struct StderrPipe;
 

@@ -2,7 +2,7 @@
 
 use crate::store::password;
 
-/// A text without the passwords of the URLs in it.
+/// Replaces the passwords of the URLs in a text.
 pub(super) fn redact_passwords(text: &str) -> String {
     let mut text = text.to_string();
     while let Some(found) = password(&text) {

@@ -1,4 +1,4 @@
-//! `windrow run`: one feature set into one target.
+//! `windrow run`: computes one feature set and writes it to one target.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ pub(super) struct RunArgs {
 }
 
 impl RunArgs {
-    /// Overrides the configuration by the flags that were given.
+    /// Overrides the configuration with the given flags.
     pub(super) fn apply_flags(&self, config: &mut Config) -> Result<()> {
         self.session.limits.apply_flags(config)?;
         self.compression.apply_flags(config, &self.to)?;
@@ -91,7 +91,7 @@ pub(super) async fn run_set(args: RunArgs, config: Config, stop: Stop) -> Result
     let work = async {
         options.stop.run_until_stopped(args.session.sources.open_sources(&mut engine)).await?;
         if options.scope.is_all() {
-            // What cannot be opened is told when the set is planned.
+            // A source that cannot be opened is reported when the set is planned.
             let _ = options.stop.run_until_stopped(engine.open_set_sources(&set)).await;
         }
         progress.set_total(expected_rows(&engine, &options.scope));
@@ -102,7 +102,7 @@ pub(super) async fn run_set(args: RunArgs, config: Config, stop: Stop) -> Result
     Ok(u8::from(!outcome.record.left_out.is_empty()))
 }
 
-/// `--symbols A,B`, or each symbol by a flag of its own, with its commas.
+/// Parses `--symbols`: a single flag is a list (`A,B`); of several flags each is one symbol, commas included.
 fn parse_symbols(given: Vec<String>) -> Vec<String> {
     match given.as_slice() {
         [list] => list.split(',').map(|symbol| symbol.trim().to_string()).collect(),
@@ -110,7 +110,7 @@ fn parse_symbols(given: Vec<String>) -> Vec<String> {
     }
 }
 
-/// `--set k=v`, as often as given.
+/// Parses every `--set k=v`.
 pub(super) fn parse_params(given: &[String]) -> Result<BTreeMap<String, String>> {
     given
         .iter()
@@ -122,7 +122,8 @@ pub(super) fn parse_params(given: &[String]) -> Result<BTreeMap<String, String>>
         .collect()
 }
 
-/// The rows that a run over everything writes, where the only source says so.
+/// Returns the rows that a run over everything is expected to write: those of the source `bars`, if it knows
+/// their number.
 fn expected_rows(engine: &Engine, scope: &Scope) -> Option<u64> {
     match engine.sources().get("bars") {
         Some(bars) if scope.is_all() => bars.row_count(),
@@ -130,7 +131,7 @@ fn expected_rows(engine: &Engine, scope: &Scope) -> Option<u64> {
     }
 }
 
-/// What was done, for people and with `json` for programs.
+/// Prints what was done: in words to standard error and, with `json`, as a report to standard output.
 pub(super) fn print_outcome(outcome: &RunOutcome, json: bool) -> Result<()> {
     if json {
         print_json(&RunReport::from_outcome(outcome))?;
@@ -149,10 +150,10 @@ pub(super) fn print_outcome(outcome: &RunOutcome, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Files from which on it is told what each of them takes.
+/// The number of files from which on the time per file is printed.
 const MANY_FILES: u64 = 1000;
 
-/// One line on the files of an input.
+/// Formats one line on the files of an input.
 fn format_file_timing(name: &str, files: u64, seconds: [f64; 2]) -> String {
     let [opened, computed] = seconds
         .map(|seconds| format!("{seconds:.2} s ({:.3} ms a file)", 1e3 * seconds / files as f64));
@@ -160,7 +161,7 @@ fn format_file_timing(name: &str, files: u64, seconds: [f64; 2]) -> String {
     format!("{name}: {files} files, opened in {opened}, read and computed in {computed}")
 }
 
-/// One line on a committed run.
+/// Formats one line on a committed run.
 pub(super) fn format_outcome(outcome: &RunOutcome) -> String {
     let record = &outcome.record;
     let rate = record.rows as f64 / record.seconds.max(1e-9);

@@ -1,4 +1,4 @@
-//! `windrow runs` and `windrow vacuum`: what a target has seen, and what runs that died left there.
+//! `windrow runs` and `windrow vacuum`: the committed runs of a target, and the leftovers of failed runs.
 
 use std::io::{BufWriter, stdout};
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub(super) async fn print_runs(args: TargetArgs, config: Config) -> Result<u8> {
     Ok(0)
 }
 
-/// The runs as a table.
+/// Converts the runs to a batch with one row each.
 fn runs_to_batch(runs: &[CommittedRun]) -> Result<RecordBatch, arrow::error::ArrowError> {
     let text = |of: fn(&CommittedRun) -> &str| -> ArrayRef {
         Arc::new(runs.iter().map(|run| Some(of(run))).collect::<StringArray>())

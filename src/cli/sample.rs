@@ -1,7 +1,8 @@
-//! Sample bars for `windrow demo`: made up, the same on every machine, with the dirt of real data.
+//! Sample bars for `windrow demo`: synthetic, the same on every machine, with the irregularities of real
+//! data.
 //!
-//! Raw prices with a `factor` column; days missing here and there; a listing with little history;
-//! a 4-for-1 split, which the factor undoes.
+//! Prices are raw, with a `factor` column. Single days are missing, one symbol has little history,
+//! and one has a 4-for-1 split, which the factor undoes.
 
 use std::fs::File;
 use std::path::Path;
@@ -15,9 +16,9 @@ use datafusion::parquet::arrow::ArrowWriter;
 use crate::error::{Error, Result};
 use crate::write::Progress;
 
-/// The symbol whose price splits.
+/// The symbol with a stock split.
 pub(super) const SPLIT_SYMBOL: &str = "BOLT";
-/// The symbol that was listed in the last weeks.
+/// The symbol that was listed only in the last weeks.
 pub(super) const RECENT_SYMBOL: &str = "ZEST";
 
 const SYMBOLS: [&str; 50] = [
@@ -31,7 +32,7 @@ const SECTORS: [&str; 5] = ["energy", "finance", "health", "materials", "technol
 const FIRST_YEAR: i32 = 2020;
 const YEARS: i32 = 5;
 
-/// SplitMix64: small, and the same everywhere.
+/// SplitMix64: a small generator that gives the same numbers on every machine.
 struct SplitMix64(u64);
 
 impl SplitMix64 {
@@ -43,12 +44,12 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// Uniform in 0..1.
+    /// Returns a uniform number in 0..1.
     fn next_uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// About normal: the sum of twelve uniforms, which needs no logarithm.
+    /// Returns an approximately normal number: the sum of twelve uniforms, which needs no logarithm.
     fn next_normal(&mut self) -> f64 {
         (0..12).map(|_| self.next_uniform()).sum::<f64>() - 6.0
     }
@@ -62,7 +63,8 @@ struct SampleBar {
     factor: f64,
 }
 
-/// Writes the bars as `year=2020/bars.parquet` and on, and counts them in `progress`; returns rows.
+/// Writes the bars as `year=2020/bars.parquet` and so on, one file a year, and counts them in `progress`.
+/// Returns the number of rows.
 ///
 /// # Errors
 /// The directory cannot be written.
@@ -120,7 +122,7 @@ fn generate_bars() -> Vec<SampleBar> {
             if i < skip || missing {
                 continue;
             }
-            // Adjusted prices are what the walk made; raw ones stand before the split times four.
+            // The walk gives adjusted prices; raw prices before the split are four times as high.
             let factor = if *name == SPLIT_SYMBOL && i < split { 0.25 } else { 1.0 };
             let cents = |value: f64| (value / factor * 100.0).round() / 100.0;
             bars.push(SampleBar {

@@ -1,4 +1,4 @@
-//! Flags that every command with a session has, and the engine that they make.
+//! Flags of every command with a session, and the engine built from them.
 
 use clap::Args;
 
@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
-/// Sources and limits.
+/// The sources and limits of a session.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct SessionArgs {
     #[command(flatten)]
@@ -17,7 +17,7 @@ pub(super) struct SessionArgs {
     pub(super) limits: LimitArgs,
 }
 
-/// What statements may do.
+/// A session for statements, and whether they may write.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct StatementArgs {
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub(super) struct StatementArgs {
 }
 
 impl StatementArgs {
-    /// An engine as the session's, that may write if the flag is given.
+    /// Builds the engine of the session, which may write if `--write` is given.
     pub(super) async fn build_engine(&self, config: Config) -> Result<Engine> {
         let mut engine = self.session.build_engine(config).await?;
         engine.allow_writing(self.write);
@@ -36,7 +36,7 @@ impl StatementArgs {
     }
 }
 
-/// What a command may take of the machine.
+/// The threads and the memory that a command may use.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct LimitArgs {
     /// How many threads compute; all cores if not given
@@ -48,7 +48,7 @@ pub(super) struct LimitArgs {
 }
 
 impl LimitArgs {
-    /// Overrides the configuration by the flags that were given.
+    /// Overrides the configuration with the given flags.
     pub(super) fn apply_flags(&self, config: &mut Config) -> Result<()> {
         if let Some(threads) = &self.threads {
             config.set_key("parallel_workers", threads, "--threads")?;
@@ -60,7 +60,7 @@ impl LimitArgs {
     }
 }
 
-/// How a parquet target is compressed.
+/// The compression of a parquet target.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct CompressionArgs {
     /// How pages are compressed: auto, zstd, zstd:1 to zstd:22, lz4, snappy or none
@@ -69,7 +69,7 @@ pub(super) struct CompressionArgs {
 }
 
 impl CompressionArgs {
-    /// Overrides the configuration by the flag, which a CSV target has no use for.
+    /// Overrides the configuration with the given flag. Refuses the flag for a target that is not parquet.
     pub(super) fn apply_flags(&self, config: &mut Config, to: &str) -> Result<()> {
         let Some(compression) = &self.compression else { return Ok(()) };
         config.set_key("compression", compression, "--compression")?;
@@ -77,7 +77,7 @@ impl CompressionArgs {
     }
 }
 
-/// Refuses a flag that says how parquet is written, for a target that is a CSV file.
+/// Refuses a flag about writing parquet for a target that is not parquet.
 pub(super) fn require_parquet(flag: &str, config: &Config, to: &str) -> Result<()> {
     let target = Target::parse(config.target_location(to))?;
     match target.contents() {
@@ -88,7 +88,7 @@ pub(super) fn require_parquet(flag: &str, config: &Config, to: &str) -> Result<(
 }
 
 impl SessionArgs {
-    /// An engine with the sources of the command line and of the configuration.
+    /// Builds an engine with the sources of the command line and of the configuration.
     pub(super) async fn build_engine(&self, config: Config) -> Result<Engine> {
         let mut engine = Engine::new(config)?;
         self.sources.open_sources(&mut engine).await?;
@@ -97,7 +97,8 @@ impl SessionArgs {
 }
 
 impl SourceArgs {
-    /// Opens the sources that were given; those of the configuration are opened when they are read.
+    /// Opens the given sources and adds those of the configuration, which are opened when they are first
+    /// read.
     pub(super) async fn open_sources(&self, engine: &mut Engine) -> Result<()> {
         for (name, location) in self.parse_sources()? {
             engine.add_source(&name, &location).await?;
@@ -106,7 +107,7 @@ impl SourceArgs {
         Ok(())
     }
 
-    /// Names and locations.
+    /// Splits the given sources into names and locations.
     pub(super) fn parse_sources(&self) -> Result<Vec<(String, String)>> {
         let mut seen = std::collections::BTreeSet::new();
         let mut named = Vec::new();

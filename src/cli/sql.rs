@@ -1,4 +1,4 @@
-//! `windrow sql`: one statement, its result on standard output.
+//! `windrow sql`: runs one statement and prints its result to standard output.
 
 use std::io::{BufWriter, stdout};
 
@@ -37,7 +37,7 @@ pub(super) async fn run_sql(args: SqlArgs, config: Config) -> Result<u8> {
             return Ok(error.exit_code());
         }
     };
-    // A terminal gets what it can show; a pipe gets everything.
+    // A terminal gets the rows and columns that fit; a pipe gets everything.
     let limit = match terminal {
         Some(terminal) if matches!(args.format, Format::Table) => Limit::Rows {
             max_rows: terminal.height.saturating_sub(6).max(10),

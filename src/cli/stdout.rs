@@ -1,4 +1,4 @@
-//! Writing to standard output, where a closed pipe is the end and no error.
+//! Writing to standard output; a closed pipe ends the command without an error.
 
 use std::io::{Write, stdout};
 
@@ -19,7 +19,7 @@ pub(super) fn print_json(report: &impl Serialize) -> Result<()> {
     print_text(&(text + "\n"))
 }
 
-/// Bytes in words.
+/// Formats a number of bytes: `999 B`, `1.5 MB`.
 pub(super) fn format_bytes(number: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"];
     let mut value = number as f64;

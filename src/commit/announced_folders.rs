@@ -1,5 +1,5 @@
-//! Folders that a commit is about to add to a directory, for readers that list folder by folder: each with a file
-//! without rows, which belongs to no state.
+//! Folders that a commit is about to add to a directory. They are created before the commit for readers
+//! that list folder by folder. Each holds a file without rows, which belongs to no state.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -14,8 +14,8 @@ use super::stage::lock_holder;
 use crate::outside::files;
 use crate::store::{FileReader, Record, announced_name, is_announced};
 
-/// Makes the folders of a state that its target does not have yet, each with a file without rows; gives whether there
-/// were any.
+/// Creates the folders of a state that its target does not have yet, each with a file without rows.
+/// Returns whether there were any.
 pub(super) fn announce_folders(
     target: &Path,
     stage: &Path,
@@ -44,7 +44,7 @@ pub(super) fn announce_folders(
     Ok(without_rows.is_some())
 }
 
-/// A parquet file with the columns of another.
+/// Returns a parquet file without rows and with the columns of the file `like`.
 fn file_without_rows(like: &Path) -> std::io::Result<Vec<u8>> {
     let other = std::io::Error::other::<ParquetError>;
     let opened = FileReader::open_local(like, 0)?;
@@ -55,7 +55,7 @@ fn file_without_rows(like: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The announced files that runs left which ended before their commit.
+/// Returns the announced files of runs that ended before their commit.
 pub(super) fn stale_announced_files(target: &Path) -> std::io::Result<Vec<PathBuf>> {
     let holder = lock_holder(target);
     let mut found = Vec::new();
@@ -64,7 +64,8 @@ pub(super) fn stale_announced_files(target: &Path) -> std::io::Result<Vec<PathBu
     Ok(found)
 }
 
-/// Removes announced files, and the folders that held nothing else. The target is locked.
+/// Removes announced files, and folders that held nothing else. The caller holds the lock of the
+/// target.
 pub(super) fn remove_announced_files(target: &Path) -> std::io::Result<()> {
     let mut found = Vec::new();
     collect_announced_files(target, &mut found)?;
@@ -86,7 +87,7 @@ fn is_announced_by(path: &Path, run: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy() == announced_name(run))
 }
 
-/// Adds the announced files below a folder; nothing where there is no folder.
+/// Collects the announced files below a folder; adds nothing if the folder does not exist.
 fn collect_announced_files(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let entries = match files::list_directory(folder) {
         Ok(entries) => entries,

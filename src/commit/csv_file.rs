@@ -1,13 +1,19 @@
-//! One CSV file, written aside and renamed over the old one; its record stands beside it.
+//! One CSV file, written to a stage and renamed over the old file; its record lies next to it.
 //!
-//! 1. The run takes the lock beside the file, and ends what killed runs began.
-//! 2. Rows are written into a file beside it.
-//! 3. The record is written beside it, under a name that says of which file it is.
-//! 4. The file gets the name of the target in one step: this is the commit.
-//! 5. What was the file is removed, and the record gets its own name.
+//! 1. The run takes the lock next to the file, and recovers from killed runs: it removes their stages,
+//!    renames the record of the present file to its final name, and removes other pending records. A
+//!    crash leaves the old file with its record; the system releases the lock.
+//! 2. One worker writes the rows into a stage next to the file. A crash leaves the old file and the
+//!    stage.
+//! 3. The run writes the record next to the file, under a pending name that carries the stage's inode
+//!    number. A crash leaves the old file with its record, plus the stage and the pending record.
+//! 4. The run syncs the stage and gives it the name of the target in one step: this is the commit. A
+//!    crash leaves the new file, its pending record, and the old file under the stage's name. Readers
+//!    find the pending record by the inode number of the file.
+//! 5. The run removes the old file, and renames the pending record to its final name. A crash leaves
+//!    the new file, whose record the next run renames.
 //!
-//! A crash before 4 leaves the old file with its record, and the new ones beside; after it the new file,
-//! whose record is found by the number of the file until the next run gives it its name.
+//! Step 1 of the next run removes the leftovers of each of these crashes.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -15,21 +21,21 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::directory::unreadable_error;
 use super::stage::{
     FileLock, Stage, check_local_source, list_stale_stages, remove_stale_stages, run_blocking,
+    unreadable_error,
 };
 use super::{
     CommittedRun, OpenTarget, PublishMode, PublishOptions, RunHistory, SourcePlace, TargetBackend,
     never_written_error,
 };
 use crate::error::{Error, Result};
-use crate::outside::{self, files};
+use crate::outside::{self, FailPoint, files};
 use crate::stop::Stop;
 use crate::store::Record;
 use crate::write::{Attempt, Manifest, OutputShape, Staging, unwritable_error};
 
-/// The way out of a scope that is narrower than the file.
+/// The hint for a scope that is narrower than the file.
 const WHOLE_HINT: &str = "run without --symbols, --from and --until, or write to another target";
 
 /// A CSV file that runs write to.
@@ -48,7 +54,8 @@ impl CsvFileTarget {
         Ok(RunHistory { runs, leftovers: self.list_leftover_files()? })
     }
 
-    /// Files of runs that died: what they wrote aside, and records of files that never got the name of the target.
+    /// Lists the leftovers of failed runs: stages, and records of files that never got the name of the
+    /// target.
     fn list_leftover_files(&self) -> Result<Vec<String>> {
         let pending = || {
             let file = files::find_metadata(&self.path)?;
@@ -112,7 +119,7 @@ impl TargetBackend for CsvFileTarget {
         if history.is_empty() {
             return Err(never_written_error(&self.path.display()));
         }
-        // Whoever opens a target cleans it.
+        // Acquiring a target removes the leftovers.
         drop(self.acquire_target(1).await?);
         Ok(history.leftovers)
     }
@@ -122,20 +129,21 @@ impl TargetBackend for CsvFileTarget {
     }
 }
 
-/// The record of a CSV target stands beside it: the file itself is only rows.
+/// Returns the path of the record of a CSV target. The record lies next to the file, which holds only
+/// rows.
 fn record_path(target: &Path) -> PathBuf {
     let name = target.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     target.with_file_name(format!(".{name}.windrow.json"))
 }
 
-/// The record of a run that has not given its file the name of the target yet, or just did: it is named
-/// by the number that the file system has for that file, and is the record of the target from the moment
-/// on at which the file is.
+/// Returns the path of the pending record of `file`: the record of a run that has not yet given its
+/// file the name of the target, or has just done so. The name carries the inode number of the file. The
+/// pending record becomes the record of the target in the moment in which `file` becomes the target.
 fn pending_path(target: &Path, file: &Metadata) -> PathBuf {
     record_path(target).with_extension(format!("json.{}", file.ino()))
 }
 
-/// The record of the run that wrote the file; None where there is no file, or no run wrote it.
+/// Returns the record of the run that wrote the file; None if there is no file, or no run wrote it.
 fn read_target_record(target: &Path) -> Result<Option<Record>> {
     let unreadable = |error| unreadable_error(target, &error);
     let Some(file) = files::find_metadata(target).map_err(unreadable)? else { return Ok(None) };
@@ -147,7 +155,8 @@ fn read_target_record(target: &Path) -> Result<Option<Record>> {
     Ok(None)
 }
 
-/// Ends what runs that died began: the record of the file gets its name, others go.
+/// Recovers from failed runs: renames the pending record of the present file to its final name, and
+/// removes the others.
 fn recover_pending_records(target: &Path) -> std::io::Result<()> {
     let file = files::find_metadata(target)?;
     let own = file.map(|file| pending_path(target, &file));
@@ -162,7 +171,7 @@ fn recover_pending_records(target: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The records beside a target that are named by a file.
+/// Lists the pending records next to a target, whose names end in an inode number.
 fn list_pending_records(target: &Path) -> std::io::Result<Vec<PathBuf>> {
     let record = record_path(target);
     let prefix = record.file_name().map(|n| n.to_string_lossy().into_owned() + ".");
@@ -228,7 +237,7 @@ impl OpenTarget for OpenCsvFile {
                 .hint("write to a directory, or take partition_by out of the header"));
         }
         publish.check_scope(&target, self.held.as_ref(), WHOLE_HINT)?;
-        self.stage = None; // Of an attempt before.
+        self.stage = None; // Removes the stage of an earlier attempt.
         let stage = self.stage.insert(Stage::new(&self.path, &self.lock));
         Ok(Staging::CsvFile { path: stage.path().to_path_buf(), target: self.path.clone() })
     }
@@ -248,17 +257,18 @@ impl OpenTarget for OpenCsvFile {
             let file = files::read_metadata(stage.path()).map_err(unwritable)?;
             let pending = pending_path(&target, &file);
             files::write_synced(&pending, record.to_json()?.as_bytes()).map_err(unwritable)?;
-            outside::reach_failpoint("record-written");
+            outside::reach_fail_point(FailPoint::RecordWritten);
             Ok((stage, record, pending))
         })
         .await?;
         let committed = stage.commit(stop).await;
         let target = self.path.clone();
         run_blocking(move || {
-            // If this fails, or nobody comes as far, the next run does it.
+            // If this fails or is never reached, the next run does it.
             let _ = match &committed {
                 Ok(()) => files::rename_path(&pending, &record_path(&target)),
-                Err(_) => files::remove_file(&pending),
+                // A failed exchange may have happened all the same: the file at the target decides.
+                Err(_) => recover_pending_records(&target),
             };
             committed
         })

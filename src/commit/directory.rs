@@ -1,20 +1,27 @@
-//! A directory of parquet files: the new state is built beside it, and the two are exchanged.
+//! A directory of parquet files: a run builds the new state in a stage next to it, and exchanges the
+//! two.
 //!
-//! 1. The run takes the lock beside the directory, and removes what killed runs left there.
-//! 2. It makes a stage beside it and links the files that stay.
-//! 3. Rows are written into the stage.
-//! 4. The text of the record is written and synced beside the directory, where those of earlier runs
-//!    lie; an empty file in the stage stands for it, behind those for the earlier ones.
-//! 5. Folders of `partition_by` that only the new state has are made in the directory, each with a file without
-//!    rows, and the run waits for a moment: a reader that lists folder by folder, and has begun with the
-//!    directory itself, shall know them when it comes to the files of the new state. If it has listed them before,
-//!    the file without rows is gone when it opens it.
-//! 6. The stage is synced, and exchanged with the directory in one step: this is the commit.
-//! 7. What was the directory is removed after a moment: a reader that has opened it, or a folder of it, and not yet
-//!    listed it would find it empty.
+//! 1. The run takes the lock next to the directory and removes the leftovers of killed runs. A crash
+//!    leaves the old state; the system releases the lock.
+//! 2. It creates the stage next to the directory and hard-links the files that stay. A crash from here
+//!    on leaves the old state and a stage.
+//! 3. The workers write rows into the stage. A crash leaves the same.
+//! 4. The run writes and syncs the text of its record next to the directory, in the folder of the
+//!    earlier records. An empty file in the stage, numbered after those of earlier runs, stands for it.
+//!    A crash leaves the old state, the stage, and a text without a record.
+//! 5. The run creates in the directory those folders of `partition_by` that only the new state has,
+//!    each with a file without rows, and waits for [`FOLDERS_LISTED`]. A reader that lists folder by
+//!    folder, and has begun with the directory itself, then knows them when it reaches the files of the
+//!    new state. A reader that listed them earlier may find the file without rows already removed when
+//!    it opens it. A crash leaves the old state with folders without rows, the stage, and the text.
+//! 6. The run syncs the stage and exchanges it with the directory in one step: this is the commit. A
+//!    crash after the exchange leaves the new state, and a stage that holds the old one. A power cut
+//!    before the parent directory is synced may still leave the old state.
+//! 7. After a moment the run removes the old state. The delay is for a reader that has opened the old
+//!    directory or one of its folders and not yet listed it: it would find it empty. A crash leaves the
+//!    new state, and a stage with the rest of the old one.
 //!
-//! A crash before 6 leaves the old state, maybe with folders that hold no rows, a stage, and maybe a text that nothing
-//! stands for; after it the new state and a stage with the old one. The next run removes all but the state.
+//! Step 1 of the next run removes everything but the state.
 
 use std::collections::BTreeSet;
 use std::fs::DirEntry;
@@ -28,6 +35,7 @@ use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderO
 use super::publish_options::MERGE_HINT;
 use super::stage::{
     FileLock, Stage, check_local_source, list_stale_stages, remove_stale_stages, run_blocking,
+    unreadable_error,
 };
 use super::{
     CommittedRun, OpenTarget, PublishOptions, RetainedFiles, RunHistory, SourcePlace,
@@ -35,7 +43,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::limits::FOLDERS_LISTED;
-use crate::outside::{self, files};
+use crate::outside::{self, FailPoint, files};
 use crate::stop::Stop;
 use crate::store::{
     FileReader, RECORD_DIR, Record, RecordFile, is_announced, list_records, read_latest_record,
@@ -109,7 +117,7 @@ impl TargetBackend for DirectoryTarget {
         if history.is_empty() {
             return Err(never_written_error(&self.path.display()));
         }
-        // Whoever opens a target cleans it.
+        // Acquiring a target removes the leftovers.
         drop(self.acquire_target(1).await?);
         Ok(history.leftovers)
     }
@@ -130,7 +138,7 @@ impl TargetBackend for DirectoryTarget {
     }
 }
 
-/// What killed runs left beside a directory and in it.
+/// Returns the leftovers of killed runs next to a directory and in it.
 fn directory_leftovers(path: &Path) -> Result<Vec<String>> {
     let mut left = list_stale_stages(path)?;
     let announced = announced_folders::stale_announced_files(path)
@@ -139,7 +147,7 @@ fn directory_leftovers(path: &Path) -> Result<Vec<String>> {
     Ok(left)
 }
 
-/// What a parquet file says of its columns.
+/// Returns the metadata that a parquet file stores for its columns.
 pub(super) fn read_column_notes(
     file: &FileReader,
 ) -> std::result::Result<ColumnNotes, datafusion::parquet::errors::ParquetError> {
@@ -149,12 +157,6 @@ pub(super) fn read_column_notes(
         (field.name().clone(), pairs.collect())
     };
     Ok(meta.schema().fields().iter().map(pairs).collect())
-}
-
-/// The error for a file of a target that cannot be read.
-pub(super) fn unreadable_error(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::target(format!("cannot read {}: {error}", path.display()))
-        .hint("move the target away and run again")
 }
 
 /// A directory that one run has to itself.
@@ -182,17 +184,18 @@ impl OpenTarget for OpenDirectory {
         _: &Attempt,
     ) -> Result<Staging> {
         publish.check_scope(&self.path.display(), self.held.as_ref(), MERGE_HINT)?;
-        self.stage = None; // Of an attempt before.
+        self.stage = None; // Removes the stage of an earlier attempt.
         let stage = Stage::new(&self.path, &self.lock);
         let (target, kept) = (self.path.clone(), publish.retained_files().cloned());
-        // The stage goes along: if nobody waits any more, it is removed when the links are made.
+        // The closure owns the stage: if the caller is cancelled meanwhile, the stage is removed once
+        // the links are created.
         let stage = run_blocking(move || {
             files::create_folder(stage.path())
                 .map_err(|error| unwritable_error(&target, &error))?;
-            outside::reach_failpoint("stage-made");
+            outside::reach_fail_point(FailPoint::StageMade);
             if let Some(kept) = &kept {
                 link_kept_files(kept, &target, stage.path())?;
-                outside::reach_failpoint("files-linked");
+                outside::reach_fail_point(FailPoint::FilesLinked);
             }
             Ok(stage)
         });
@@ -214,17 +217,17 @@ impl OpenTarget for OpenDirectory {
             let unwritable = |error| unwritable_error(&target, &error);
             remove_unnamed(stage.path(), &record).map_err(unwritable)?;
             write_record(stage.path(), &target, &record).map_err(unwritable)?;
-            outside::reach_failpoint("record-written");
+            outside::reach_fail_point(FailPoint::RecordWritten);
             let announced = announced_folders::announce_folders(&target, stage.path(), &record)
                 .map_err(unwritable)?;
-            outside::reach_failpoint("folders-made");
+            outside::reach_fail_point(FailPoint::FoldersMade);
             Ok((stage, record, announced))
         })
         .await?;
         let committed = exchange_later(stage, announced, stop).await;
         if committed.is_err() && announced {
             let target = self.path.clone();
-            // If this fails, the next run does it.
+            // If this fails, the next run removes them.
             let _ = run_blocking(move || Ok(announced_folders::remove_announced_files(&target)))
                 .await?;
         }
@@ -240,7 +243,8 @@ impl OpenTarget for OpenDirectory {
     async fn release(self: Box<Self>) {}
 }
 
-/// Exchanges the stage with the target: if folders were announced, after readers had the time to list them.
+/// Exchanges the stage with the target. If folders were announced, it first gives readers the time to
+/// list them.
 async fn exchange_later(stage: Stage, announced: bool, stop: &Stop) -> Result<()> {
     if announced {
         let listed = async {
@@ -281,7 +285,7 @@ fn check_owner(target: &Path) -> Result<()> {
     }
 }
 
-/// The first file below a directory that neither is in `ours` nor is a record.
+/// Returns the first file below a directory that is neither in `ours` nor a record.
 fn find_foreign_file(
     target: &Path,
     folder: &Path,
@@ -306,7 +310,7 @@ fn find_foreign_file(
     Ok(None)
 }
 
-/// Takes the files of the target into the stage: they stay what they are.
+/// Hard-links the retained files of the target into the stage; their bytes are not copied.
 fn link_kept_files(kept: &RetainedFiles, target: &Path, stage: &Path) -> Result<()> {
     for file in &kept.files {
         let (from, to) = (target.join(&file.path), stage.join(&file.path));
@@ -325,7 +329,7 @@ fn link_kept_files(kept: &RetainedFiles, target: &Path, stage: &Path) -> Result<
     Ok(())
 }
 
-/// Removes files of the stage that the record does not name: attempts that were given up wrote them.
+/// Removes files of the stage that the record does not name: abandoned attempts wrote them.
 fn remove_unnamed(stage: &Path, record: &Record) -> std::io::Result<()> {
     let named: BTreeSet<PathBuf> = record.files.iter().map(|file| stage.join(&file.path)).collect();
     while let Some(file) = find_foreign_file(stage, stage, &named)? {
@@ -334,8 +338,8 @@ fn remove_unnamed(stage: &Path, record: &Record) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Writes the record behind those of earlier runs, which stay: its text beside the target, and an empty
-/// file for it into the stage.
+/// Writes the record after those of earlier runs, which stay: its text goes next to the target, and an
+/// empty file that stands for it into the stage.
 fn write_record(stage: &Path, target: &Path, record: &Record) -> std::io::Result<()> {
     let folder = stage.join(RECORD_DIR);
     let texts = record_text_dir(target);
@@ -345,7 +349,7 @@ fn write_record(stage: &Path, target: &Path, record: &Record) -> std::io::Result
     for path in list_records(target).map_err(std::io::Error::other)? {
         let Some(name) = path.file_name() else { continue };
         if files::read_metadata(&path)?.len() > 0 {
-            // Of an earlier build, which wrote the text there.
+            // An earlier build wrote the text into this file.
             write_atomically(&texts.join(name), &files::read_bytes(&path)?)?;
         }
         files::create_or_truncate(&folder.join(name))?;
@@ -359,14 +363,14 @@ fn write_record(stage: &Path, target: &Path, record: &Record) -> std::io::Result
     files::create_or_truncate(&folder.join(name)).map(|_| ())
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file atomically.
 fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let part = path.with_extension("part");
     files::write_synced(&part, bytes)?;
     files::rename_path(&part, path)
 }
 
-/// Removes texts beside the target that no record in it stands for.
+/// Removes texts next to the target that no record in the target stands for.
 fn remove_orphaned_records(target: &Path) -> std::io::Result<()> {
     let texts = record_text_dir(target);
     if !files::path_exists(&texts)? {

@@ -1,21 +1,21 @@
-//! What runs a target has seen.
+//! The history of the runs of a target.
 
 use crate::store::{Record, TimePoint};
 
-/// One committed run, as its record tells it.
+/// One committed run, as described by its record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommittedRun {
     /// Its name.
     pub run: String,
-    /// When it was committed, RFC 3339 in UTC.
+    /// The time of its commit, RFC 3339 in UTC.
     pub committed: String,
     /// The feature set.
     pub set: String,
     /// Rows written.
     pub rows: u64,
-    /// The first time among them.
+    /// The first time among the rows.
     pub first: Option<TimePoint>,
-    /// The last.
+    /// The last time among the rows.
     pub last: Option<TimePoint>,
     /// Wall seconds.
     pub seconds: f64,
@@ -39,17 +39,17 @@ impl From<Record> for CommittedRun {
     }
 }
 
-/// The committed runs of a target, and what others left.
+/// The committed runs of a target, and the leftovers of failed runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunHistory {
     /// The runs, oldest first.
     pub runs: Vec<CommittedRun>,
-    /// The names of what runs that died left behind.
+    /// The names of the leftovers of failed runs.
     pub leftovers: Vec<String>,
 }
 
 impl RunHistory {
-    /// Whether no run was ever here.
+    /// True if there is no trace of any run.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty() && self.leftovers.is_empty()
     }

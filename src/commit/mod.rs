@@ -1,7 +1,7 @@
-//! Manifests -> one committed state. A target is a directory, a prefix of an object store, a table
-//! or a CSV file; each kind implements `TargetBackend`, and `OpenTarget` while one run has it to itself.
-//! This room publishes exactly what manifests name and knows no batches; it knows neither feature
-//! sets nor how rows got to where they were written aside.
+//! Manifests -> one committed state. A target is a directory, a prefix of an object store, a table or a
+//! CSV file. Each kind implements `TargetBackend`, and `OpenTarget` while one run has exclusive use of
+//! it. This room publishes exactly what the manifests name. It sees no batches, and knows neither
+//! feature sets nor how rows got to the place where they were staged.
 
 mod announced_folders;
 mod bucket;
@@ -28,51 +28,52 @@ pub use history::{CommittedRun, RunHistory};
 pub use publish_options::{PublishMode, PublishOptions, RetainedFiles, ScopeBounds};
 pub use target::Target;
 
-/// One kind of target at one place.
+/// One target of one kind.
 #[async_trait]
 pub trait TargetBackend: fmt::Debug + Send + Sync {
-    /// Takes the target for one run of so many workers. It fails while another run holds it, cleans
-    /// what runs that were killed left behind, and refuses a target whose contents windrow did not
-    /// write.
+    /// Takes the target for one run with `workers` workers. Fails while another run holds it, removes
+    /// the leftovers of killed runs, and refuses a target whose contents windrow did not write.
     ///
     /// # Errors
-    /// Another run, foreign contents, or a place that cannot be written.
+    /// Another run holds the target, it has foreign contents, or it cannot be written.
     async fn acquire_target(&self, workers: usize) -> Result<Box<dyn OpenTarget>>;
 
-    /// The record of the last run; None if there was none.
+    /// Returns the record of the last run; None if there was none.
     ///
     /// # Errors
-    /// A record that cannot be read.
+    /// The record cannot be read.
     async fn latest(&self) -> Result<Option<Record>>;
 
-    /// The committed runs, and what runs that died left behind.
+    /// Returns the committed runs and the leftovers of failed runs.
     ///
     /// # Errors
-    /// A target that cannot be read.
+    /// The target cannot be read.
     async fn history(&self) -> Result<RunHistory>;
 
-    /// The names of what runs that died left behind.
+    /// Lists the names of the leftovers of failed runs.
     ///
     /// # Errors
-    /// A target that cannot be read.
+    /// The target cannot be read.
     async fn list_leftovers(&self) -> Result<Vec<String>>;
 
-    /// Whether what a run wrote is still there, as far as names, sizes and counts tell.
+    /// Returns whether everything that a run wrote is still there, judged by names, sizes and counts.
     ///
     /// # Errors
-    /// A server that cannot be asked.
+    /// The server cannot be reached.
     async fn is_there(&self, record: &Record) -> Result<bool>;
 
-    /// Removes what killed runs left behind; gives its names. It fails while a run is at work there.
+    /// Removes the leftovers of killed runs and returns their names. Fails while a run is at work
+    /// there.
     ///
     /// # Errors
-    /// As [`TargetBackend::acquire_target`], or a target that no run wrote.
+    /// As [`TargetBackend::acquire_target`], or if no run wrote the target.
     async fn vacuum(&self) -> Result<Vec<String>>;
 
-    /// What the target says of its columns, for [`OutputShape::notes`]: empty where it says nothing.
+    /// Returns the notes that the target stores for its columns, for [`OutputShape::notes`]; empty if
+    /// it stores none.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// A file cannot be read.
     async fn notes(&self, _: &Record) -> Result<ColumnNotes> {
         Ok(ColumnNotes::new())
     }
@@ -80,24 +81,25 @@ pub trait TargetBackend: fmt::Debug + Send + Sync {
     /// Refuses a source that a commit here would change, or that would read what a run writes.
     ///
     /// # Errors
-    /// What meets what.
+    /// The source and the target overlap.
     fn check_source_apart(&self, source: &SourcePlace<'_>) -> Result<()>;
 }
 
-/// A target that one run has to itself. Dropped, it is given back as if the process had died.
+/// A target that one run has to itself. Dropping it without `release` has the effect of a crash of the
+/// process.
 #[async_trait]
 pub trait OpenTarget: Send + Sync {
-    /// The name of this run: when it began, and a number.
+    /// The name of this run: its start time and the process id.
     fn run_id(&self) -> &str;
 
-    /// The record of the last run when the target was taken.
+    /// The record of the last run at the time when the target was taken.
     fn held_record(&self) -> Option<&Record>;
 
-    /// Makes the place where one attempt writes aside, and refuses what the target cannot hold.
+    /// Creates the staging place of one attempt, and refuses an output that the target cannot take.
     ///
     /// # Errors
-    /// Rows of the target that the run does not compute, columns that do not fit, or a place that
-    /// cannot be written.
+    /// The target has rows that the run does not compute, columns do not fit, or the place cannot be
+    /// written.
     async fn prepare_staging(
         &mut self,
         output: &OutputShape,
@@ -105,12 +107,12 @@ pub trait OpenTarget: Send + Sync {
         attempt: &Attempt,
     ) -> Result<Staging>;
 
-    /// Makes what the manifests name the state of the target, in one step. `record` tells of it; what
-    /// the commit has to say is added to its notices. If it fails the target is as it was, and what
-    /// was written aside is gone.
+    /// Makes what the manifests name the state of the target, in one step. `record` describes the run;
+    /// the commit adds its own messages to the record's notices. On failure the target keeps its old
+    /// state, and everything staged was removed.
     ///
     /// # Errors
-    /// A place that cannot be written, another run, or being stopped before the step.
+    /// The place cannot be written, another run took over, or the run was stopped before that step.
     async fn publish(
         &mut self,
         publish: &PublishOptions,
@@ -119,19 +121,19 @@ pub trait OpenTarget: Send + Sync {
         stop: &Stop,
     ) -> Result<Record>;
 
-    /// Removes what was written aside.
+    /// Removes everything that was staged.
     async fn abandon_staging(&mut self);
 
-    /// Gives the target back.
+    /// Releases the target.
     async fn release(self: Box<Self>);
 }
 
-/// What a target holds, as far as a run has to know before it plans.
+/// The kind of contents of a target, which a run must know before it plans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetContents {
-    /// Parquet files: any number, with folders and compression, which rows can be added to.
+    /// Parquet files: any number, with folders and compression; rows can be appended.
     Parquet,
-    /// One CSV file: its rows come in one stream.
+    /// One CSV file, written as one stream of rows.
     CsvFile,
     /// A table of a server.
     Table,
@@ -147,7 +149,7 @@ impl fmt::Display for TargetContents {
     }
 }
 
-/// Where a source is.
+/// The location of a source.
 pub struct SourcePlace<'a> {
     /// Its name.
     pub name: &'a str,
@@ -155,11 +157,11 @@ pub struct SourcePlace<'a> {
     pub location: &'a str,
     /// The files that it reads.
     pub files: Vec<&'a Path>,
-    /// Whether it would read a file at a path.
+    /// True if the source would read a file at the given path.
     pub lists: &'a (dyn Fn(&Path) -> bool + Sync),
 }
 
-/// The error for a target that no run wrote.
+/// Returns the error for a target that no run wrote.
 pub fn never_written_error(target: &dyn fmt::Display) -> Error {
     let error = Error::target(format!("{target} holds nothing that windrow wrote"));
     match nested_target_names(Path::new(&target.to_string())) {
@@ -168,7 +170,7 @@ pub fn never_written_error(target: &dyn fmt::Display) -> Error {
     }
 }
 
-/// The first targets that lie in a directory, with commas between; None if there is none.
+/// Returns the first targets that lie in a directory, separated by commas; None if there is none.
 fn nested_target_names(folder: &Path) -> Option<String> {
     const TOLD: usize = 5;
     let entries = files::list_directory(folder).ok()?;

@@ -1,23 +1,24 @@
-//! What a commit does with the state that a target holds.
+//! Options of a commit: the scope of the run, and the treatment of the rows that the target already
+//! holds.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::store::{Record, RecordFile, SymbolRange, TimePoint};
 
-/// What a run computes, in exact times. None is all.
+/// The scope that a run computes, in exact times. None means unbounded.
 #[derive(Clone, Debug, Default)]
 pub struct ScopeBounds {
     /// The symbols.
     pub symbols: Option<Vec<String>>,
-    /// The first time, inclusive.
+    /// The start time, inclusive.
     pub from: Option<TimePoint>,
-    /// The end, exclusive.
+    /// The end time, exclusive.
     pub until: Option<TimePoint>,
 }
 
 impl ScopeBounds {
-    /// Whether all rows of a symbol, whose times lie in this range, are within.
+    /// Returns whether the scope covers all rows of a symbol whose times span `range`.
     fn covers_range(&self, symbol: &str, range: &SymbolRange) -> bool {
         self.symbols.as_ref().is_none_or(|symbols| symbols.iter().any(|s| s == symbol))
             && self.from.is_none_or(|from| range.first >= from)
@@ -25,44 +26,44 @@ impl ScopeBounds {
     }
 }
 
-/// How a run is published.
+/// The options of a commit.
 #[derive(Clone, Debug, Default)]
 pub struct PublishOptions {
-    /// What becomes of the rows that the target holds.
+    /// The treatment of the rows that the target holds.
     pub mode: PublishMode,
-    /// What the run computed.
+    /// The scope that the run computed.
     pub scope: ScopeBounds,
 }
 
-/// What becomes of the rows that a target holds.
+/// The treatment of the rows that a target holds.
 #[derive(Clone, Debug, Default)]
 pub enum PublishMode {
-    /// All of them go. Rows outside the scope of the run are a reason to refuse it, but of a table,
-    /// where exactly the rows of the scope go.
+    /// Replaces all of them. Rows outside the scope of the run are a reason to refuse the run. A table
+    /// is the exception: there exactly the rows of the scope are replaced.
     #[default]
     Whole,
-    /// All of them stay.
+    /// Keeps all of them.
     Append(RetainedFiles),
-    /// Those of the scope go, all others stay: in the files that are kept, and in what was written
-    /// anew of files that held rows of both kinds.
+    /// Replaces the rows of the scope and keeps all others: those in the retained files, and those that
+    /// were rewritten out of files with rows of both kinds.
     Scope(RetainedFiles),
 }
 
-/// The way out where a scope can be merged.
+/// The hint for targets where a scope can be merged.
 pub(super) const MERGE_HINT: &str = "run without --symbols, --from and --until, or write to another target; \
     --merge replaces just the rows of this scope";
 
-/// What stays of a state.
+/// The part of a state that a commit keeps.
 #[derive(Clone, Debug, Default)]
 pub struct RetainedFiles {
-    /// The files that stay as they are.
+    /// The files that stay unchanged.
     pub files: Vec<RecordFile>,
-    /// First and last time and rows per symbol in them.
+    /// First time, last time and number of rows per symbol in them.
     pub watermarks: BTreeMap<String, SymbolRange>,
 }
 
 impl PublishOptions {
-    /// What stays as it is.
+    /// The files that stay unchanged; None if all rows are replaced.
     pub fn retained_files(&self) -> Option<&RetainedFiles> {
         match &self.mode {
             PublishMode::Whole => None,
@@ -70,8 +71,8 @@ impl PublishOptions {
         }
     }
 
-    /// Refuses to replace rows that the run does not compute. `held` is the record of the target, and
-    /// `way_out` what to do instead.
+    /// Refuses to replace rows that the run does not compute. `held` is the record of the target;
+    /// `way_out` is the hint that names the alternative.
     pub(super) fn check_scope(
         &self,
         place: &dyn std::fmt::Display,
@@ -113,7 +114,7 @@ mod tests {
             ("A", "2024-01-01T00:00:00.500Z", "2024-01-31T00:00:00Z", true),
             ("A", "2023-12-31T23:59:59.500Z", "2024-01-31T00:00:00Z", false),
             ("A", "2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", false),
-            // The same moments on other clocks.
+            // The same instants with other UTC offsets.
             ("A", "2023-12-31T19:00:00-05:00", "2024-02-01T08:59:59+09:00", true),
             ("A", "2024-01-01T08:00:00+09:00", "2024-01-31T00:00:00Z", false),
             ("A", "2024-01-01T00:00:00Z", "2024-01-31T19:00:00-05:00", false),

@@ -1,7 +1,8 @@
-//! Writing aside and committing: the lock of a target, the directory beside it, and the exchange.
+//! Staging and commit on a local file system: the lock of a target, the stage next to it, and the
+//! exchange.
 //!
-//! Everything that a run writes before its commit stands beside the target under a name that
-//! begins with a dot, so that neither readers of the target nor of its parent take it for data.
+//! Everything that a run writes before its commit lies next to the target, under a name that begins
+//! with a dot. Readers of the target and of its parent directory therefore do not take it for data.
 
 use std::fs::Metadata;
 use std::io::Write;
@@ -12,11 +13,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use super::SourcePlace;
 use crate::error::{Error, Result};
 use crate::limits::OLD_STATE_LISTED;
-use crate::outside::{self, files};
+use crate::outside::{self, FailPoint, files};
 use crate::stop::Stop;
 use crate::write::unwritable_error;
 
-/// Exclusive use of a local target by one run. The system releases it when the process ends,
+/// Exclusive use of a local target by one run. The system releases the lock when the process ends,
 /// however it ends.
 #[derive(Debug)]
 pub(super) struct FileLock {
@@ -25,7 +26,7 @@ pub(super) struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock or says who holds it.
+    /// Takes the lock, or fails and names the run that holds it.
     pub(super) fn acquire(path: &Path) -> Result<Self> {
         let parent = parent_or_current(path);
         files::create_folder(parent).map_err(|error| unwritable_error(parent, &error))?;
@@ -42,20 +43,20 @@ impl FileLock {
             .hint("wait for it, or write to another target"));
         }
         let run = run_name();
-        // For people: the lock itself is the system's.
+        // The note is for people: the lock itself is the system's.
         let note = format!("run {run}, process {}\n", outside::process_id());
         let _ = file.truncate_all().and_then(|()| file.write_all(note.as_bytes()));
         Ok(Self { _locked: file, run })
     }
 
-    /// The name of this run: when it began, and a number.
+    /// The name of this run: its start time and the process id.
     pub(super) fn run_id(&self) -> &str {
         &self.run
     }
 }
 
-/// A name that no other run on this machine has: the moment and the process. Of two runs that begin
-/// in one microsecond of a process, the second takes the next.
+/// Returns a name that no other run on this machine has: the time in microseconds and the process id.
+/// If two runs of a process begin in the same microsecond, the second takes the next one.
 pub(super) fn run_name() -> String {
     static LAST: AtomicI64 = AtomicI64::new(0);
     let now = outside::utc_now().timestamp_micros();
@@ -65,7 +66,7 @@ pub(super) fn run_name() -> String {
     format!("{}-{}", moment.format("%Y%m%dT%H%M%S%6f"), outside::process_id())
 }
 
-/// The directory that a path is in.
+/// Returns the directory that contains a path.
 pub(super) fn parent_or_current(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -73,13 +74,13 @@ pub(super) fn parent_or_current(path: &Path) -> &Path {
     }
 }
 
-/// A name beside the target that is no data.
+/// Returns a name next to the target that readers do not take for data.
 fn sibling_path(path: &Path, what: &str) -> PathBuf {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     parent_or_current(path).join(format!(".{name}.windrow-{what}"))
 }
 
-/// Removes what killed runs left beside a target that this process has locked.
+/// Removes the stages of killed runs next to a target that this process has locked.
 pub(super) fn remove_stale_stages(path: &Path) -> Result<()> {
     for stage in list_stages(path).map_err(|error| unwritable_error(path, &error))? {
         files::remove_all(&stage).map_err(|error| unwritable_error(&stage, &error))?;
@@ -87,10 +88,10 @@ pub(super) fn remove_stale_stages(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What killed runs left beside a target: everything that is not of the run at work there.
+/// Lists the leftovers of killed runs next to a target: every stage but that of the run at work there.
 ///
 /// # Errors
-/// The directory that the target is in cannot be listed.
+/// The parent directory of the target cannot be listed.
 pub(super) fn list_stale_stages(path: &Path) -> Result<Vec<String>> {
     let holder = lock_holder(path);
     let at_work = |stage: &PathBuf| {
@@ -101,25 +102,26 @@ pub(super) fn list_stale_stages(path: &Path) -> Result<Vec<String>> {
     let mut stages = match list_stages(path) {
         Ok(stages) => stages,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(super::directory::unreadable_error(path, &error)),
+        Err(error) => return Err(unreadable_error(path, &error)),
     };
     stages.retain(|stage| !at_work(stage));
     Ok(stages.iter().map(|stage| stage.display().to_string()).collect())
 }
 
-/// The name of the run that is at work at a target; empty if the lock is held and does not say by which.
+/// Returns the name of the run at work at a target, which is empty if the lock is held without naming a
+/// run. None if no run holds the lock.
 pub(super) fn lock_holder(path: &Path) -> Option<String> {
     let lock = sibling_path(path, "lock");
     if !files::open_file(&lock).is_ok_and(|file| file.is_locked().unwrap_or(true)) {
         return None;
     }
-    // As the run that holds the lock has written it.
+    // Written there by the run that holds the lock.
     let note = files::read_text(&lock).unwrap_or_default();
     let run = note.strip_prefix("run ").and_then(|note| note.split(',').next());
     Some(run.unwrap_or_default().to_string())
 }
 
-/// The directories and files that stand beside a target.
+/// Lists the stages next to a target.
 fn list_stages(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let stage = sibling_path(path, "stage-");
     let prefix = stage.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -129,7 +131,7 @@ fn list_stages(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(ours.map(|entry| entry.path()).collect())
 }
 
-/// A directory or file beside the target that becomes the target, or goes.
+/// A directory or file next to the target that either becomes the target or is removed.
 #[derive(Debug)]
 pub(super) struct Stage {
     path: PathBuf,
@@ -138,25 +140,25 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// The place to write to; nothing is made there yet.
+    /// Chooses the path of the stage; creates nothing there yet.
     pub(super) fn new(target: &Path, lock: &FileLock) -> Self {
         let path = sibling_path(target, &format!("stage-{}", lock.run_id()));
         Self { path, target: target.to_path_buf(), committed: false }
     }
 
-    /// Where to write.
+    /// The path to write to.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes the stage the target in one step: an exchange of two names if there is a target, a
-    /// rename if there is none. What was the target is removed after. Until the exchange it can be
-    /// stopped, after it the run is committed.
+    /// Makes the stage the target in one step: an exchange of two names if the target exists, a rename
+    /// if not. Removes the old state afterwards. The commit can be stopped until the exchange; after it
+    /// the run is committed.
     pub(super) async fn commit(mut self, stop: &Stop) -> Result<()> {
         let path = self.path.clone();
         let synced = run_blocking(move || {
             let synced = sync_tree(&path).and_then(|()| files::read_metadata(&path));
-            outside::reach_failpoint("before-exchange");
+            outside::reach_fail_point(FailPoint::BeforeExchange);
             synced.map_err(|error| unwritable_error(&path, &error))
         });
         let staged = stop.run_until_stopped(synced).await?;
@@ -168,9 +170,9 @@ impl Stage {
         self.committed = true;
         let (path, target) = (self.path.clone(), self.target.clone());
         let old = run_blocking(move || {
-            outside::reach_failpoint("after-exchange");
+            outside::reach_fail_point(FailPoint::AfterExchange);
             let _ = files::sync_path(parent_or_current(&target));
-            outside::reach_failpoint("before-cleaning");
+            outside::reach_fail_point(FailPoint::BeforeCleaning);
             Ok(path)
         })
         .await?;
@@ -179,13 +181,13 @@ impl Stage {
                 tokio::time::sleep(OLD_STATE_LISTED).await;
                 Ok(())
             };
-            // Who asks to stop shortens it.
+            // A request to stop cuts the wait short.
             let _ = stop.run_until_stopped(listed).await;
         }
         run_blocking(move || {
-            // The old state now stands under the stage's name. If this fails, the next run does it.
+            // The old state now has the stage's name. If this fails, the next run removes it.
             let _ = files::remove_all(&old);
-            outside::reach_failpoint("after-cleaning");
+            outside::reach_fail_point(FailPoint::AfterCleaning);
             Ok(())
         })
         .await
@@ -193,8 +195,8 @@ impl Stage {
 }
 
 impl Stage {
-    /// Whether the stage became the target although the system said that it failed, as servers of files may whose
-    /// answer is lost.
+    /// Returns whether the stage became the target although the system reported a failure, as network
+    /// file systems may if their answer is lost.
     fn became_target(&self, staged: &Metadata) -> Result<bool> {
         let shown = self.target.display();
         match files::find_metadata(&self.target) {
@@ -208,7 +210,7 @@ impl Stage {
     }
 }
 
-/// Runs what waits for a disk beside what waits for signals.
+/// Runs blocking disk work on its own thread, so that signals are still handled.
 pub(super) async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -235,7 +237,7 @@ impl Drop for Stage {
     }
 }
 
-/// Makes what was written outlast a power cut, before it becomes visible.
+/// Syncs a tree of files, so that it survives a power cut before it becomes visible.
 fn sync_tree(path: &Path) -> std::io::Result<()> {
     if files::read_metadata(path)?.is_dir() {
         for entry in files::list_directory(path)? {
@@ -260,7 +262,7 @@ pub(super) fn check_local_source(target: &Path, source: &SourcePlace<'_>) -> Res
     Err(Error::target(why).hint("write to another directory"))
 }
 
-/// The path without links; what does not exist yet stands below what does.
+/// Returns the path with its links resolved; a part that does not exist yet is appended unchanged.
 fn canonical_path(path: &Path) -> PathBuf {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let mut known = std::path::absolute(path).unwrap_or_else(|_| path.into());
@@ -274,4 +276,10 @@ fn canonical_path(path: &Path) -> PathBuf {
     let mut real = known.canonicalize().unwrap_or(known);
     real.extend(below.iter().rev());
     real
+}
+
+/// Returns the error for a file of a target that cannot be read.
+pub(super) fn unreadable_error(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::target(format!("cannot read {}: {error}", path.display()))
+        .hint("move the target away and run again")
 }

@@ -1,4 +1,4 @@
-//! Where a run writes to, as typed: the one place that tells kinds of targets apart.
+//! The target of a run as the user typed it: the only module that distinguishes the kinds of targets.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::store::{FileKind, Location, ObjectUrl, PgLocation, StoreRegistry, list_records};
 use crate::write::unwritable_error;
 
-/// Where a run writes to.
+/// The place that a run writes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A directory of parquet files.
@@ -27,7 +27,7 @@ pub enum Target {
 }
 
 impl fmt::Display for Target {
-    /// Where it is, without a password.
+    /// Writes the location without a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) | Self::CsvFile(path) => path.display().fmt(f),
@@ -38,11 +38,12 @@ impl fmt::Display for Target {
 }
 
 impl Target {
-    /// Reads a target as typed: `postgres://...?table=t` is a table, `s3://bucket/prefix/` parquet in
-    /// an object store, `out.csv` a CSV file, everything else a parquet directory.
+    /// Parses a target: `postgres://...?table=t` is a table, `s3://bucket/prefix/` parquet in an object
+    /// store, `out.csv` a CSV file, everything else a parquet directory.
     ///
     /// # Errors
-    /// A scheme that is not supported, or the name of a single parquet file.
+    /// An unsupported scheme, a whole bucket, a glob, a web address, or the name of a single parquet
+    /// file or object.
     pub fn parse(text: &str) -> Result<Self> {
         if PgLocation::is(text.trim()) {
             return Ok(Self::Table(Box::new(TableUrl::parse(text.trim())?)));
@@ -82,14 +83,14 @@ impl Target {
         }
     }
 
-    /// The target with its links followed: what is exchanged is the directory, not its name.
+    /// Resolves the links of the target's path: a commit exchanges the directory itself, not the link.
     ///
     /// # Errors
-    /// A link that leads nowhere, or a place within a target that a run committed.
+    /// A link leads nowhere, or the path lies within another target that a run committed.
     pub fn resolved(self) -> Result<Self> {
         let Some(path) = self.path() else { return Ok(self) };
         let mut real = std::path::absolute(path).map_err(|error| unwritable_error(path, &error))?;
-        // The part that exists is followed; what is to be made stands below it.
+        // Resolve the part that exists; append the part that is yet to be created.
         let mut below = Vec::new();
         while !real.exists() {
             if real.is_symlink() {
@@ -113,7 +114,7 @@ impl Target {
             ))
             .hint("write to a directory of its own"));
         }
-        // Messages keep the name that was given where it means the same.
+        // Messages keep the name as given if it denotes the same path.
         let same = path.file_name().is_some()
             && std::path::absolute(path).is_ok_and(|absolute| absolute == real);
         Ok(match self {
@@ -123,7 +124,7 @@ impl Target {
         })
     }
 
-    /// Where it is as it can be read again, with its password.
+    /// Returns the location with its password, in the form that [`Target::parse`] accepts.
     pub fn location(&self) -> String {
         match self {
             Self::Directory(path) | Self::CsvFile(path) => path.to_string_lossy().into_owned(),
@@ -132,11 +133,11 @@ impl Target {
         }
     }
 
-    /// Refuses the working directory, and those that it is in: a commit puts another directory in their
-    /// place, and whoever works there would stand in one that is gone.
+    /// Refuses the working directory and its ancestors: a commit puts another directory in their place,
+    /// and a shell there would be left in a removed directory.
     ///
     /// # Errors
-    /// It is one of them.
+    /// The target is one of them.
     pub fn check_elsewhere(&self) -> Result<()> {
         let real = self.path().and_then(|path| path.canonicalize().ok());
         let here = std::env::current_dir().and_then(|here| here.canonicalize());
@@ -149,7 +150,7 @@ impl Target {
         }
     }
 
-    /// The path, of a target on the local file system.
+    /// The path of a target on the local file system; None for other targets.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Directory(path) | Self::CsvFile(path) => Some(path),
@@ -157,7 +158,7 @@ impl Target {
         }
     }
 
-    /// What it holds.
+    /// The kind of its contents.
     pub fn contents(&self) -> TargetContents {
         match self {
             Self::Directory(_) | Self::Bucket(_) => TargetContents::Parquet,
@@ -166,7 +167,7 @@ impl Target {
         }
     }
 
-    /// What a run does with it.
+    /// Creates the backend that reads and writes the target.
     pub fn to_backend(&self, access: &Arc<StoreRegistry>) -> Box<dyn TargetBackend> {
         let access = Arc::clone(access);
         match self {

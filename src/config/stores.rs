@@ -1,4 +1,4 @@
-//! How object stores are reached: what `stores` in the file says of them, and every word it may use.
+//! The settings of object stores: the section `stores` of the file, and every key that it may contain.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,9 +10,9 @@ use crate::error::{Result, did_you_mean};
 /// The schemes of object stores.
 pub const STORE_SCHEMES: [&str; 3] = ["s3", "gs", "az"];
 
-/// What can be said of an object store.
+/// A key of an object store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)] // docs/object-stores.md says what each does; a test holds it to that.
+#[allow(missing_docs)] // docs/object-stores.md describes each key; a test checks this.
 pub enum StoreKey {
     Endpoint,
     AllowHttp,
@@ -30,13 +30,13 @@ pub enum StoreKey {
     Emulator,
 }
 
-/// A key as the file has it.
+/// The name and the type of a key in the file.
 struct StoreKeySpec {
     key: StoreKey,
     name: &'static str,
-    /// The schemes that know it.
+    /// The schemes that support the key.
     of: &'static [&'static str],
-    /// Whether it is true or false.
+    /// True if the value is a boolean.
     flag: bool,
 }
 
@@ -67,36 +67,36 @@ const WORDS: [StoreKeySpec; 14] = [
 ];
 
 impl fmt::Display for StoreKey {
-    /// As the file has it.
+    /// Writes the name of the key in the file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = WORDS.iter().find(|word| word.key == *self);
         f.write_str(word.map_or("", |word| word.name))
     }
 }
 
-/// What the file says of an object store.
+/// The settings of an object store in the file.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct StoreConfig(BTreeMap<StoreKey, String>);
 
 impl fmt::Debug for StoreConfig {
-    /// Without values, for some are secrets.
+    /// Writes the keys without values, because some values are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
 impl StoreConfig {
-    /// The value of a key.
+    /// Returns the value of a key.
     pub fn get(&self, key: StoreKey) -> Option<&str> {
         self.0.get(&key).map(String::as_str)
     }
 
-    /// All keys with their values.
+    /// Returns all keys with their values.
     pub fn iter(&self) -> impl Iterator<Item = (StoreKey, &str)> {
         self.0.iter().map(|(key, value)| (*key, value.as_str()))
     }
 
-    /// These keys, but for those that another has, which speaks of less.
+    /// Returns these keys, overridden by the keys of `other`, which applies to fewer URLs.
     #[must_use]
     pub fn override_with(&self, other: &Self) -> Self {
         let mut all = self.0.clone();
@@ -104,7 +104,7 @@ impl StoreConfig {
         Self(all)
     }
 
-    /// Whether a key that is true or false is true; None if it is not there.
+    /// Returns the value of a boolean key; None if the key is not set.
     pub fn flag_value(&self, key: StoreKey) -> Option<bool> {
         self.get(key).map(|text| text == "true")
     }
@@ -135,7 +135,7 @@ pub(super) fn take_stores(
             };
             let said = match word.flag {
                 true => value.require_scalar(&what)?,
-                // A file of a secret often ends with a line break.
+                // Secrets that come from a file often end with a line break.
                 false => expand_variables(&what, value, around.env)?.trim().to_string(),
             };
             if word.flag && !["true", "false"].contains(&said.as_str()) {

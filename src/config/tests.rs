@@ -1,4 +1,4 @@
-//! What the file, the environment and flags set, and what is wrong with them.
+//! Tests of the settings of the file, the environment and flags, and of their errors.
 
 use super::*;
 
@@ -120,6 +120,7 @@ fn flags_win_over_environment_and_environment_over_file() {
         "MEMORY_LIMIT",
         "COMPRESSION",
         "FLOAT32",
+        "DISABLED_RULES",
     ];
     assert_eq!(names, expected.map(|name| format!("WINDROW_{name}")));
 }
@@ -155,7 +156,7 @@ const ERRORS: &[(&str, &str)] = &[
     ("batchsize: 1024", "1:1: unknown key batchsize; did you mean batch_size?"),
     (
         "colour: red",
-        "1:1: unknown key colour; keys: sources, targets, stores, batch_size, parallel_workers, timeout_seconds, memory_limit, compression, float32, cache_ttl",
+        "1:1: unknown key colour; keys: sources, targets, stores, batch_size, parallel_workers, timeout_seconds, memory_limit, compression, float32, disabled_rules, cache_ttl",
     ),
     (
         "batch_size: 1024\nbatch_size: 2048",
@@ -252,4 +253,17 @@ fn sizes() {
     }
     let expected = "2 parsecs is not a size; write a number and a unit, such as 2GB or 512MiB";
     assert_eq!(parse_size("2 parsecs").unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn the_documentation_has_the_table_of_keys() {
+    let (path, table) = ("docs/configuration.md", super::keys_markdown());
+    let text = std::fs::read_to_string(path).unwrap();
+    let begin = text.find("| key | environment |").unwrap();
+    let end = begin + text[begin..].find("\n\n").unwrap() + 1;
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, format!("{}{table}{}", &text[..begin], &text[end..])).unwrap();
+    } else {
+        assert!(text[begin..end] == table, "{path} is old: run the tests with UPDATE_DOCS=1");
+    }
 }

@@ -1,6 +1,6 @@
-//! YAML as a tree in which every value knows its place, for `windrow.yaml` and for headers.
+//! YAML as a tree in which every value has its place, for `windrow.yaml` and for headers.
 //!
-//! It turns whatever the parser says into one sentence with a place. It does not know which keys
+//! This module turns every message of the parser into one sentence with a place. It does not know which keys
 //! exist or what they mean: its callers do.
 
 use std::fmt;
@@ -13,7 +13,7 @@ use serde_yaml::{Budget, Spanned};
 use crate::error::{self, Error, Result, TextPlace};
 use crate::limits::{YAML_DEPTH, YAML_NODES};
 
-/// A value, where it stands, and who must act when it is wrong.
+/// A value, its place, and the kind of error to report if it is wrong.
 #[derive(Clone, Debug)]
 pub(crate) struct YamlNode {
     pub(crate) value: YamlValue,
@@ -21,7 +21,7 @@ pub(crate) struct YamlNode {
     kind: error::Kind,
 }
 
-/// What a YAML value can be.
+/// The value of a YAML node.
 #[derive(Clone, Debug)]
 pub(crate) enum YamlValue {
     Null,
@@ -33,7 +33,7 @@ pub(crate) enum YamlValue {
     Map(Vec<(YamlKey, YamlNode)>),
 }
 
-/// A key of a mapping and where it stands.
+/// A key of a mapping and its place.
 #[derive(Clone, Debug)]
 pub(crate) struct YamlKey {
     pub(crate) text: String,
@@ -42,13 +42,13 @@ pub(crate) struct YamlKey {
 }
 
 impl YamlKey {
-    /// An error at this key.
+    /// Returns an error at this key.
     pub(crate) fn error_here(&self, message: impl Into<String>) -> Error {
         Error::new(self.kind, message).at_place(self.place.clone())
     }
 }
 
-/// Reads a document; its first line is line `first_line` of `file`, and its errors are of `kind`.
+/// Parses a document. Its first line is line `first_line` of `file`, and its errors are of `kind`.
 pub(crate) fn parse_document(
     kind: error::Kind,
     file: &str,
@@ -57,7 +57,7 @@ pub(crate) fn parse_document(
 ) -> Result<YamlNode> {
     let mut options = serde_yaml::Options::default();
     options.with_snippet = false;
-    // Duplicates are told apart below, where the place of the second key is known.
+    // Duplicate keys are refused below, where the place of the second key is known.
     options.duplicate_keys = DuplicateKeyPolicy::PassThrough;
     options.merge_keys = MergeKeyPolicy::AsOrdinary;
     options.strict_booleans = true;
@@ -72,7 +72,7 @@ pub(crate) fn parse_document(
     }
 }
 
-/// What all nodes of one document share.
+/// The data that all nodes of one document share.
 struct YamlDocument<'a> {
     kind: error::Kind,
     file: &'a str,
@@ -146,11 +146,11 @@ impl YamlDocument<'_> {
     }
 }
 
-/// The way out of most errors: YAML reads such text as its own signs.
+/// The hint for most errors: YAML reads such text as its own syntax.
 const QUOTE: &str = "put text that contains `: `, ` #`, quotes or brackets in double quotes";
 const INDENT: &str = "indent with blanks, and all entries of one list or mapping alike";
 
-/// A part of the parser's words, our words for it, and the way out.
+/// A part of a parser message, the sentence that replaces it, and the hint.
 const WORDS: [(&str, &str, &str); 8] = [
     ("mapping values are not allowed", "a second `: ` in one value, or a wrong indentation", QUOTE),
     ("tabs disallowed", "a tab in front of a key", INDENT),
@@ -162,7 +162,7 @@ const WORDS: [(&str, &str, &str); 8] = [
     ("scanning an anchor or alias", "a value cannot start with * or &", QUOTE),
 ];
 
-/// Our words and the way out for what the parser says.
+/// Returns the sentence and the hint for a message of the parser.
 fn explain_parser_message(message: &str) -> (&str, &'static str) {
     WORDS
         .iter()
@@ -171,12 +171,12 @@ fn explain_parser_message(message: &str) -> (&str, &'static str) {
 }
 
 impl YamlNode {
-    /// An error at this value.
+    /// Returns an error at this value.
     pub(crate) fn error_here(&self, message: impl Into<String>) -> Error {
         Error::new(self.kind, message).at_place(self.place.clone())
     }
 
-    /// What stands here, with its article.
+    /// Returns the kind of the value, with its article.
     pub(crate) fn describe_kind(&self) -> &'static str {
         match self.value {
             YamlValue::Null => "empty",
@@ -188,7 +188,7 @@ impl YamlNode {
         }
     }
 
-    /// The text that stands here; `what` names it in the error.
+    /// Returns the text of this node; `what` names the node in errors.
     pub(crate) fn require_text(&self, what: &str) -> Result<&str> {
         match &self.value {
             YamlValue::Text(text) if !text.trim().is_empty() => Ok(text),
@@ -200,7 +200,7 @@ impl YamlNode {
         }
     }
 
-    /// The list of different texts that stands here.
+    /// Returns the list of texts of this node; no text may occur twice.
     pub(crate) fn require_text_list(&self, what: &str) -> Result<Vec<String>> {
         let YamlValue::List(items) = &self.value else {
             return Err(self.error_here(format!(
@@ -219,7 +219,7 @@ impl YamlNode {
         Ok(texts)
     }
 
-    /// The mapping that stands here; an empty value is an empty mapping.
+    /// Returns the mapping of this node; an empty value is an empty mapping.
     pub(crate) fn require_entries(&self, what: &str) -> Result<&[(YamlKey, YamlNode)]> {
         match &self.value {
             YamlValue::Map(entries) => Ok(entries),
@@ -231,7 +231,7 @@ impl YamlNode {
         }
     }
 
-    /// The single value that stands here, as it would be typed on a command line.
+    /// Returns the single value of this node, as it would be typed on a command line.
     pub(crate) fn require_scalar(&self, what: &str) -> Result<String> {
         match &self.value {
             YamlValue::Bool(value) => Ok(value.to_string()),
@@ -246,7 +246,7 @@ impl YamlNode {
     }
 }
 
-/// What the parser delivers, before places are ours.
+/// A value from the parser, before its place is converted.
 enum RawYaml {
     Null,
     Bool(bool),

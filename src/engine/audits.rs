@@ -1,4 +1,4 @@
-//! The audits of a header as checks: row by row while writing, or by a look at all rows before.
+//! The audits of a header as checks: row by row while writing, or by a query over all rows before.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::guards;
 use crate::sql::{diagnose_error, parse};
 use crate::write::{AuditCheck, AuditPredicate};
 
-/// An audit over all rows.
+/// An audit that needs all rows.
 pub(super) struct WholeAudit {
     pub(super) text: String,
     columns: Vec<String>,
@@ -27,8 +27,8 @@ pub(super) struct WholeAudit {
 }
 
 impl Engine {
-    /// The audits that are checked row by row while writing, and those that need a look at all
-    /// rows first.
+    /// Compiles the audits. Returns those that are checked row by row while writing, and those that need a query
+    /// over all rows first.
     pub(super) fn compile_audits(
         &self,
         planned: &PlannedSet,
@@ -89,7 +89,7 @@ impl Engine {
         Ok((checks, whole))
     }
 
-    /// A condition on one row of the outputs, checked and computed as in a statement.
+    /// Compiles a condition on one row of the outputs, with the checks and semantics of a statement.
     fn compile_condition(&self, text: &str, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
         let state = self.context().state();
         let mut sql = parse(&format!("SELECT {text}"))?;
@@ -120,7 +120,7 @@ impl Engine {
 }
 
 impl PlannedRun<'_> {
-    /// Uniqueness of columns that the rows are not sorted by: counted by a query of its own.
+    /// Checks the uniqueness of columns that the rows are not sorted by, with a query of its own.
     pub(super) async fn check_unique(
         &self,
         plan: &LogicalPlan,

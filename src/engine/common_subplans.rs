@@ -1,9 +1,9 @@
-//! What a statement reads twice is computed once.
+//! Common subplan elimination: a plan that a statement reads twice is computed once.
 //!
-//! DataFusion puts the plan of a set, a view or a CTE wherever its name is read. Here plans that
-//! stand in a statement more than once become a table that is computed once, if there is work in
-//! them. Filters go down first: two readers of different symbols have different plans then, and
-//! each reads its own files, while a scope that holds for both goes below what they share.
+//! DataFusion inlines the plan of a set, a view or a CTE wherever its name is read. Here, plans that occur more
+//! than once and do some work become a table that is computed once. Filters are pushed down first. Readers of
+//! different symbols then have different plans and each reads its own files, while a scope that both have moves
+//! below the shared plan.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -25,7 +25,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::exec::{SharedPlan, ensure_order, period_keys};
 
-/// The physical plan of a logical one; in it, what is read twice is computed once.
+/// Returns the physical plan of a logical one, in which repeated subplans are computed once.
 pub(super) async fn plan_with_sharing(
     state: &SessionState,
     plan: &LogicalPlan,
@@ -43,14 +43,14 @@ pub(super) async fn plan_with_sharing(
         return state.create_physical_plan(&plan).await;
     }
     let plan = state.optimize(&plan)?;
-    // A table reads only tables that come after it: columns are asked for in this order, and plans
-    // are made in the other.
+    // A table reads only tables that come after it: needed columns are collected in this order, and plans are made
+    // in reverse.
     let mut wanted = HashMap::new();
     collect_read_columns(&plan, &mut wanted)?;
     let mut plans = Vec::new();
     for (table, definition) in &tables {
         let columns: Vec<usize> = match wanted.remove(&table.number) {
-            // Rows are counted by some column.
+            // A reader of no columns counts rows, which needs some column.
             Some(columns) if columns.is_empty() => vec![0],
             Some(columns) => columns.into_iter().collect(),
             None => continue,
@@ -66,10 +66,13 @@ pub(super) async fn plan_with_sharing(
     state.query_planner().create_physical_plan(&plan, state).await
 }
 
-/// The tables that a plan shares and what they compute; a table reads only later ones.
+/// DataFusion's name of the rule after which repeated parts of a plan are equal.
+pub(super) const FILTER_PUSHDOWN: &str = "push_down_filter";
+
+/// The shared tables of a plan and their definitions; a table reads only later ones.
 type SharedTables = Vec<(Arc<SharedTable>, LogicalPlan)>;
 
-/// A plan without repetitions.
+/// Returns the plan with repeated subplans replaced by shared tables, and those tables.
 fn extract_repeated(
     state: &SessionState,
     plan: &LogicalPlan,
@@ -80,8 +83,11 @@ fn extract_repeated(
         return Ok((plan.clone(), SharedTables::new()));
     }
     let rules = &state.optimizer().rules;
-    let last = rules.iter().position(|rule| rule.name() == "push_down_filter");
-    let rules = rules[..last.map_or(0, |last| last + 1)].to_vec();
+    let last = rules.iter().position(|rule| rule.name() == FILTER_PUSHDOWN);
+    let Some(last) = last else {
+        return internal_err!("DataFusion has no rule {FILTER_PUSHDOWN} any more");
+    };
+    let rules = rules[..=last].to_vec();
     let filtered = Optimizer::with_rules(rules).optimize(analyzed, state, |_, _| {})?;
     let (mut plans, mut tables) = (vec![filtered], Vec::new());
     while let Some(repeated) = largest_repeated(&plans)? {
@@ -100,9 +106,8 @@ fn extract_repeated(
     Ok((main, tables.into_iter().zip(plans).collect()))
 }
 
-/// Whether some table is read twice, and nothing stands in the way: a recursive query reads its own
-/// rows again and again, and plans are alike by the names of their tables, though two tables of one
-/// name may differ.
+/// Returns whether some table is read twice and sharing is safe. A recursive query prevents it, because it reads
+/// its own rows repeatedly. So do two tables of one name, because plans are compared by the names of their tables.
 fn may_repeat(plan: &LogicalPlan) -> Result<bool> {
     let mut tables = HashMap::new();
     let (mut repeated, mut hindered) = (false, false);
@@ -124,7 +129,7 @@ fn may_repeat(plan: &LogicalPlan) -> Result<bool> {
     Ok(repeated && !hindered)
 }
 
-/// The largest plan that stands in some plans twice and is worth to be kept.
+/// Returns the largest subplan that occurs twice and is worth sharing.
 fn largest_repeated(plans: &[LogicalPlan]) -> Result<Option<LogicalPlan>> {
     let mut counts: HashMap<LogicalPlan, usize> = HashMap::new();
     let mut largest: Option<(usize, LogicalPlan)> = None;
@@ -144,7 +149,7 @@ fn largest_repeated(plans: &[LogicalPlan]) -> Result<Option<LogicalPlan>> {
     Ok(largest.map(|(_, plan)| plan))
 }
 
-/// The size of a plan that does some work and whose rows are the same wherever it stands.
+/// Returns the size of a plan, if it does some work and its rows are the same wherever it occurs.
 fn shareable_size(plan: &LogicalPlan) -> Result<Option<usize>> {
     let (mut size, mut works) = (0, false);
     let mut fixed = !matches!(plan, LogicalPlan::Subquery(_))
@@ -180,7 +185,7 @@ fn replace_subplan(
     replaced.data()
 }
 
-/// The columns that a plan reads of each shared table, by its number.
+/// Collects the columns that a plan reads of each shared table, by the number of the table.
 fn collect_read_columns(
     plan: &LogicalPlan,
     wanted: &mut HashMap<usize, BTreeSet<usize>>,
@@ -201,12 +206,12 @@ fn collect_read_columns(
     Ok(())
 }
 
-/// A plan that is read as a table. Every scan of it is a reader of one computation.
+/// A subplan that is read as a table. All scans of it read one computation.
 #[derive(Debug)]
 struct SharedTable {
     number: usize,
     schema: SchemaRef,
-    /// What is computed, and which columns of the schema that are.
+    /// The computation, and the columns of the schema that it has.
     shared: OnceLock<(Arc<SharedPlan>, Vec<usize>)>,
 }
 
@@ -215,7 +220,7 @@ impl SharedTable {
         let schema = plan.schema();
         let mut seen = HashSet::new();
         let field = |(place, field): (usize, &Arc<Field>)| {
-            // Columns of two tables may have one name.
+            // Columns of two tables may have the same name.
             match seen.insert(field.name().clone()) {
                 true => Arc::clone(field),
                 false => {
@@ -228,7 +233,7 @@ impl SharedTable {
         Self { number, schema: Arc::new(Schema::new(fields)), shared: OnceLock::new() }
     }
 
-    /// A scan of this table with the names that the plan has.
+    /// Returns a scan of this table, with the column names of the plan.
     fn reader_plan(self: &Arc<Self>, plan: &LogicalPlan) -> Result<LogicalPlan> {
         let name = format!("__shared_{}", self.number);
         let provider = Arc::clone(self) as Arc<dyn TableProvider>;
@@ -241,7 +246,7 @@ impl SharedTable {
         scan.project(columns.collect::<Vec<_>>())?.build()
     }
 
-    /// Some columns of the plan, with the names that they have in this table.
+    /// Returns some columns of the plan, under their names in this table.
     fn project_definition(&self, plan: &LogicalPlan, columns: &[usize]) -> Result<LogicalPlan> {
         let schema = plan.schema();
         let columns = columns.iter().map(|at| {
@@ -251,14 +256,15 @@ impl SharedTable {
         LogicalPlanBuilder::from(plan.clone()).project(columns.collect::<Vec<_>>())?.build()
     }
 
-    /// Takes what computes these columns.
+    /// Sets the plan that computes these columns.
     fn set_plan(
         &self,
         columns: Vec<usize>,
         plan: Arc<dyn ExecutionPlan>,
         state: &SessionState,
     ) -> Result<()> {
-        // That rows come period by period is known of children only: readers get them in order.
+        // `period_keys` cannot look through a reader, so readers get rows that come period by period in full
+        // order.
         let plan = match period_keys(&plan) {
             Some((entity, time)) => {
                 ensure_order(plan, Some(entity), &[entity, time], state.config_options())?

@@ -1,5 +1,5 @@
-//! One source, whatever its layout, into files sorted by symbol and time, each with a range of
-//! symbols of its own.
+//! Rewrites one source, whatever its layout, into files sorted by symbol and time, each with its own range of
+//! symbols.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,35 +33,36 @@ use crate::stop::Stop;
 use crate::store::{Location, Record, RecordFile};
 use crate::write::{Attempt, ColumnNotes, OutputShape, Progress, WriteJob};
 
-/// The set that a record of a compacted source names.
+/// The name of the set in the record of a compacted source.
 const SET: &str = "compact";
 /// The name of a source that the configuration does not name.
 const SOURCE: &str = "source";
 
-/// What to compact, and where to.
+/// The source to compact, and its target.
 #[derive(Clone, Debug)]
 pub struct CompactOptions {
     /// A location, or the name of a configured source.
     pub source: String,
-    /// Where to. The source itself if a run committed it: its files are then written anew.
+    /// The target. It may be the source itself if a run committed it: its files are then rewritten.
     pub target: Target,
-    /// Keep what the target holds and add the rows after its watermarks.
+    /// True to retain the rows of the target, and to add the rows after its watermarks.
     pub append: bool,
-    /// Where rows are counted.
+    /// The counter of rows.
     pub progress: Arc<Progress>,
-    /// When to stop.
+    /// The signal to stop.
     pub stop: Stop,
 }
 
 impl Engine {
-    /// Writes a source as files sorted by symbol and time, whole or not at all.
+    /// Writes a source as files sorted by symbol and time, atomically.
     ///
     /// # Errors
-    /// Of the data or the target, which is then as it was.
+    /// If the data or the target is at fault; the target is then as it was.
     pub async fn compact(&mut self, options: &CompactOptions) -> Result<RunOutcome> {
         let started = Instant::now();
         let target = options.target.clone().resolved()?;
         target.check_elsewhere()?;
+        self.check_all_rules(&target)?;
         let at = target.to_backend(&self.access);
         if target.contents() != TargetContents::Parquet {
             return Err(Error::usage(format!("{target} is {}", target.contents()))
@@ -77,7 +78,7 @@ impl Engine {
             false => SOURCE.to_string(),
         };
         let stop = &options.stop;
-        // What is written anew is listed under its lock: no commit comes between.
+        // A target that is compacted in place is listed under its lock, so that no commit happens in between.
         let early = match in_place {
             true => Some(self.open_target(at.as_ref(), stop).await?),
             false => None,
@@ -103,7 +104,7 @@ impl Engine {
         done
     }
 
-    /// Writes a source into a target that is locked.
+    /// Writes a source into a target that is already locked.
     async fn compact_into_locked(
         &self,
         target: &Target,
@@ -144,7 +145,7 @@ impl Engine {
         Ok(RunOutcome { record, target: target.clone() })
     }
 
-    /// Whether a location is the target itself.
+    /// Returns whether a location is the target itself.
     fn is_target_location(&self, source: &str, target: &Target) -> bool {
         let real = |path: &Path| -> Option<PathBuf> { path.canonicalize().ok() };
         let location = match self.config.sources.get(source) {
@@ -160,7 +161,7 @@ impl Engine {
         }
     }
 
-    /// The columns of the source in the order of the target's, which must be the same.
+    /// Returns the columns of the source in the order of the target. Both must have the same columns.
     async fn match_target_columns(
         &self,
         source: &dyn Source,
@@ -213,7 +214,7 @@ impl Engine {
     }
 }
 
-/// One source on its way into a target.
+/// A source that is compacted into a target.
 struct Compaction<'a> {
     engine: &'a Engine,
     name: String,
@@ -223,8 +224,8 @@ struct Compaction<'a> {
 }
 
 impl Compaction<'_> {
-    /// The source on its way into its target: `held` is the record and what the columns say of a
-    /// target that is written anew or added to.
+    /// Prepares the materialization of the source. The tuple has the record and the column notes of a target that
+    /// is rewritten or appended to.
     async fn prepare_materialization(
         &self,
         attempt: Attempt,
@@ -301,7 +302,7 @@ impl Compaction<'_> {
         })
     }
 
-    /// Every partition sorted by symbol and time, with a range of symbols of its own.
+    /// Plans the rows so that every partition is sorted by symbol and time, and has its own range of symbols.
     async fn plan_sorted_ranges(
         &self,
         entity: usize,
@@ -314,7 +315,7 @@ impl Compaction<'_> {
         let (key, order) = (&self.source.key_columns().entity, [entity, time]);
         let sorted = ensure_order(Arc::clone(&plan), Some(entity), &order, options);
         let mut sorted = sorted.map_err(|error| explain_compact_error(&error))?;
-        // Last of all: the planner puts hashes in place of exchanges that it finds.
+        // This is the last step, because the planner replaces exchanges that it finds by hash exchanges.
         if self.engine.config().parallel_workers > 1 && find_unordered_input(&sorted, key).is_some()
         {
             let splits = self.sample_split_points().await?;
@@ -324,7 +325,7 @@ impl Compaction<'_> {
         match sorted.output_partitioning() {
             Partitioning::Range(_) => Ok(sorted),
             other if other.partition_count() == 1 => Ok(sorted),
-            // Symbols of one partition lie between those of another: one file has them all.
+            // The ranges of symbols of the partitions overlap, so one partition takes all rows.
             _ => ensure_order(plan, None, &order, options)
                 .map_err(|error| explain_compact_error(&error)),
         }
@@ -342,7 +343,7 @@ impl Compaction<'_> {
         state.create_physical_plan(&logical).await.map_err(|error| explain_compact_error(&error))
     }
 
-    /// Where ranges of about equal rows begin, from a look at the symbols before they are sorted.
+    /// Returns the first symbols of ranges with about equal rows, from a sample of the unsorted symbols.
     async fn sample_split_points(&self) -> Result<Vec<String>> {
         let entity = &self.source.key_columns().entity;
         let schema = self.source.schema();
@@ -373,7 +374,8 @@ impl Compaction<'_> {
         Ok(choose_split_points(&counts, self.engine.config().parallel_workers))
     }
 
-    /// What is known before the rows. What is written anew stays what it was.
+    /// Drafts the record with everything that is known before the rows. A target that is rewritten keeps the
+    /// identity of its record.
     fn draft_record(&self, plan: &Arc<dyn ExecutionPlan>, held: Option<Record>) -> Record {
         let keys = self.source.key_columns();
         let schema = plan.schema();
@@ -388,7 +390,7 @@ impl Compaction<'_> {
             ..Record::default()
         };
         let compression = self.engine.config().compression.to_string();
-        // Files in folders, or compressed in another way, are not what the definition says any more.
+        // If the files were in folders or had another compression, the definition no longer describes them.
         let same = |held: &Record| {
             let flat = |file: &RecordFile| !file.path.contains('/');
             held.compression == compression && held.files.iter().all(flat)

@@ -1,4 +1,4 @@
-//! The identity of what a run computes: its definition, and the state of what it reads.
+//! The identity of the result of a run: the definition of the set, and the state of its inputs.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use crate::sql::diagnose_error;
 use crate::store::RecordInput;
 
 impl Engine {
-    /// The identity of what a set computes, as a parquet target holds it.
+    /// Returns the identity of the result of a set, as a parquet target stores it.
     pub fn definition_fingerprint(&self, planned: &PlannedSet) -> String {
         self.output_definition(planned, true).digest()
     }
 
-    /// What a set computes and how it is written: `parquet` has a compression, and may hold floats of 32
-    /// bits.
+    /// Returns the definition of a set and of how it is written. Only parquet has a compression, and may store
+    /// floats as 32 bits.
     pub(super) fn output_definition(&self, planned: &PlannedSet, parquet: bool) -> Definition {
         let narrows = self.config().float32 && parquet;
         let column = |output: &OutputColumn| {
@@ -50,20 +50,20 @@ impl Engine {
         sources.collect()
     }
 
-    /// The identity of what each output column holds, in their order: it stays where other outputs, names or
-    /// the text of the set change, and changes with the rows, the sources, the versions and the stored type.
+    /// Returns the identity of each output column, in order. It does not change with other outputs, names or the
+    /// text of the set; it changes with the rows, the sources, the versions and the stored type.
     ///
     /// # Errors
-    /// Never on a set that was planned.
+    /// None for a set that was planned.
     pub fn column_identities(&self, planned: &PlannedSet) -> Result<Vec<String>> {
         let digests =
             column_digests(&planned.plan).map_err(|error| diagnose_error(&error, "", &[]))?;
-        // Which columns of a source, and their types, are in the digests.
+        // The digests already cover the columns of a source and their types.
         let sources = self.source_definitions(planned).into_iter();
         let policies: Vec<_> = sources.map(|(name, source)| (name, source.policy)).collect();
         let beside = [format!("{:?}", program_versions()), format!("{policies:?}")];
         let narrows = self.config().float32;
-        // A value stands at an entity and a time.
+        // A value belongs to an entity and a time.
         let header = &planned.set.header;
         let of = |name: &String| {
             let at = planned.outputs.iter().position(|output| output.name == *name);
@@ -78,7 +78,7 @@ impl Engine {
         Ok(digests.iter().zip(&planned.outputs).map(identity).collect())
     }
 
-    /// The sources that a set reads, with the identity of their rows.
+    /// Returns the sources that a set reads, with the identity of their rows.
     ///
     /// # Errors
     /// As [`crate::catalog::Source::input_states`].
@@ -97,7 +97,7 @@ impl Engine {
     }
 }
 
-/// The programs whose versions may change a bit of a value.
+/// Returns the versions of the programs that may change a bit of a value.
 pub(super) fn program_versions() -> BTreeMap<&'static str, String> {
     let datafusion = datafusion::DATAFUSION_VERSION;
     BTreeMap::from([
@@ -106,7 +106,7 @@ pub(super) fn program_versions() -> BTreeMap<&'static str, String> {
     ])
 }
 
-/// What the header says of the outputs.
+/// Returns the header entries that identify the outputs.
 fn header_identity(planned: &PlannedSet) -> BTreeMap<&'static str, Vec<String>> {
     let header = &planned.set.header;
     let outputs = header.outputs.iter().map(|(name, text)| format!("{name}: {text}"));

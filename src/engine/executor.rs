@@ -1,8 +1,8 @@
-//! The threads of the program: the one place that makes runtimes.
+//! The threads of the program: all runtimes are created here.
 //!
-//! The *compute pool* runs plans; its workers may be busy for long without yielding. What must not
-//! wait for them runs on the *control runtime*, one thread of the process that never computes:
-//! signals, time limits, and the beats that keep a lease.
+//! The *compute pool* runs plans; its workers may compute for a long time without yielding. Work that must not wait
+//! for them runs on the *control runtime*, one thread that never computes: signals, time limits, and the renewals
+//! of a lease.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::error::{Error, Kind, Result};
 use crate::limits::{FILE_THREADS, PLAN_STACK};
 use crate::stop::{Stop, Stopper};
 
-/// A pool of so many workers that compute.
+/// Creates a compute pool of `workers` threads.
 ///
 /// # Errors
-/// The system gives no threads.
+/// If the system starts no threads.
 pub fn compute(workers: usize) -> Result<Runtime> {
     Builder::new_multi_thread()
         .thread_name("compute")
@@ -30,10 +30,10 @@ pub fn compute(workers: usize) -> Result<Runtime> {
         .map_err(thread_start_error)
 }
 
-/// The control runtime, which is made on first use and stays as long as the process.
+/// Returns the control runtime, which is created on first use and lives as long as the process.
 ///
 /// # Errors
-/// The system gives no thread.
+/// If the system starts no thread.
 pub fn control_handle() -> Result<Handle> {
     static CONTROL: Mutex<Option<Runtime>> = Mutex::new(None);
     let mut made = CONTROL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,17 +50,17 @@ pub fn control_handle() -> Result<Handle> {
     Ok(handle)
 }
 
-/// The error of a system that gives no thread.
+/// Returns the error of a system that starts no thread.
 pub fn thread_start_error(error: std::io::Error) -> Error {
     Error::new(Kind::Data, format!("cannot start threads: {error}"))
         .hint("raise the limits of this user (ulimit -u, -n, -v), or lower --threads")
 }
 
-/// Stops work on Ctrl-C, on SIGTERM and at the time limit: it is told through the first half, has
-/// `grace` to leave everything as it was, and is over when the second half resolves.
+/// Watches for Ctrl-C, SIGTERM and the time limit. The returned [`Stop`] then stops the work, which has `grace` to
+/// leave everything as it was. After that the receiver resolves with the reason.
 ///
 /// # Errors
-/// The system gives no thread.
+/// If the system starts no thread.
 pub fn spawn_stop_watcher(
     limit: Option<Duration>,
     grace: Duration,
@@ -85,7 +85,7 @@ pub fn spawn_stop_watcher(
     Ok((stop, over))
 }
 
-/// Resolves on Ctrl-C or SIGTERM; never where neither can be caught.
+/// Resolves on Ctrl-C or SIGTERM; never resolves if neither can be caught.
 async fn wait_for_signal() {
     let heard = |kind| async move {
         match signal(kind) {
@@ -101,19 +101,19 @@ async fn wait_for_signal() {
     }
 }
 
-/// Lets a write past the limit on the size of files fail with an error, which has words, instead of ending the process.
+/// Lets a write past the file size limit fail with a readable error instead of ending the process.
 pub fn ignore_file_size_signal() {
     const SIGXFSZ: i32 = 25;
     let Ok(control) = control_handle() else { return };
     let _inside = control.enter();
-    // Whoever listens once has taken its place for good.
+    // A handler that was registered once stays in place of the default action for good.
     let _ = signal(SignalKind::from_raw(SIGXFSZ));
 }
 
-/// Every Ctrl-C from now on; it no longer ends the program.
+/// Returns a channel that receives every Ctrl-C from now on; Ctrl-C no longer ends the program.
 ///
 /// # Errors
-/// The signal cannot be caught.
+/// If the signal cannot be caught.
 pub fn listen_for_interrupts() -> Result<mpsc::UnboundedReceiver<()>> {
     let control = control_handle()?;
     let (sender, receiver) = mpsc::unbounded_channel();

@@ -1,5 +1,5 @@
-//! Many feature sets into their targets: those that others read first, several at a time, and one
-//! that fails stops nobody but its readers.
+//! Exports many feature sets into their targets, several at a time. A set runs after the sets that it reads; a
+//! failing set stops only its readers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,21 +19,21 @@ use crate::stop::Stop;
 use crate::store::{RECORD_FORMAT, Record};
 use crate::write::Progress;
 
-/// One feature set and where it goes.
+/// One feature set and its target.
 #[derive(Clone, Debug)]
 pub struct Export {
     /// The set.
     pub set: FeatureSet,
-    /// Where to.
+    /// The target to write.
     pub target: Target,
 }
 
-/// What became of it.
+/// The outcome of one export.
 #[derive(Clone, Debug)]
 pub enum ExportOutcome {
     /// It was computed and committed.
     Committed(Box<RunOutcome>),
-    /// The target holds just what a run would write: the same plan over the same files.
+    /// The target already holds exactly what a run would write: the same plan over the same files.
     Current,
     /// It failed; its target is as it was.
     Failed(Error),
@@ -41,24 +41,24 @@ pub enum ExportOutcome {
     LeftOut(String),
 }
 
-/// How to export.
+/// The options of an export.
 pub struct ExportOptions {
-    /// Settings; threads and memory are shared among the sets.
+    /// The settings; threads and memory are divided among the sets.
     pub config: Config,
-    /// Sources by name, beside those of the configuration.
+    /// Sources by name, in addition to those of the configuration.
     pub sources: Vec<(String, String)>,
-    /// Leave out what is committed already.
+    /// True to skip sets whose targets are current.
     pub resume: bool,
-    /// Where rows are counted.
+    /// The counter of rows.
     pub progress: Arc<Progress>,
-    /// When to stop.
+    /// The signal to stop.
     pub stop: Stop,
 }
 
-/// Exports sets; `done` is told of each as it ends.
+/// Exports sets; calls `done` for each as it ends.
 ///
 /// # Errors
-/// Only what concerns all of them: sources that cannot be opened, or being stopped.
+/// Only if all sets are concerned: a source cannot be opened, or the export is stopped.
 pub async fn export_feature_sets(
     sets: &[Export],
     options: &ExportOptions,
@@ -67,7 +67,7 @@ pub async fn export_feature_sets(
     let stop = &options.stop;
     let engine = &stop.run_until_stopped(options.open_engine()).await?;
     for export in sets {
-        // Each source is opened once for all. What cannot be opened is told by the sets that read it.
+        // Each source is opened once for all sets. The sets that read a source report that it cannot be opened.
         let opened = async { Ok(engine.open_set_sources(&export.set).await.ok()) };
         stop.run_until_stopped(opened).await?;
     }
@@ -101,7 +101,7 @@ pub async fn export_feature_sets(
         done(&sets[number], &exported);
         results[number] = Some(exported);
     }
-    // Sets that read each other in a circle never began; each says so itself.
+    // Sets that read each other in a cycle have not started; running them yields that error.
     for (number, result) in results.iter_mut().enumerate().filter(|(_, r)| r.is_none()) {
         let exported = options.run_export(engine, &sets[number], 1).await;
         done(&sets[number], &exported);
@@ -110,7 +110,7 @@ pub async fn export_feature_sets(
     Ok(results.into_iter().flatten().collect())
 }
 
-/// The first set that has not begun and reads none that has not ended.
+/// Claims the first set that has not started and whose dependencies have all ended.
 fn claim_ready_set(
     reads: &[BTreeSet<usize>],
     started: &mut [bool],
@@ -124,13 +124,13 @@ fn claim_ready_set(
     Some(found)
 }
 
-/// Whether what reads a set with this end cannot run.
+/// Returns whether this outcome of a set blocks the sets that read it.
 fn blocks_readers(exported: Option<&ExportOutcome>) -> bool {
     matches!(exported, Some(ExportOutcome::Failed(_) | ExportOutcome::LeftOut(_)))
 }
 
 impl ExportOptions {
-    /// The engine of all sets: each source is opened once.
+    /// Opens the engine that all sets share, so that each source is opened once.
     async fn open_engine(&self) -> Result<Engine> {
         let mut engine = Engine::new(self.config.clone())?;
         for (name, location) in &self.sources {
@@ -172,9 +172,10 @@ impl ExportOptions {
 }
 
 impl Engine {
-    /// Which of some sets a set reads by name. What cannot be read says so when it runs.
+    /// Returns the indexes of the sets in `all` that a set reads by name. A set that cannot be rendered or found is
+    /// skipped here, and fails when it runs.
     fn find_dependencies(&self, set: &FeatureSet, all: &[Export]) -> BTreeSet<usize> {
-        // Whatever the sources have.
+        // With every optional column and with none, because the sources are not known here.
         let mut names = BTreeSet::new();
         for has in [true, false] {
             let rendered = set.render(&BTreeMap::new(), &move |_| has);
@@ -200,8 +201,8 @@ impl Engine {
         found
     }
 
-    /// Whether a target holds just what a run would write: its last record has the same identity, and what
-    /// that run wrote is there.
+    /// Returns whether a target holds exactly what a run would write: its last record has the same identity, and
+    /// the files or rows of that run exist.
     async fn is_current(&self, export: &Export, options: &RunOptions) -> Result<bool> {
         let target = export.target.clone().resolved()?;
         let at = target.to_backend(&self.access);
@@ -226,7 +227,7 @@ impl Engine {
         }
         let is_there = at.is_there(&held).await?;
         if is_there && !at.list_leftovers().await?.is_empty() {
-            // No run will do it, as long as nothing changes.
+            // No run removes them as long as nothing changes.
             match at.vacuum().await {
                 Ok(removed) => tracing::info!("removed {} of runs that died", removed.join(", ")),
                 Err(error) => tracing::info!("{target} has leftovers of runs that died: {error}"),
@@ -236,7 +237,7 @@ impl Engine {
     }
 }
 
-/// Whether a run would write what the record says is there.
+/// Returns whether a run would write what the record describes.
 fn is_same_output(held: &Record, would: &Record) -> bool {
     let states = |record: &Record| -> Vec<(String, Option<String>)> {
         record.inputs.iter().map(|(name, input)| (name.clone(), input.state.clone())).collect()

@@ -1,4 +1,4 @@
-//! Which symbols a run fails on: for `--keep-going`.
+//! Finds the symbols that a run fails on, for `--keep-going`.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ use super::scope::exact_column;
 use crate::error::{Error, Result};
 
 impl PlannedRun<'_> {
-    /// The symbols on which the plan fails, found by halving; empty if it fails on all of them,
-    /// for then the symbols are not to blame.
+    /// Finds the symbols on which the plan fails, by bisection. Returns none if it fails on all of them, because
+    /// then the symbols are not the cause.
     pub(super) async fn find_failing_symbols(&self) -> Result<Vec<String>> {
         let entity = &self.planned.set.header.entity;
         let names = LogicalPlanBuilder::from(self.scoped_plan()?)
@@ -51,7 +51,7 @@ impl PlannedRun<'_> {
         Ok(if failing.len() == all.len() { Vec::new() } else { failing })
     }
 
-    /// Whether the plan runs on these symbols.
+    /// Returns whether the plan runs on these symbols.
     async fn runs_without_error(&self, symbols: &[String]) -> Result<bool> {
         let symbols = symbols.iter().map(|s| lit(s.as_str())).collect();
         let only = exact_column(&self.planned.set.header.entity).in_list(symbols, false);

@@ -1,5 +1,5 @@
-//! A job: a request as plain data, which can be stored, sent, and run anywhere with the same plan and
-//! the same bits.
+//! A job: a run as plain data, which can be stored, sent, and run anywhere with the same plan and bit-identical
+//! results.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::definition::program_versions;
-use super::{Engine, RunOptions, Scope};
+use super::plan::ReadSet;
+use super::run_options::RunOptions;
+use super::{Engine, Scope};
 use crate::commit::Target;
 use crate::config::{Compression, Config, SourceConfig};
 use crate::error::{Error, Result};
@@ -17,72 +19,61 @@ use crate::stop::Stop;
 use crate::store::{anywhere, withheld, without_secrets};
 use crate::write::Progress;
 
-/// What jobs are since 1; others are refused.
+/// The version of the format of jobs; jobs of other versions are refused.
 pub const JOB_FORMAT: u32 = 1;
 
-/// A feature set with all that a run of it depends on, but the rows and the secrets. Text stays as it was
+/// A feature set with everything that a run of it depends on, except for rows and secrets. It keeps the text as
 /// written, so that messages name file, line and column wherever the job runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// [`JOB_FORMAT`] of who made it.
+    /// The [`JOB_FORMAT`] of the program that created it.
     pub format: u32,
-    /// The programs that are to compute, by name: their versions.
+    /// The required versions of the programs that compute, by program name.
     pub versions: BTreeMap<String, String>,
     /// The set.
     pub set: SetText,
-    /// The sets that it reads by name, and those that these read.
+    /// The sets that it reads by name, directly or through other sets.
     pub reads: Vec<ReadSet>,
     /// Parameters, as `--set` gives them.
     pub params: BTreeMap<String, String>,
-    /// What to compute.
+    /// The symbols and the time range to compute.
     pub scope: Scope,
-    /// Where to, without secrets.
+    /// The location of the target, without secrets.
     pub target: String,
-    /// Take the place of another set that the target holds.
+    /// True if the run may replace another set that the target holds.
     pub replace: bool,
-    /// Replace just the rows of the scope.
+    /// True if the run replaces just the rows of the scope.
     pub merge: bool,
-    /// Leave out symbols and files that cannot be computed, instead of failing whole.
+    /// True if the run leaves out symbols and files that cannot be computed, instead of failing.
     pub keep_going: bool,
     /// The sources by name, without secrets.
     pub sources: BTreeMap<String, SourceConfig>,
-    /// What the job may take, and how it writes.
+    /// The limits of the job, and how it writes.
     pub settings: JobSettings,
 }
 
-/// A set that another one reads by name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ReadSet {
-    /// The file of the one that reads it; empty for a set that comes with the program.
-    pub reader: String,
-    /// The name that it reads.
-    pub name: String,
-    /// What it found there.
-    pub set: SetText,
-}
-
-/// Settings of a job: those of `windrow.yaml` that plans, limits and files depend on.
+/// Settings of a job: those of `windrow.yaml` that affect plans, limits and files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobSettings {
     /// Rows per batch.
     pub batch_size: usize,
     /// Threads that compute.
     pub parallel_workers: usize,
-    /// Seconds that the job may take; None for no limit.
+    /// The time limit in seconds; None for no limit.
     pub timeout_seconds: Option<f64>,
-    /// Bytes that the engine may account for; None for those of the machine.
+    /// The memory limit of the engine in bytes; None for the memory of the machine.
     pub memory_limit: Option<u64>,
-    /// How parquet targets are compressed.
+    /// The compression of parquet targets.
     pub compression: Compression,
-    /// Whether 64-bit floats are written as 32-bit ones.
+    /// True if 64-bit floats are written as 32-bit floats.
     pub float32: bool,
 }
 
 impl Engine {
-    /// A run of this engine as plain data.
+    /// Builds a job from a run of this engine.
     ///
     /// # Errors
-    /// The set cannot be planned.
+    /// If the set cannot be planned.
     pub async fn build_job(&self, set: &FeatureSet, options: &RunOptions) -> Result<Job> {
         let planned = self.plan_set(set.clone(), &options.params).await?;
         let source = |(name, source): (&String, &Arc<dyn crate::catalog::Source>)| {
@@ -114,11 +105,11 @@ impl Engine {
         })
     }
 
-    /// An engine for a job, with its sources open. Secrets are those of `local`: how object stores are
-    /// reached, and the locations there that are those of the job but for a secret.
+    /// Opens an engine for a job, with its sources. Secrets come from `local`: the settings of object stores, and
+    /// those locations of `local` that equal a location of the job except for a secret.
     ///
     /// # Errors
-    /// A job of another version, a secret that `local` does not have, or as [`Engine::add_source`].
+    /// If the job has another version, if `local` lacks a secret, or as [`Engine::add_source`].
     pub async fn open_for_job(job: &Job, local: &Config) -> Result<Self> {
         job.check_versions()?;
         let settings = &job.settings;
@@ -133,6 +124,7 @@ impl Engine {
             memory_limit: settings.memory_limit,
             compression: settings.compression,
             float32: settings.float32,
+            disabled_rules: String::new(),
         };
         let mut engine = Self::new(config)?;
         engine.set_keep_going(job.keep_going);
@@ -150,15 +142,15 @@ impl Job {
     /// The set.
     ///
     /// # Errors
-    /// A header that is wrong.
+    /// If the header is wrong.
     pub fn feature_set(&self) -> Result<FeatureSet> {
         FeatureSet::of_text(&self.set)
     }
 
-    /// How to run it; the secrets of its target are those of `local`.
+    /// Returns the options of its run; the secrets of the target come from `local`.
     ///
     /// # Errors
-    /// A target that is none, or a secret that `local` does not have.
+    /// If the target is malformed, or `local` lacks a secret.
     pub fn run_options(
         &self,
         local: &Config,
@@ -178,7 +170,7 @@ impl Job {
         })
     }
 
-    /// Refuses a job whose bits this program might not give.
+    /// Refuses a job whose results this program might not reproduce bit by bit.
     fn check_versions(&self) -> Result<()> {
         let own = to_owned_versions(program_versions());
         if self.format != JOB_FORMAT {
@@ -200,7 +192,7 @@ impl Job {
     }
 }
 
-/// A location of a job with its secrets, from those that are known here.
+/// Returns a location of a job with its secrets, taken from the locations that are known here.
 fn restore_secrets(what: &str, location: &str, known: &[&str]) -> Result<String> {
     if let Some(same) = known.iter().find(|known| without_secrets(&anywhere(known)) == location) {
         return Ok(anywhere(same));

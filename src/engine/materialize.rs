@@ -1,4 +1,33 @@
-//! The one way from a plan to a committed state: stage, write, tell, publish.
+//! The only way from a plan to a committed state: stage, write, complete the record, publish.
+//!
+//! 1. `OpenTarget::prepare_staging` creates the stage. For a directory that is a directory next to it, with hard
+//!    links to the retained files; for a table, a staging table. A bucket gets a mark that makes its prefix a
+//!    target. A CSV file gets only a name. A crash leaves the old state and an empty stage.
+//! 2. `write_job` computes the rows and writes them into the stage, and checks the row audits. A merge then writes
+//!    the rows that it retains from files that it replaces. A crash leaves the old state and a part of the rows:
+//!    files in the stage, pending uploads that the lease lists, or rows of the staging table.
+//! 3. `complete_record` evaluates the audits, and fills in rows, files, watermarks and notices. It works in memory,
+//!    so a crash leaves what a crash after step 2 leaves.
+//! 4. `OpenTarget::publish` makes the staged rows the state of the target:
+//!    - A directory: the record is written next to it, and new folders are announced in it. Then the stage and the
+//!      directory are exchanged atomically, which is the commit. A crash before that leaves the old state, the
+//!      stage, and maybe the record and announced folders without rows; a crash after it leaves the new state, and
+//!      the old one under the name of the stage.
+//!    - A CSV file: the record is written next to it, under a name with the inode of the staged file. Then the
+//!      staged file and the target are exchanged, which is the commit. A crash before that leaves the old file and
+//!      its record, plus the staged ones; a crash after it leaves the new file and its record, which readers find
+//!      by the inode, plus the old file.
+//!    - A bucket: the uploads are completed, then the next record is written if absent, which is the commit. A
+//!      crash before that leaves the old state, and uploads or files that no record names; a crash after it leaves
+//!      the new state, and files of the old one.
+//!    - A table: one transaction moves the rows and inserts the record; its end is the commit. A crash before that
+//!      leaves the old rows and the staging table; a crash after it leaves the new rows.
+//! 5. The returned record gets the final duration and retries, which the stored one cannot know. A crash changes
+//!    nothing.
+//!
+//! An error before the commit abandons the stage, and the target is as it was. After a crash, the next run that
+//! acquires the target removes the leftovers; in a bucket, the next commit or `vacuum` removes files that no record
+//! names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,39 +41,39 @@ use crate::outside;
 use crate::store::{Record, RecordFile, StoreRegistry};
 use crate::write::{self, AppendFilter, Manifest, OutputShape, Watermarks, WriteJob};
 
-/// What a run computed, on its way into a target that it has taken.
+/// The rows and the record of a run, ready to be written into a target that the run has acquired.
 pub(super) struct Materialization {
-    /// The rows.
+    /// The job that computes and writes the rows.
     pub(super) job: WriteJob,
-    /// Rows of the target that stay, of files that are not kept as they are.
+    /// The job that rewrites rows of the target which stay, from files that cannot be retained as they are.
     pub(super) rewrite: Option<WriteJob>,
-    /// What messages call the target.
+    /// The name of the target in messages.
     pub(super) place: String,
-    /// What becomes of the rows that the target holds.
+    /// The effect of the commit on the rows that the target holds.
     pub(super) publish: PublishOptions,
-    /// What is known of the run before its rows.
+    /// The draft of the record, with everything that is known before the rows.
     pub(super) record: Record,
-    /// Rows per symbol that the target held.
+    /// The number of rows per symbol that the target held.
     pub(super) removed: BTreeMap<String, u64>,
-    /// The symbols that were asked for; each should have rows.
+    /// The requested symbols; each should have rows.
     pub(super) requested_symbols: Vec<String>,
-    /// For each column, what to say if it is NULL on every row.
+    /// For each column, the notice for the case that it is NULL on every row.
     pub(super) about_null: Vec<String>,
-    /// How many rows the target must hold in the end, where its own are written anew.
+    /// The number of rows that the target must hold in the end, if its own rows are rewritten.
     pub(super) expected_rows: Option<u64>,
-    /// What the plan has to say of its inputs once it has run.
+    /// Returns the notices of the plan on its inputs, after it has run.
     pub(super) notices: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// How servers are reached, which counts what was tried again.
+    /// The registry of stores, which counts retries.
     pub(super) access: Arc<StoreRegistry>,
     /// When the run started.
     pub(super) started: Instant,
 }
 
 impl Materialization {
-    /// Writes the rows aside and publishes them.
+    /// Stages the rows and publishes them.
     ///
     /// # Errors
-    /// Of the plan, of an audit, or of the place; the target is then as it was.
+    /// If the plan, an audit or the target is at fault; the target is then as it was.
     pub(super) async fn commit_into(mut self, target: &mut dyn OpenTarget) -> Result<Record> {
         let OutputShape { entity, time, ref schema, .. } = *self.job.output;
         let (entity, time) = (schema.field(entity).name(), schema.field(time));
@@ -74,7 +103,7 @@ impl Materialization {
             }
         };
         let record = target.publish(&self.publish, &manifests, record, &stop).await?;
-        // The record itself cannot tell how its commit went.
+        // The stored record cannot know the time and the retries of its own commit.
         Ok(Record {
             seconds: self.started.elapsed().as_secs_f64(),
             retries: record.retries.max(self.access.total_retries()),
@@ -86,7 +115,7 @@ impl Materialization {
         matches!(self.publish.mode, crate::commit::PublishMode::Append(_))
     }
 
-    /// The error of a run without rows.
+    /// Returns the error of a run without rows.
     fn empty_result_error(&self) -> Error {
         let scope = &self.publish.scope;
         let why = match &scope.symbols {
@@ -104,7 +133,7 @@ impl Materialization {
         ))
     }
 
-    /// The record of the run, once its rows are written.
+    /// Completes the record after the rows are written.
     fn complete_record(&mut self, manifests: &[Manifest], keys: &[String; 2]) -> Result<Record> {
         let [manifest, rewritten @ ..] = manifests else {
             return Err(Error::internal("a run without a manifest"));
@@ -139,7 +168,7 @@ impl Materialization {
             bytes: file.bytes,
         };
         record.files = manifests.iter().flat_map(|m| &m.files).map(file).collect();
-        // Of rows that were written anew those of other symbols are counted as what is kept.
+        // Rewritten rows of symbols outside the scope are already counted in the retained watermarks.
         let of_scope = self.publish.scope.symbols.as_ref();
         for (symbol, range) in rewritten.iter().flat_map(|manifest| &manifest.watermarks) {
             if of_scope.is_none_or(|symbols| symbols.contains(symbol)) {

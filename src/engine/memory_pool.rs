@@ -1,4 +1,4 @@
-//! Memory: how much there is, and how it is shared out.
+//! The memory pool: how much memory there is, and how consumers share it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,11 +11,10 @@ use datafusion::execution::memory_pool::{
 
 use crate::host;
 
-/// A memory pool in equal shares for those who can spill, with a part that they never take.
+/// A memory pool with equal shares for consumers that can spill, and a part that they never take.
 ///
-/// In DataFusion's fair pool, sorts may hold everything by the time the merge above them asks for
-/// the memory that it needs to let them go on. Here the last part is kept for those who cannot
-/// spill.
+/// In DataFusion's fair pool, sorts may hold all memory by the time the merge above them requests the memory that
+/// it needs to drain them. Here a part is reserved for consumers that cannot spill.
 #[derive(Debug)]
 pub(super) struct SharedPool {
     limit: usize,
@@ -27,13 +26,13 @@ struct PoolUsage {
     spillers: usize,
     spillable: usize,
     unspillable: usize,
-    /// Each consumer by its name, which those of one partition in several places of a plan share.
+    /// Usage by name of consumer. Consumers of one partition at several places of a plan share a name.
     consumers: BTreeMap<String, ConsumerUsage>,
 }
 
 #[derive(Debug, Default)]
 struct ConsumerUsage {
-    /// How many have the name.
+    /// The number of consumers with this name.
     count: usize,
     bytes: usize,
 }
@@ -49,15 +48,15 @@ impl SharedPool {
 }
 
 impl PoolUsage {
-    /// What a reservation may grow by.
+    /// Returns the bytes by which a reservation may grow.
     fn growth_limit(&self, limit: usize, of: &MemoryReservation) -> usize {
         if !of.consumer().can_spill() {
-            // Neither may those who cannot spill leave nothing to those who can: a sort has to hold
-            // a batch before it can let go of one.
+            // Consumers that cannot spill must leave some memory to those that can: a sort must hold a batch before
+            // it can spill one.
             let kept = if self.spillers > 0 { limit / 4 } else { 0 };
             return limit.saturating_sub(self.unspillable + self.spillable.max(kept));
         }
-        // Half is for those who cannot spill, even before they ask.
+        // Half is reserved for consumers that cannot spill, even before they request it.
         let kept = self.unspillable.max(limit / 2);
         let share = limit.saturating_sub(kept) / self.spillers.max(1);
         let left = limit.saturating_sub(self.unspillable + self.spillable);
@@ -86,11 +85,11 @@ impl PoolUsage {
         }
     }
 
-    /// The kinds of consumers that hold most.
+    /// Describes the kinds of consumers that hold most memory.
     fn describe_largest(&self) -> String {
         let mut kinds = BTreeMap::<&str, usize>::new();
         for (name, consumer) in self.consumers.iter().filter(|(_, consumer)| consumer.bytes > 0) {
-            // Without the number of the partition.
+            // The kind is the name without the number of the partition.
             let kind = name.split_once('[').map_or(name.as_str(), |(kind, _)| kind);
             *kinds.entry(kind).or_default() += consumer.bytes;
         }
@@ -167,8 +166,8 @@ impl MemoryPool for SharedPool {
     }
 }
 
-/// Three quarters of what the machine or its container has: sorts spill before the system stops the
-/// process. None where neither tells.
+/// Returns three quarters of the memory of the machine or its container, so that sorts spill before the system
+/// kills the process. None if neither is known.
 pub(super) fn machine_memory_share() -> Option<u64> {
     Some(host::usable_memory()? / 4 * 3)
 }

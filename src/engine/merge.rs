@@ -1,5 +1,5 @@
-//! `--merge`: exactly the rows of a scope are replaced, and all others of the target stay. Files that
-//! hold no row of the scope are kept as they are; what others hold beside it is written anew.
+//! `--merge`: replaces exactly the rows of a scope, and retains all other rows of the target. Files without rows of
+//! the scope stay as they are; the other files are rewritten without those rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,16 +24,17 @@ use crate::sql::diagnose_error;
 use crate::store::{Record, RecordFile, SymbolRange};
 use crate::write::{Attempt, OutputShape, Watermarks, WriteJob};
 
-/// What a merge does beside the rows of the scope.
+/// The part of a merge that concerns rows outside the scope.
 pub(super) struct MergePlan {
-    /// What becomes of the rows that the target holds.
+    /// The effect of the commit on the rows that the target holds.
     pub(super) mode: PublishMode,
-    /// Writes the rows that stay of files that hold some of the scope.
+    /// The job that rewrites the retained rows of files that hold rows of the scope.
     pub(super) rewrite: Option<WriteJob>,
 }
 
 impl PlannedRun<'_> {
-    /// What stays of a target; `job` writes the rows of the scope, `record` tells of them.
+    /// Plans which files and rows of a target are retained. `job` writes the rows of the scope, and `record`
+    /// describes them.
     pub(super) async fn plan_merge(
         &self,
         held: &Record,
@@ -50,7 +51,8 @@ impl PlannedRun<'_> {
         }
         self.check_symbols_independent()?;
         if self.contents != TargetContents::Parquet {
-            // A table keeps its other rows by itself, and a file says that it cannot.
+            // The commit of a table deletes only the rows of the scope; a CSV file reports that it cannot be merged
+            // into.
             return Ok(MergePlan {
                 mode: PublishMode::Scope(RetainedFiles::default()),
                 rewrite: None,
@@ -94,7 +96,7 @@ impl PlannedRun<'_> {
 }
 
 impl PlannedRun<'_> {
-    /// Refuses to replace the rows of some symbols where those of others are computed from them too.
+    /// Refuses to replace the rows of some symbols if rows of other symbols are computed from them too.
     fn check_symbols_independent(&self) -> Result<()> {
         if self.options.scope.symbols.is_none() {
             return Ok(());
@@ -110,18 +112,18 @@ impl PlannedRun<'_> {
     }
 }
 
-/// The rows of a target that stay.
+/// The rows of a target that are retained.
 struct RetainedRows<'a> {
     run: &'a PlannedRun<'a>,
     /// The files of the target.
     source: FileTable,
     held: &'a Record,
-    /// What writes the rows that come.
+    /// The job that writes the new rows.
     job: &'a WriteJob,
 }
 
 impl RetainedRows<'_> {
-    /// A condition on the columns of the files.
+    /// Compiles a condition on the columns of the files.
     fn compile_filter(&self, condition: Expr) -> Result<Arc<dyn PhysicalExpr>> {
         let schema = DFSchema::try_from(self.source.schema());
         let state = self.run.engine.context().state();
@@ -129,7 +131,7 @@ impl RetainedRows<'_> {
         built.map_err(|error| explain_merge_error(&error))
     }
 
-    /// Which rows of the files are in a scope; None for all.
+    /// Returns the condition for rows of the files that are in a scope; None for all.
     fn scope_filter(&self, scope: &Scope) -> Result<Option<Expr>> {
         let Record { entity, time, .. } = self.held;
         let schema = self.source.schema();
@@ -138,7 +140,7 @@ impl RetainedRows<'_> {
         scope.filter_expr(entity, time, field.data_type())
     }
 
-    /// The files that may hold rows of a scope.
+    /// Returns the files that may hold rows of a scope.
     fn files_in_scope(&self, scope: &Scope) -> Result<BTreeSet<String>> {
         match self.scope_filter(scope)? {
             None => Ok(self.source.file_names()),
@@ -148,7 +150,7 @@ impl RetainedRows<'_> {
         }
     }
 
-    /// Writes the rows beside the scope of files that hold some of it, each file by itself.
+    /// Returns the job that rewrites the rows outside the scope, for the files in `met`.
     fn rewrite_job(&self, met: &BTreeSet<String>) -> Result<WriteJob> {
         let output = &self.job.output;
         let schema = self.source.schema();
@@ -156,7 +158,7 @@ impl RetainedRows<'_> {
         let mut plan =
             self.source.scan_raw_files(met, &all).map_err(|error| explain_merge_error(&error))?;
         if let Some(condition) = self.scope_filter(&self.run.options.scope)? {
-            // A row whose key is NULL is in no scope.
+            // A row with a NULL key is in no scope.
             let beside = self.compile_filter(condition.is_not_true())?;
             plan = Arc::new(
                 FilterExec::try_new(beside, plan).map_err(|error| explain_merge_error(&error))?,
@@ -176,7 +178,7 @@ impl RetainedRows<'_> {
             context: Arc::clone(&self.job.context),
             output: Arc::new(OutputShape { side_by_side, ..output.as_ref().clone() }),
             attempt: Attempt { run, unit: unit + 1, number },
-            checks: Vec::new(), // The same definition checked them when they came.
+            checks: Vec::new(), // The same definition checked them when they were written.
             after: None,
             explain: Arc::new(explain_merge_error),
             progress: Arc::clone(&self.job.progress),
@@ -184,7 +186,7 @@ impl RetainedRows<'_> {
         })
     }
 
-    /// First and last time and rows of the scope's symbols in the files that stay as they are.
+    /// Returns the first and last time and the rows of the scope's symbols in the files that stay as they are.
     async fn retained_watermarks(
         &self,
         met: &BTreeSet<String>,

@@ -1,25 +1,26 @@
-//! Values of kinds that have no one meaning together, wherever a statement brings them together: text and numbers
-//! (007 and 7 are two symbols), times with a zone and without, intervals (a month is no number of days).
+//! Checks for values of mixed kinds that have no common meaning, wherever a statement combines them: text and
+//! numbers (007 and 7 are two symbols), times with and without a zone, and intervals (a month has no fixed number
+//! of days).
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result as PlanResult};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
-use super::plan_checks::{at_first_column, display_expr};
+use super::plan_messages::{at_first_column, display_expr};
 use crate::error::Error;
 
-/// One of the values.
+/// A value that a statement combines with another.
 pub(super) struct Operand {
     text: String,
     ty: DataType,
-    /// Whether rows decide it: what is written out takes the kind of the other side.
+    /// True if the value depends on rows; a literal takes the kind of the other side.
     of_rows: bool,
     place: Expr,
 }
 
 impl Operand {
-    /// An expression over a schema; None if it has no type yet.
+    /// Returns the operand of an expression over a schema; None if it has no type yet.
     pub(super) fn from_expr(expr: &Expr, schema: &DFSchema) -> Option<Self> {
         let of_rows = expr
             .exists(|part| Ok(matches!(part, Expr::Column(_) | Expr::OuterReferenceColumn(..))))
@@ -28,7 +29,7 @@ impl Operand {
         Some(Self { text: display_expr(expr), ty, of_rows, place: expr.clone() })
     }
 
-    /// The column of the rows of a plan at a place.
+    /// Returns the operand of the column of a plan at an index.
     fn from_plan_column(plan: &LogicalPlan, at: usize) -> Option<Self> {
         let (table, field) = plan.schema().iter().nth(at)?;
         let column = Expr::Column(datafusion::common::Column::from((table, field)));
@@ -37,14 +38,14 @@ impl Operand {
     }
 }
 
-/// Refuses values that are compared with each other, or of which one is taken.
+/// Refuses values that are compared with each other, or that are alternatives of one result.
 pub(super) fn check_comparable(parts: &[Operand]) -> Option<Error> {
     let pairs =
         parts.iter().enumerate().flat_map(|(at, a)| parts[at + 1..].iter().map(move |b| (a, b)));
     pairs.into_iter().find_map(|(a, b)| check_zones(a, b).or_else(|| check_text_number(a, b)))
 }
 
-/// A column of instants with a column of clocks: in which zone do they run?
+/// Refuses a column of instants next to a column of wall clock times, because the zone of the latter is unknown.
 pub(super) fn check_zones(left: &Operand, right: &Operand) -> Option<Error> {
     let zone = |part: &Operand| match &part.ty {
         DataType::Timestamp(_, zone) if part.of_rows => Some(zone.is_some()),
@@ -63,7 +64,7 @@ pub(super) fn check_zones(left: &Operand, right: &Operand) -> Option<Error> {
     Some(at_first_column(error, &zoned.place))
 }
 
-/// A column of text beside a number: as numbers, 007 and 7 are one symbol.
+/// Refuses a column of text next to a number: as numbers, 007 and 7 would be one symbol.
 fn check_text_number(left: &Operand, right: &Operand) -> Option<Error> {
     let (text, number) = match () {
         () if left.ty.is_string() && right.ty.is_numeric() => (left, right),
@@ -78,7 +79,7 @@ fn check_text_number(left: &Operand, right: &Operand) -> Option<Error> {
     text.of_rows.then(|| at_first_column(error().hint(way_out), &text.place))
 }
 
-/// Refuses intervals that are held to be equal: as many days and as many hours may be.
+/// Refuses to test intervals for equality by value: 1 day and 24 hours may or may not be equal.
 fn check_interval_equality(parts: &[Operand]) -> Option<Error> {
     let interval = parts.iter().find(|part| matches!(part.ty, DataType::Interval(_)))?;
     let error = Error::query("an INTERVAL is compared by operators only").hint(
@@ -87,7 +88,7 @@ fn check_interval_equality(parts: &[Operand]) -> Option<Error> {
     Some(at_first_column(error, &interval.place))
 }
 
-/// Refuses what an expression brings together otherwise than by an operator.
+/// Refuses mixed values that an expression combines in other ways than by an operator.
 pub(super) fn check_mixed_expr(expr: &Expr, schema: &DFSchema) -> Option<Error> {
     let parts = |all: &mut dyn Iterator<Item = &Expr>| -> Vec<Operand> {
         all.filter_map(|expr| Operand::from_expr(expr, schema)).collect()
@@ -123,7 +124,8 @@ pub(super) fn check_mixed_expr(expr: &Expr, schema: &DFSchema) -> Option<Error> 
     }
 }
 
-/// Refuses what a plan brings together: keys of joins, the queries of a UNION, rows that are held to be equal.
+/// Refuses mixed values that a plan node combines: join keys, the queries of a UNION, and rows that DISTINCT or
+/// GROUP BY compare.
 pub(super) fn check_mixed_node(node: &LogicalPlan) -> PlanResult<Option<Error>> {
     Ok(match node {
         LogicalPlan::Join(join) => join.on.iter().find_map(|(left, right)| {

@@ -1,7 +1,7 @@
-//! Names that one statement sees beside those of its session: the feature sets that it reads.
+//! Names that one statement sees in addition to those of its session: the feature sets that it reads.
 //!
-//! They are not registered in the session, where two statements that read different sets of one name
-//! would overwrite each other's, and both what the user registered.
+//! They are not registered in the session. There, two statements that read different sets of one name would
+//! overwrite each other's views, and both would overwrite tables of the user.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use datafusion::catalog::{
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::execution::SessionState;
 
-/// Feature sets by the name that a statement reads them by.
+/// Tables, such as feature sets, by the name under which a statement reads them.
 pub(super) type TablesByName = BTreeMap<String, Arc<dyn TableProvider>>;
 
-/// The state of a session in which `views` stand beside its tables, whose names win, and `renamed` in
-/// place of tables.
+/// Returns a session state in which `views` add to the tables and `renamed` replace tables. A table takes
+/// precedence over a view of the same name.
 pub(super) fn overlay_views(
     mut state: SessionState,
     views: TablesByName,
@@ -35,7 +35,7 @@ pub(super) fn overlay_views(
     Ok(state)
 }
 
-/// The state of a session with tables of its own, which begin as these.
+/// Returns a session state with its own schema, which begins with these tables.
 pub(super) fn isolate_tables(
     mut state: SessionState,
     tables: TablesByName,
@@ -48,7 +48,7 @@ pub(super) fn isolate_tables(
     Ok(state)
 }
 
-/// Gives a state another schema, and no other one.
+/// Replaces all catalogs of a state by one with this schema.
 fn replace_schema(state: &mut SessionState, schema: Arc<dyn SchemaProvider>) -> Result<()> {
     let names = &state.config_options().catalog;
     let only = MemoryCatalogProvider::new();
@@ -59,7 +59,7 @@ fn replace_schema(state: &mut SessionState, schema: Arc<dyn SchemaProvider>) -> 
     Ok(())
 }
 
-/// A schema with views beside its tables.
+/// A schema with views in addition to its tables.
 #[derive(Debug)]
 struct OverlaySchema {
     views: TablesByName,

@@ -1,4 +1,4 @@
-//! From a feature set to a logical plan: render, rewrite, plan, and check what the header promises.
+//! Plans a feature set: renders it, rewrites it, makes the logical plan, and checks what the header promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -12,39 +12,51 @@ use datafusion::common::{Column, DataFusionError, ScalarValue, SchemaError};
 use datafusion::functions::core::get_field;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition};
 use datafusion::physical_plan::ExecutionPlan;
+use serde::{Deserialize, Serialize};
 
 use super::overlay::{TablesByName, overlay_views};
 use super::plan_checks::check_plan;
 use super::query::locate_in_file;
-use super::{Engine, LookupOrigin, ReadSet, common_subplans};
+use super::{Engine, LookupOrigin, common_subplans};
 use crate::analysis::{LookAhead, Need, PlanNames, plan_needs};
 use crate::error::{Error, Result, TextPlace, did_you_mean, pluralize_count};
-use crate::feature_set::{FeatureSet, Header, RenderedSql};
+use crate::feature_set::{FeatureSet, Header, RenderedSql, SetText};
 use crate::sql::{Sql, diagnose_error, parse};
 
-/// One column of a feature set's output, as it is written.
+/// A set that another one reads by name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadSet {
+    /// The file of the set that reads it; empty for a shipped set.
+    pub reader: String,
+    /// The name under which it is read.
+    pub name: String,
+    /// The text of the set that was found.
+    pub set: SetText,
+}
+
+/// One output column of a feature set, as it is written.
 #[derive(Clone, Debug)]
 pub struct OutputColumn {
     /// Its name.
     pub name: String,
     /// Its type.
     pub data_type: DataType,
-    /// What it needs of the rows around its own.
+    /// The rows around its own that it needs.
     pub need: Need,
-    /// Whether the header declares it as a label.
+    /// True if the header declares it as a label.
     pub label: bool,
 }
 
 /// The feature sets that a statement reads.
 pub(super) struct ResolvedSets {
     pub(super) views: TablesByName,
-    /// Their SQL by their names, with that of the sets that they read.
+    /// Their SQL by name, including the sets that they read.
     statements: Vec<(String, String)>,
-    /// Their text, with that of the sets that they read.
+    /// Their text, including the sets that they read.
     reads: Vec<ReadSet>,
 }
 
-/// What planning finds.
+/// The result of planning the rendered text of a set.
 struct RenderedPlan {
     plan: LogicalPlan,
     statements: Vec<(String, String)>,
@@ -56,22 +68,22 @@ struct RenderedPlan {
 pub struct PlannedSet {
     /// The set.
     pub set: FeatureSet,
-    /// Its SQL with the way back to the file.
+    /// Its SQL, with the mapping of positions back to the file.
     pub rendered: RenderedSql,
     /// The plan; its columns are the outputs.
     pub plan: LogicalPlan,
     /// The outputs in order.
     pub outputs: Vec<OutputColumn>,
-    /// The SQL of the set and of those that it reads, by their names, parameters put in.
+    /// The SQL of the set and of the sets that it reads, by name, with parameters filled in.
     pub(super) statements: Vec<(String, String)>,
-    /// The text of those that it reads.
+    /// The text of the sets that it reads.
     pub(super) reads: Vec<ReadSet>,
-    /// Where the outputs stand in the file, by name.
+    /// The positions of the outputs in the file, by name.
     places: Vec<(String, TextPlace)>,
 }
 
 impl PlannedSet {
-    /// Where an output stands in the file; a flattened one stands where its struct does.
+    /// Returns the position of an output in the file; a flattened output has the position of its struct.
     pub fn output_place(&self, output: &str) -> Option<TextPlace> {
         let of = |name: &str| {
             output == name || output.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'))
@@ -80,7 +92,7 @@ impl PlannedSet {
         found.max_by_key(|(name, _)| name.len()).map(|(_, place)| place.clone())
     }
 
-    /// The indicators that the plan calls, with the versions of what they compute.
+    /// Returns the indicators that the plan calls, with the versions of their results.
     pub(super) fn function_versions(&self) -> BTreeMap<String, u32> {
         let mut called = BTreeMap::new();
         let _ = self.plan.apply_with_subqueries(|node| {
@@ -99,7 +111,7 @@ impl PlannedSet {
         called
     }
 
-    /// The sources that the plan reads.
+    /// Returns the sources that the plan reads.
     pub fn source_names(&self) -> Vec<String> {
         let mut names = BTreeSet::new();
         let _ = self.plan.apply_with_subqueries(|node| {
@@ -113,10 +125,10 @@ impl PlannedSet {
 }
 
 impl Engine {
-    /// Plans a feature set with parameters overridden by `set`.
+    /// Plans a feature set, with parameters overridden by `params`.
     ///
     /// # Errors
-    /// The template, the SQL or the header is wrong; places are those of the file.
+    /// If the template, the SQL or the header is wrong; positions are those of the file.
     pub async fn plan_set(
         &self,
         set: FeatureSet,
@@ -128,11 +140,11 @@ impl Engine {
         Ok(planned)
     }
 
-    /// As [`Engine::plan_set`], and findings instead of an error for what can be named beside
-    /// others: look-ahead, mixed symbols, conditions that cut the warm-up.
+    /// Checks a feature set as [`Engine::plan_set`] does, but returns all findings that can be reported together:
+    /// look-ahead, mixed symbols, conditions that cut the warm-up.
     ///
     /// # Errors
-    /// None; whatever is wrong is among the findings.
+    /// None; every fault is among the findings.
     pub async fn check_set(
         &self,
         set: FeatureSet,
@@ -151,7 +163,7 @@ impl Engine {
         }
         match self.plan_set_body(set, params, &mut reading).await {
             Ok(planned) => {
-                // What a run would refuse when it makes its plan.
+                // Faults that a run would report when it makes its physical plan.
                 let physical = self.physical_plan(&planned).await;
                 let neighbours = planned.set.header.partition_by.is_empty();
                 found.extend(check_look_ahead(&planned).err().or(physical.err()));
@@ -169,10 +181,10 @@ impl Engine {
         found.into_iter().map(placed).collect()
     }
 
-    /// The physical plan of a feature set as a run would execute it, without a target.
+    /// Returns the physical plan of a feature set as a run would execute it, without a target.
     ///
     /// # Errors
-    /// Of DataFusion's planner.
+    /// If DataFusion cannot plan it.
     pub async fn physical_plan(&self, planned: &PlannedSet) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = common_subplans::plan_with_sharing(&self.context().state(), &planned.plan).await;
         plan.map_err(|error| {
@@ -245,8 +257,8 @@ impl Engine {
         Ok(RenderedPlan { plan, statements, reads, places })
     }
 
-    /// The feature sets that a statement reads by name, as views: names that are no table of the
-    /// session. `reading` is the path of sets that are being read, outermost first.
+    /// Resolves the feature sets that a statement reads by name, as views. Only names that are no table of the
+    /// session are looked up. `reading` is the stack of sets that are being read, outermost first.
     pub(super) async fn resolve_sets(
         &self,
         sql: &Sql,
@@ -308,7 +320,7 @@ impl Engine {
     }
 }
 
-/// Outputs have names, each of them once. Returns where they stand.
+/// Checks that no two outputs share a name. Returns the positions of the outputs.
 fn check_output_names(sql: &Sql) -> Result<Vec<(String, TextPlace)>> {
     let mut seen: Vec<(String, TextPlace)> = Vec::new();
     for output in sql.select_outputs()? {
@@ -341,7 +353,7 @@ fn at_optional_place(error: Error, place: Option<TextPlace>) -> Error {
     }
 }
 
-/// Struct outputs become one column per field: `macd` becomes `macd_macd`, `macd_macdsignal`, ...
+/// Turns struct outputs into one column per field: `macd` becomes `macd_macd`, `macd_macdsignal`, ...
 fn flatten_structs(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
     let schema = Arc::clone(plan.schema());
     let mut columns: Vec<Expr> = Vec::new();
@@ -387,7 +399,7 @@ fn output_columns(
     Ok(plan.schema().fields().iter().zip(needs).map(column).collect())
 }
 
-/// What the header says of outputs must be true of them.
+/// Checks that the header matches the outputs.
 fn check_header_outputs(
     set: &FeatureSet,
     plan: &LogicalPlan,
@@ -447,7 +459,7 @@ fn check_header_outputs(
     }
 }
 
-/// Values may use later rows only in declared labels.
+/// Refuses outputs that use later rows and are not declared as labels.
 fn check_look_ahead(planned: &PlannedSet) -> Result<()> {
     for output in planned.outputs.iter().filter(|o| !o.label) {
         let (name, need) = (&output.name, &output.need);

@@ -1,5 +1,5 @@
-//! What DataFusion would plan and compute as something else than the statement says: each is an error
-//! before types are adapted to each other.
+//! Checks of a plan, before type coercion, for statements that DataFusion would compute as something else than they
+//! say. Each is an error.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,14 +14,15 @@ use datafusion::logical_expr::{
 };
 
 use super::mixed_type_checks::{self, Operand, check_comparable, check_zones};
+use super::plan_messages::{at_first_column, display_expr, display_value};
 use super::subquery_checks::check_subquery;
-use crate::error::{Error, Result, TextPlace, group_digits};
+use crate::error::{Error, Result, group_digits};
 use crate::guards::{is_comparison, nanoseconds_per_unit};
 use crate::limits::PLAN_NODES;
 use crate::sql::diagnose_error;
 
-/// Refuses a plan that grows too large: what it reads by several names stands in it several times, and those may
-/// double with each query that reads the one before twice.
+/// Refuses a plan that grows too large. A query that is read under several names stands in the plan several times,
+/// and a chain of queries that each read the one before twice doubles it with each step.
 fn check_plan_size(plan: &LogicalPlan) -> Result<()> {
     let mut known = HashMap::new();
     let nodes = count_plan_nodes(plan, &mut known);
@@ -33,7 +34,7 @@ fn check_plan_size(plan: &LogicalPlan) -> Result<()> {
         .hint("write what is read again and again to a target, and read that"))
 }
 
-/// The steps of a plan. It shares its parts, so each is walked once, however often it counts.
+/// Counts the steps of a plan. Parts are shared, so each is walked once, however often it counts.
 fn count_plan_nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, u64>) -> u64 {
     if let Some(nodes) = known.get(&std::ptr::from_ref(plan)) {
         return *nodes;
@@ -51,10 +52,10 @@ fn count_plan_nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, 
     sum
 }
 
-/// Refuses such a plan.
+/// Refuses a plan that fails one of the checks.
 ///
 /// # Errors
-/// The first fault, with its place where one is known.
+/// The first fault, with its position if known.
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
     check_plan_size(plan)?;
     let mut found = None;
@@ -85,7 +86,7 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
     found.map_or(Ok(()), Err)
 }
 
-/// Refuses such a condition on one row.
+/// Refuses a condition on one row that fails one of the checks.
 ///
 /// # Errors
 /// The first fault.
@@ -143,7 +144,7 @@ fn is_bitwise(op: Operator) -> bool {
     matches!(op, BitwiseAnd | BitwiseOr | BitwiseXor | BitwiseShiftLeft | BitwiseShiftRight)
 }
 
-/// Bits of a number with a fraction, which would be cut off.
+/// Refuses bits of a number with a fraction, which would be cut off.
 fn check_bitwise_operand(side: &Expr, op: Operator, schema: &DFSchema) -> Option<Error> {
     let ty = side.get_type(schema).ok()?;
     let fraction = ty.is_floating() || ty.is_decimal();
@@ -155,7 +156,7 @@ fn check_bitwise_operand(side: &Expr, op: Operator, schema: &DFSchema) -> Option
     fraction.then(error)
 }
 
-/// A number that becomes a time: of seconds, of nanoseconds, of days?
+/// Refuses a cast of a number to a time, because its unit is ambiguous: seconds, nanoseconds or days.
 fn check_number_as_time(expr: &Expr, schema: &DFSchema) -> Option<Error> {
     let number = expr.get_type(schema).ok()?.is_numeric();
     let error = || {
@@ -169,7 +170,7 @@ fn check_number_as_time(expr: &Expr, schema: &DFSchema) -> Option<Error> {
     number.then(error)
 }
 
-/// A default of lag or lead that is another value in the type of the column.
+/// Refuses a default of lag or lead that changes its value in the type of the column.
 fn check_lag_default(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
     let (name, args) = (window.fun.name(), &window.params.args);
     let ([value, _, Expr::Literal(default, _)], "lag" | "lead") = (args.as_slice(), name) else {
@@ -186,7 +187,7 @@ fn check_lag_default(window: &WindowFunction, schema: &DFSchema) -> Option<Error
     (!fits).then(|| at_first_column(error(), value))
 }
 
-/// Intervals in an order: a month is longer than some days, and shorter than others.
+/// Refuses to order by intervals: a month has no fixed number of days.
 fn check_interval_order(expr: &Expr, schema: &DFSchema) -> Option<Error> {
     let interval = matches!(expr.get_type(schema), Ok(DataType::Interval(_)));
     let error = || {
@@ -196,18 +197,18 @@ fn check_interval_order(expr: &Expr, schema: &DFSchema) -> Option<Error> {
     interval.then(|| at_first_column(error(), expr))
 }
 
-/// The least or greatest of intervals.
+/// Refuses min and max of intervals.
 fn check_interval_extreme(name: &str, args: &[Expr], schema: &DFSchema) -> Option<Error> {
     let [arg] = args else { return None };
     if matches!(name, "min" | "max") { check_interval_order(arg, schema) } else { None }
 }
 
-/// Two values that an operator brings together.
+/// Refuses two operands of an operator that have no common meaning.
 fn check_operands(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
     check_comparable(&[Operand::from_expr(left, schema)?, Operand::from_expr(right, schema)?])
 }
 
-/// A day or a moment beside a number, or another pair that has no one meaning.
+/// Refuses to compare a date or a timestamp with a number, or another pair of values without a common meaning.
 fn check_comparison(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Error> {
     let ty = |expr: &Expr| expr.get_type(schema).ok();
     let (left_type, right_type) = (ty(left)?, ty(right)?);
@@ -235,7 +236,7 @@ fn check_comparison(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Erro
     Some(at_first_column(error, time))
 }
 
-/// A day that is written without quotes, 20240131 or 2024-01-31, which is a difference of numbers.
+/// Parses a date that was written without quotes: 20240131, or 2024-01-31, which is a difference of numbers.
 fn parse_unquoted_day(number: &Expr) -> Option<String> {
     let digits = match number {
         Expr::Literal(value, _) => value.to_string(),
@@ -257,7 +258,7 @@ fn is_date_or_timestamp(ty: &DataType) -> bool {
     matches!(ty, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..))
 }
 
-/// A frame that reaches backwards from its end, or whose distance has no unit.
+/// Refuses a window frame with a negative distance, or with a distance that does not fit the values in the order.
 fn check_window_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Error> {
     let frame = &window.params.window_frame;
     let name = window.fun.name();
@@ -307,7 +308,7 @@ fn check_window_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Erro
                 "write INTERVAL '24 hours', or order by to_local_time(ts)",
             );
         }
-        // Before types are adapted, distances are text.
+        // Before type coercion, distances are text.
         let plain = match value {
             ScalarValue::Utf8(Some(text)) => text.trim().parse::<f64>().is_ok(),
             other => other.data_type().is_numeric(),
@@ -325,7 +326,7 @@ fn check_window_frame(window: &WindowFunction, schema: &DFSchema) -> Option<Erro
     None
 }
 
-/// Whether an interval has days or months, whose length depends on the zone.
+/// Returns whether an interval has days or months, whose length depends on the zone.
 fn has_calendar_units(value: &ScalarValue) -> bool {
     match value {
         ScalarValue::IntervalMonthDayNano(Some(interval)) => {
@@ -337,13 +338,13 @@ fn has_calendar_units(value: &ScalarValue) -> bool {
     }
 }
 
-/// Whether an interval has a part that a unit of time does not hold.
+/// Returns whether an interval has a part that is finer than a time unit.
 fn is_finer_than(value: &ScalarValue, unit: TimeUnit) -> bool {
     let length = nanoseconds_per_unit(unit);
     matches!(value, ScalarValue::IntervalMonthDayNano(Some(i)) if i.nanoseconds % length != 0)
 }
 
-/// Whether the clocks of a zone may change.
+/// Returns whether the clocks of a zone may change.
 fn may_shift_clocks(zone: &str) -> bool {
     !(zone.starts_with(['+', '-']) || matches!(zone, "UTC" | "Z" | "GMT" | "Etc/UTC" | "Zulu"))
 }
@@ -357,53 +358,12 @@ fn is_negative(value: &ScalarValue) -> bool {
             interval.days < 0 || interval.milliseconds < 0
         }
         ScalarValue::IntervalYearMonth(Some(months)) => *months < 0,
-        // Before types are adapted, numbers are text here.
+        // Before type coercion, numbers are text here.
         ScalarValue::Utf8(Some(text)) => text.trim_start().starts_with('-'),
         number if number.data_type().is_numeric() => {
             let zero = ScalarValue::new_zero(&number.data_type()).ok();
             zero.and_then(|zero| number.partial_cmp(&zero)).is_some_and(std::cmp::Ordering::is_lt)
         }
         _ => false,
-    }
-}
-
-/// A value as a person writes it.
-fn display_value(value: &ScalarValue) -> String {
-    match value {
-        ScalarValue::Utf8(Some(text)) => format!("'{text}'"),
-        other => other.to_string(),
-    }
-}
-
-/// An expression as a person writes it, cut to a length that fits a sentence.
-pub(super) fn display_expr(expr: &Expr) -> String {
-    let text = match expr {
-        Expr::Column(column) => column.name.clone(),
-        Expr::Literal(value, _) => display_value(value),
-        other => other.to_string(),
-    };
-    text.chars().take(60).collect()
-}
-
-/// The place of the first column in an expression.
-pub(super) fn at_first_column(error: Error, expr: &Expr) -> Error {
-    let mut place = None;
-    let _ = expr.apply(|part| {
-        if let Expr::Column(column) = part
-            && let Some(span) = column.spans.first()
-            && span.start.line > 0
-        {
-            place = Some(TextPlace {
-                file: String::new(),
-                line: usize::try_from(span.start.line).unwrap_or(1),
-                column: usize::try_from(span.start.column).unwrap_or(1),
-            });
-            return Ok(TreeNodeRecursion::Stop);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    match place {
-        Some(place) => error.at_place(place),
-        None => error,
     }
 }

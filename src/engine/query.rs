@@ -1,4 +1,4 @@
-//! Queries typed by hand: one statement in, a stream of batches out.
+//! Ad-hoc queries: one statement in, a stream of batches out.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,12 +29,12 @@ pub struct Query {
 }
 
 impl Query {
-    /// The columns of the result.
+    /// Returns the columns of the result.
     pub fn schema(&self) -> SchemaRef {
         self.plan.schema()
     }
 
-    /// The physical plan.
+    /// Returns the physical plan.
     pub fn execution_plan(&self) -> &Arc<dyn ExecutionPlan> {
         &self.plan
     }
@@ -42,8 +42,8 @@ impl Query {
     /// Starts the query. Dropping the stream cancels it.
     ///
     /// # Errors
-    /// The plan cannot start; the stream itself yields errors of the data, which
-    /// [`Query::explain_error`] puts into words.
+    /// If the plan cannot start. The stream itself yields errors of the data, which [`Query::explain_error`] turns
+    /// into messages.
     pub fn stream(&self) -> Result<SendableRecordBatchStream> {
         let stream =
             execute_stream(Arc::clone(&self.plan), Arc::clone(&self.context)).map_err(|error| {
@@ -57,7 +57,7 @@ impl Query {
         let Some(copy) = self.copy.clone() else {
             return Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), worded)));
         };
-        // What it counts is told when all is written and has its name.
+        // The row count of COPY is returned only after the output is complete and has its final name.
         let counted = async move {
             let batches: Vec<_> = worded.try_collect().await?;
             copy.publish_file().map_err(|error| DataFusionError::External(Box::new(error)))?;
@@ -67,18 +67,18 @@ impl Query {
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), counted)))
     }
 
-    /// An error of the stream in words, with its place.
+    /// Turns an error of the stream into a message with its position.
     pub fn explain_error(&self, error: &datafusion::common::DataFusionError) -> Error {
         locate_in_file(diagnose_error(error, &self.text.sql, &[]), &self.text)
     }
 
-    /// After the stream ended: what cleaning did to the sources, one sentence each.
+    /// Returns what cleaning did to the sources, one sentence each. Complete after the stream has ended.
     pub fn cleaning_reports(&self) -> Vec<String> {
         cleaning_notices(&self.plan)
     }
 }
 
-/// Turns places of rendered text into places of the file it was rendered from.
+/// Maps positions in rendered text to positions in the file that it was rendered from.
 pub(super) fn locate_in_file(error: Error, text: &RenderedSql) -> Error {
     error.relocate(|place| {
         if place.file.is_empty() { text.place_of(place.line, place.column) } else { place.clone() }
@@ -86,10 +86,10 @@ pub(super) fn locate_in_file(error: Error, text: &RenderedSql) -> Error {
 }
 
 impl Engine {
-    /// Plans one statement. Places in errors say `SQL:line:column`.
+    /// Plans one statement. Positions in errors read `SQL:line:column`.
     ///
     /// # Errors
-    /// The statement cannot be parsed or planned.
+    /// If the statement cannot be parsed or planned.
     pub async fn query(&self, sql: &str) -> Result<Query> {
         self.query_text(RenderedSql::from_plain_sql("SQL", sql), None).await
     }
@@ -97,13 +97,13 @@ impl Engine {
     /// Plans the query of a file, or of a feature set by its name, with its parameters.
     ///
     /// # Errors
-    /// The file cannot be read, rendered, parsed or planned.
+    /// If the file cannot be read, rendered, parsed or planned.
     pub async fn query_file(&self, path: &Path, set: &BTreeMap<String, String>) -> Result<Query> {
         let file = match path.is_file() {
             true => crate::feature_set::FeatureSet::read(path)?,
             false => self.find_set(&path.to_string_lossy())?,
         };
-        // What is set holds for a whole session: each file takes what it knows.
+        // Parameters are set for a whole session: a file takes those that its header declares.
         let known = set.iter().filter(|(name, _)| file.header.params.contains_key(*name));
         let known = known.map(|(name, value)| (name.clone(), value.clone())).collect();
         let columns = self.visible_columns(&file, &known, &mut vec![file.name.clone()]).await?;
@@ -118,7 +118,7 @@ impl Engine {
         Ok(Query { plan, context: self.context().task_ctx(), text, copy: copy.map(Arc::new) })
     }
 
-    /// Refuses what the planner would drop without a word, and what it would take for something else.
+    /// Refuses clauses that the planner would silently drop, and forms that it would misread.
     pub(super) fn check_statement_forms(&self, sql: &Sql) -> Result<()> {
         let state = self.context().state();
         sql.refuse_dropped_clauses(&|name| state.scalar_functions().contains_key(name))?;

@@ -1,5 +1,5 @@
-//! Ranges of the entity in place of hashes of it: each partition then holds entities that lie
-//! together, and so does each file that is written from it.
+//! Range partitioning by entity in place of hash partitioning: each partition, and each file that is written from
+//! it, then holds adjacent entities.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use datafusion::physical_plan::{
 };
 use futures::TryStreamExt;
 
-/// Of so many rows one is looked at to tell where ranges begin.
+/// One of `SAMPLE` rows is sampled to choose where ranges begin.
 const SAMPLE: usize = 8;
 
-/// What puts the rows of a source in order, where ranges of the entity can stand.
+/// The plan node that exchanges or sorts the rows of a source, which a range partitioning can replace.
 struct EntityExchange {
-    /// The rows, in no order.
+    /// The input, in no order.
     input: Arc<dyn ExecutionPlan>,
-    /// The entity among their columns.
+    /// The column of the entity in the input.
     key: Column,
 }
 
-/// An exchange by a hash of the entity, or a sort by it of everything in one partition.
+/// Recognizes an exchange by the hash of the entity, or a sort by the entity of a single partition.
 fn find_exchange(node: &Arc<dyn ExecutionPlan>, entity: &str) -> Option<EntityExchange> {
     let (input, key) = if let Some(exchange) = node.downcast_ref::<RepartitionExec>() {
         let Partitioning::Hash(keys, _) = exchange.partitioning() else { return None };
@@ -46,14 +46,14 @@ fn find_exchange(node: &Arc<dyn ExecutionPlan>, entity: &str) -> Option<EntityEx
     Some(EntityExchange { input: Arc::clone(input), key: key.clone() })
 }
 
-/// The rows of a source before they are put in order, and the column of the entity; None if the
-/// source is in order.
+/// Returns the rows of a source before they are sorted, and the column of the entity; None if the source is in
+/// order.
 pub(super) fn find_unordered_input(
     plan: &Arc<dyn ExecutionPlan>,
     entity: &str,
 ) -> Option<(Arc<dyn ExecutionPlan>, usize)> {
     match find_exchange(plan, entity) {
-        // Below a sort there may be an exchange.
+        // An exchange may lie below a sort.
         Some(EntityExchange { input, key }) => {
             Some(find_unordered_input(&input, entity).unwrap_or((input, key.index())))
         }
@@ -61,7 +61,7 @@ pub(super) fn find_unordered_input(
     }
 }
 
-/// The plan with ranges of the entity, `splits` between them.
+/// Returns the plan with range partitioning by entity, split at `splits`.
 pub(super) fn repartition_by_range(
     plan: Arc<dyn ExecutionPlan>,
     entity: &str,
@@ -94,7 +94,7 @@ pub(super) fn repartition_by_range(
     changed.map(|changed| changed.data)
 }
 
-/// How often symbols stand in a sample of the rows, and all rows.
+/// Counts the symbols in a sample of the rows; returns the counts and the number of all rows.
 pub(super) async fn sample_symbol_counts(
     mut stream: SendableRecordBatchStream,
     column: usize,
@@ -103,7 +103,7 @@ pub(super) async fn sample_symbol_counts(
     while let Some(batch) = stream.try_next().await? {
         let symbols = cast(batch.column(column), &DataType::Utf8View)?;
         let symbols = symbols.as_string_view();
-        // The first row, too: a file of few rows is not passed over.
+        // The first row is always sampled, so that a file of few rows is not missed.
         for row in (0..batch.num_rows()).step_by(SAMPLE) {
             let symbol = symbols.value(row);
             match counts.get_mut(symbol) {

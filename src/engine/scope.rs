@@ -1,4 +1,4 @@
-//! What a run computes: symbols and a range of time.
+//! The scope of a run: symbols and a time range.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::guards::{append_seconds, nanoseconds_per_unit, timestamp_scalar};
 use crate::store::TimeColumn;
 
-/// Symbols x time range that a run computes. None is all.
+/// The symbols and the time range that a run computes. None means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
     /// The symbols.
@@ -27,17 +27,17 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Whether it is everything.
+    /// Returns whether the scope is everything.
     pub fn is_all(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether a symbol is in it.
+    /// Returns whether a symbol is in the scope.
     pub(super) fn contains_symbol(&self, symbol: &str) -> bool {
         self.symbols.as_ref().is_none_or(|symbols| symbols.iter().any(|known| known == symbol))
     }
 
-    /// The condition on output rows; None for everything.
+    /// Returns the condition on output rows; None for everything.
     pub(super) fn filter_expr(
         &self,
         entity: &str,
@@ -58,7 +58,7 @@ impl Scope {
         Ok(parts.into_iter().reduce(Expr::and))
     }
 
-    /// The scope in exact times, for a column of this type.
+    /// Returns the scope in exact times, for a time column of this type.
     pub(super) fn exact_bounds(&self, time_type: &DataType) -> Result<ScopeBounds> {
         let exact = |flag: &str, text: &Option<String>| {
             let Some(text) = text else { return Ok(None) };
@@ -74,7 +74,7 @@ impl Scope {
     }
 }
 
-/// A time as typed, in the type of the time column: a bare date is midnight in the column's zone.
+/// Parses a time as typed into the type of the time column; a bare date is midnight in the zone of the column.
 fn parse_time_bound(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue> {
     let wrong = || {
         Error::usage(format!("{flag}: {text} is no date or time"))
@@ -91,7 +91,7 @@ fn parse_time_bound(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue
                 Ok(round_up_to_unit(nanoseconds, *unit, zone.clone()))
             }
             _ => match parse(ty) {
-                Some(time) => Ok(time), // Beyond nanoseconds.
+                Some(time) => Ok(time), // Beyond the range of nanoseconds.
                 None => match (zone, parse_wall_clock(&whole)) {
                     (Some(zone), Some(clock)) => resolve_wall_clock(flag, text, clock, *unit, zone),
                     _ => Err(wrong()),
@@ -105,7 +105,8 @@ fn parse_time_bound(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue
     if text.trim().parse::<chrono::NaiveDate>().is_ok() {
         return parse(ty).ok_or_else(wrong);
     }
-    // Days are compared with a time of day: the days from the next midnight on are not before it.
+    // A date column is compared with a time of day: the first day that is not before it begins at the next
+    // midnight.
     let micros = parse(&DataType::Timestamp(TimeUnit::Microsecond, None)).ok_or_else(wrong)?;
     let ScalarValue::TimestampMicrosecond(Some(micros), _) = micros else { return Err(wrong()) };
     const DAY: i64 = 86_400_000_000;
@@ -113,7 +114,7 @@ fn parse_time_bound(flag: &str, text: &str, ty: &DataType) -> Result<ScalarValue
     i32::try_from(days).map(|days| ScalarValue::Date32(Some(days))).map_err(|_| wrong())
 }
 
-/// A date and time without a zone; a bare date is its midnight.
+/// Parses a date and time without a zone; a bare date is its midnight.
 fn parse_wall_clock(text: &str) -> Option<NaiveDateTime> {
     let time = ScalarValue::Utf8(Some(text.to_string()));
     let time = time.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, None)).ok()?;
@@ -121,8 +122,8 @@ fn parse_wall_clock(text: &str) -> Option<NaiveDateTime> {
     Some(DateTime::from_timestamp_micros(micros)?.naive_utc())
 }
 
-/// A time that the clocks of a zone skip or show twice: of a bare date the day's first moment, else an error that
-/// names the moments that may be meant.
+/// Resolves a time that the clocks of a zone skip or show twice. A bare date is the first moment of that day;
+/// anything else is an error that names the possible moments.
 fn resolve_wall_clock(
     flag: &str,
     text: &str,
@@ -136,7 +137,7 @@ fn resolve_wall_clock(
     let shown = |moment: DateTime<Tz>| moment.format("%Y-%m-%dT%H:%M:%S%.f%:z").to_string();
     let first = match found {
         MappedLocalTime::Single(moment) | MappedLocalTime::Ambiguous(moment, _) => Some(moment),
-        // Clocks go forward over it: the offset before counts on to the moment at which they do.
+        // The clocks skip this time: the offset before it leads to the moment at which they go forward.
         MappedLocalTime::None => (1..=96)
             .find_map(|quarters| {
                 tz.from_local_datetime(&(clock - TimeDelta::minutes(15 * quarters))).latest()
@@ -163,14 +164,15 @@ fn resolve_wall_clock(
     })
 }
 
-/// The first time of a unit that is not before an instant: times of the unit are before both or before none.
+/// Returns the first time of a unit that is not before an instant. Every time of that unit is before both or before
+/// neither.
 fn round_up_to_unit(nanoseconds: i64, unit: TimeUnit, zone: Option<Arc<str>>) -> ScalarValue {
     let length = nanoseconds_per_unit(unit);
     let up = nanoseconds.div_euclid(length) + i64::from(nanoseconds.rem_euclid(length) > 0);
     timestamp_scalar(up, unit, zone)
 }
 
-/// A column by its exact name, for expressions that are built and not parsed.
+/// Returns a column by its exact name, for expressions that are built and not parsed.
 pub(super) fn exact_column(name: &str) -> Expr {
     Expr::Column(datafusion::common::Column::from_name(name))
 }
@@ -230,7 +232,7 @@ mod tests {
             "--from: 2024-11-03T01:30:00 comes twice in America/New_York, where clocks are set back; \
              write 2024-11-03T01:30:00-04:00 or 2024-11-03T01:30:00-05:00"
         );
-        // A day begins at its first moment, whatever clocks show then.
+        // A day begins at its first moment, whatever the clocks show then.
         let days = [
             ("2018-11-04", "America/Sao_Paulo", "2018-11-04T03:00:00Z"), // 01:00, at -02:00
             ("2018-02-18", "America/Sao_Paulo", "2018-02-18T03:00:00Z"), // At -03:00, after 23:00 came twice.

@@ -1,5 +1,5 @@
-//! What the tables of a set are called inside it: which columns `has('factor')` asks for, and the names of
-//! keys.
+//! Columns that a set sees in its tables: those that `has('factor')` looks up, and the key columns under the names
+//! of the header.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,19 +18,18 @@ use crate::feature_set::{FeatureSet, Header};
 use crate::sql::{Sql, diagnose_error, parse};
 
 impl FeatureSet {
-    /// Who reads the sets that this one names.
+    /// Returns the origin of lookups of the sets that this set reads.
     pub(super) fn lookup_origin(&self) -> LookupOrigin<'_> {
         if self.shipped { LookupOrigin::Shipped } else { LookupOrigin::File(Path::new(&self.path)) }
     }
 }
 
 impl Engine {
-    /// The columns that `has('factor')` finds in a set: those of `bars` where it reads that, else of all
-    /// tables that it reads, be they sources or other sets. `reading` is the path of sets that are being
-    /// read, outermost first.
+    /// Returns the columns that `has('factor')` finds in a set: those of `bars` if the set reads it, else those of
+    /// all sources and sets that it reads. `reading` is the stack of sets that are being read, outermost first.
     ///
     /// # Errors
-    /// A source that cannot be opened, or a set that cannot be planned.
+    /// If a source cannot be opened, or a set cannot be planned.
     pub(super) async fn visible_columns(
         &self,
         set: &FeatureSet,
@@ -41,7 +40,7 @@ impl Engine {
         if header.requires.is_empty() && header.optional.is_empty() {
             return Ok(BTreeSet::new());
         }
-        // What stands behind has() may read more, but hardly less.
+        // The branches of has() may read more tables, but hardly fewer.
         let without = set.render(params, &|_| false).and_then(|rendered| parse(&rendered.sql));
         let mut tables: Vec<String> = match &without {
             Ok(sql) => sql.referenced_tables().into_iter().map(|(name, _)| name).collect(),
@@ -81,12 +80,12 @@ impl Engine {
         Ok(planned?.outputs.into_iter().map(|output| output.name).collect())
     }
 
-    /// The sources of a statement whose keys have other names than those of the set, with these names:
-    /// `symbol` and `ts` mean the keys, whatever the source calls them. A name of the source's own stays
-    /// where the statement uses it.
+    /// Returns views of those sources of a statement whose key columns have other names than in the header. In a
+    /// view, the names of the header, such as `symbol` and `ts`, mean the keys, whatever the source calls them. A
+    /// name of the source remains if the statement uses it.
     ///
     /// # Errors
-    /// Of DataFusion's planner.
+    /// If DataFusion cannot plan a view.
     pub(super) fn alias_source_keys(&self, sql: &Sql, header: &Header) -> Result<TablesByName> {
         let mut views = TablesByName::new();
         for (name, _) in sql.referenced_tables() {
@@ -103,7 +102,7 @@ impl Engine {
     }
 }
 
-/// A table with columns under new names, None if they have them.
+/// Returns a view of a table with renamed columns; None if no column is renamed.
 fn alias_columns(
     name: &str,
     table: Arc<dyn TableProvider>,

@@ -1,4 +1,4 @@
-//! The sources of an engine: known by name, opened on first use.
+//! The sources of an engine: registered by name, opened on first use.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,14 +18,15 @@ use crate::scan::standard_bar_fields;
 use crate::sql::{Sql, diagnose_error, parse};
 use crate::store::PgLocation;
 
-/// What the name of a source gets where its rows are read as they are stored.
+/// The suffix of the name of a source that reads its rows as stored, without cleaning.
 const UNCLEANED: &str = "_raw";
 
 impl Engine {
-    /// Opens a source by name. A `location` that is the name of a configured source means that one.
+    /// Opens a source under a name. A `location` that is the name of a configured source means that source, unless
+    /// a path of that name exists.
     ///
     /// # Errors
-    /// Nothing there, or files that cannot be read or reconciled.
+    /// If the location has no data, or its files cannot be read or reconciled.
     pub async fn add_source(&mut self, name: &str, location: &str) -> Result<()> {
         let configured = self.config.sources.get(location);
         let source = match configured.filter(|_| !Path::new(location).exists()) {
@@ -39,15 +40,15 @@ impl Engine {
         self.open_source(name, source).await
     }
 
-    /// Makes every source known that the configuration names and nobody gave on the command line. It is
-    /// opened when a statement reads it: one that is broken stops only those that read it.
+    /// Registers the sources of the configuration that the command line does not give. A source is opened when a
+    /// statement reads it, so a broken source stops only its readers.
     pub fn add_configured_sources(&mut self) {
         let opened = self.sources();
         let new = self.config.sources.iter().filter(|(name, _)| !opened.contains_key(*name));
         self.lazy_sources.extend(new.map(|(name, source)| (name.clone(), source.clone())));
     }
 
-    /// Opens a source, in place of one that was open under this name.
+    /// Opens a source, and replaces an open source of the same name.
     pub(super) async fn open_source(&self, name: &str, config: SourceConfig) -> Result<()> {
         let threads = self.config.parallel_workers;
         let source: Arc<dyn Source> = if PgLocation::is(&config.location) {
@@ -63,7 +64,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Opens those of some names that are known sources and not open yet.
+    /// Opens the registered sources among some names, unless they are open already.
     pub(super) async fn open_known_sources(
         &self,
         names: impl IntoIterator<Item = String>,
@@ -83,8 +84,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Opens `bars_raw`: all rows of the source `bars` before cleaning, with those that have no keys or
-    /// the keys of others. False if there is no such source.
+    /// Opens `bars_raw`: all rows of the source `bars` before cleaning, including rows without keys or with
+    /// duplicate keys. Returns false if there is no such source.
     pub(super) async fn open_raw_source(&self, name: &str) -> Result<bool> {
         let Some(base) = name.strip_suffix(UNCLEANED) else { return Ok(false) };
         self.open_known_sources([base.to_string()]).await?;
@@ -99,10 +100,10 @@ impl Engine {
         self.open_known_sources(sql.referenced_tables().into_iter().map(|(name, _)| name)).await
     }
 
-    /// Opens the sources that a set reads itself, before anybody asks for its plan.
+    /// Opens the sources that a set reads directly, before the set is planned.
     ///
     /// # Errors
-    /// A source that cannot be opened, or a set that cannot be rendered or parsed.
+    /// If a source cannot be opened, or the set cannot be rendered or parsed.
     pub async fn open_set_sources(&self, set: &FeatureSet) -> Result<()> {
         let (params, mut reading) = (BTreeMap::new(), vec![set.name.clone()]);
         let columns = self.visible_columns(set, &params, &mut reading).await?;
@@ -110,8 +111,8 @@ impl Engine {
         self.open_statement_sources(&parse(&rendered.sql)?).await
     }
 
-    /// Opens the sources again that are open: files and rows are those that are there now. What is known
-    /// of files that are what they were is not read again.
+    /// Opens all open sources again, to see the present files and rows. The footers of unchanged files are not read
+    /// again.
     ///
     /// # Errors
     /// As [`Engine::add_source`].
@@ -131,12 +132,12 @@ impl Engine {
             .map_err(|error| diagnose_error(&error, "", &[]))
     }
 
-    /// The sources that are open, by name.
+    /// Returns the open sources by name.
     pub fn sources(&self) -> BTreeMap<String, Arc<dyn Source>> {
         self.opened.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Names of sources and views, sorted.
+    /// Returns the names of sources and views, sorted.
     pub fn list_tables(&self) -> Vec<String> {
         let mut names = self.registered_names();
         names.extend(self.lazy_sources.keys().cloned());
@@ -145,16 +146,16 @@ impl Engine {
         names
     }
 
-    /// Names of what is open in the session.
+    /// Returns the names of all tables that are registered in the session.
     pub(super) fn registered_names(&self) -> Vec<String> {
         let schema = self.context.catalog("datafusion").and_then(|c| c.schema("public"));
         schema.map(|schema| schema.table_names()).unwrap_or_default()
     }
 
-    /// Columns of a table: name, type, whether it may be NULL.
+    /// Returns the columns of a table: name, type, and whether it may be NULL.
     ///
     /// # Errors
-    /// No table of that name, or a source that cannot be opened.
+    /// If there is no table of that name, or a source cannot be opened.
     pub async fn table_columns(&self, table: &str) -> Result<Vec<(String, DataType, bool)>> {
         let names = self.list_tables();
         if !names.iter().any(|name| name == table) {
@@ -171,13 +172,13 @@ impl Engine {
         Ok(schema.fields().iter().map(column).collect())
     }
 
-    /// Whether the columns of a table can be told without asking a server.
+    /// Returns whether the columns of a table are known without a request to a server.
     pub fn has_local_columns(&self, table: &str) -> bool {
         let far = |config: &SourceConfig| config.location.contains("://");
         self.sources().contains_key(table) || !self.lazy_sources.get(table).is_some_and(far)
     }
 
-    /// One line on where a source is; None if the name is no source.
+    /// Returns one line on the location of a source; None if the name is no source.
     pub fn describe_table(&self, table: &str) -> Option<String> {
         let opened = self.sources().get(table).map(|source| source.summary_line());
         opened.or_else(|| {
@@ -186,11 +187,11 @@ impl Engine {
         })
     }
 
-    /// Binds `bars`, unless it is a source, to an empty table with the standard columns and those
-    /// that a feature set names in its header: for `check` and `explain` without data.
+    /// Binds `bars`, unless it is a source, to an empty table with the standard columns and those that a feature
+    /// set names in its header. `check` and `explain` then work without data.
     ///
     /// # Errors
-    /// Never with DataFusion's own catalog.
+    /// None with DataFusion's own catalog.
     pub fn bind_standard_bars(&self, set: &FeatureSet) -> Result<()> {
         if self.lazy_sources.contains_key("bars") || self.sources().contains_key("bars") {
             return Ok(());

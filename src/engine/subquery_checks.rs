@@ -1,5 +1,5 @@
-//! Subqueries that read columns of the query around them. DataFusion makes joins of them and moves the conditions
-//! on those columns out; what counts rows below (an aggregate of all, LIMIT, OFFSET) would count those of all.
+//! Checks of correlated subqueries. DataFusion turns them into joins and pulls the conditions on outer columns out.
+//! An aggregate without GROUP BY, a LIMIT or an OFFSET below would then count the rows of all outer rows.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result as PlanResult, ScalarValue};
@@ -7,7 +7,7 @@ use datafusion::logical_expr::{Expr, Limit, LogicalPlan, Subquery};
 
 use crate::error::Error;
 
-/// Refuses such a subquery.
+/// Refuses a correlated subquery that DataFusion would compute wrongly.
 pub(super) fn check_subquery(expr: &Expr) -> PlanResult<Option<Error>> {
     let (Subquery { subquery, outer_ref_columns, .. }, exists) = match expr {
         Expr::Exists(found) => (&found.subquery, true),
@@ -44,7 +44,7 @@ pub(super) fn check_subquery(expr: &Expr) -> PlanResult<Option<Error>> {
     Ok(found)
 }
 
-/// Whether a limit leaves a row wherever there is one.
+/// Returns whether a limit keeps at least one row of a non-empty input.
 fn keeps_one_row(limit: &Limit) -> bool {
     let number = |expr: &Option<Box<Expr>>| match expr.as_deref() {
         None => None,

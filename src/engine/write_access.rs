@@ -1,5 +1,6 @@
-//! Statements that write, and files that a statement opens by itself: reading is the default.
+//! Write access of statements, and files that a statement opens on its own: statements only read by default.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,10 +10,10 @@ use crate::outside::{self, files};
 use crate::sql::{Sql, parse};
 use crate::store::{Location, RECORD_DIR, list_records};
 
-/// What COPY writes aside is called, before the number of its process.
+/// The prefix of the staged files of COPY; the id of the process follows.
 const ASIDE: &str = ".windrow-copy-";
 
-/// What COPY writes: aside until all of it is there. Dropped, it is gone unless it got its name.
+/// The staged output of COPY. It gets its final name when it is complete; dropped before that, it is removed.
 #[derive(Debug)]
 pub(super) struct StagedCopy {
     aside: PathBuf,
@@ -20,7 +21,7 @@ pub(super) struct StagedCopy {
 }
 
 impl StagedCopy {
-    /// A place beside a file, and nothing that processes which are gone left there.
+    /// Reserves a name next to the target, and removes what ended processes left there.
     fn reserve_beside(target: &Path) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -36,14 +37,14 @@ impl StagedCopy {
         Self { aside: folder.join(name), target: target.to_path_buf() }
     }
 
-    /// Gives what was written its name.
+    /// Renames the staged output to the target.
     ///
     /// # Errors
-    /// Something has the name by now, or the place cannot be written.
+    /// If the name is taken by now, or the target cannot be written.
     pub(super) fn publish_file(&self) -> Result<()> {
         match files::rename_noreplace(&self.aside, &self.target) {
             Ok(()) => Ok(()),
-            // EXPLAIN writes nothing.
+            // EXPLAIN COPY writes nothing.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 Err(already_exists_error(&self.target))
@@ -75,7 +76,7 @@ fn containing_folder(target: &Path) -> &Path {
     target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// What COPY of some process writes in a directory.
+/// Lists the staged outputs of COPY in a directory, with the ids of their processes.
 fn list_staged_copies(folder: &Path) -> Vec<(u32, PathBuf)> {
     let entries = files::list_directory(folder).unwrap_or_default();
     let aside = |entry: &std::fs::DirEntry| {
@@ -92,26 +93,40 @@ fn already_exists_error(path: &Path) -> Error {
 }
 
 impl Engine {
-    /// Lets COPY write files that are not there yet.
+    /// Sets whether COPY may write files that do not exist yet.
     pub fn allow_writing(&mut self, writes: bool) {
         self.writes = writes;
     }
 
-    /// Whether COPY may write.
+    /// Returns whether COPY may write.
     pub fn allows_writing(&self) -> bool {
         self.writes
     }
 
-    /// The file that a statement would write and may not; None of others.
+    /// Returns the file that a COPY statement would write but may not; None if there is none.
     pub fn forbidden_copy_target(&self, text: &str) -> Option<String> {
         let sql = parse(text).ok()?;
         sql.copy_target().filter(|_| !self.writes).map(str::to_string)
     }
 
-    /// Refuses COPY where it may not write, or over something; and an external table of other places than the
-    /// sources have.
+    /// Refuses to write values that were computed without some rules of the optimizer.
+    ///
+    /// # Errors
+    /// If `disabled_rules` is set.
+    pub(super) fn check_all_rules(&self, target: &dyn fmt::Display) -> Result<()> {
+        match self.config().disabled_rules.as_str() {
+            "" => Ok(()),
+            rules => Err(Error::usage(format!(
+                "disabled_rules is {rules}: without a rule, values may differ, and {target} would keep them"
+            ))
+            .hint("unset disabled_rules to write; `windrow sql` shows the values without a rule")),
+        }
+    }
+
+    /// Refuses COPY without write access or onto an existing file, and external tables outside of the sources.
     pub(super) fn check_writing(&self, sql: &Sql) -> Result<()> {
         if let Some(target) = sql.copy_target() {
+            self.check_all_rules(&target)?;
             if !self.writes {
                 return Err(Error::query(format!(
                     "COPY writes {target}, and statements only read here"
@@ -144,7 +159,8 @@ impl Engine {
         }
     }
 
-    /// Refuses to write into a target, the records of one, or a source: who reads them would take it for theirs.
+    /// Refuses to write into a target, into its records, or into a source: their readers would read the file as
+    /// theirs.
     fn check_apart_from_targets(&self, path: &Path) -> Result<()> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
         let folder = absolute.ancestors().skip(1).find_map(|folder| folder.canonicalize().ok());
@@ -170,7 +186,7 @@ impl Engine {
         }
     }
 
-    /// Lets COPY write aside; None of other statements.
+    /// Redirects COPY to a staged output; returns None for other statements.
     pub(super) fn stage_copy(&self, sql: &mut Sql) -> Option<StagedCopy> {
         let target = sql.copy_target()?.to_string();
         let copy = StagedCopy::reserve_beside(Path::new(&target));

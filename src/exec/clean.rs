@@ -1,5 +1,5 @@
-//! Makes the rows of a source fit to compute with: NaN becomes NULL, rows without a key go, and
-//! every row gets its place in the source, so that duplicates have one order on every layout.
+//! Cleans the rows of a source: NaN becomes NULL, rows without a key are removed, and every row
+//! gets its position in the source, so that duplicates have one order on every layout.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,24 +31,27 @@ use futures::{Stream, StreamExt};
 use super::{CleaningStats, ascending_sort};
 use crate::error::catch_panic;
 
-/// The column that holds a row's place in its source: file ordinal, then row.
+/// The column that holds a row's position in its source: file ordinal, then row.
 pub const SEQUENCE: &str = "__seq";
 
-/// Bits of the sequence that count rows of one file.
+/// The bits of the sequence that count the rows of one file.
 const ROW_BITS: u32 = 40;
 
-/// The ordinal of the file and the row in it, counted from 1, that a sequence stands for.
+/// Returns the ordinal of the file that a sequence stands for, and the row in it, counted from 1.
 pub(super) fn file_and_row(sequence: u64) -> (u32, u64) {
     ((sequence >> ROW_BITS) as u32, (sequence & ((1 << ROW_BITS) - 1)) + 1)
 }
 
-/// Finds the file at fault for an error of one partition of the scan.
+/// A function that names the file with an ordinal.
+pub type FileNamer = Arc<dyn Fn(u32) -> String + Send + Sync>;
+
+/// A function that finds the file at fault for an error of one partition of the scan.
 pub type ErrorLocator = Arc<dyn Fn(usize, DataFusionError) -> DataFusionError + Send + Sync>;
 
-/// The row of a file at which a partition begins to read it.
+/// A function that returns the row of a file at which a partition begins to read it.
 pub type FirstRowLookup = Arc<dyn Fn(usize, u32) -> u64 + Send + Sync>;
 
-/// Cleans the batches of a scan; see the module.
+/// The operator that cleans the batches of a scan; see the module.
 pub struct CleanExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Option<(usize, usize)>,
@@ -63,12 +66,12 @@ pub struct CleanExec {
 
 impl CleanExec {
     /// Cleans `input`, whose last column is the ordinal of the file (UInt32). With `keys`, the
-    /// indices of entity and time, that column becomes the row's place in the source; without, it
-    /// is dropped. With `splits`, every partition is sorted by the keys and holds the entities
-    /// from one split up to the next. `about` is what EXPLAIN says of the source.
+    /// indices of entity and time, that column becomes the row's position in the source; without
+    /// `keys` it is dropped. With `splits`, every partition is sorted by the keys and holds the
+    /// entities from one split up to the next. `about` is the text on the source in EXPLAIN.
     ///
     /// # Errors
-    /// Splits that do not rise.
+    /// The splits do not rise.
     pub fn try_new(
         input: Arc<dyn ExecutionPlan>,
         keys: Option<(usize, usize)>,
@@ -98,7 +101,7 @@ impl CleanExec {
     }
 }
 
-/// Ranges of the entity: partition `i` begins at split `i - 1`.
+/// Returns the partitioning by ranges of the entity: partition `i` begins at split `i - 1`.
 pub(super) fn range_partitioning(
     schema: &SchemaRef,
     entity: usize,
@@ -148,11 +151,11 @@ impl ExecutionPlan for CleanExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![false] // It is kept, but the sequence is new: a sort by it must not move below.
+        vec![false] // The order is kept, but the sequence is new: a sort by it must not move below.
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false] // A file is read in one piece: its rows are numbered in order.
+        vec![false] // A file is read in one piece, so that its rows are numbered in order.
     }
 
     fn apply_expressions(
@@ -222,7 +225,8 @@ impl ExecutionPlan for CleanExec {
     }
 }
 
-/// The batches of files that somebody else wrote: a panic of whoever reads them is an error, the last one.
+/// Streams batches of files that other programs wrote: a panic of their reader becomes an error and
+/// ends the stream.
 fn without_panics(
     mut input: SendableRecordBatchStream,
 ) -> impl Stream<Item = Result<RecordBatch>> + Send {
@@ -257,7 +261,7 @@ impl Cleaner {
             let schema = Arc::clone(&self.schema);
             return Ok(RecordBatch::try_new_with_options(schema, columns, &options)?);
         };
-        // The text of a page would stay in memory for every row that a sort holds of it.
+        // Otherwise a sort that holds rows would keep the text of their whole pages in memory.
         if let Some(entities) = columns[entity].as_string_view_opt()
             && !entities.data_buffers().is_empty()
         {
@@ -277,7 +281,7 @@ impl Cleaner {
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), kept.columns().to_vec())?)
     }
 
-    /// Each row's place in the source: the ordinal of its file, then its row there.
+    /// Returns each row's position in the source: the ordinal of its file, then its row in the file.
     fn number_rows(&mut self, ordinals: &[u32]) -> UInt64Array {
         let place = |&ordinal: &u32| {
             if self.file != Some(ordinal) {
@@ -302,7 +306,7 @@ impl Cleaner {
     }
 }
 
-/// The rows that hold NaN; None if there are none, which is found without a branch per row.
+/// Returns the rows that hold NaN; None if there are none, which is found without a branch per row.
 fn nan_rows<T: ArrowPrimitiveType>(
     values: &PrimitiveArray<T>,
     is_nan: fn(T::Native) -> bool,

@@ -1,5 +1,6 @@
-//! What cleaning did to the rows of one source: counted while they are read, told afterwards. The
-//! counts are metrics of the operators, so that they travel with a plan and are found in any.
+//! Counts what cleaning changed in the rows of one source: counted while the rows are read,
+//! reported afterwards. The counts are metrics of the operators, so that they travel with a plan
+//! and can be read from any plan.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use super::shared_plan::plan_inputs;
 use crate::error::pluralize_count;
 use crate::limits::CONFLICTS_TOLD;
 
-/// Counts of one scan of one source.
+/// The counts of one scan of one source.
 #[derive(Debug, Default)]
 pub struct CleaningStats {
     source: String,
@@ -24,12 +25,12 @@ pub struct CleaningStats {
 }
 
 impl CleaningStats {
-    /// Counts of nothing yet, of a source.
+    /// Creates the counts for a source, all zero.
     pub fn new(source: &str) -> Arc<Self> {
         Arc::new(Self { source: source.to_string(), ..Default::default() })
     }
 
-    /// The name of the source.
+    /// Returns the name of the source.
     pub fn source_name(&self) -> &str {
         &self.source
     }
@@ -44,7 +45,7 @@ impl CleaningStats {
         self.null_keys.fetch_add(rows, Ordering::Relaxed);
     }
 
-    /// Counts rows equal to another in all columns.
+    /// Counts a row that is equal to another in all columns.
     pub(super) fn add_duplicate(&self) {
         self.duplicates.fetch_add(1, Ordering::Relaxed);
     }
@@ -53,7 +54,7 @@ impl CleaningStats {
     pub(super) fn add_conflict(&self, key: impl FnOnce() -> String) {
         self.conflicts.fetch_add(1, Ordering::Relaxed);
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        // The first in key order, whichever partition meets its conflict first.
+        // The first keys in key order are kept, whichever partition meets its conflict first.
         let key = key();
         let at = first.partition_point(|k| *k <= key);
         if at < CONFLICTS_TOLD {
@@ -62,7 +63,7 @@ impl CleaningStats {
         }
     }
 
-    /// What [`super::CleanExec`] counted, as metrics; of clean data there are none.
+    /// Returns the counts of [`super::CleanExec`] as metrics; clean data has none.
     pub(super) fn cleaning_metrics(&self) -> Vec<Arc<Metric>> {
         [(NAN_VALUES, &self.nan), (NULL_KEYS, &self.null_keys)]
             .into_iter()
@@ -70,7 +71,7 @@ impl CleaningStats {
             .collect()
     }
 
-    /// What [`super::DedupExec`] counted, as metrics, with the keys of the first conflicts.
+    /// Returns the counts of [`super::DedupExec`] as metrics, with the keys of the first conflicts.
     pub(super) fn dedup_metrics(&self) -> Vec<Arc<Metric>> {
         let counts = [(DUPLICATES, &self.duplicates), (CONFLICTS, &self.conflicts)];
         let counts =
@@ -105,14 +106,14 @@ const NAN_VALUES: &str = "nan_values";
 const NULL_KEYS: &str = "rows_without_key";
 const DUPLICATES: &str = "duplicate_rows";
 const CONFLICTS: &str = "conflicting_rows";
-/// One of the first conflicts, which [`KEY`] names.
+/// One of the first conflicts, whose label [`KEY`] holds its key.
 const CONFLICT: &str = "conflict";
 
-/// The names of their labels.
+/// The names of the metrics' labels.
 const SOURCE: &str = "source";
 const KEY: &str = "key";
 
-/// What the metrics say of one source.
+/// The counts that the metrics hold for one source.
 #[derive(Default)]
 struct SourceCounts {
     counts: BTreeMap<String, usize>,
@@ -120,8 +121,8 @@ struct SourceCounts {
     first: Vec<String>,
 }
 
-/// What cleaning did in an executed plan, one sentence each; empty for clean data. A source that the
-/// plan reads twice is told once, with the larger counts.
+/// Describes what cleaning changed in an executed plan, one sentence per kind of change; empty for
+/// clean data. A source that the plan reads twice is reported once, with the larger counts.
 pub fn cleaning_notices(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
     let mut found: BTreeMap<String, SourceCounts> = BTreeMap::new();
     collect_counts(plan, &mut found);

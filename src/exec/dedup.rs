@@ -1,4 +1,4 @@
-//! One row per key: of the rows of a source with one (entity, time), one is kept.
+//! Keeps one row per key: one of the rows of a source with the same (entity, time).
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,27 +26,34 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::clean::file_and_row;
-use super::{CleaningStats, FileNamer, ascending_sort, period_keys};
+use super::ascending_sort;
+use super::clean::{FileNamer, file_and_row};
+use super::cleaning_stats::CleaningStats;
 use crate::config::Duplicates;
 use crate::error::Error;
 
-/// Keeps one row per (entity, time) of an input sorted by entity, time and sequence, as a whole or
-/// period by period, and drops the sequence, its last column.
+/// A function that finds entity and time of a plan whose rows come period by period:
+/// [`super::period_keys`].
+pub type PeriodFinder = fn(&Arc<dyn ExecutionPlan>) -> Option<(usize, usize)>;
+
+/// The operator that keeps one row per (entity, time). Its input is sorted by entity, time and
+/// sequence, as a whole or period by period; its output lacks the sequence, the last column of the
+/// input.
 pub struct DedupExec {
     input: Arc<dyn ExecutionPlan>,
     entity: usize,
     time: usize,
     policy: Duplicates,
-    /// Entities come again, period by period.
+    /// True if entities come again, period by period.
     repeats: bool,
     report: Arc<CleaningStats>,
     name_file: FileNamer,
+    find_periods: PeriodFinder,
     properties: Arc<PlanProperties>,
 }
 
 impl DedupExec {
-    /// See the type. `entity` and `time` are column indices of `input`.
+    /// Creates the operator; `entity` and `time` are column indices of `input`.
     ///
     /// # Errors
     /// Never for indices within the schema.
@@ -57,12 +64,13 @@ impl DedupExec {
         policy: Duplicates,
         report: Arc<CleaningStats>,
         name_file: FileNamer,
+        find_periods: PeriodFinder,
     ) -> Result<Self> {
         let mut fields = input.schema().fields().to_vec();
         fields.pop();
         let schema = Arc::new(Schema::new(fields));
         let order = [ascending_sort(&schema, entity), ascending_sort(&schema, time)];
-        let repeats = period_keys(&input).is_some();
+        let repeats = find_periods(&input).is_some();
         let mut equivalence = EquivalenceProperties::new(schema);
         if !repeats {
             equivalence.add_ordering(order);
@@ -74,10 +82,20 @@ impl DedupExec {
             input.boundedness(),
         );
         let properties = Arc::new(properties);
-        Ok(Self { input, entity, time, policy, repeats, report, name_file, properties })
+        Ok(Self {
+            input,
+            entity,
+            time,
+            policy,
+            repeats,
+            report,
+            name_file,
+            find_periods,
+            properties,
+        })
     }
 
-    /// The names of the columns that tell rows apart.
+    /// Returns the names of the columns that identify a row.
     pub(super) fn key_names(&self) -> [String; 2] {
         let schema = self.schema();
         [self.entity, self.time].map(|key| schema.field(key).name().clone())
@@ -86,7 +104,9 @@ impl DedupExec {
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         let (report, name_file) = (Arc::clone(&self.report), Arc::clone(&self.name_file));
         let (entity, time) = (self.entity, self.time);
-        Ok(Arc::new(Self::try_new(input, entity, time, self.policy, report, name_file)?))
+        let (policy, find_periods) = (self.policy, self.find_periods);
+        let dedup = Self::try_new(input, entity, time, policy, report, name_file, find_periods)?;
+        Ok(Arc::new(dedup))
     }
 }
 
@@ -141,7 +161,7 @@ impl ExecutionPlan for DedupExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![false] // It has its own; another order must be made above.
+        vec![false] // The operator has its own order; a sort by another one must stay above.
     }
 
     fn apply_expressions(
@@ -207,7 +227,8 @@ impl ExecutionPlan for DedupExec {
     }
 }
 
-/// Holds one batch back: whether its last row stays is known when the next batch is seen.
+/// The state of one partition. It holds one batch back: only the next batch shows whether its last
+/// row stays.
 struct Dedup {
     schema: SchemaRef,
     keys: [usize; 2],
@@ -232,7 +253,7 @@ impl Dedup {
             return self.drop_sequence(&held).map(Some);
         }
         self.report_duplicate(&held, last, &batch, 0)?;
-        // The key spans two batches: one of the two rows goes.
+        // The key spans two batches: one of its two rows is dropped.
         let out = if self.policy == Duplicates::First {
             let rest = batch.slice(1, batch.num_rows() - 1);
             if rest.num_rows() == 0 {
@@ -248,7 +269,7 @@ impl Dedup {
         if out.num_rows() == 0 { Ok(None) } else { self.drop_sequence(&out).map(Some) }
     }
 
-    /// One row per key within a batch.
+    /// Returns one row per key of a batch.
     fn dedup_batch(&self, batch: RecordBatch) -> Result<RecordBatch> {
         let rows = batch.num_rows();
         let same = |column: usize| {
@@ -286,8 +307,8 @@ impl Dedup {
             .try_fold(true, |same, &k| Ok(same && values_equal(a.column(k), i, b.column(k), j)?))
     }
 
-    /// The second of two rows stands behind the first: files that are read in their order were
-    /// found to be sorted when they were opened.
+    /// Checks that the second of two rows does not precede the first. Files that are read in their
+    /// order were found to be sorted when they were opened.
     fn check_row_order(&self, a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> Result<()> {
         let [entity, time] = self.keys;
         let order = |key: usize| {
@@ -317,7 +338,7 @@ impl Dedup {
         Err(DataFusionError::External(Box::new(error)))
     }
 
-    /// Counts two rows with one key: duplicates if all columns agree, else a conflict.
+    /// Counts two rows with one key: as a duplicate if all columns agree, else as a conflict.
     fn report_duplicate(&self, a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> Result<()> {
         let width = a.num_columns() - 1;
         let mut same = true;

@@ -1,17 +1,15 @@
-//! Takes back what DataFusion 55.2 believes of rows and what is no longer true above: a column that a filter fixed is
-//! not constant where an outer join fills it with NULL, rows in order are not in that of grouping sets, and a sort
-//! above OFFSET does not belong below it.
+//! Hides properties of rows that DataFusion 55.2 still assumes where they no longer hold. A column
+//! that a filter fixed is not constant where an outer join fills it with NULL. The order of rows is
+//! not that of grouping sets. A sort above OFFSET does not belong below it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::JoinType;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
@@ -22,15 +20,15 @@ use datafusion::physical_plan::{
     PlanProperties, SendableRecordBatchStream,
 };
 
-use super::RequireOrderExec;
+use super::require_order::RequireOrderExec;
 
-/// Passes batches through, and less of what is known of them.
+/// The operator that passes batches through and hides some of their properties from the nodes above.
 #[derive(Debug)]
 pub(super) struct ForgetExec {
     input: Arc<dyn ExecutionPlan>,
-    /// Whether the order of rows stays known.
+    /// True if the order of rows stays known.
     keeps_order: bool,
-    /// Whether sorts stay above.
+    /// True if sorts must stay above.
     blocks_sorts: bool,
     properties: Arc<PlanProperties>,
 }
@@ -115,65 +113,53 @@ impl ExecutionPlan for ForgetExec {
     }
 }
 
-/// Puts [`ForgetExec`] where it is needed, before any rule goes by what is known.
-#[derive(Debug)]
-pub(super) struct ForgetProperties;
-
-impl PhysicalOptimizerRule for ForgetProperties {
-    fn name(&self) -> &'static str {
-        "forget_what_is_not_true_above"
+/// Hides properties of a node's inputs that are not true above the node: the step `forget_properties`.
+pub(super) fn forget_properties(
+    node: &Arc<dyn ExecutionPlan>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let filled = null_filled_inputs(node);
+    let sets = has_grouping_sets(node);
+    let mut changed = false;
+    let mut children = Vec::new();
+    for (number, child) in node.children().into_iter().enumerate() {
+        let known = child.equivalence_properties();
+        let forgets = match sets {
+            true => !known.constants().is_empty() || !known.oeq_class().is_empty(),
+            false => filled.contains(&number) && !known.constants().is_empty(),
+        };
+        changed |= forgets;
+        children.push(match forgets {
+            true => Arc::new(ForgetExec::new(Arc::clone(child), !sets, false)),
+            false => Arc::clone(child),
+        });
     }
-
-    fn schema_check(&self) -> bool {
-        true
+    if !changed {
+        return Ok(None);
     }
-
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let filled = null_filled_inputs(&node);
-            let sets = has_grouping_sets(&node);
-            let mut changed = false;
-            let mut children = Vec::new();
-            for (number, child) in node.children().into_iter().enumerate() {
-                let known = child.equivalence_properties();
-                let forgets = match sets {
-                    true => !known.constants().is_empty() || !known.oeq_class().is_empty(),
-                    false => filled.contains(&number) && !known.constants().is_empty(),
-                };
-                changed |= forgets;
-                children.push(match forgets {
-                    true => Arc::new(ForgetExec::new(Arc::clone(child), !sets, false)),
-                    false => Arc::clone(child),
-                });
-            }
-            if has_offset(&node) {
-                let sorted = with_fixed_sort(&node)?;
-                return Ok(Transformed::yes(Arc::new(ForgetExec::new(sorted, true, true))));
-            }
-            Ok(match changed {
-                true => Transformed::yes(node.replace_children(
-                    children,
-                    ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
-                )?),
-                false => Transformed::no(node),
-            })
-        })
-        .data()
-    }
+    let recompute = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    Arc::clone(node).replace_children(children, recompute).map(Some)
 }
 
-/// Whether a node leaves out its first rows: the limit of a sort that is moved below it would count without them.
+/// Keeps sorts above a node that skips its first rows, and keeps the sort below it: the step
+/// `fix_offset_sort`.
+pub(super) fn fix_offset_sort(
+    node: &Arc<dyn ExecutionPlan>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if !has_offset(node) {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(ForgetExec::new(with_fixed_sort(node)?, true, true))))
+}
+
+/// Returns whether a node skips its first rows: the limit of a sort that is moved below it would
+/// not count them.
 fn has_offset(node: &Arc<dyn ExecutionPlan>) -> bool {
     let node: &dyn std::any::Any = node.as_ref();
     node.downcast_ref::<GlobalLimitExec>().is_some_and(|limit| limit.skip() > 0)
 }
 
-/// The same with a sort that nothing takes away: without anybody above who asks for its order it would seem to be of
-/// no use, though it says which rows are left out.
+/// Returns the node with a sort that no rule removes. If no node above requires its order, the sort
+/// seems to be of no use, though it determines which rows are skipped.
 fn with_fixed_sort(node: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let any: &dyn std::any::Any = node.as_ref();
     if let Some(sort) = any.downcast_ref::<SortExec>() {
@@ -195,7 +181,7 @@ fn has_grouping_sets(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.downcast_ref::<AggregateExec>().is_some_and(|of| !of.group_expr().is_single())
 }
 
-/// The inputs of a join whose columns it may fill with NULL.
+/// Returns the inputs of a join whose columns it may fill with NULL.
 fn null_filled_inputs(node: &Arc<dyn ExecutionPlan>) -> &'static [usize] {
     let node: &dyn std::any::Any = node.as_ref();
     let kind = None

@@ -1,6 +1,6 @@
-//! Joins of inputs that are sorted by their keys: merged, with a few rows in memory, where
-//! DataFusion would hold one side as a whole; and range by range where both sides are cut alike,
-//! where it would exchange and sort both anew.
+//! Turns joins of inputs that are sorted by their keys into merge joins. These hold a few rows in memory, while
+//! DataFusion would hold one side as a whole. If both sides are cut alike, they run range by range, while DataFusion
+//! would exchange and sort both sides again.
 
 use crate::limits::CROSS_JOIN_FEW;
 use std::fmt;
@@ -24,12 +24,13 @@ use datafusion::physical_plan::{
     SendableRecordBatchStream,
 };
 
-/// A key on the left side and on the right.
+/// A key on the left side and the same key on the right side.
 type JoinKeyPair = (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>);
 type JoinKeys = Vec<JoinKeyPair>;
 
-/// A cross join that holds its small side. DataFusion holds the left one and gives a batch for each of its
-/// rows and each batch of the other side: of many rows beside one these are batches of one row.
+/// Swaps the inputs of a cross join so that it holds its small side. DataFusion holds the left one
+/// and emits a batch for each of its rows and each batch of the other side. With many rows on the
+/// left and one on the right, each batch has one row.
 pub(super) fn swap_cross_join(
     node: &Arc<dyn ExecutionPlan>,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
@@ -42,7 +43,7 @@ pub(super) fn swap_cross_join(
     }
 }
 
-/// The rows of a plan, if they are known to be few.
+/// Returns the rows of a plan, if they are known to be few.
 fn small_row_count(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
     let rows =
         StatisticsContext::default().compute(plan.as_ref(), &StatisticsArgs::new())?.num_rows;
@@ -52,7 +53,7 @@ fn small_row_count(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
     })
 }
 
-/// A merge join in place of a join whose inputs have the order for it.
+/// Returns a merge join in place of a join whose inputs have the order for it.
 pub(super) fn to_merge_join(
     node: &Arc<dyn ExecutionPlan>,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
@@ -78,7 +79,7 @@ pub(super) fn to_merge_join(
     Ok(Some(RangeJoinExec::wrap_if_aligned(Arc::new(merged))))
 }
 
-/// What the joins that may become merges have in common.
+/// The common properties of joins that may become merge joins.
 struct MergeCandidate<'a> {
     left: &'a Arc<dyn ExecutionPlan>,
     right: &'a Arc<dyn ExecutionPlan>,
@@ -114,7 +115,7 @@ impl<'a> MergeCandidate<'a> {
         })
     }
 
-    /// The keys in the order of the left input, if that is sorted by them.
+    /// Returns the keys in the order of the left input, if that is sorted by them.
     fn keys_in_order(&self) -> Option<(JoinKeys, Vec<PhysicalSortExpr>)> {
         let order = self.left.output_ordering()?;
         let (mut keys, mut sorts) = (JoinKeys::new(), Vec::new());
@@ -127,17 +128,17 @@ impl<'a> MergeCandidate<'a> {
 }
 
 /// A merge join of two inputs that are cut into the same ranges of one of the keys: rows that match
-/// are in partitions of one number. DataFusion asks for partitions by all keys at once, which
-/// ranges of one of them are not to it.
+/// are in partitions of the same number. DataFusion requires partitions by all keys at once, which
+/// ranges of one key do not satisfy.
 pub(super) struct RangeJoinExec {
     join: Arc<dyn ExecutionPlan>,
-    /// The key that the ranges are of, on both sides.
+    /// The key that is cut into ranges, on both sides.
     keys: [Arc<dyn PhysicalExpr>; 2],
     properties: Arc<PlanProperties>,
 }
 
 impl RangeJoinExec {
-    /// The join range by range, or as it is if its inputs are not cut alike.
+    /// Returns the join range by range, or unchanged if its inputs are not cut alike.
     fn wrap_if_aligned(join: Arc<SortMergeJoinExec>) -> Arc<dyn ExecutionPlan> {
         let keys = match (join.left.output_partitioning(), join.right.output_partitioning()) {
             (Partitioning::Range(left), Partitioning::Range(right))
@@ -159,7 +160,7 @@ impl RangeJoinExec {
     fn new(join: Arc<dyn ExecutionPlan>, keys: [Arc<dyn PhysicalExpr>; 2]) -> Self {
         let properties = PlanProperties::clone(join.properties());
         let kind = join.downcast_ref::<SortMergeJoinExec>().map(|join| join.join_type);
-        // The columns of the left side stand first, and its rows are where they were.
+        // The columns of the left side come first, and its rows stay in their partitions.
         let properties = match (kind, join.children()[..].first()) {
             (
                 Some(JoinType::Inner | JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti),
@@ -207,7 +208,7 @@ impl ExecutionPlan for RangeJoinExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        // It does, but a sort for what stands above must not move below the order that the merge needs.
+        // It does, but a sort for a node above must not move below the order that the merge needs.
         vec![false; 2]
     }
 

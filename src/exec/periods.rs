@@ -1,9 +1,9 @@
-//! Sorts rows that come in the order of their time, one period after the other.
+//! Sorts rows that come in the order of their time, period by period.
 //!
-//! Files that hold one date each need no sort of everything. A period, a stretch of time that no
-//! other overlaps, is read whole, each of its rows goes to the partition of its entity's range, and
-//! is sorted there by entity and time. What stands above and keeps a state per entity sees the rows
-//! of each entity in order. Memory is a few periods, however long the history.
+//! Files that hold one date each need no global sort. A period is a stretch of time that no other
+//! overlaps. It is read whole: each of its rows goes to the partition of its entity's range, and is
+//! sorted there by entity and time. Operators above that keep a state per entity see the rows of
+//! each entity in order. Memory holds a few periods, however long the history is.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,12 +21,9 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
-use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
-use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
@@ -35,14 +32,12 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Notify, mpsc};
 
-use super::clean::{file_and_row, range_partitioning};
-use super::{CleaningStats, DedupExec, StreamWindowExec, ascending_sort};
+use super::ascending_sort;
+use super::clean::{FileNamer, file_and_row, range_partitioning};
+use super::cleaning_stats::CleaningStats;
 use crate::error::Error;
 
-/// Names the file with this ordinal.
-pub type FileNamer = Arc<dyn Fn(u32) -> String + Send + Sync>;
-
-/// Sorts period by period; see the module.
+/// The operator that sorts period by period; see the module.
 pub struct PeriodsExec {
     input: Arc<dyn ExecutionPlan>,
     entity: usize,
@@ -52,19 +47,19 @@ pub struct PeriodsExec {
     splits: Vec<String>,
     report: Arc<CleaningStats>,
     name_file: FileNamer,
-    /// What the output partitions take up; made when the first of them is executed.
+    /// The receivers of the output partitions, created when the first of them is executed.
     receivers: Mutex<Vec<Option<ExchangeReceiver>>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl PeriodsExec {
-    /// Each range of `periods` names partitions of `input` that hold all rows of one stretch of
-    /// time; the stretches follow each other. The last column is the sequence. Output partition `i`
-    /// begins with the entity at split `i - 1`.
+    /// Creates the operator. Each range of `periods` names partitions of `input` that hold all rows
+    /// of one stretch of time; the stretches follow each other. The last column is the sequence.
+    /// Output partition `i` begins with the entity at split `i - 1`.
     ///
     /// # Errors
-    /// Splits that do not rise.
+    /// The splits do not rise.
     pub fn try_new(
         input: Arc<dyn ExecutionPlan>,
         (entity, time): (usize, usize),
@@ -100,9 +95,10 @@ impl PeriodsExec {
         })
     }
 
-    /// Whether an entity may come again after others: there is more than one period.
-    pub(super) fn has_several_periods(&self) -> bool {
-        self.periods.len() > 1
+    /// Returns the columns of entity and time if an entity may come again after others: with more
+    /// than one period.
+    pub(super) fn period_keys(&self) -> Option<(usize, usize)> {
+        (self.periods.len() > 1).then_some((self.entity, self.time))
     }
 }
 
@@ -139,7 +135,7 @@ impl ExecutionPlan for PeriodsExec {
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false] // The partitions of the input are its periods.
+        vec![false] // The partitions of the input are parts of its periods.
     }
 
     fn apply_expressions(
@@ -180,8 +176,8 @@ impl ExecutionPlan for PeriodsExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let mut ends = self.receivers.lock().unwrap_or_else(PoisonError::into_inner);
-        // The first partition that is executed starts to read; the first that is executed again
-        // reads for another execution of the plan.
+        // The first partition that is executed starts the reading. A partition that is executed
+        // again starts it for another execution of the plan.
         if !ends.get(number).is_some_and(Option::is_some) {
             *ends = start_exchange(self, &context)?;
         }
@@ -209,65 +205,34 @@ impl ExecutionPlan for PeriodsExec {
     }
 }
 
-/// The columns of entity and time in a plan whose partitions hold period after period, each sorted
-/// by them; None for other plans.
-///
-/// No order is declared for such a plan: DataFusion knows only orders of all rows.
-pub fn period_keys(plan: &Arc<dyn ExecutionPlan>) -> Option<(usize, usize)> {
-    if let Some(periods) = plan.downcast_ref::<PeriodsExec>() {
-        return periods.has_several_periods().then_some((periods.entity, periods.time));
-    }
-    let [child] = plan.children()[..] else { return None };
-    if plan.is::<DedupExec>() {
-        return period_keys(child);
-    }
-    if let Some(window) = plan.downcast_ref::<StreamWindowExec>() {
-        return period_keys(child).filter(|_| window.keeps_states());
-    }
-    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        return match filter.projection() {
-            None => period_keys(child),
-            Some(_) => None,
-        };
-    }
-    let projection = plan.downcast_ref::<ProjectionExec>()?;
-    let (entity, time) = period_keys(child)?;
-    let place = |from: usize| {
-        projection.expr().iter().position(|output| {
-            output.expr.downcast_ref::<Column>().is_some_and(|column| column.index() == from)
-        })
-    };
-    Some((place(entity)?, place(time)?))
-}
-
 /// The rows of one period that belong to one output partition.
 #[derive(Clone, Default)]
 struct PeriodPart {
-    /// Batches, which other partitions have too, and the rows of each.
+    /// Batches, which other partitions share, and the rows of each that belong to this one.
     rows: Vec<(RecordBatch, Vec<u32>)>,
     /// This partition's share of their bytes.
     bytes: usize,
 }
 
-/// What one output partition has of the exchange.
+/// The end of the exchange at one output partition.
 struct ExchangeReceiver {
     receiver: mpsc::UnboundedReceiver<Result<PeriodPart>>,
     gate: Arc<PeriodGate>,
-    /// What was read and is not taken up.
+    /// The memory of rows that were read and not yet received.
     unread: Arc<MemoryReservation>,
-    /// Reading stops with the last partition that wants rows.
+    /// Reading stops when the last partition that needs rows is dropped.
     _driver: Arc<SpawnedTask<()>>,
 }
 
-/// Lets the next period be read when every output partition has taken up the last one, so that
-/// none falls behind. Where rows are read so that one partition waits for another to go on, nothing
-/// would ever be taken: then it opens after a while.
+/// Lets the next period be read when every output partition has received the last one, so that none
+/// falls behind. If the plan above reads one partition only after it has read another, the gate
+/// would never open: it opens after a while if a partition waits for rows.
 struct PeriodGate {
     waiting: Mutex<Vec<usize>>,
     taken: Notify,
 }
 
-/// How long a partition may want rows while the others take none.
+/// The time that a partition may wait for rows while the others receive none.
 const GATE_TIMEOUT: Duration = Duration::from_millis(200);
 
 impl PeriodGate {
@@ -295,10 +260,10 @@ impl PeriodGate {
     }
 }
 
-/// Stands for the count of a partition that nobody reads any more.
+/// Replaces the count of a partition that has no reader any more.
 const NO_READER: usize = usize::MAX / 2;
 
-/// Starts to read; gives each output partition its end.
+/// Starts to read, and returns a receiver for each output partition.
 fn start_exchange(
     plan: &PeriodsExec,
     context: &Arc<TaskContext>,
@@ -332,7 +297,7 @@ fn start_exchange(
                     opened
                         .update_waiting(|waiting| waiting.iter_mut().for_each(|count| *count += 1));
                     for (sender, part) in senders.iter().zip(parts) {
-                        let _ = sender.send(Ok(part)); // A partition may have ended early.
+                        let _ = sender.send(Ok(part)); // Its receiver may have been dropped.
                     }
                 }
                 Err(error) => {
@@ -353,7 +318,7 @@ fn start_exchange(
     Ok(receivers.into_iter().map(end).collect())
 }
 
-/// Reads periods and deals their rows out.
+/// The reader of periods, which distributes their rows.
 struct PeriodReader {
     input: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
@@ -365,7 +330,7 @@ struct PeriodReader {
 }
 
 impl PeriodReader {
-    /// The rows of one period by output partition. `until` is the last time of the periods before.
+    /// Returns the rows of one period by output partition. `until` is the last time of the periods before.
     async fn read_period(
         &self,
         period: Range<usize>,
@@ -407,7 +372,8 @@ impl PeriodReader {
         Ok(parts)
     }
 
-    /// The rows of a period are later than those of the periods before: files promised it.
+    /// Checks that the rows of a period are later than those of the periods before, as the files'
+    /// statistics state.
     fn check_period_order(
         &self,
         batch: &RecordBatch,
@@ -440,14 +406,14 @@ impl PeriodReader {
     }
 }
 
-/// A time as a number, and as people read it.
+/// A time as a number, and as text for messages.
 #[derive(Clone)]
 struct TimeBound {
     ticks: i64,
     shown: String,
 }
 
-/// The rows of a batch by output partition.
+/// Returns the rows of a batch by output partition.
 fn rows_by_partition(batch: &RecordBatch, entity: usize, splits: &[String]) -> Vec<Vec<u32>> {
     let mut rows = vec![Vec::new(); splits.len() + 1];
     let entities = batch.column(entity).as_string_view();
@@ -458,7 +424,7 @@ fn rows_by_partition(batch: &RecordBatch, entity: usize, splits: &[String]) -> V
     rows
 }
 
-/// One output partition.
+/// The sorter of one output partition.
 struct PeriodSorter {
     number: usize,
     end: ExchangeReceiver,
@@ -466,14 +432,14 @@ struct PeriodSorter {
     rows: usize,
     memory: MemoryReservation,
     baseline: BaselineMetrics,
-    /// The sorted rows of the period, and how many of them are out.
+    /// The sorted rows of the period, and how many of them were emitted.
     sorted: Option<(RecordBatch, usize)>,
 }
 
 impl Drop for PeriodSorter {
     fn drop(&mut self) {
         let number = self.number;
-        // Nobody waits for this partition any more.
+        // The gate no longer waits for this partition.
         self.end.gate.update_waiting(|waiting| waiting[number] = NO_READER);
     }
 }
@@ -509,14 +475,14 @@ impl PeriodSorter {
     }
 }
 
-/// The rows of a part by entity, time and sequence.
+/// Sorts the rows of a part by entity, time and sequence.
 fn sort_period(
     part: &[(RecordBatch, Vec<u32>)],
     [entity, time]: [usize; 2],
 ) -> Result<Option<RecordBatch>> {
     let Some((first, _)) = part.first() else { return Ok(None) };
     let sequence = first.num_columns() - 1;
-    // Rows come in the order of their time: putting each behind the others of its entity sorts.
+    // Rows come in the order of their time, so appending each to the rows of its entity sorts them.
     let mut numbers: HashMap<&str, usize> = HashMap::new();
     let mut rows: Vec<Vec<(usize, usize)>> = Vec::new();
     for (at, (batch, chosen)) in part.iter().enumerate() {
@@ -545,7 +511,7 @@ fn sort_period(
     Ok(Some(take_record_batch(&placed, &indices)?))
 }
 
-/// Whether rows that stand together by entity are sorted by time and sequence.
+/// Returns whether rows that are grouped by entity are sorted by time and sequence within each entity.
 fn is_sorted_by_time(batch: &RecordBatch, [entity, time, sequence]: [usize; 3]) -> Result<bool> {
     use datafusion::arrow::compute::kernels::cmp::{eq, lt, neq};
     use datafusion::arrow::compute::{and, or};

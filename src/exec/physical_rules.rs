@@ -1,75 +1,164 @@
-//! Puts our window operator into plans.
+//! The steps that put windrow's operators into physical plans, in the order in which they are tried.
+//!
+//! A step sees one node and returns its replacement, or None. Two rules run the steps, each in one
+//! walk from the sources up: one rule before all rules of DataFusion, and one before
+//! `EnsureRequirements`, which establishes order and distribution after them. `disabled_rules`
+//! switches steps off by name, to find the one that causes a wrong value.
 
-use std::collections::BTreeSet;
+use datafusion::common::SchemaExt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use datafusion::arrow::compute::SortOptions;
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::window::WindowExpr;
-use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
+use datafusion::common::{DataFusionError, Result, internal_datafusion_err, internal_err};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
-use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
-use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, InputOrderMode};
+use datafusion::physical_plan::ExecutionPlan;
 
-use super::forget_properties::ForgetProperties;
+use super::forget_properties::{fix_offset_sort, forget_properties};
 use super::merge_joins::{swap_cross_join, to_merge_join};
-use super::shared_plan::plan_inputs;
-use super::window::{StreamWindowExec, streamed_function};
-use super::{DedupExec, RequireOrderExec, ascending_sort};
+use super::session_options::DisabledRules;
+use super::window_steps::{settle_window_order, to_stream_window};
 
-/// DataFusion's physical rules with ours directly before `EnsureRequirements`, so that order,
-/// distribution, cooperation and sanity are still seen to after it.
-pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    // FilterPushdown takes columns of one name above a join for each other; our sources get their filters from the
-    // logical plan.
-    rules.retain(|rule| !rule.name().starts_with("FilterPushdown"));
-    rules.insert(0, Arc::new(ForgetProperties));
-    let at = rules.iter().position(|rule| rule.name() == "EnsureRequirements");
-    rules.insert(at.unwrap_or(rules.len()), Arc::new(StreamWindows));
-    rules
+/// The rule before which windrow's steps run; without it nothing would sort or exchange rows for them.
+const REQUIREMENTS: &str = "EnsureRequirements";
+
+/// Rules of DataFusion that are removed, each with the reason.
+const REMOVED_RULES: [(&str, &str); 2] = [
+    (
+        "FilterPushdown",
+        "it mixes up columns of one name above a join; sources get filters from the logical plan",
+    ),
+    ("FilterPushdown(Post)", "as FilterPushdown"),
+];
+
+/// A function that returns the replacement of a node, or None.
+type Rewrite = fn(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>;
+
+/// The point at which a step sees a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StepStage {
+    /// Before all rules of DataFusion.
+    First,
+    /// Before `EnsureRequirements`.
+    BeforeRequirements,
 }
 
-/// Replaces window operators by [`StreamWindowExec`], and joins of sorted inputs by merges; what it
-/// cannot serve stays with DataFusion, in an operator of its own above.
-#[derive(Debug)]
-struct StreamWindows;
+/// A rewrite with its name.
+#[derive(Clone, Copy, Debug)]
+struct PlanStep {
+    name: &'static str,
+    stage: StepStage,
+    rewrite: Rewrite,
+}
 
-impl PhysicalOptimizerRule for StreamWindows {
+/// All steps, in the order in which they see a node.
+const PLAN_STEPS: [PlanStep; 6] = [
+    PlanStep { name: "forget_properties", stage: StepStage::First, rewrite: forget_properties },
+    PlanStep { name: "fix_offset_sort", stage: StepStage::First, rewrite: fix_offset_sort },
+    PlanStep {
+        name: "settle_window_order",
+        stage: StepStage::BeforeRequirements,
+        rewrite: settle_window_order,
+    },
+    PlanStep {
+        name: "swap_cross_join",
+        stage: StepStage::BeforeRequirements,
+        rewrite: swap_cross_join,
+    },
+    PlanStep { name: "merge_join", stage: StepStage::BeforeRequirements, rewrite: to_merge_join },
+    PlanStep {
+        name: "stream_windows",
+        stage: StepStage::BeforeRequirements,
+        rewrite: to_stream_window,
+    },
+];
+
+/// Returns DataFusion's physical rules together with windrow's, without those of `disabled`.
+///
+/// # Errors
+/// DataFusion lacks a rule that this program depends on, for example after an upgrade.
+pub fn physical_rules(
+    disabled: &DisabledRules,
+) -> Result<Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    for (name, _) in REMOVED_RULES {
+        let at = rules.iter().position(|rule| rule.name() == name);
+        rules.remove(at.ok_or_else(|| missing_rule_error(name))?);
+    }
+    let requirements = rules.iter().position(|rule| rule.name() == REQUIREMENTS);
+    let requirements = requirements.ok_or_else(|| missing_rule_error(REQUIREMENTS))?;
+    rules.retain(|rule| rule.name() == REQUIREMENTS || !disabled.contains(rule.name()));
+    let at = rules.iter().position(|rule| rule.name() == REQUIREMENTS).unwrap_or(requirements);
+    rules.insert(at, Arc::new(StepRule::new(StepStage::BeforeRequirements, disabled)));
+    rules.insert(0, Arc::new(StepRule::new(StepStage::First, disabled)));
+    Ok(rules)
+}
+
+/// Returns the names that `disabled_rules` may hold from this room: windrow's steps and the rules
+/// of DataFusion around them.
+pub fn physical_rule_names() -> Vec<String> {
+    let steps = PLAN_STEPS.iter().map(|step| step.name.to_string());
+    let removed = |name: &str| REMOVED_RULES.iter().any(|(removed, _)| *removed == name);
+    let rules = PhysicalOptimizer::new().rules;
+    let rules = rules.iter().map(|rule| rule.name().to_string());
+    steps.chain(rules.filter(|name| !removed(name) && name != REQUIREMENTS)).collect()
+}
+
+fn missing_rule_error(name: &str) -> DataFusionError {
+    internal_datafusion_err!("DataFusion has no rule {name} any more, on which plans depend")
+}
+
+/// The enabled steps of one stage, as a rule of DataFusion.
+#[derive(Debug)]
+struct StepRule {
+    name: &'static str,
+    steps: Vec<PlanStep>,
+}
+
+impl StepRule {
+    fn new(stage: StepStage, disabled: &DisabledRules) -> Self {
+        let enabled = |step: &&PlanStep| step.stage == stage && !disabled.contains(step.name);
+        let name = match stage {
+            StepStage::First => "first_steps",
+            StepStage::BeforeRequirements => "steps_before_requirements",
+        };
+        Self { name, steps: PLAN_STEPS.iter().filter(enabled).copied().collect() }
+    }
+}
+
+impl PhysicalOptimizerRule for StepRule {
     fn optimize(
         &self,
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let (node, settled) = match settle_window_order(&node)? {
-                Some(settled) => (settled, true),
-                None => (node, false),
-            };
-            if let Some(swapped) = swap_cross_join(&node)? {
-                return Ok(Transformed::yes(swapped));
+        let mut spent = vec![(0, Duration::ZERO); self.steps.len()];
+        let rewritten = plan.transform_up(|node| {
+            let (mut node, mut changed) = (node, false);
+            for (step, (count, time)) in self.steps.iter().zip(&mut spent) {
+                let started = Instant::now();
+                let replacement = (step.rewrite)(&node)?;
+                *time += started.elapsed();
+                if let Some(replacement) = replacement {
+                    verify_replacement(step, &node, &replacement)?;
+                    *count += 1;
+                    (node, changed) = (replacement, true);
+                }
             }
-            if let Some(merged) = to_merge_join(&node)? {
-                return Ok(Transformed::yes(merged));
-            }
-            Ok(match to_stream_window(&node)? {
-                None if settled => Transformed::yes(node),
-                Some(streaming) => Transformed::yes(streaming),
-                None => Transformed::no(node),
-            })
-        })
-        .data()
+            Ok(Transformed::new_transformed(node, changed))
+        });
+        for (step, (count, time)) in
+            self.steps.iter().zip(spent).filter(|(_, (count, _))| *count > 0)
+        {
+            tracing::debug!(step = step.name, nodes = count, ?time, "replaced");
+        }
+        rewritten.data()
     }
 
     fn name(&self) -> &str {
-        "StreamWindows"
+        self.name
     }
 
     fn schema_check(&self) -> bool {
@@ -77,110 +166,15 @@ impl PhysicalOptimizerRule for StreamWindows {
     }
 }
 
-/// A window node whose rows have one order only. A window that leaves rows of equal order, such as
-/// all rows of one moment, as they come would give sums and places that change with the threads;
-/// the keys of the source below settle it.
-fn settle_window_order(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let Some((windows, input)) = window_node(node) else { return Ok(None) };
-    let Some(first) = windows.first() else { return Ok(None) };
-    let schema = input.schema();
-    let options = SortOptions { descending: false, nulls_first: false };
-    let by = first.partition_by().iter().map(|key| PhysicalSortExpr::new(Arc::clone(key), options));
-    let mut order: Vec<PhysicalSortExpr> = by.chain(first.order_by().iter().cloned()).collect();
-    let before = order.len();
-    let mut names = BTreeSet::new();
-    collect_source_keys(&input, &mut names);
-    for (column, field) in schema.fields().iter().enumerate() {
-        let key = ascending_sort(&schema, column);
-        let known = order.iter().any(|sort| sort.expr.eq(&key.expr));
-        if names.contains(field.name()) && !known {
-            order.push(key);
-        }
-    }
-    if order.len() == before {
-        return Ok(None);
-    }
-    let Some(order) = LexOrdering::new(order) else { return Ok(None) };
-    let settled = RequireOrderExec::new(input, first.partition_by().to_vec(), order);
-    let recompute = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-    Arc::clone(node).replace_children(vec![Arc::new(settled)], recompute).map(Some)
-}
-
-/// The names of the key columns of the sources that a plan reads.
-fn collect_source_keys(plan: &Arc<dyn ExecutionPlan>, names: &mut BTreeSet<String>) {
-    if let Some(source) = plan.downcast_ref::<DedupExec>() {
-        names.extend(source.key_names());
-    }
-    for child in plan_inputs(plan) {
-        collect_source_keys(child, names);
-    }
-}
-
-fn to_stream_window(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let Some((all, input)) = window_node(node) else { return Ok(None) };
-    let schema = input.schema();
-    let (ours, rest): (Vec<_>, Vec<_>) =
-        all.iter().cloned().partition(|expr| streamed_function(expr, &schema).is_some());
-    if ours.is_empty() {
-        return Ok(None);
-    }
-    let Some(streaming) = StreamWindowExec::from_window_exprs(ours, input)? else {
-        return Ok(None);
-    };
-    if rest.is_empty() {
-        return Ok(Some(Arc::new(streaming)));
-    }
-    let above = stock_windows(rest, Arc::new(streaming))?;
-    restore_column_order(node, &all, above, &schema).map(Some)
-}
-
-type WindowExprs = Vec<Arc<dyn WindowExpr>>;
-
-/// The expressions and the input of one of DataFusion's window operators.
-fn window_node(node: &Arc<dyn ExecutionPlan>) -> Option<(WindowExprs, Arc<dyn ExecutionPlan>)> {
-    if let Some(window) = node.downcast_ref::<WindowAggExec>() {
-        return Some((window.window_expr().to_vec(), Arc::clone(window.input())));
-    }
-    let window = node.downcast_ref::<BoundedWindowAggExec>()?;
-    Some((window.window_expr().to_vec(), Arc::clone(window.input())))
-}
-
-/// Windows that stay with DataFusion, streaming if all of them can.
-fn stock_windows(
-    rest: Vec<Arc<dyn WindowExpr>>,
-    input: Arc<dyn ExecutionPlan>,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    let partitioned = rest.first().is_some_and(|expr| !expr.partition_by().is_empty());
-    if rest.iter().all(|expr| expr.uses_bounded_memory()) {
-        let mode = InputOrderMode::Sorted;
-        return Ok(Arc::new(BoundedWindowAggExec::try_new(rest, input, mode, partitioned)?));
-    }
-    Ok(Arc::new(WindowAggExec::try_new(rest, input, partitioned)?))
-}
-
-/// The columns in the order of the node that was split.
-fn restore_column_order(
+/// Checks that a replacement has the columns of its node.
+fn verify_replacement(
+    step: &PlanStep,
     node: &Arc<dyn ExecutionPlan>,
-    all: &[Arc<dyn WindowExpr>],
-    split: Arc<dyn ExecutionPlan>,
-    input: &SchemaRef,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    let inputs = input.fields().len();
-    let ours: Vec<bool> = all.iter().map(|expr| streamed_function(expr, input).is_some()).collect();
-    let (mut mine, mut theirs) = (inputs, inputs + ours.iter().filter(|ours| **ours).count());
-    let schema = node.schema();
-    let columns = schema.fields().iter().enumerate().map(|(i, field)| {
-        let from = match i.checked_sub(inputs) {
-            None => i,
-            Some(window) => {
-                let next = if ours[window] { &mut mine } else { &mut theirs };
-                *next += 1;
-                *next - 1
-            }
-        };
-        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), from));
-        (column, field.name().clone())
-    });
-    let columns: Vec<_> = columns.collect();
-    Ok(Arc::new(ProjectionExec::try_new(columns, split)?))
+    replacement: &Arc<dyn ExecutionPlan>,
+) -> Result<()> {
+    let (before, after) = (node.schema(), replacement.schema());
+    match before.logically_equivalent_names_and_types(&after) {
+        Ok(()) => Ok(()),
+        Err(why) => internal_err!("{} changes the columns of {}: {why}", step.name, node.name()),
+    }
 }

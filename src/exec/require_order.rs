@@ -1,4 +1,4 @@
-//! States what a target needs of a plan: rows in order, and each entity in one partition.
+//! States what a target requires of a plan: rows in order, and each entity in one partition.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,20 +18,21 @@ use datafusion::physical_plan::{
 
 use super::ascending_sort;
 
-/// Passes batches through; it exists for its requirements.
+/// The operator that passes batches through and exists for its requirements.
 #[derive(Debug)]
 pub struct RequireOrderExec {
     input: Arc<dyn ExecutionPlan>,
-    /// Rows equal in these come together in one partition; without any there is one partition.
+    /// Rows equal in these keys are in one partition; without keys there is one partition.
     keys: Vec<Arc<dyn PhysicalExpr>>,
     order: LexOrdering,
 }
 
-/// A plan whose partitions are sorted by the columns `order` and hold the rows of an `entity`
-/// together; without an entity there is one partition. What the plan already has costs nothing.
+/// Returns a plan whose partitions are sorted by the columns `order` and hold the rows of an
+/// `entity` together; without an entity there is one partition. Properties that the plan already
+/// has cost nothing.
 ///
 /// # Errors
-/// Of DataFusion's optimizer.
+/// DataFusion's optimizer fails.
 pub fn ensure_order(
     input: Arc<dyn ExecutionPlan>,
     entity: Option<usize>,
@@ -45,30 +46,8 @@ pub fn ensure_order(
     EnsureRequirements::new().optimize(Arc::new(RequireOrderExec::new(input, keys, order)), options)
 }
 
-/// Whether each partition of a plan reads that partition of its sources and no other, so that the
-/// partitions may run one after the other. Where rows change partitions, all must run side by side.
-pub fn has_independent_partitions(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    const APART: [&str; 14] = [
-        "BoundedWindowAggExec",
-        "CleanExec",
-        "CooperativeExec",
-        "DataSourceExec",
-        "DedupExec",
-        "FilterExec",
-        "ForgetExec",
-        "RequireOrderExec",
-        "ProjectionExec",
-        "RangeJoinExec",
-        "SortExec",
-        "StreamWindowExec",
-        "StreamingTableExec",
-        "WindowAggExec",
-    ];
-    APART.contains(&plan.name()) && plan.children().into_iter().all(has_independent_partitions)
-}
-
 impl RequireOrderExec {
-    /// See the type.
+    /// Creates the operator; see the type.
     pub(super) fn new(
         input: Arc<dyn ExecutionPlan>,
         keys: Vec<Arc<dyn PhysicalExpr>>,

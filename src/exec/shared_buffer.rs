@@ -1,8 +1,8 @@
 //! The rows of one partition of a shared plan, kept until every reader has passed them.
 //!
-//! A task reads the plan at the pace of its fastest reader: it fetches a batch when somebody waits
-//! for one. What slower readers, and those that come later, still need is held in memory, and goes
-//! to temporary files when the memory pool has no more of it. Nobody waits for another reader.
+//! A task reads the plan at the pace of its fastest reader: it fetches a batch when a reader waits
+//! for one. Rows that slower or later readers still need are held in memory, and spill to temporary
+//! files when the memory pool is exhausted. No reader waits for another.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,18 +20,18 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::TryStreamExt;
 use tokio::sync::Notify;
 
-/// Less than this is not worth a file: it is held even if the pool is empty.
+/// The smallest size that is worth a file: less is held in memory even if the pool is exhausted.
 const MIN_SPILL_BYTES: usize = 256 << 10;
 
-/// A partition at work, owned by its readers.
+/// A partition that is being read, owned by its readers.
 pub(super) struct SharedPartition {
     log: Arc<BatchLog>,
-    /// Reading stops with the last reader. The task knows the log and not its readers.
+    /// Reading stops when the last reader is dropped: the task holds the log, not its readers.
     _driver: SpawnedTask<()>,
 }
 
 impl SharedPartition {
-    /// Starts to read a partition of a plan for a number of readers.
+    /// Starts to read a partition of a plan for `readers` readers.
     pub(super) fn start_reading(
         plan: &Arc<dyn ExecutionPlan>,
         number: usize,
@@ -64,7 +64,7 @@ impl SharedPartition {
     }
 }
 
-/// Fetches batches as long as somebody wants them.
+/// Fetches batches as long as readers need them.
 async fn fetch_on_demand(mut input: SendableRecordBatchStream, log: Arc<BatchLog>) {
     let ending = EndGuard(log);
     let log = &ending.0;
@@ -72,7 +72,7 @@ async fn fetch_on_demand(mut input: SendableRecordBatchStream, log: Arc<BatchLog
         log.wait_for_demand().await;
         let next = loop {
             match input.try_next().await {
-                Ok(Some(batch)) if batch.num_rows() == 0 => {} // Whoever waits still does.
+                Ok(Some(batch)) if batch.num_rows() == 0 => {} // The reader that waits still does.
                 next => break next,
             }
         };
@@ -87,7 +87,7 @@ async fn fetch_on_demand(mut input: SendableRecordBatchStream, log: Arc<BatchLog
     }
 }
 
-/// Ends the log in every case: a panic of the plan must not leave readers waiting.
+/// A guard that ends the log in every case: a panic of the plan must not leave readers waiting.
 struct EndGuard(Arc<BatchLog>);
 
 impl Drop for EndGuard {
@@ -97,22 +97,22 @@ impl Drop for EndGuard {
     }
 }
 
-/// What is kept, and who waits.
+/// The batches that are kept, and the notifications of readers and fetcher.
 struct BatchLog {
     state: Mutex<BatchLogState>,
     files: SpillManager,
-    /// A reader waits for the next batch.
+    /// Notifies the fetcher that a reader waits for the next batch.
     wanted: Notify,
-    /// A batch, or the end, has come.
+    /// Notifies readers that a batch, or the end, has come.
     arrived: Notify,
 }
 
 struct BatchLogState {
     kept: VecDeque<BatchSpan>,
-    /// How many batches came so far.
+    /// The number of batches fetched so far.
     end: usize,
     ended: Option<StreamEnd>,
-    /// How many batches each reader has passed.
+    /// The number of batches that each reader has passed.
     positions: Vec<usize>,
     wanted: bool,
     /// Bytes in memory.
@@ -120,7 +120,7 @@ struct BatchLogState {
     memory: MemoryReservation,
 }
 
-/// Batches that follow each other.
+/// Consecutive batches in one storage.
 struct BatchSpan {
     first: usize,
     batches: usize,
@@ -138,10 +138,10 @@ enum StreamEnd {
     Failed(Arc<DataFusionError>),
 }
 
-/// What a reader finds at its place.
+/// The result of looking up a reader's position.
 enum BatchLookup {
     Batch(RecordBatch),
-    /// A file, how many of its batches to skip, and how many there are after them.
+    /// A file, the number of its batches to skip, and the number of batches after those.
     File(Arc<dyn SpillFile>, usize, usize),
     End(StreamEnd),
     Nothing,
@@ -175,13 +175,13 @@ impl BatchLog {
             storage: BatchStorage::Memory(batch, size),
         });
         state.end += 1;
-        state.release_read_batches(); // Perhaps its readers are gone.
+        state.release_read_batches(); // Its readers may all be dropped.
         drop(state);
         self.arrived.notify_waiters();
         Ok(())
     }
 
-    /// The first end counts.
+    /// Sets how the log ended; only the first call counts.
     fn set_end(&self, ended: StreamEnd) {
         self.lock_state().ended.get_or_insert(ended);
         self.arrived.notify_waiters();
@@ -218,7 +218,7 @@ impl BatchLogState {
         self.release_read_batches();
     }
 
-    /// Lets go what every reader has passed.
+    /// Releases batches that every reader has passed.
     fn release_read_batches(&mut self) {
         let passed = self.positions.iter().copied().min().unwrap_or(usize::MAX);
         while self.kept.front().is_some_and(|run| run.first + run.batches <= passed) {
@@ -231,7 +231,7 @@ impl BatchLogState {
         }
     }
 
-    /// Moves what is in memory, the last of what is kept, to one file.
+    /// Moves the batches in memory, which are the last of those kept, to one file.
     fn spill_batches(&mut self, files: &SpillManager) -> Result<()> {
         let from = self.kept.partition_point(|run| matches!(run.storage, BatchStorage::File(_)));
         let batches: Vec<RecordBatch> = self
@@ -258,7 +258,7 @@ impl BatchLogState {
     }
 }
 
-/// The bytes that the rows of a batch take up; batches may be slices of one memory.
+/// Returns the bytes that the rows of a batch take up; several batches may be slices of the same memory.
 fn batch_bytes(batch: &RecordBatch) -> Result<usize> {
     let column = |array: &Arc<dyn Array>| {
         let long = match array.data_type() {
@@ -271,12 +271,12 @@ fn batch_bytes(batch: &RecordBatch) -> Result<usize> {
     batch.columns().iter().map(column).sum()
 }
 
-/// One reader of one partition.
+/// A reader of one partition.
 pub(super) struct SharedReader {
     partition: Arc<SharedPartition>,
     number: usize,
     baseline: BaselineMetrics,
-    /// A file that is being read, and how many of its batches are to come.
+    /// The file that is being read, and the number of its batches still to come.
     file: Option<(SendableRecordBatchStream, usize)>,
 }
 
@@ -289,7 +289,7 @@ impl SharedReader {
         Self { partition, number, baseline, file: None }
     }
 
-    /// The next batch; None after the last.
+    /// Returns the next batch; None after the last.
     pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some((stream, left)) = &mut self.file {
@@ -308,7 +308,7 @@ impl SharedReader {
                 self.file = None;
             }
             let log = &self.partition.log;
-            let arrived = log.arrived.notified(); // Before the look: nothing slips between.
+            let arrived = log.arrived.notified(); // Before the lookup, to miss no notice.
             match log.try_next_batch(self.number) {
                 BatchLookup::Batch(batch) => {
                     self.baseline.record_output(batch.num_rows());

@@ -1,8 +1,8 @@
-//! One computation that several places of a plan read.
+//! A computation that several places of a plan read.
 //!
 //! The shared plan is planned on its own and hidden from the plan that reads it: rules that rewrite
-//! each place apart cannot make two computations of it. What readers need of its rows, and when, is
-//! kept in [`super::shared_buffer`].
+//! each place separately cannot make two computations of it. [`super::shared_buffer`] keeps the
+//! rows that readers still need.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,9 +25,9 @@ use futures::stream;
 
 use super::shared_buffer::{SharedPartition, SharedReader};
 
-/// A plan that is computed once, however many read it.
+/// A plan that is computed once, however many places read it.
 pub struct SharedPlan {
-    /// Tells it from others of the same statement.
+    /// A number that tells it from other shared plans of the same statement.
     number: usize,
     plan: Arc<dyn ExecutionPlan>,
     readers: AtomicUsize,
@@ -35,15 +35,15 @@ pub struct SharedPlan {
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// A partition that somebody has begun to read.
+/// A partition that a reader has begun to read.
 struct StartedPartition {
-    /// None once every reader has begun: then it lives as long as they do.
+    /// None once every reader has begun: from then on its readers keep it alive.
     partition: Option<Arc<SharedPartition>>,
     begun: Vec<usize>,
 }
 
 impl SharedPlan {
-    /// Shares a plan. It is complete: no rule of the reading plan comes to it.
+    /// Shares a plan. It must be complete: no rule of the reading plan is applied to it.
     pub fn new(number: usize, plan: Arc<dyn ExecutionPlan>) -> Arc<Self> {
         Arc::new(Self {
             number,
@@ -54,13 +54,13 @@ impl SharedPlan {
         })
     }
 
-    /// One more reader. All of them are made before the first is executed.
+    /// Adds a reader. All readers must be added before the first is executed.
     pub fn add_reader(self: &Arc<Self>) -> SharedExec {
         let reader = self.readers.fetch_add(1, Ordering::Relaxed);
         SharedExec { shared: Arc::clone(self), reader, metrics: ExecutionPlanMetricsSet::new() }
     }
 
-    /// The rows of a partition for one reader, from the first on.
+    /// Returns the rows of a partition for one reader, from the first row on.
     fn read_partition(
         &self,
         number: usize,
@@ -103,7 +103,7 @@ impl SharedPlan {
     }
 }
 
-/// A place that reads a shared plan.
+/// The operator that reads a shared plan at one place.
 pub struct SharedExec {
     shared: Arc<SharedPlan>,
     reader: usize,
@@ -111,18 +111,18 @@ pub struct SharedExec {
 }
 
 impl SharedExec {
-    /// The plan that is computed once; no child, see the module.
+    /// Returns the plan that is computed once; it is no child, see the module.
     pub fn computed_plan(&self) -> &Arc<dyn ExecutionPlan> {
         &self.shared.plan
     }
 
-    /// Whether this is the place where the shared plan is shown and counted.
+    /// Returns whether the shared plan is shown and its metrics are counted at this place.
     pub fn is_first(&self) -> bool {
         self.reader == 0
     }
 }
 
-/// The plans that a plan reads: its children, or what it shares.
+/// Returns the plans that a plan reads: its children, or the plan that it shares.
 pub(super) fn plan_inputs(plan: &Arc<dyn ExecutionPlan>) -> Vec<&Arc<dyn ExecutionPlan>> {
     match plan.downcast_ref::<SharedExec>() {
         Some(reader) => vec![reader.computed_plan()],
@@ -163,7 +163,7 @@ impl DisplayAs for SharedExec {
         for line in plan.indent(verbose).to_string().lines() {
             write!(f, "\n  #{number} | {line}")?;
         }
-        // What follows on the last line are the metrics of this reader.
+        // The last line is followed by the metrics of this reader.
         if self.shared.has_run() { write!(f, "\n  #{number} as it is read here") } else { Ok(()) }
     }
 }
@@ -214,7 +214,7 @@ impl ExecutionPlan for SharedExec {
             Ok(reader.next().await?.map(|batch| (batch, reader)))
         });
         let batches = RecordBatchStreamAdapter::new(self.schema(), batches);
-        // Rows that are kept come without a wait: others must have their turn, and a stop be seen.
+        // Buffered rows come without a wait: this lets other tasks run, and a cancellation take effect.
         Ok(make_cooperative(Box::pin(batches)))
     }
 

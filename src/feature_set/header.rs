@@ -1,8 +1,8 @@
 //! The header: YAML in the first comment of a feature set, from a closed list of keys.
 //!
-//! It knows the keys and the shape of their values. Whether a label or an audited column exists
-//! is known only once the query is planned, so that is not decided here; [`Header::place_of_key`]
-//! and [`Header::place_of_entry`] say where such an error belongs.
+//! This module knows the keys and the shape of their values. Only the planned query shows whether a label or
+//! an audited column exists, so that is not checked here. [`Header::place_of_key`] and
+//! [`Header::place_of_entry`] return the place of such an error.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use super::place_at_offset;
 use crate::config::yaml::{self, YamlKey, YamlNode};
 use crate::error::{Error, Kind, Result, TextPlace, did_you_mean, nearest_name};
 
-/// What a feature set declares about itself.
+/// The declarations of a feature set.
 #[derive(Clone, Debug)]
 pub struct Header {
-    /// What the set is for.
+    /// The purpose of the set.
     pub description: Option<String>,
-    /// The column that tells symbols apart.
+    /// The column that identifies the symbol.
     pub entity: String,
     /// The column that orders the bars of a symbol.
     pub time: String,
@@ -25,13 +25,13 @@ pub struct Header {
     pub params: BTreeMap<String, Value>,
     /// The outputs that may look ahead.
     pub labels: Vec<String>,
-    /// What the outputs mean, in the order of the file.
+    /// The outputs and their meanings, in the order of the file.
     pub outputs: Vec<(String, String)>,
     /// The columns that the sources must offer.
     pub requires: Vec<String>,
     /// The columns that the template may ask for with `has('column')`.
     pub optional: Vec<String>,
-    /// The column that says when a row of a table was known. No file can set it yet.
+    /// By table, the column with the time at which a row became known. No file can set it yet.
     pub available: BTreeMap<String, String>,
     /// The columns whose values become directories of a target.
     pub partition_by: Vec<String>,
@@ -48,27 +48,27 @@ pub enum DeclaredAudit {
     Condition {
         /// The condition as written.
         text: String,
-        /// Where it stands.
+        /// The place of the audit.
         place: TextPlace,
     },
     /// No two rows are equal in these columns.
     Unique {
         /// The columns.
         columns: Vec<String>,
-        /// Where the audit stands.
+        /// The place of the audit.
         place: TextPlace,
     },
     /// No row has NULL in these columns.
     NotNull {
         /// The columns.
         columns: Vec<String>,
-        /// Where the audit stands.
+        /// The place of the audit.
         place: TextPlace,
     },
 }
 
 impl DeclaredAudit {
-    /// The audit on one line.
+    /// Returns the audit on one line.
     pub fn display_text(&self) -> String {
         match self {
             Self::Condition { text, .. } => text.clone(),
@@ -78,10 +78,10 @@ impl DeclaredAudit {
     }
 }
 
-/// Takes the value of one key.
+/// A function that reads the value of one key.
 type KeyParser = fn(&mut Header, &YamlNode) -> Result<()>;
 
-/// Every key of a header, and what it does with its value.
+/// Every key of a header, and the function that reads its value.
 const KEYS: [(&str, KeyParser); 11] = [
     ("description", |header, node| {
         header.description = Some(node.require_text("description")?.trim().to_owned());
@@ -120,7 +120,7 @@ const KEYS: [(&str, KeyParser); 11] = [
     ("audits", take_audits),
 ];
 
-/// What starts and what ends a comment.
+/// The start and the end of a comment.
 const OPEN: &str = "/*";
 const CLOSE: &str = "*/";
 
@@ -145,17 +145,17 @@ impl Default for Header {
 }
 
 impl Header {
-    /// Where a key of the header stands, if the file has it.
+    /// Returns the place of a key of the header, if the file has the key.
     pub fn place_of_key(&self, key: &str) -> Option<TextPlace> {
         self.keys.get(key).cloned()
     }
 
-    /// Where an entry of a key stands: a label, a column, an output, a parameter.
+    /// Returns the place of an entry of a key: a label, a column, an output or a parameter.
     pub fn place_of_entry(&self, key: &str, entry: &str) -> Option<TextPlace> {
         self.entries.get(&(key.to_owned(), entry.to_owned())).cloned()
     }
 
-    /// The parameters' values: the defaults, overridden by `set`.
+    /// Returns the values of the parameters: the defaults, overridden by `set`.
     pub(super) fn param_values(
         &self,
         set: &BTreeMap<String, String>,
@@ -175,7 +175,7 @@ impl Header {
         Ok(values)
     }
 
-    /// A list of columns, each with its place.
+    /// Reads a list of columns and records the place of each.
     fn take_columns(&mut self, key: &str, node: &YamlNode) -> Result<Vec<String>> {
         let columns = node.require_text_list(key)?;
         if let yaml::YamlValue::List(items) = &node.value {
@@ -187,7 +187,7 @@ impl Header {
     }
 }
 
-/// The header of a text, and the offset at which the template starts.
+/// Parses the header of a text. Returns it with the offset at which the template starts.
 pub(super) fn parse_header(path: &str, text: &str) -> Result<(Header, usize)> {
     let open = content_start(text);
     if !text[open..].starts_with(OPEN) {
@@ -203,14 +203,14 @@ pub(super) fn parse_header(path: &str, text: &str) -> Result<(Header, usize)> {
             .at_place(place)
             .hint("end the comment with */ above the SELECT"));
     };
-    // Blanks stand in for what is left of the comment's text, so that columns are the file's own.
+    // Blanks replace the text before the comment's content, so that columns are those of the file.
     let blanks = " ".repeat(place.column - 1 + OPEN.len());
     let yaml = format!("{blanks}{}", &text[inside..inside + length]);
     let header = parse_header_yaml(path, &place, &yaml)?;
     Ok((header, inside + length + CLOSE.len()))
 }
 
-/// Where the first thing that is neither blank nor a `--` comment starts.
+/// Returns the offset of the first text that is neither blank nor a `--` comment.
 pub(super) fn content_start(text: &str) -> usize {
     let mut rest = text;
     loop {
@@ -255,7 +255,7 @@ fn parse_header_yaml(path: &str, comment: &TextPlace, text: &str) -> Result<Head
     Ok(header)
 }
 
-/// The names of the keys.
+/// Returns the names of the keys.
 fn header_keys() -> impl Iterator<Item = &'static str> + Clone {
     KEYS.iter().map(|(name, _)| *name)
 }
@@ -268,14 +268,14 @@ fn unknown_key_error(key: &YamlKey) -> Error {
     ))
 }
 
-/// Whether a text that is not YAML was meant to be a header: a line starts with one of its keys.
+/// Returns whether text that is not YAML was meant as a header: one of its lines starts with a key.
 fn mentions_header_key(text: &str) -> bool {
     text.lines().any(|line| {
         line.split_once(':').is_some_and(|(word, _)| header_keys().any(|name| name == word.trim()))
     })
 }
 
-/// What no single key can see.
+/// Checks the header across keys: no column may be both required and optional.
 fn check_column_lists(header: &Header) -> Result<()> {
     match header.optional.iter().find(|column| header.requires.contains(column)) {
         Some(column) => {
@@ -307,7 +307,7 @@ fn take_params(header: &mut Header, node: &YamlNode) -> Result<()> {
     Ok(())
 }
 
-/// Words that mean something in a template and so cannot name a parameter.
+/// Words with a meaning in templates, which therefore cannot name a parameter.
 const RESERVED: [&str; 24] = [
     "has",
     "range",
@@ -400,7 +400,7 @@ fn parse_audit(node: &YamlNode) -> Result<DeclaredAudit> {
     }
 }
 
-/// The columns of an audit: at least one.
+/// Reads the columns of an audit: at least one.
 fn nonempty_columns(node: &YamlNode, what: &str) -> Result<Vec<String>> {
     let columns = node.require_text_list(what)?;
     if columns.is_empty() {
@@ -409,7 +409,7 @@ fn nonempty_columns(node: &YamlNode, what: &str) -> Result<Vec<String>> {
     Ok(columns)
 }
 
-/// A YAML value as the template sees it.
+/// Converts a YAML value to a value of the template.
 fn template_value(node: &YamlNode) -> Value {
     match &node.value {
         yaml::YamlValue::Null => Value::from(()),
@@ -424,7 +424,7 @@ fn template_value(node: &YamlNode) -> Value {
     }
 }
 
-/// The value that `--set name=text` gives: of the kind of the default, where there is one.
+/// Parses the value of `--set name=text`. It must have the kind of the default, if there is a default.
 fn parse_param_value(name: &str, text: &str, default: &Value) -> Result<Value> {
     use minijinja::value::ValueKind;
     if default.kind() == ValueKind::String {

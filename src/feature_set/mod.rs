@@ -1,8 +1,7 @@
-//! The `.sql` file: a header in the first comment, a template below it; pure text.
+//! The `.sql` file of a feature set: a header in the first comment and a template below it, as pure text.
 //!
-//! This room knows neither SQL nor data. It says what a file declares, renders its template into
-//! SQL, and keeps the way back: from a place in the rendered SQL to the place in the file as
-//! written.
+//! This module knows neither SQL nor data. It reads the declarations of a file and renders its template into
+//! SQL. It also maps a place in the rendered SQL back to the place in the file as written.
 
 mod header;
 mod shipped_sets;
@@ -30,9 +29,9 @@ use crate::outside::files;
 pub struct SetText {
     /// The name of the set.
     pub name: String,
-    /// The file as the user named it, which messages name.
+    /// The path of the file as the user gave it; messages name it.
     pub path: String,
-    /// Whether it comes with the program.
+    /// True if the set comes with the program.
     pub shipped: bool,
     /// The text of the file.
     pub text: String,
@@ -43,18 +42,18 @@ pub struct SetText {
 pub struct FeatureSet {
     /// The name that other feature sets read it by: the file name without `.sql`.
     pub name: String,
-    /// The file as the user named it.
+    /// The path of the file as the user gave it.
     pub path: String,
-    /// Whether it comes with the program.
+    /// True if the set comes with the program.
     pub shipped: bool,
-    /// What the first comment declares.
+    /// The declarations of the first comment.
     pub header: Header,
     text: String,
     body: usize,
 }
 
 impl FeatureSet {
-    /// Reads a file.
+    /// Reads a feature set from a file.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
         let meta = files::read_metadata(path)
@@ -80,7 +79,7 @@ impl FeatureSet {
         Self::parse(&name.unwrap_or_default(), &shown, &text)
     }
 
-    /// Reads the text of a file that is called `path` in messages.
+    /// Parses the text of a file that messages call `path`.
     pub fn parse(name: &str, path: &str, text: &str) -> Result<Self> {
         let (header, body) = header::parse_header(path, text)?;
         if header::content_start(&text[body..]) == text.len() - body {
@@ -98,7 +97,7 @@ impl FeatureSet {
         })
     }
 
-    /// The set of a text that [`FeatureSet::to_text`] gave.
+    /// Rebuilds the set from a text that [`FeatureSet::to_text`] returned.
     ///
     /// # Errors
     /// As [`FeatureSet::parse`].
@@ -106,16 +105,16 @@ impl FeatureSet {
         Ok(Self { shipped: text.shipped, ..Self::parse(&text.name, &text.path, &text.text)? })
     }
 
-    /// The set as text: all other facts follow from it.
+    /// Returns the set as text; everything else follows from it.
     pub fn to_text(&self) -> SetText {
         let Self { name, path, shipped, text, header: _, body: _ } = self;
         SetText { name: name.clone(), path: path.clone(), shipped: *shipped, text: text.clone() }
     }
 
-    /// Renders the template: the header's parameters, overridden by `set` (as `--set` gives them).
+    /// Renders the template with the header's parameters, overridden by `set` (the values of `--set`).
     ///
-    /// `has` says whether the sources offer a column; the template may only ask about the columns
-    /// that the header lists under `optional`.
+    /// `has` returns whether the sources offer a column. The template may only ask about columns that the
+    /// header lists under `optional`.
     pub fn render(
         &self,
         set: &BTreeMap<String, String>,
@@ -125,8 +124,8 @@ impl FeatureSet {
         template::render_template(self, &params, has)
     }
 
-    /// Where a message without a place most likely belongs: at the first name in it that stands in the body, else
-    /// at the first word of the body.
+    /// Returns the most likely place for a message that has none: the first name of the message that occurs
+    /// in the body, else the first word of the body.
     pub fn guess_place(&self, message: &str) -> TextPlace {
         let body = &self.text[self.body..];
         let named = indexed_words(message).filter(|(_, word)| !IN_SENTENCES.contains(word));
@@ -138,26 +137,26 @@ impl FeatureSet {
         place_at_offset(&self.path, &self.text, self.body + at)
     }
 
-    /// The text of the file, and where the template starts in it.
+    /// Returns the text of the file, and the offset at which the template starts.
     fn template_source(&self) -> (&str, usize) {
         (&self.text, self.body)
     }
 }
 
-/// Words of sentences that may stand in SQL as well, where they say nothing of the message.
+/// Common English words that are also words of SQL, and therefore do not locate a message.
 const IN_SENTENCES: [&str; 16] = [
     "a", "all", "and", "as", "by", "from", "has", "in", "is", "no", "not", "of", "on", "or", "the",
     "to",
 ];
 
-/// The words of a text with their places in bytes: letters, digits and underscores.
+/// Returns the words of a text (letters, digits and underscores) with their byte offsets.
 fn indexed_words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let parts = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
     let offset = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
     parts.filter(|part| !part.is_empty()).map(move |part| (offset(part), part))
 }
 
-/// The error for a file that cannot be read.
+/// Returns the error for a file that cannot be read.
 fn unreadable_set_error(path: &Path, shown: &str, error: &std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::NotFound {
         Error::query(format!("{shown}: no such file"))
@@ -170,7 +169,7 @@ fn unreadable_set_error(path: &Path, shown: &str, error: &std::io::Error) -> Err
     }
 }
 
-/// The place of a byte offset in a text; a byte order mark takes no column.
+/// Returns the place of a byte offset in a text; a byte order mark does not count as a column.
 fn place_at_offset(file: &str, text: &str, offset: usize) -> TextPlace {
     let mut offset = offset.min(text.len());
     while !text.is_char_boundary(offset) {

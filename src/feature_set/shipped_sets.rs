@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 static QUERIES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/queries");
 
-/// The names of the shipped feature sets, sorted.
+/// Returns the names of the shipped feature sets, sorted.
 pub fn shipped_set_names() -> Vec<&'static str> {
     let mut names: Vec<&str> = QUERIES
         .files()
@@ -18,10 +18,10 @@ pub fn shipped_set_names() -> Vec<&'static str> {
     names
 }
 
-/// A shipped feature set; None if there is none of that name.
+/// Returns a shipped feature set; None if there is none of that name.
 ///
 /// # Errors
-/// Its header is wrong, which the tests exclude.
+/// The header of the set is wrong, which the tests exclude.
 pub fn load_shipped_set(name: &str) -> Result<Option<FeatureSet>> {
     let path = format!("{name}.sql");
     let Some(file) = QUERIES.get_file(&path) else { return Ok(None) };

@@ -1,39 +1,39 @@
-//! The way through a template, by marks that travel with the text.
+//! Maps rendered text back to its template, by marks that travel with the text.
 //!
-//! A mark is two private-use characters that hold a number; the number leads to a place in the
-//! source. Marks go in before rendering and come out after it, and what a template does with
-//! captured text (macros, set blocks, filters) carries them along. A template can see marks, for
-//! instance when it compares captured text, so the caller renders without marks too and uses a
-//! map only where both renderings agree.
+//! A mark is two private-use characters that encode a number; the number leads to a place in the source.
+//! Marks are inserted before rendering and removed after it. Macros, set blocks and filters, which process
+//! captured text, carry the marks along. A template can see marks, for instance when it compares captured
+//! text. The caller therefore renders without marks too, and uses a map only if both renderings agree.
 
 use std::ops::Range;
 
 use super::template_lexer::{LexedTemplate, TemplatePiece};
 
-/// How much of a template is marked.
+/// The extent of a template that is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MarkExtent {
-    /// Everything.
+    /// The whole template.
     Whole,
-    /// Only what no tag of the template can look at.
+    /// Only text that no tag of the template can inspect.
     Uncaptured,
 }
 
-/// Where a stretch of rendered text comes from.
+/// The origin of a stretch of rendered text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SourceSpan {
-    /// Where it starts in the rendered text.
+    /// The offset in the rendered text at which the stretch starts.
     pub(super) at: usize,
-    /// Its source: empty where a tag wrote the text.
+    /// Its range in the source; empty if a tag wrote the text.
     pub(super) source: Range<usize>,
 }
 
-/// The first characters for the high and for the low part of a number, and how many each has.
+/// The first code points of the high and of the low part of a number, and the count of code points for each
+/// part.
 const HIGH: u32 = 0x10_0000;
 const LOW: u32 = 0x10_8000;
 const DIGITS: u32 = 0x7ff0;
 
-/// A marked template and what its marks stand for.
+/// A marked template, with the source range of each mark.
 pub(super) struct MarkedTemplate {
     /// The template with marks.
     pub(super) text: String,
@@ -86,14 +86,15 @@ impl MarkedTemplate {
     fn push_mark(&mut self, source: Range<usize>) {
         let number = u32::try_from(self.marks.len()).unwrap_or(u32::MAX);
         let digits = [HIGH + number / DIGITS, LOW + number % DIGITS];
-        // A template with more marks than there are numbers keeps the last mark it has.
+        // If the template needs more marks than there are numbers, the rest of the text belongs to the last
+        // mark.
         if number / DIGITS < DIGITS {
             self.text.extend(digits.into_iter().filter_map(char::from_u32));
             self.marks.push(source);
         }
     }
 
-    /// Takes the marks out of what was rendered, and says where each stretch comes from.
+    /// Removes the marks from rendered text, and returns the origin of each stretch.
     pub(super) fn strip_marks(&self, rendered: &str) -> (String, Vec<SourceSpan>) {
         let mut text = String::with_capacity(rendered.len());
         let mut spans: Vec<SourceSpan> = Vec::new();
@@ -115,9 +116,9 @@ impl MarkedTemplate {
     }
 }
 
-/// The lines of a stretch of text, each without the blanks around it; blank lines are left out.
+/// Returns the lines of a stretch of text, each without surrounding blanks; blank lines are left out.
 ///
-/// Blanks stay unmarked so that `trim` and its like do to marked text what they do to plain text.
+/// Blanks stay unmarked so that `trim` and similar filters treat marked text like plain text.
 fn trimmed_lines(source: &str, range: &Range<usize>) -> Vec<Range<usize>> {
     let mut lines = Vec::new();
     let mut start = range.start;
@@ -132,7 +133,7 @@ fn trimmed_lines(source: &str, range: &Range<usize>) -> Vec<Range<usize>> {
     lines
 }
 
-/// The source of an offset in the rendered text.
+/// Returns the source offset of an offset in the rendered text.
 pub(super) fn source_offset(spans: &[SourceSpan], offset: usize) -> usize {
     let after = spans.partition_point(|span| span.at <= offset);
     match after.checked_sub(1).and_then(|index| spans.get(index)) {

@@ -1,26 +1,28 @@
-//! Text of a file that rendering puts into a comment or a string where the file has it outside, or the
-//! other way round: the set would compute something else without a word.
+//! Finds text that is outside comments and strings in the file but inside one after rendering, or the other
+//! way round. Such a set would silently compute something else.
 //!
-//! The rendered SQL is read twice. Once as it is; and once as the file has it, where what tags write
-//! opens and closes nothing, and a line ends where it ends in the file, though a tag with a dash ate its
-//! end. Text that is code in one reading and not in the other was swallowed, or set free.
+//! The rendered SQL is read twice at once. The first reading takes it literally. The second reading follows
+//! the file: text that a tag writes opens and closes nothing, and a line ends where it ends in the file, even
+//! if a tag with a dash removed the line break. Text that is code in one reading only was swallowed or set
+//! free.
 
 use super::source_map::SourceSpan;
 
-/// What a place in SQL is.
+/// The lexical state of a place in SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LexicalState {
     Code,
     /// Behind `--`.
     Line,
-    /// Between `/*` and `*/`, so deep.
+    /// Between `/*` and `*/`, with the nesting depth.
     Block(usize),
-    /// Between two of these.
+    /// Within quotes of this character.
     Quoted(char),
 }
 
 impl LexicalState {
-    /// The state behind the next character or two, and how many those are.
+    /// Returns the state after the next token of one or two characters, and the length of that token in
+    /// bytes.
     fn next_state(self, text: &str) -> (Self, usize) {
         let mut chars = text.chars();
         let Some(first) = chars.next() else { return (self, 1) };
@@ -43,8 +45,8 @@ impl LexicalState {
     }
 }
 
-/// The offset in the source of the first text that rendering swallowed or set free; None if there is
-/// none. `spans` say where each stretch of `sql` comes from.
+/// Returns the offset in the source of the first text that rendering swallowed or set free; None if there is
+/// none. `spans` give the origin of each stretch of `sql`.
 pub(super) fn find_swallowed_text(sql: &str, spans: &[SourceSpan], source: &str) -> Option<usize> {
     let (mut real, mut meant) = (LexicalState::Code, LexicalState::Code);
     let mut end: Option<usize> = None;
@@ -61,14 +63,15 @@ pub(super) fn find_swallowed_text(sql: &str, spans: &[SourceSpan], source: &str)
         let (mut at, mut first) = (0, true);
         while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
             let blank = rest.starts_with(char::is_whitespace);
-            // What a tag writes may open and close by itself; where it begins, it stands as the file has it.
+            // The text of a tag may open and close comments and strings itself, so only its first non-blank
+            // character is compared.
             let counts = !blank && (of_file || std::mem::take(&mut first));
             if counts && real.is_code() != meant.is_code() {
                 return Some(span.source.start + if of_file { at } else { 0 });
             }
             let (next, length) = real.next_state(rest);
             real = next;
-            // Blanks of the file stand behind what a tag writes.
+            // Line breaks of the file may be part of a stretch that a tag wrote.
             let ends = meant == LexicalState::Line && rest.starts_with('\n');
             if of_file || ends {
                 meant = meant.next_state(rest).0;
@@ -80,7 +83,7 @@ pub(super) fn find_swallowed_text(sql: &str, spans: &[SourceSpan], source: &str)
     None
 }
 
-/// The number of the line at an offset.
+/// Returns the number of the line at an offset, from 0.
 fn line_index(source: &str, offset: usize) -> usize {
     let before = source.get(..offset.min(source.len())).unwrap_or(source);
     before.bytes().filter(|byte| *byte == b'\n').count()

@@ -1,8 +1,8 @@
-//! Where a template's text, tags and names stand in its source.
+//! Finds the text, the tags and the names of a template in its source.
 //!
-//! It follows minijinja's lexer, whose own tokens are not public: strings, brackets and raw blocks
-//! hide tag ends, and `-` eats the blanks on its side. It does not judge: what minijinja refuses
-//! is read as far as it goes. What it says may steer messages, never the rendered SQL.
+//! The lexer follows that of minijinja, whose tokens are not public: strings, brackets and raw blocks hide
+//! tag ends, and `-` removes the blanks on its side. It does not validate: a template that minijinja refuses
+//! is read as far as possible. Its results may steer messages, but never the rendered SQL.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -10,31 +10,32 @@ use std::ops::Range;
 /// A piece of a template that can put text into the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TemplatePiece {
-    /// Text that is copied, without the blanks that a tag eats.
+    /// Text that is copied, without the blanks that a tag removes.
     Text(Range<usize>),
-    /// `{{ ... }}`, with the offset where text before it ends, blanks eaten.
+    /// `{{ ... }}`: the offset at which the text before the tag ends, without removed blanks, and the range
+    /// of the tag.
     Output(usize, Range<usize>),
     /// `{% word ... %}`.
     Block {
-        /// Where text before it ends, blanks eaten.
+        /// The offset at which the text before the tag ends, without removed blanks.
         kept: usize,
-        /// Where the tag starts.
+        /// The offset at which the tag starts.
         start: usize,
-        /// Its first word.
+        /// The first word of the tag.
         word: String,
-        /// Whether it opens a block whose text becomes a value.
+        /// True if the tag opens a block whose text becomes a value.
         captures: bool,
     },
 }
 
-/// What stands in a template.
+/// The pieces and names of a template.
 #[derive(Debug, Default)]
 pub(super) struct LexedTemplate<'a> {
     /// The pieces in the order of the source.
     pub(super) pieces: Vec<TemplatePiece>,
     /// The names that tags mention, with their offsets.
     pub(super) names: Vec<(&'a str, usize)>,
-    /// The names that a tag may assign.
+    /// The names that tags may assign.
     pub(super) assigned: BTreeSet<&'a str>,
 }
 
@@ -46,7 +47,7 @@ pub(super) fn lex_template(source: &str) -> LexedTemplate<'_> {
 }
 
 impl LexedTemplate<'_> {
-    /// The block that is opened and never closed: its first word and where its tag starts.
+    /// Returns the innermost block that is opened and never closed: its first word and the offset of its tag.
     pub(super) fn unclosed_block(&self) -> Option<(&str, usize)> {
         let mut open: Vec<(&str, usize)> = Vec::new();
         for piece in &self.pieces {
@@ -61,12 +62,12 @@ impl LexedTemplate<'_> {
     }
 }
 
-/// A tag's words and where the tag ends.
+/// The words of a tag and the offset of its end.
 struct TemplateTag<'a> {
     words: Vec<(&'a str, usize)>,
     end: usize,
     trims: bool,
-    /// The words before the first `=` that stands in no bracket.
+    /// The number of words before the first `=` outside brackets.
     before_equals: Option<usize>,
 }
 
@@ -82,7 +83,7 @@ impl<'a> TemplateLexer<'a> {
         &self.source[self.at..]
     }
 
-    /// Reads text up to a tag, and the tag.
+    /// Reads the text up to the next tag, and the tag.
     fn lex_next_tag(&mut self) -> Option<()> {
         if std::mem::take(&mut self.trim) {
             self.at += self.remaining_source().len() - self.remaining_source().trim_start().len();
@@ -154,7 +155,7 @@ impl<'a> TemplateLexer<'a> {
         Some(())
     }
 
-    /// Everything up to `{% endraw %}` is text.
+    /// Reads a raw block: everything up to `{% endraw %}` is text.
     fn lex_raw_block(&mut self, inside: usize, trims: bool) -> Option<()> {
         let mut at = inside;
         loop {
@@ -175,14 +176,15 @@ impl<'a> TemplateLexer<'a> {
     }
 }
 
-/// The next `{{`, `{%` or `{#`, and its second byte.
+/// Returns the offset of the next `{{`, `{%` or `{#`, and its second byte.
 fn find_tag(text: &str) -> Option<(usize, u8)> {
     let bytes = text.as_bytes();
     let at = bytes.windows(2).position(|two| matches!(two, b"{{" | b"{%" | b"{#"))?;
     Some((at, bytes[at + 1]))
 }
 
-/// The length of `word %}` or `word -%}` at the start of a text, and whether it eats what follows.
+/// Returns the length of `word %}` or `word -%}` at the start of a text, and whether it removes the blanks
+/// after it.
 fn match_bare_tag(text: &str, word: &str) -> Option<(usize, bool)> {
     let rest = text.trim_ascii_start().strip_prefix(word)?.trim_ascii_start();
     let bare = rest.strip_prefix(['-', '+']).unwrap_or(rest);
@@ -239,7 +241,7 @@ fn lex_tag_words<'a>(source: &'a str, mut at: usize, close: &str) -> Option<Temp
     }
 }
 
-/// The offset after a string that starts at `at`.
+/// Returns the offset after the string that starts at `at`.
 fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     let quote = *bytes.get(at)?;
     let mut end = at + 1;
@@ -253,7 +255,7 @@ fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// The text pieces as text, outputs and blocks in brackets.
+    /// Shows text pieces as text, and outputs and blocks in angle brackets.
     fn show(source: &str) -> String {
         let pieces = lex_template(source).pieces;
         let shown = pieces.into_iter().map(|piece| match piece {

@@ -1,5 +1,5 @@
-//! Arithmetic of integers and decimals, and shifts, that fail where the result does not fit its type, instead of
-//! wrapping around or having more digits than its type.
+//! Arithmetic of integers and decimals, and shifts, that fail if the result does not fit its type. DataFusion wraps
+//! around, or gives more digits than the type has.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature, Volatility,
 };
 
-/// Puts [`CheckedArithmetic`] in the place of `+`, `-`, `*`, `<<`, `>>` and unary minus of integers.
+/// Replaces `+`, `-`, `*`, `<<`, `>>` and unary minus of integers, and `+`, `-`, `*` and `/` of decimals, with
+/// [`CheckedArithmetic`].
 pub(super) fn check_arithmetic(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Some(of) = checkable_arithmetic(&expr, schema) else { return Ok(Transformed::no(expr)) };
     let (text, ty) = (expr.human_display().to_string(), expr.get_type(schema)?);
@@ -29,8 +30,8 @@ pub(super) fn check_arithmetic(expr: Expr, schema: &DFSchema) -> Result<Transfor
     Ok(Transformed::yes(ScalarUDF::new_from_impl(CheckedArithmetic::new(of, text, ty)).call(args)))
 }
 
-/// The arithmetic of integers that an expression is, if it is one. The right side, which is the short one of a
-/// chain, is looked at first.
+/// Returns the operation of an expression, or None if it needs no check. The right side, which is the short one of a
+/// chain, is examined first.
 fn checkable_arithmetic(expr: &Expr, schema: &DFSchema) -> Option<Arithmetic> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
@@ -59,7 +60,7 @@ enum Arithmetic {
     Add,
     Subtract,
     Multiply,
-    /// Of decimals: of integers nothing overflows but the least number by -1, which is an error.
+    /// Checked for decimals only: with integers, only the least number by -1 overflows, and that is an error anyway.
     Divide,
     Negate,
     ShiftLeft,
@@ -118,7 +119,7 @@ impl Arithmetic {
     }
 }
 
-/// Shifts integers by 0 to 63 bits; an overflow is one of arithmetic.
+/// Shifts integers by 0 to 63 bits; any other count, or a result that does not fit, is an arithmetic overflow.
 fn shift_integers(
     values: &dyn Datum,
     by: &dyn Datum,
@@ -144,14 +145,14 @@ fn shift_integers(
     cast_with_options(&shifted.with_data_type(WIDE), ty, &options).map_err(|_| overflow())
 }
 
-/// Every integer, and every one shifted by 63 bits.
+/// A type that holds every integer, and every integer shifted by 63 bits.
 const WIDE: DataType = DataType::Decimal128(38, 0);
 
-/// Arithmetic of integers or decimals, checked.
+/// A function that computes one checked operation on integers or decimals.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct CheckedArithmetic {
     arithmetic: Arithmetic,
-    /// As it was written, for its name and for errors.
+    /// The expression as it was written, for error messages.
     text: String,
     name: String,
     ty: DataType,
@@ -171,7 +172,7 @@ impl CheckedArithmetic {
         }
     }
 
-    /// The first row whose result does not fit, in words.
+    /// Returns the error that shows the first row whose result does not fit.
     fn overflow_error(&self, args: &[ColumnarValue], rows: usize) -> Result<ColumnarValue> {
         let arrays: Vec<ArrayRef> =
             args.iter().map(|arg| arg.to_array(rows)).collect::<Result<_>>()?;
@@ -200,7 +201,7 @@ impl CheckedArithmetic {
     }
 }
 
-/// A type of whole numbers or decimals as SQL calls it.
+/// Returns SQL's name of a type of integers or decimals.
 pub(super) fn number_type_name(ty: &DataType) -> String {
     let name = match ty {
         DataType::Decimal128(precision, scale) => return format!("DECIMAL({precision}, {scale})"),

@@ -1,5 +1,6 @@
-//! `to_timestamp` and its kin: DataFusion gives instants of text without the zone that it says they have, and the
-//! plan fails; seconds with a fraction beyond what nanoseconds hold become the last instant, and NaN becomes 1970.
+//! `date_part`, `to_timestamp` and its variants. DataFusion parses text into timestamps without the zone that it
+//! declares for them, and the plan fails. It clamps floating-point seconds to the range of nanoseconds, and turns NaN
+//! into 1970.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use datafusion::logical_expr::{
 
 use super::nanoseconds_per_unit;
 
-/// `date_part` without the ranges that DataFusion makes of conditions on it, which nanoseconds may not hold.
+/// Returns `date_part` without DataFusion's rewrite of conditions on it to ranges, which nanoseconds may not hold.
 pub(super) fn date_part() -> ScalarUDF {
     DatePart { inner: datetime::date_part() }.into()
 }
@@ -64,7 +65,7 @@ impl ScalarUDFImpl for DatePart {
     }
 }
 
-/// The seconds of differences of times, with the fraction that DataFusion cuts off.
+/// Returns the seconds of differences of times, with the fraction that DataFusion cuts off.
 fn duration_seconds(spans: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef> {
     let each = (nanoseconds_per_unit(TimeUnit::Second) / nanoseconds_per_unit(unit)) as f64;
     let counts = cast(spans, &DataType::Int64)?;
@@ -72,7 +73,7 @@ fn duration_seconds(spans: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef> {
     Ok(Arc::new(counts.unary::<_, Float64Type>(|count| count as f64 / each)))
 }
 
-/// The functions of a session with these settings.
+/// Returns `to_timestamp` and its variants for a session with these settings.
 pub(super) fn timestamp_functions(settings: &ConfigOptions) -> Vec<ScalarUDF> {
     let functions = [
         datetime::to_timestamp(settings),
@@ -84,7 +85,7 @@ pub(super) fn timestamp_functions(settings: &ConfigOptions) -> Vec<ScalarUDF> {
     functions.into_iter().map(|inner| TimestampFunction { inner }.into()).collect()
 }
 
-/// A function of DataFusion whose results have the type that it says.
+/// A function of DataFusion whose results have the type that it declares.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct TimestampFunction {
     inner: Arc<ScalarUDF>,
@@ -115,7 +116,7 @@ impl ScalarUDFImpl for TimestampFunction {
         }
         Ok(match self.inner.inner().invoke_with_args(args)? {
             ColumnarValue::Array(array) if *array.data_type() != ty => {
-                // The same instants: a cast would read them as a clock of the zone.
+                // Only the type changes: a cast would read the values as clock times in the zone.
                 let data = array.to_data().into_builder().data_type(ty);
                 ColumnarValue::Array(make_array(data.build()?))
             }
@@ -128,7 +129,7 @@ impl ScalarUDFImpl for TimestampFunction {
     }
 }
 
-/// Refuses seconds with a fraction that nanoseconds do not reach, which would be the last instant they do.
+/// Refuses floating-point seconds beyond the range of nanoseconds, which DataFusion would clamp to its last instant.
 fn check_seconds(seconds: &ColumnarValue) -> Result<()> {
     if !seconds.data_type().is_floating() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Decimals as the doubles nearest to them. Arrow makes a double of the digits and divides it, which rounds twice.
+//! Casts of decimals to the nearest doubles. Arrow casts the digits to a double and divides it, which rounds twice.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
-/// The doubles nearest to decimals.
+/// Returns the doubles nearest to decimals.
 ///
 /// # Errors
-/// Values that are no decimals.
+/// If the values are no decimals.
 pub fn nearest_doubles(decimals: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    /// Powers of ten that are doubles, and digits that are.
+    /// Limits below which powers of ten and digits are exact doubles.
     const SCALES: usize = 23;
     const DIGITS: u128 = 1 << 53;
     let by_text = || -> Result<ArrayRef, ArrowError> {
@@ -32,7 +32,7 @@ pub fn nearest_doubles(decimals: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let values = decimals.as_primitive::<Decimal128Type>();
     let exact = values.iter().flatten().all(|digits| digits.unsigned_abs() <= DIGITS);
     match usize::try_from(*scale) {
-        // Both sides are exact, so that the division alone rounds.
+        // Both operands are exact, so that only the division rounds.
         Ok(places @ 0..SCALES) if exact => {
             let power = (0..places).fold(1.0, |power, _| power * 10.0);
             Ok(Arc::new(values.unary::<_, datafusion::arrow::datatypes::Float64Type>(|digits| {
@@ -43,7 +43,7 @@ pub fn nearest_doubles(decimals: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     }
 }
 
-/// Puts [`NearestDouble`] in the place of casts of decimals to doubles.
+/// Replaces casts of decimals to doubles with [`NearestDouble`].
 pub(super) fn replace_decimal_casts(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Expr::Cast(Cast { expr, field }) = expr else { return Ok(Transformed::no(expr)) };
     let of_decimal = expr.get_type(schema).is_ok_and(|ty| ty.is_decimal());
@@ -104,7 +104,7 @@ mod tests {
             let decimals = decimals.with_precision_and_scale(38, scale).unwrap();
             let texts: Vec<String> = (0..5).map(|row| decimals.value_as_string(row)).collect();
             for (row, text) in texts.iter().enumerate() {
-                // One row alone takes the short way where all rows do not.
+                // A row alone may take the division where all rows together go through text.
                 let one: ArrayRef = Arc::new(decimals.slice(row, 1));
                 let double = nearest_doubles(&one).unwrap();
                 let double = double.as_primitive::<datafusion::arrow::datatypes::Float64Type>();

@@ -1,5 +1,5 @@
-//! SQL's `sum` whose sums of integers and decimals are exact: integers are added in 128 bits and decimals in 256, and
-//! the sum fails if the result does not fit its type.
+//! SQL's `sum`, exact for integers and decimals: it adds integers in 128 bits and decimals in 256, and fails if the
+//! result does not fit its type.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl ExactSum {
     }
 }
 
-/// The type in which sums of a type are added: every sum of 2^63 values fits. None if it is added as it is.
+/// Returns the wider type in which values of a type are added: any sum of 2^63 values fits. None if there is none.
 fn wide_type(ty: &DataType) -> Option<DataType> {
     match ty {
         DataType::Int64 | DataType::UInt64 => Some(DataType::Decimal128(38, 0)),
@@ -38,7 +38,7 @@ fn wide_type(ty: &DataType) -> Option<DataType> {
     }
 }
 
-/// The field of the wider type.
+/// Returns the field with the wider type.
 fn wide_field(field: &FieldRef) -> FieldRef {
     match wide_type(field.data_type()) {
         Some(ty) => Arc::new(field.as_ref().clone().with_data_type(ty)),
@@ -125,7 +125,8 @@ fn box_wide_sum(
     Box::new(WideSum { inner, name, narrow })
 }
 
-/// Starts an accumulator, of the wider type if this one is narrow, which `wrap` then takes in.
+/// Creates an accumulator. If the result has a wider type to add in, the accumulator has that type and `wrap` narrows
+/// its results.
 fn create_wide_accumulator<A: ?Sized>(
     args: AccumulatorArgs,
     start: impl FnOnce(AccumulatorArgs) -> Result<Box<A>>,
@@ -141,7 +142,7 @@ fn create_wide_accumulator<A: ?Sized>(
     Ok(wrap(inner, name, narrow))
 }
 
-/// Arguments in the wider type.
+/// Casts arguments to the wider type.
 fn widen_arguments(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
     let wide = |array: &ArrayRef| match wide_type(array.data_type()) {
         Some(ty) => cast(array, &ty),
@@ -150,16 +151,16 @@ fn widen_arguments(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
     Ok(values.iter().map(wide).collect::<std::result::Result<_, _>>()?)
 }
 
-/// Sums in the type of the result.
+/// Casts sums to the type of the result, and fails if one does not fit.
 fn narrow_sums(name: &str, sums: &ArrayRef, narrow: &DataType) -> Result<ArrayRef> {
-    // What does not fit becomes NULL.
+    // The cast turns a sum that does not fit into NULL.
     let cut = cast(sums, narrow)?;
     if cut.null_count() == sums.null_count() {
         return Ok(cut);
     }
     let row = (0..sums.len()).find(|row| cut.is_null(*row) && sums.is_valid(*row)).unwrap_or(0);
     let sum = ScalarValue::try_from_array(sums, row)?;
-    // DISTINCT makes names of its own.
+    // With DISTINCT, DataFusion generates the name.
     let name = if name.contains("(alias") { "a sum" } else { name };
     let ty = number_type_name(narrow);
     exec_err!(
@@ -167,7 +168,7 @@ fn narrow_sums(name: &str, sums: &ArrayRef, narrow: &DataType) -> Result<ArrayRe
     )
 }
 
-/// One sum.
+/// The accumulator of one sum.
 #[derive(Debug)]
 struct WideSum {
     inner: Box<dyn Accumulator>,
@@ -206,7 +207,7 @@ impl Accumulator for WideSum {
     }
 }
 
-/// The sums of many groups.
+/// The accumulator of the sums of many groups.
 struct WideGroupSums {
     inner: Box<dyn GroupsAccumulator>,
     name: String,

@@ -1,4 +1,4 @@
-//! The rule that guards are put into plans by: other expressions in the place of parts of those of a plan.
+//! The optimizer rule that applies guards: it replaces parts of the expressions of a plan.
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result};
@@ -7,10 +7,10 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// What stands in the place of a part of an expression over columns of a schema.
+/// A function that replaces a part of an expression over the columns of a schema.
 type ExprRewrite = fn(Expr, &DFSchema) -> Result<Transformed<Expr>>;
 
-/// Replaces parts of all expressions of a plan, from the outside to the inside; outputs keep their names.
+/// A rule that replaces parts of all expressions of a plan, from the outside to the inside. Outputs keep their names.
 #[derive(Debug)]
 pub(super) struct ExprRewriteRule {
     name: &'static str,
@@ -22,7 +22,7 @@ impl ExprRewriteRule {
         Self { name, part }
     }
 
-    /// An expression with its parts replaced.
+    /// Replaces the parts of one expression.
     pub(super) fn rewrite_expr(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         expr.transform_down(|part| (self.part)(part, schema))
     }
@@ -46,7 +46,7 @@ impl OptimizerRule for ExprRewriteRule {
         plan: LogicalPlan,
         _: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        // The filters of a scan speak of its columns.
+        // The filters of a scan refer to its columns.
         let schema = match &plan {
             LogicalPlan::TableScan(scan) => scan.projected_schema.as_ref().clone(),
             other => merge_schema(&other.inputs()),

@@ -1,4 +1,4 @@
-//! Times that are finer than what they are compared with: `ts < '2024-01-02 00:00:00.0005'` over
+//! Comparisons with times that are finer than the unit of the column: `ts < '2024-01-02 00:00:00.0005'` over
 //! milliseconds, `day >= '2024-01-02 10:00:00'`. DataFusion cuts the time to the unit of the column.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
@@ -10,7 +10,7 @@ use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContex
 
 use super::{nanoseconds_per_unit, timestamp_scalar};
 
-/// Puts a comparison with the same answer in the place of one whose time would be cut.
+/// Replaces a comparison whose time DataFusion would cut with one that has the same answer and needs no cut.
 pub(super) fn rewrite_fine_comparison(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
@@ -45,7 +45,7 @@ pub(super) fn rewrite_fine_comparison(expr: Expr, schema: &DFSchema) -> Result<T
     }
 }
 
-/// The comparison of a column with a time between the last that its type holds, `floor_to_unit`, and the next.
+/// Compares a column with a time that its type does not hold; `floor` is the last value of the type before that time.
 fn compare_with_floor(column: &Expr, op: Operator, floor: ScalarValue) -> Result<Option<Expr>> {
     let column = || column.clone();
     Ok(Some(match op {
@@ -59,13 +59,13 @@ fn compare_with_floor(column: &Expr, op: Operator, floor: ScalarValue) -> Result
     }))
 }
 
-/// An answer that is the same for all values, and unknown for NULL.
+/// Returns a condition with the same answer for all values, and NULL for NULL.
 fn constant_unless_null(column: &Expr, answer: bool) -> Result<Expr> {
     when(column.clone().is_not_null(), lit(answer)).end()
 }
 
-/// If a column is compared with a time that its type does not hold: the column, and the last value of its type
-/// before that time.
+/// Returns the column and the last value of its type before `time`. None if that type holds `time`, or if this is not
+/// a comparison of a date or timestamp with a constant time.
 fn floor_fine_time(column: &Expr, time: &Expr, schema: &DFSchema) -> Option<(Expr, ScalarValue)> {
     let nanoseconds = constant_nanoseconds(time, schema)?;
     let column = strip_column_cast(column, schema);
@@ -83,7 +83,7 @@ fn floor_fine_time(column: &Expr, time: &Expr, schema: &DFSchema) -> Option<(Exp
     (!exact).then(|| (column.clone(), floor))
 }
 
-/// A column in the type that it is stored in: what adapts it to a finer type of the same clock is taken off.
+/// Returns a column in the type in which it is stored: removes a cast to a finer type of the same clock.
 fn strip_column_cast<'a>(column: &'a Expr, schema: &DFSchema) -> &'a Expr {
     let Expr::Cast(Cast { expr, field }) = column else { return column };
     let same_clock = match (expr.get_type(schema), field.data_type()) {
@@ -96,7 +96,8 @@ fn strip_column_cast<'a>(column: &'a Expr, schema: &DFSchema) -> &'a Expr {
     if same_clock { expr } else { column }
 }
 
-/// Nanoseconds of a time that no row decides; None if it is none, or beyond what they hold.
+/// Returns the nanoseconds of a time that depends on no row. None if it depends on one, is no time, or is beyond the
+/// range of nanoseconds.
 fn constant_nanoseconds(time: &Expr, schema: &DFSchema) -> Option<i64> {
     let constant = !time.any_column_refs() && !time.contains_outer() && !time.is_volatile();
     let zone = match constant.then(|| time.get_type(schema).ok())?? {
@@ -104,7 +105,7 @@ fn constant_nanoseconds(time: &Expr, schema: &DFSchema) -> Option<i64> {
         DataType::Timestamp(_, zone) => zone,
         _ => return None,
     };
-    // What it was before it was cast to the unit of the column.
+    // The time as it was before its cast to the unit of the column.
     let mut whole = time.clone();
     while let Expr::Cast(Cast { expr, field }) = whole {
         let clock = match field.data_type() {
@@ -127,7 +128,7 @@ fn constant_nanoseconds(time: &Expr, schema: &DFSchema) -> Option<i64> {
     }
 }
 
-/// Whole units, rounded down, and whether nothing is left of it.
+/// Returns the whole units, rounded down, and whether they are exact.
 fn floor_to_unit(nanoseconds: i64, unit: i64) -> (i64, bool) {
     (nanoseconds.div_euclid(unit), nanoseconds.rem_euclid(unit) == 0)
 }

@@ -1,5 +1,5 @@
-//! Comparisons of intervals by their length. DataFusion compares months, then days, then the rest: `ts - lag(ts) >
-//! INTERVAL '1 day'` is never true, since a difference has no days.
+//! Comparisons of intervals by their length. DataFusion compares months, then days, then the rest. There,
+//! `ts - lag(ts) > INTERVAL '1 day'` is never true, since a difference has no days.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use datafusion::logical_expr::{
 
 use super::{is_comparison, nanoseconds_per_unit};
 
-/// Puts lengths in the place of intervals that are compared.
+/// Replaces intervals that are compared with their lengths.
 pub(super) fn compare_interval_lengths(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let is_interval = |side: &Expr| matches!(side.get_type(schema), Ok(DataType::Interval(_)));
     let length = |side: Expr| {
-        // Of a difference that was made an interval to compare it, what it was.
+        // A difference that was cast to an interval for the comparison is measured without the cast.
         let side = match side {
             Expr::Cast(Cast { expr, field })
                 if matches!(expr.get_type(schema), Ok(DataType::Duration(_)))
@@ -54,7 +54,7 @@ pub(super) fn compare_interval_lengths(expr: Expr, schema: &DFSchema) -> Result<
     })
 }
 
-/// Nanoseconds of an interval: a month is 30 days and a day 24 hours, as in PostgreSQL.
+/// A function that returns the nanoseconds of an interval: a month is 30 days and a day 24 hours, as in PostgreSQL.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct IntervalLength {
     signature: Signature,

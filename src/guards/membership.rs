@@ -1,5 +1,5 @@
-//! `x IN (SELECT ...)` that is neither a condition of its own nor part of an OR: DataFusion 55.2 takes what it does
-//! not know (x is NULL, or the rows have a NULL) for false, so that NOT, `=` and IS make a true of it.
+//! `x IN (SELECT ...)` that is neither a condition of its own nor part of an OR. DataFusion 55.2 treats an unknown
+//! answer (x is NULL, or the rows have a NULL) as false, which NOT, `=` and IS turn into true.
 
 use std::sync::Arc;
 
@@ -14,18 +14,18 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// Puts a CASE of three values in the place of such a condition.
+/// The optimizer rule that replaces such a condition with a CASE of three values: true, false and NULL.
 #[derive(Debug)]
 pub(super) struct Membership;
 
-/// What becomes of a condition within a WHERE.
+/// The role of a condition within a WHERE.
 #[derive(Clone, Copy, PartialEq)]
 enum ConditionRole {
-    /// Rows are kept where it is true: DataFusion makes a join of it, which knows NULLs.
+    /// A condition of its own: rows are kept where it is true. DataFusion plans it as a join, which handles NULLs.
     Conjunct,
-    /// Rows are kept if it is true, whatever it is otherwise.
+    /// A part of an OR: rows are kept if it is true, and false and unknown make no difference.
     Either,
-    /// Something else is made of it.
+    /// A value that another expression reads.
     Value,
 }
 
@@ -63,7 +63,7 @@ fn rewrite_membership(
     let below = match &expr {
         Expr::InSubquery(found) => {
             let known = match place {
-                // NOT IN of a column, without one of the query around it: the join takes conditions for keys.
+                // NOT IN needs a column on its left and none of the outer query: a join takes conditions for keys.
                 ConditionRole::Conjunct => !found.negated || has_null_aware_join(found),
                 ConditionRole::Either => !found.negated,
                 ConditionRole::Value => false,
@@ -94,12 +94,12 @@ fn rewrite_membership(
     expr.map_children(|part| rewrite_membership(part, below, alias))
 }
 
-/// Whether a join knows NULLs on both sides of it.
+/// Returns whether DataFusion's join handles NULLs on both sides of the condition.
 fn has_null_aware_join(found: &InSubquery) -> bool {
     found.subquery.outer_ref_columns.is_empty() && found.expr.any_column_refs()
 }
 
-/// The rows under a name of their own: DataFusion puts their columns beside those of the query around them.
+/// Gives the subquery a name of its own, since DataFusion puts its columns next to those of the outer query.
 fn alias_subquery(mut found: InSubquery, alias: &Arc<AliasGenerator>) -> Result<InSubquery> {
     let columns = found.subquery.subquery.schema().columns();
     if let ([column], []) = (columns.as_slice(), found.subquery.outer_ref_columns.as_slice()) {

@@ -1,24 +1,24 @@
-//! What DataFusion 55.2 computes otherwise than SQL says, put right in one place each. `guard_session` is the one
-//! door; whatever runs a plan of windrow's (a session, a cluster) goes through it.
+//! Guards: each corrects one thing that DataFusion 55.2 computes differently from SQL. `guard_session` adds them;
+//! everything that runs a plan of windrow (a session, a cluster) goes through it.
 //!
 //! | guard | what DataFusion does | upstream |
 //! |---|---|---|
-//! | `integers` | `+`, `-`, `*` and unary minus of integers wrap around | apache/datafusion#17539 |
+//! | `checked_arithmetic` | `+`, `-`, `*` and unary minus of integers wrap around | apache/datafusion#17539 |
 //! | `exact_sum` | sums of integers wrap around | apache/datafusion#3520 |
-//! | `percentile` | the weight between two values is cut to six decimals; the median of integers is one | apache/datafusion#25266 |
-//! | `moments` | variances, covariances and regressions lose digits with the distance from zero; `corr` of groups takes a small difference of large sums | |
-//! | `zones` | a time that loses its zone keeps the clock of UTC, though its day is that of the zone | |
-//! | `instants` | `to_timestamp` of a column of text loses the zone of its type; doubles beyond nanoseconds are clamped, NaN is 1970 | |
+//! | `percentile` | the weight between two values is cut to six decimals; the median of integers is an integer | apache/datafusion#25266 |
+//! | `moments` | variances, covariances and regressions lose digits the further values are from zero; `corr` over groups is a small difference of large sums | |
+//! | `zones` | a cast to a timestamp without zone gives the UTC clock, though a cast to a date gives the day in the zone | |
+//! | `datetime_functions` | `to_timestamp` of a text column loses the zone of its type; doubles beyond nanoseconds are clamped, NaN becomes 1970 | |
 //! | `intervals` | intervals are compared by months, then days, then the rest | |
-//! | `membership` | `x IN (SELECT ...)` under NOT, `=` or IS takes unknown for false | |
-//! | `decimals` | a decimal becomes a double that is not the nearest | |
-//! | `operands` | decimals beside doubles become DECIMAL(30, 15); dates and times lose what is added below their unit | |
-//! | `fine_literals` | a time in quotes is cut to the unit of the column that it is compared with | |
-//! | `date_part` (in `instants`) | conditions on it become ranges of times that nanoseconds do not hold | |
-//! | `filtered` | FILTER of an aggregate over a window is hidden in its operator | |
-//! | unions (a setting) | `InterleaveExec` is rebuilt over parts that no longer fit together, and the plan fails | apache/datafusion#21826 |
-//! | aggregates (a setting) | `IS TRUE` as a key of groups fails a check of what may be NULL | |
-//! | limits (a setting) | a LIMIT goes below windows that read rows behind it | apache/datafusion#25471, #18028 |
+//! | `membership` | `x IN (SELECT ...)` under NOT, `=` or IS treats unknown as false | |
+//! | `decimals` | a cast of a decimal to double does not give the nearest double | |
+//! | `operands` | decimals next to doubles become DECIMAL(30, 15); dates and times lose the part of an added interval below their unit | |
+//! | `fine_literals` | a quoted time is cut to the unit of the column that it is compared with | |
+//! | `date_part` (in `datetime_functions`) | conditions on it become ranges of times that nanoseconds do not hold | |
+//! | `window_filter` | the FILTER of a window aggregate is hidden in its operator | |
+//! | unions (a setting) | `InterleaveExec` is rebuilt over inputs that no longer fit together, and the plan fails | apache/datafusion#21826 |
+//! | aggregates (a setting) | `IS TRUE` as a grouping key fails the check of nullability | |
+//! | limits (a setting) | a LIMIT is pushed below windows that read rows after it | apache/datafusion#25471, #18028 |
 
 mod checked_arithmetic;
 mod datetime_functions;
@@ -41,7 +41,7 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, Expr, Operator};
 use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
-use datafusion::optimizer::{Analyzer, Optimizer};
+use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerRule};
 use datafusion::prelude::SessionConfig;
 
 use expr_rewrite::ExprRewriteRule;
@@ -62,18 +62,40 @@ const REWRITE_RULES: [ExprRewriteRule; 6] = [
     ExprRewriteRule::new("fine_literals", fine_literals::rewrite_fine_comparison),
 ];
 
-/// The settings of a session with those that keep DataFusion's rules from changing values.
+/// Adds the settings that keep DataFusion's rules from changing values to those of a session.
 pub fn guard_settings(mut settings: SessionConfig) -> SessionConfig {
     let options = settings.options_mut();
     options.optimizer.enable_window_limits = false;
     options.optimizer.prefer_existing_union = true;
-    // It takes IS TRUE for what may be NULL, and fails.
+    // The check treats IS TRUE as nullable, and fails.
     options.execution.skip_physical_aggregate_schema_check = true;
     settings
 }
 
-/// Adds the guards to a session.
-pub fn guard_session(builder: SessionStateBuilder) -> SessionStateBuilder {
+/// Adds the guards to a session, and leaves out the rules (guards or DataFusion's) that `is_disabled` names.
+pub fn guard_session(
+    builder: SessionStateBuilder,
+    is_disabled: &dyn Fn(&str) -> bool,
+) -> SessionStateBuilder {
+    let (mut adapting, mut rules) = all_rules();
+    adapting.retain(|rule| !is_disabled(rule.name()));
+    rules.retain(|rule| !is_disabled(rule.name()));
+    builder.with_analyzer_rules(adapting).with_optimizer_rules(rules)
+}
+
+/// Returns the names of the guards and of DataFusion's rules that can be disabled.
+pub fn logical_rule_names() -> Vec<String> {
+    let (adapting, rules) = all_rules();
+    // The other analyzer rules give types to expressions, without which nothing can be planned.
+    let adapting = adapting.iter().take(1).map(|rule| rule.name().to_string());
+    adapting.chain(rules.iter().map(|rule| rule.name().to_string())).collect()
+}
+
+type AnalyzerRules = Vec<Arc<dyn AnalyzerRule + Send + Sync>>;
+type OptimizerRules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
+
+/// Returns the rules of DataFusion with the guards among them.
+fn all_rules() -> (AnalyzerRules, OptimizerRules) {
     let mut rules = Optimizer::new().rules;
     // First, so that constants are computed with checks too.
     for (place, guard) in REWRITE_RULES.into_iter().enumerate() {
@@ -82,26 +104,26 @@ pub fn guard_session(builder: SessionStateBuilder) -> SessionStateBuilder {
     rules.insert(0, Arc::new(membership::Membership));
     let mut adapting = Analyzer::new().rules;
     adapting.insert(0, Arc::new(operands::ExactOperands));
-    builder.with_analyzer_rules(adapting).with_optimizer_rules(rules)
+    (adapting, rules)
 }
 
-/// A condition on one row, in the types that it is computed in, with the guards that rules put into plans.
+/// Prepares a condition on one row as rules prepare plans: coerces its types and applies the guards.
 ///
 /// # Errors
-/// Of types that do not go together.
+/// If types do not go together.
 pub fn guard_condition(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let expr = operands::adapt_operands(expr, schema)?.data;
     let expr = ExprSimplifier::new(SimplifyContext::default()).coerce(expr, schema)?;
     REWRITE_RULES.iter().try_fold(expr, |expr, guard| Ok(guard.rewrite_expr(expr, schema)?.data))
 }
 
-/// Whether an operator compares two values.
+/// Returns whether an operator compares two values.
 pub fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
-/// Puts functions into a session in the place of DataFusion's of the same name.
+/// Registers the functions of the guards in a session; each replaces DataFusion's function of the same name.
 ///
 /// # Errors
 /// If a signature cannot be built.

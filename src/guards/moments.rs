@@ -1,5 +1,5 @@
-//! SQL's variances, covariances, correlation and lines of least squares, as exact as the values differ, however
-//! far they are from zero: means are held as the first value and the way from it.
+//! SQL's variances, covariances, correlation and least-squares regressions. Their precision depends on how much the
+//! values differ, not on how far they are from zero: a mean is kept as the first value and the distance from it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
     Signature,
 };
 
-/// What is asked of the values of one column, or of the pairs of two; `regr_slope(y, x)` has its y first.
+/// A statistic of the values of one column, or of the pairs of two; `regr_slope(y, x)` takes y first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "they are named as in SQL")]
 pub enum MomentKind {
@@ -35,10 +35,10 @@ pub enum MomentKind {
     RegrSxy,
 }
 
-/// What is known of rows: of the first argument and of the second.
+/// The moments of rows. In pairs, the first entry is that of the first argument.
 #[derive(Clone, Copy, Debug)]
 pub struct SampleMoments {
-    /// How many rows.
+    /// The number of rows.
     pub rows: f64,
     /// The means.
     pub means: [f64; 2],
@@ -49,7 +49,7 @@ pub struct SampleMoments {
 }
 
 impl MomentKind {
-    /// The moment of rows; None is NULL, as in PostgreSQL.
+    /// Computes this statistic of rows; None is NULL, as in PostgreSQL.
     pub fn compute_moment(self, figures: &SampleMoments) -> Option<f64> {
         let SampleMoments { rows, means, squares, products } = *figures;
         let share =
@@ -77,7 +77,7 @@ impl MomentKind {
     }
 }
 
-/// NaN for what an infinity among the rows leaves, wherever it stands in there.
+/// Returns NaN for a value that is not finite: an infinity among the rows gives NaN wherever it stands.
 fn nan_unless_finite(value: f64) -> f64 {
     if value.is_finite() { value } else { f64::NAN }
 }
@@ -93,16 +93,16 @@ fn sample_correlation(figures: &SampleMoments) -> Option<f64> {
     (squares[0] != 0.0 && squares[1] != 0.0).then(|| products / spread)
 }
 
-/// One of SQL's aggregates of this kind.
+/// One of SQL's aggregates that compute a [`MomentKind`].
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct MomentAggregate {
-    /// DataFusion's, which has the name, the arguments and the texts.
+    /// DataFusion's aggregate, which gives the name, the signature and the documentation.
     inner: Arc<AggregateUDF>,
-    /// What it gives.
+    /// The statistic that it computes.
     pub moment: MomentKind,
 }
 
-/// All of them.
+/// Returns all aggregates of this kind.
 pub(super) fn moment_aggregates() -> Vec<MomentAggregate> {
     let of = |inner, moment| MomentAggregate { inner, moment };
     vec![
@@ -171,7 +171,8 @@ impl AggregateUDFImpl for MomentAggregate {
     }
 }
 
-/// The values of one argument: their first, how far their mean is from it, and their squared distances from it.
+/// The moments of one argument: its first value, the distance of the mean from that value, and the sum of squared
+/// distances from the mean.
 #[derive(Clone, Copy, Debug, Default)]
 struct ArgumentMoments {
     first: f64,
@@ -179,7 +180,7 @@ struct ArgumentMoments {
     squares: f64,
 }
 
-/// What is known of the rows so far.
+/// The moments of the rows so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct MomentState {
     rows: f64,
@@ -241,7 +242,7 @@ impl MomentState {
         [self.rows, x.first, x.way, x.squares, y.first, y.way, y.squares, self.products]
     }
 
-    /// Arrays of the parts of states.
+    /// Writes states as arrays, one for each field.
     fn write_states(states: &[Self]) -> Vec<ArrayRef> {
         let parts: Vec<_> = states.iter().map(Self::field_values).collect();
         let column = |part: usize| parts.iter().map(move |parts| parts[part]);
@@ -250,7 +251,7 @@ impl MomentState {
             .collect()
     }
 
-    /// The states that arrays of their parts hold.
+    /// Reads states from arrays of their fields.
     fn read_states(parts: &[ArrayRef]) -> Result<impl Iterator<Item = Self>> {
         let columns: Vec<&Float64Array> =
             parts.iter().filter_map(|part| part.as_primitive_opt::<Float64Type>()).collect();
@@ -269,7 +270,7 @@ impl MomentState {
     }
 }
 
-/// The rows in which no argument is NULL; of one argument, the second is 0.
+/// Returns the rows in which no argument is NULL. With a single argument, the second value is 0.
 fn complete_rows(values: &[ArrayRef]) -> Result<impl Iterator<Item = (usize, [f64; 2])>> {
     let columns: Vec<Float64Array> = values
         .iter()
@@ -287,7 +288,7 @@ fn complete_rows(values: &[ArrayRef]) -> Result<impl Iterator<Item = (usize, [f6
     ))
 }
 
-/// The moment of all rows.
+/// The accumulator of a statistic of all rows.
 #[derive(Debug)]
 struct MomentAccumulator {
     moment: MomentKind,
@@ -318,7 +319,7 @@ impl Accumulator for MomentAccumulator {
     }
 }
 
-/// The moment of each group.
+/// The accumulator of a statistic of each group.
 #[derive(Debug)]
 struct MomentGroups {
     moment: MomentKind,
@@ -380,7 +381,7 @@ impl GroupsAccumulator for MomentGroups {
 mod tests {
     use super::*;
 
-    /// Rows far from zero in three pieces: what merged pieces give is what small values give.
+    /// Rows far from zero, merged from three pieces, give what the same rows near zero give.
     #[test]
     fn levels_change_nothing() {
         let rows: Vec<[f64; 2]> = (0..90)

@@ -1,5 +1,6 @@
-//! Operands whose types DataFusion brings together at a loss, before it does: a decimal beside a double is a double and
-//! not the other way round, a date has hours once some are added, and `'2024-01-31 15:30'` has seconds.
+//! Operands whose types DataFusion would coerce with a loss, adapted before it does. A decimal next to a double
+//! becomes a double and not the other way round, a date gets hours once some are added, and `'2024-01-31 15:30'` gets
+//! seconds.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::{is_comparison, nanoseconds_per_unit};
 
-/// Adapts operands to each other before types are.
+/// The analyzer rule that adapts operands to each other before DataFusion coerces their types.
 #[derive(Debug)]
 pub(super) struct ExactOperands;
 
@@ -75,7 +76,7 @@ fn adapt_plan_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     adapted.map_data(|plan| plan.recompute_schema())
 }
 
-/// An expression whose operands are adapted to each other.
+/// Adapts the operands within an expression to each other.
 pub(super) fn adapt_operands(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     expr.transform_up(|part| adapt_expr_part(part, schema))
 }
@@ -94,7 +95,7 @@ fn adapt_expr_part(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let mut all: Vec<Expr> = std::iter::once(*expr).chain(list).collect();
             let mut changed =
                 cast_mixed_decimals(&mut all, schema)? | write_missing_seconds(&mut all, schema);
-            // A list is looked up by bits, by which 0 and -0 differ.
+            // DataFusion looks values up in a list by bits, in which 0 and -0 differ: a list with 0 gets -0, too.
             let zero = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if is_zero(value));
             let minus = ScalarValue::Float64(Some(-0.0));
             let signed = all.contains(&Expr::Literal(minus.clone(), None));
@@ -130,7 +131,7 @@ fn adapt_expr_part(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             Ok(transformed_if(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
         }
         Expr::WindowFunction(mut window) => {
-            // Differences of times are in order as their numbers are, for which there are ranges.
+            // Differences of times sort as their counts do, and RANGE frames work on integers.
             let mut changed = false;
             for sort in &mut window.params.order_by {
                 if matches!(sort.expr.get_type(schema), Ok(DataType::Duration(_))) {
@@ -179,7 +180,7 @@ fn adapt_case(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
         | cast_mixed_decimals(&mut results, schema)?;
     let mut expr = of.then(|| Box::new(conditions.remove(0)));
     let mut changed = changed;
-    // Values are looked up by bits, by which 0 and -0 differ.
+    // DataFusion looks the values of a CASE up by bits, in which 0 and -0 differ: each value becomes an `=`.
     if let Some(of) =
         expr.take_if(|of| of.get_type(schema).is_ok_and(|ty| ty.is_floating()) && !of.is_volatile())
     {
@@ -217,7 +218,7 @@ fn is_zero(value: &ScalarValue) -> bool {
     }
 }
 
-/// Whether there are decimals and floats among types.
+/// Returns whether there are both decimals and floats among types.
 fn mixes_decimal_and_float(types: &[DataType]) -> bool {
     types.iter().any(DataType::is_decimal) && types.iter().any(DataType::is_floating)
 }
@@ -227,9 +228,9 @@ fn cast_if_decimal(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     Ok(if decimal { cast(expr, DataType::Float64) } else { expr })
 }
 
-/// Makes doubles of decimals that stand beside floats.
+/// Casts decimals to doubles if there are floats among the expressions, and returns whether it did.
 fn cast_mixed_decimals(all: &mut [Expr], schema: &DFSchema) -> Result<bool> {
-    // What has no type of its own, such as a placeholder, is the planner's to say.
+    // The planner gives types to expressions without one of their own, such as placeholders.
     let types: Vec<DataType> =
         all.iter().map(|expr| expr.get_type(schema).unwrap_or(DataType::Null)).collect();
     let mixed = mixes_decimal_and_float(&types);
@@ -239,7 +240,7 @@ fn cast_mixed_decimals(all: &mut [Expr], schema: &DFSchema) -> Result<bool> {
     Ok(mixed)
 }
 
-/// The rows of a plan with doubles for decimals in some columns.
+/// Casts the decimals in some columns of a plan to doubles.
 fn cast_decimal_columns(plan: &Arc<LogicalPlan>, columns: &[bool]) -> Result<LogicalPlan> {
     let schema = plan.schema();
     let mut all = Vec::new();
@@ -254,7 +255,7 @@ fn cast_decimal_columns(plan: &Arc<LogicalPlan>, columns: &[bool]) -> Result<Log
     LogicalPlanBuilder::from(Arc::clone(plan)).project(all)?.build()
 }
 
-/// Writes seconds behind a time in quotes that is compared with a day or a moment and has hours and minutes only.
+/// Appends seconds to quoted times of only hours and minutes, if one of the expressions is a date or timestamp.
 fn write_missing_seconds(all: &mut [Expr], schema: &DFSchema) -> bool {
     let timed = all.iter().any(|expr| {
         matches!(expr.get_type(schema), Ok(DataType::Timestamp(..) | DataType::Date32))
@@ -266,7 +267,7 @@ fn write_missing_seconds(all: &mut [Expr], schema: &DFSchema) -> bool {
     changed
 }
 
-/// The same of one text.
+/// Appends seconds to one such text.
 fn write_seconds(expr: &mut Expr) -> bool {
     if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = expr
         && let Some(whole) = append_seconds(text)
@@ -277,7 +278,7 @@ fn write_seconds(expr: &mut Expr) -> bool {
     false
 }
 
-/// `2024-01-31 15:30:00` of `2024-01-31 15:30`; None of other texts.
+/// Returns `2024-01-31 15:30:00` for `2024-01-31 15:30`, and None for texts of any other form.
 pub fn append_seconds(text: &str) -> Option<String> {
     let text = text.trim();
     let shape = |(at, c): (usize, char)| match at {
@@ -289,7 +290,7 @@ pub fn append_seconds(text: &str) -> Option<String> {
     (text.len() == 16 && text.chars().enumerate().all(shape)).then(|| format!("{text}:00"))
 }
 
-/// Takes times in a type that holds what is added to them, and differences of instants in one zone.
+/// Casts times to a type that holds what is added to them, and subtracts timestamps of two zones in one zone.
 fn refine_time_units(pair: &mut [Expr; 2], op: Operator, schema: &DFSchema) -> Result<bool> {
     let types = [pair[0].get_type(schema), pair[1].get_type(schema)];
     if let (
@@ -323,7 +324,7 @@ fn refine_time_units(pair: &mut [Expr; 2], op: Operator, schema: &DFSchema) -> R
     Ok(false)
 }
 
-/// The part of an interval that is written out below a day.
+/// Returns the part below a day of an interval that is a literal, in nanoseconds.
 fn sub_day_nanoseconds(expr: &Expr) -> Option<i64> {
     match expr {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => {
@@ -333,7 +334,7 @@ fn sub_day_nanoseconds(expr: &Expr) -> Option<i64> {
     }
 }
 
-/// The unit that holds so many nanoseconds, at least as fine as another.
+/// Returns the coarsest unit that holds `nanoseconds` exactly and is at least as fine as `unit`.
 fn needed_unit(unit: TimeUnit, nanoseconds: i64) -> TimeUnit {
     let units = [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond];
     let mut finer = units.into_iter().skip_while(|of| *of != unit);

@@ -1,5 +1,4 @@
-//! `percentile_cont` and `new_median`: exact, with the arithmetic of numpy's and DuckDB's, in doubles for every
-//! type of numbers.
+//! `percentile_cont` and `median`: exact, with the arithmetic of numpy and DuckDB, in doubles for every numeric type.
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::expressions::Literal;
 
-/// A percentile between the values of a group.
+/// An aggregate that interpolates a percentile between the values of a group.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Percentile {
     name: &'static str,
@@ -26,7 +25,7 @@ pub(super) struct Percentile {
 }
 
 impl Percentile {
-    /// `percentile_cont(p) WITHIN GROUP (ORDER BY x)`, or `percentile_cont(x, p)`.
+    /// Creates `percentile_cont(p) WITHIN GROUP (ORDER BY x)`, also written `percentile_cont(x, p)`.
     pub(super) fn new_continuous() -> Result<Self> {
         let signature =
             Signature::coercible(vec![number_coercion(), number_coercion()], Volatility::Immutable)
@@ -35,7 +34,7 @@ impl Percentile {
         Ok(Self { name: "percentile_cont", aliases, signature })
     }
 
-    /// `median(x)`.
+    /// Creates `median(x)`.
     pub(super) fn new_median() -> Result<Self> {
         let signature = Signature::coercible(vec![number_coercion()], Volatility::Immutable)
             .with_parameter_names(vec!["expression"])?;
@@ -46,7 +45,7 @@ impl Percentile {
         self.name == "percentile_cont"
     }
 
-    /// Which share of the values lies below, from 0 to 1.
+    /// Returns the share of the values below the percentile, from 0 to 1.
     fn requested_share(&self, args: &AccumulatorArgs) -> Result<f64> {
         if !self.is_continuous() {
             return Ok(0.5);
@@ -125,11 +124,11 @@ impl AggregateUDFImpl for Percentile {
     }
 }
 
-/// The values of a group or of a frame.
+/// The accumulator of the values of a group or of a frame.
 #[derive(Debug)]
 struct PercentileAccumulator {
     values: Vec<f64>,
-    /// The values are kept in order, as frames that move want them.
+    /// True if the values are always sorted, as moving frames need them.
     sorted: bool,
     share: f64,
     distinct: bool,
@@ -146,14 +145,14 @@ impl PercentileAccumulator {
     }
 }
 
-/// The value at a share of sorted ones, between two where it falls between them.
+/// Returns the value at a share of sorted values, interpolated where the share falls between two.
 fn interpolate_percentile(values: &[f64], share: f64) -> Option<f64> {
     let at = share * (values.len().checked_sub(1)? as f64);
     let (low, high) = (values.get(at.floor() as usize)?, values.get(at.ceil() as usize)?);
     let weight = at - at.floor();
     Some(match low == high || weight == 0.0 {
         true => *low,
-        // From the nearer end, as numpy does.
+        // Interpolates from the nearer end, as numpy does.
         false if weight < 0.5 => low + (high - low) * weight,
         false => high - (high - low) * (1.0 - weight),
     })

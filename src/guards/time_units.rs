@@ -1,11 +1,11 @@
-//! Units of time in numbers.
+//! Conversions of units of time.
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::TimeUnit;
 use datafusion::common::ScalarValue;
 
-/// Nanoseconds of a unit.
+/// Returns the nanoseconds in one unit.
 pub fn nanoseconds_per_unit(unit: TimeUnit) -> i64 {
     match unit {
         TimeUnit::Second => 1_000_000_000,
@@ -15,7 +15,7 @@ pub fn nanoseconds_per_unit(unit: TimeUnit) -> i64 {
     }
 }
 
-/// The time so many units from 1970.
+/// Returns the timestamp `units` after the start of 1970.
 pub fn timestamp_scalar(units: i64, unit: TimeUnit, zone: Option<Arc<str>>) -> ScalarValue {
     match unit {
         TimeUnit::Second => ScalarValue::TimestampSecond(Some(units), zone),

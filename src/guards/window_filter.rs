@@ -1,11 +1,11 @@
-//! FILTER of aggregates over windows, as a CASE in the argument: DataFusion 55.2 keeps the condition where no
-//! operator but its own can see it.
+//! FILTER of window aggregates as a CASE in the argument: DataFusion 55.2 keeps the condition where no operator but
+//! its own can see it.
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::{Expr, WindowFunctionDefinition, when};
 
-/// Aggregates that leave rows out whose first argument is NULL.
+/// Aggregates that skip rows whose first argument is NULL.
 const SKIP_NULLS: [&str; 28] = [
     "avg",
     "bit_and",
@@ -37,7 +37,7 @@ const SKIP_NULLS: [&str; 28] = [
     "var_pop",
 ];
 
-/// Puts `agg(CASE WHEN c THEN x END) OVER w` in the place of `agg(x) FILTER (WHERE c) OVER w`.
+/// Replaces `agg(x) FILTER (WHERE c) OVER w` with `agg(CASE WHEN c THEN x END) OVER w`.
 pub(super) fn filter_to_case(expr: Expr, _: &DFSchema) -> Result<Transformed<Expr>> {
     let Expr::WindowFunction(mut window) = expr else { return Ok(Transformed::no(expr)) };
     let skips = match &window.fun {

@@ -1,4 +1,5 @@
-//! Times that lose their zone: `CAST(ts AS TIMESTAMP)` is the clock of the zone, as `CAST(ts AS DATE)` is its day.
+//! Casts to a timestamp without zone: `CAST(ts AS TIMESTAMP)` gives the clock in the zone of `ts`, as
+//! `CAST(ts AS DATE)` gives the day in that zone.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
@@ -7,7 +8,7 @@ use datafusion::functions::datetime::to_local_time;
 use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
-/// Puts the clock of the zone where DataFusion takes that of UTC.
+/// Takes the clock in the zone where DataFusion takes the UTC clock.
 pub(super) fn local_clock(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Expr::Cast(Cast { expr, field }) = part else { return Ok(Transformed::no(part)) };
     let zoned = matches!(expr.get_type(schema), Ok(DataType::Timestamp(_, Some(_))));

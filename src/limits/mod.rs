@@ -1,4 +1,4 @@
-//! Every bound that a user may meet, each with its name: what it bounds, and what happens past it. Rooms take the
+//! Every limit that a user may meet: its name, what it bounds, and what happens past it. All other modules take the
 //! values from here; `windrow limits` and docs/limits.md show them.
 
 mod table;
@@ -7,27 +7,27 @@ pub use table::*;
 
 use crate::error::{Error, Result, group_digits, pluralize_count};
 
-/// One bound.
+/// One limit.
 #[derive(Clone, Debug)]
 pub struct LimitEntry {
-    /// The chapter that it belongs to.
+    /// The chapter of docs/limits.md that it belongs to.
     pub group: &'static str,
-    /// Its name, which is that of the constant.
+    /// The name of its constant.
     pub name: &'static str,
-    /// Its value with its unit.
+    /// The value with its unit.
     pub value: String,
-    /// What it bounds.
+    /// The quantity that it bounds, as a sentence.
     pub bounds: String,
-    /// What happens past it.
+    /// The consequence of exceeding it, as a sentence.
     pub past: &'static str,
 }
 
-/// A number of things.
+/// Formats a number of things.
 fn show_count(number: u64, noun: &str) -> String {
     pluralize_count(number, noun)
 }
 
-/// A number of bytes, in the largest unit that keeps it whole.
+/// Formats a number of bytes, in the largest unit that keeps it a whole number.
 fn show_bytes(number: u64) -> String {
     if number > 0 && number.is_multiple_of(1_000_000) {
         return format!("{} MB", group_digits(number / 1_000_000));
@@ -39,7 +39,7 @@ fn show_bytes(number: u64) -> String {
     }
 }
 
-/// A time.
+/// Formats a duration.
 fn show_duration(of: std::time::Duration) -> String {
     match (of.as_secs(), of.subsec_millis()) {
         (0, milliseconds) => format!("{milliseconds} ms"),
@@ -50,7 +50,7 @@ fn show_duration(of: std::time::Duration) -> String {
     }
 }
 
-/// docs/limits.md.
+/// Returns the text of docs/limits.md.
 pub fn markdown_page() -> String {
     let mut out = "# Limits\n\nEvery buffer, queue, cache, retry and input has a bound. These are the ones that somebody may \
         meet; `windrow limits` prints them, with `--json` for programs. Periods of indicators have theirs in \
@@ -73,7 +73,7 @@ pub fn markdown_page() -> String {
 /// Refuses a statement that is too long.
 ///
 /// # Errors
-/// Its length, and the bound.
+/// If the statement is longer than [`STATEMENT_BYTES`]; the message gives both lengths.
 pub fn check_statement_length(text: &str) -> Result<()> {
     if text.len() <= STATEMENT_BYTES {
         return Ok(());
@@ -83,7 +83,7 @@ pub fn check_statement_length(text: &str) -> Result<()> {
         .hint("put values into a source, and read it"))
 }
 
-/// Sentences of one kind, [`NOTICES_TOLD`] at the most, and one on how many more there are.
+/// Returns at most [`NOTICES_TOLD`] notices of one kind, and one more that counts the rest.
 pub fn cap_notices(mut notices: Vec<String>) -> Vec<String> {
     let more = notices.len().saturating_sub(NOTICES_TOLD);
     if more > 0 {

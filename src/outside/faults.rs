@@ -1,9 +1,10 @@
-//! Faults that tests choose, in builds with debug assertions: the Nth call of a run fails, is held or is its last.
+//! Faults that tests inject, in builds with debug assertions: the Nth call of a run fails, is delayed or is its
+//! last.
 //!
-//! In the process of a test, [`FaultGuard`] applies to what lies below one folder, so that tests run side by side. A
-//! process of its own is told by environment variables: `WINDROW_FAULT=STEP` kills it at a step of a commit,
-//! `WINDROW_FAULT=wait:STEP` holds it there for ten seconds, `WINDROW_FAULT=kill:N` kills it at its Nth call to
-//! files, and `WINDROW_CLOCK=SECONDS` moves its clock.
+//! In the process of a test, [`FaultGuard`] applies to paths below one folder, so that tests can run in parallel. A
+//! separate process reads environment variables: `WINDROW_FAULT=STEP` kills it at a step of a commit,
+//! `WINDROW_FAULT=wait:STEP` pauses it there for ten seconds, `WINDROW_FAULT=kill:N` kills it at its Nth call to
+//! files, and `WINDROW_CLOCK=SECONDS` shifts its clock.
 
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
@@ -13,37 +14,37 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-/// What becomes of a call.
+/// The effect of a fault on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFault {
-    /// It fails, and nothing was done.
+    /// The call fails and has no effect.
     Error,
-    /// The disk is full: of a write half of the bytes are there, and all further ones fail.
+    /// The disk is full: a write stores half of its bytes, and all further calls that need space fail.
     Full,
-    /// It fails, and all was done.
+    /// The call takes effect but reports an error.
     Lost,
-    /// It takes a while.
+    /// The call takes a while.
     Slow,
-    /// The process ends before it: no later call does anything.
+    /// The process ends before the call: no later call has an effect.
     KilledBefore,
-    /// The process ends after it.
+    /// The process ends after the call.
     KilledAfter,
 }
 
 impl FileFault {
-    /// All kinds.
+    /// All faults.
     pub const ALL: [Self; 6] =
         [Self::Error, Self::Full, Self::Lost, Self::Slow, Self::KilledBefore, Self::KilledAfter];
 }
 
-/// The faults of what lies below one folder, for as long as this lives.
+/// Faults of calls on paths below one folder, active while this value lives.
 #[derive(Debug)]
 pub struct FaultGuard(Arc<FaultPlan>);
 
 #[derive(Debug)]
 struct FaultPlan {
     folder: PathBuf,
-    /// Which call gets which fault, both in the order of calls from 1.
+    /// The fault of each call, by the number of the call, counted from 1.
     faults: Vec<(u64, FileFault)>,
     calls: AtomicU64,
     is_dead: AtomicBool,
@@ -54,7 +55,7 @@ struct FaultPlan {
 static PLANS: Mutex<Vec<Arc<FaultPlan>>> = Mutex::new(Vec::new());
 
 impl FaultGuard {
-    /// From now on, the calls of these numbers get these faults.
+    /// Injects faults from now on, each at the call of its number.
     pub fn inject_below(folder: &Path, faults: Vec<(u64, FileFault)>) -> Self {
         let plan = Arc::new(FaultPlan {
             folder: folder.to_path_buf(),
@@ -68,12 +69,12 @@ impl FaultGuard {
         Self(plan)
     }
 
-    /// The calls so far, with what they touched.
+    /// Returns the calls so far, with the paths that they touched.
     pub fn call_log(&self) -> Vec<String> {
         lock_ignoring_poison(&self.0.log).clone()
     }
 
-    /// Whether the process counts as killed.
+    /// Returns whether the process counts as killed.
     pub fn is_dead(&self) -> bool {
         self.0.is_dead.load(Ordering::SeqCst)
     }
@@ -89,7 +90,7 @@ fn lock_ignoring_poison<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The plan for a path.
+/// Finds the plan for a path.
 fn find_fault_plan(path: &Path) -> Option<Arc<FaultPlan>> {
     lock_ignoring_poison(&PLANS).iter().find(|plan| path.starts_with(&plan.folder)).map(Arc::clone)
 }
@@ -99,7 +100,7 @@ fn killed_error() -> Error {
 }
 
 impl FaultPlan {
-    /// Counts a call; gives its fault.
+    /// Counts a call and returns its fault.
     fn next_fault(&self, name: &str, path: &Path) -> Result<Option<FileFault>> {
         if self.is_dead.load(Ordering::SeqCst) {
             return Err(killed_error());
@@ -130,12 +131,12 @@ impl FaultPlan {
     }
 }
 
-/// Whether a call needs room on the disk.
+/// Returns whether a call needs space on the disk.
 fn needs_disk_space(name: &str) -> bool {
     matches!(name, "write" | "create" | "mkdir" | "link" | "sync")
 }
 
-/// Does what touches a path, with the fault that is planned for it.
+/// Runs an operation on a path, with the fault that is planned for it.
 pub(super) fn call_with_fault<T>(
     name: &str,
     path: &Path,
@@ -155,7 +156,7 @@ pub(super) fn call_with_fault<T>(
     plan.apply_after(fault, act())
 }
 
-/// The part of the bytes for which the disk has room, at the write with which it becomes full.
+/// Returns the part of the bytes that still fits, if this write fills the disk.
 pub(super) fn short_write<'a>(path: &Path, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let plan = find_fault_plan(path)?;
     let next = plan.calls.load(Ordering::SeqCst) + 1;
@@ -169,7 +170,7 @@ pub(super) fn short_write<'a>(path: &Path, bytes: &'a [u8]) -> Option<&'a [u8]> 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
-/// Dies or waits here if the environment names this step.
+/// Kills or pauses the process if the environment names this step.
 pub(super) fn die_or_wait_at(name: &str) {
     let Ok(fault) = std::env::var("WINDROW_FAULT") else { return };
     if fault == name {
@@ -179,7 +180,7 @@ pub(super) fn die_or_wait_at(name: &str) {
     }
 }
 
-/// Dies here if the environment names the number of this call.
+/// Kills the process if the environment names the number of this call.
 fn die_at_call() {
     static AT: OnceLock<Option<u64>> = OnceLock::new();
     static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -194,7 +195,7 @@ fn kill_self() {
     let _ = kill_process(getpid(), Signal::KILL);
 }
 
-/// How far the clock is moved.
+/// Returns the shift of the clock.
 pub(super) fn clock_offset() -> TimeDelta {
     static MOVED: OnceLock<TimeDelta> = OnceLock::new();
     let seconds = || std::env::var("WINDROW_CLOCK").ok()?.parse().ok();

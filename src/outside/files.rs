@@ -1,4 +1,5 @@
-//! Files of the local disk. The functions are those of the standard library, under one roof.
+//! Files of the local disk: the functions of the standard library, gathered here so that tests can make each call
+//! fail.
 
 use std::collections::BTreeSet;
 use std::fs::{DirEntry, File, Metadata, OpenOptions, TryLockError};
@@ -8,7 +9,7 @@ use std::path::Path;
 #[cfg(debug_assertions)]
 use std::sync::Arc;
 
-/// Does what touches a path, unless a test has it fail.
+/// Runs an operation on a path, unless a test makes it fail.
 fn intercept_call<T>(
     name: &'static str,
     path: &Path,
@@ -27,7 +28,7 @@ fn intercept_call<T>(
 #[derive(Debug)]
 pub struct LocalFile {
     file: File,
-    /// Its name when it was opened.
+    /// The path that it was opened by.
     #[cfg(debug_assertions)]
     path: Arc<Path>,
 }
@@ -57,26 +58,26 @@ impl LocalFile {
         }
     }
 
-    /// Makes what was written outlast a power cut.
+    /// Flushes the written bytes to the disk, so that they survive a power failure.
     ///
     /// # Errors
-    /// Of the system.
+    /// If the system call fails.
     pub fn sync_all(&self) -> Result<()> {
         self.intercept_own("sync", File::sync_all)
     }
 
-    /// Its size and times.
+    /// Returns its size and times.
     ///
     /// # Errors
-    /// Of the system.
+    /// If the system call fails.
     pub fn metadata(&self) -> Result<Metadata> {
         self.intercept_own("stat", File::metadata)
     }
 
-    /// Another handle of the same file.
+    /// Returns another handle of the same file.
     ///
     /// # Errors
-    /// Of the system.
+    /// If the system call fails.
     pub fn try_clone(&self) -> Result<Self> {
         Ok(Self {
             file: self.intercept_own("dup", File::try_clone)?,
@@ -85,41 +86,41 @@ impl LocalFile {
         })
     }
 
-    /// Cuts off all that it holds.
+    /// Truncates the file to zero bytes.
     ///
     /// # Errors
-    /// Of the system.
+    /// If the system call fails.
     pub fn truncate_all(&self) -> Result<()> {
         self.intercept_own("truncate", |file| file.set_len(0))
     }
 
-    /// Takes the file for this process alone; false if another one has it. The system gives it back when the
-    /// handle goes, however the process ends.
+    /// Locks the file exclusively; returns false if another handle holds the lock. The system releases the lock
+    /// when the handle is closed, however the process ends.
     ///
     /// # Errors
-    /// Of the system.
+    /// If the system call fails.
     pub fn try_lock(&self) -> Result<bool> {
         self.intercept_own("lock", |file| is_acquired(file.try_lock()))
     }
 
-    /// Whether another process has taken the file.
+    /// Returns whether another process has locked the file.
     ///
     /// # Errors
-    /// Of the system.
+    /// If the system call fails.
     pub fn is_locked(&self) -> Result<bool> {
         self.intercept_own("lock", |file| Ok(!is_acquired(file.try_lock_shared())?))
     }
 
-    /// Reads from a place on; gives how many bytes.
+    /// Reads bytes from an offset on; returns how many were read.
     ///
     /// # Errors
-    /// Of the system.
+    /// If the system call fails.
     pub fn read_at(&self, into: &mut [u8], at: u64) -> Result<usize> {
         self.intercept_own("read", |file| std::os::unix::fs::FileExt::read_at(file, into, at))
     }
 }
 
-/// Whether a lock was given.
+/// Returns whether a lock was acquired.
 fn is_acquired(lock: std::result::Result<(), TryLockError>) -> Result<bool> {
     match lock {
         Ok(()) => Ok(true),
@@ -148,87 +149,87 @@ impl Write for LocalFile {
     }
 }
 
-/// Opens a file to read it.
+/// Opens a file for reading.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn open_file(path: &Path) -> Result<LocalFile> {
     intercept_call("open", path, || File::open(path)).map(|file| LocalFile::new(file, path))
 }
 
-/// Makes a file, or empties the one that is there.
+/// Creates a file, or truncates the existing one.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn create_or_truncate(path: &Path) -> Result<LocalFile> {
     intercept_call("create", path, || File::create(path)).map(|file| LocalFile::new(file, path))
 }
 
-/// Opens a file to read and write it, and makes it if it is not there.
+/// Opens a file for reading and writing, and creates it if it does not exist.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn open_or_create(path: &Path) -> Result<LocalFile> {
     let mut options = OpenOptions::new();
     let options = options.create(true).truncate(false).read(true).write(true);
     intercept_call("create", path, || options.open(path)).map(|file| LocalFile::new(file, path))
 }
 
-/// The bytes of a file.
+/// Returns the bytes of a file.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     intercept_call("read", path, || std::fs::read(path))
 }
 
-/// The text of a file.
+/// Returns the text of a file.
 ///
 /// # Errors
-/// Of the system, or bytes that are no UTF-8.
+/// If the system call fails, or the bytes are not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     intercept_call("read", path, || std::fs::read_to_string(path))
 }
 
-/// Writes a file and makes it outlast a power cut; until this is done it may hold a part of the bytes.
+/// Writes a file and flushes it to the disk. Until this returns, the file may hold only a part of the bytes.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = create_or_truncate(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-/// Makes a file, or the names in a directory, outlast a power cut.
+/// Flushes a file, or the names in a directory, to the disk, so that they survive a power failure.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn sync_path(path: &Path) -> Result<()> {
     intercept_call("sync", path, || File::open(path)?.sync_all())
 }
 
-/// Gives a file or directory another name, and takes the name from what has it.
+/// Renames a file or directory, and replaces the file that has the new name.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn rename_path(from: &Path, to: &Path) -> Result<()> {
     intercept_call("rename", to, || std::fs::rename(from, to))
 }
 
-/// Gives a file or directory another name, which nothing may have.
+/// Renames a file or directory; fails if the new name is taken.
 ///
 /// # Errors
-/// Of the system: `AlreadyExists` where something has it.
+/// If the system call fails; with `AlreadyExists` if the name is taken.
 pub fn rename_noreplace(from: &Path, to: &Path) -> Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     intercept_call("rename", to, || Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?))
 }
 
-/// Exchanges two names in one step; where the second is not there, the first becomes it.
+/// Exchanges two names atomically; if the second does not exist, renames the first to it.
 ///
 /// # Errors
-/// Of the system: `Unsupported` where the file system has no such step.
+/// If the system call fails; with `Unsupported` if the file system cannot exchange names.
 pub fn exchange_names(from: &Path, to: &Path) -> Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     use rustix::io::Errno;
@@ -243,10 +244,10 @@ pub fn exchange_names(from: &Path, to: &Path) -> Result<()> {
     })
 }
 
-/// Gives a file a second name.
+/// Creates a hard link: a second name of a file.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn hard_link(from: &Path, to: &Path) -> Result<()> {
     intercept_call("link", to, || std::fs::hard_link(from, to))
 }
@@ -254,15 +255,15 @@ pub fn hard_link(from: &Path, to: &Path) -> Result<()> {
 /// Removes a file.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn remove_file(path: &Path) -> Result<()> {
     intercept_call("remove", path, || std::fs::remove_file(path))
 }
 
-/// Removes a file, or a directory with all that it holds; what is not there counts as removed.
+/// Removes a file, or a directory with its contents; a missing path counts as removed.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn remove_all(path: &Path) -> Result<()> {
     let found = intercept_call("stat", path, || std::fs::symlink_metadata(path));
     match found {
@@ -275,34 +276,34 @@ pub fn remove_all(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes a directory, and those that it is to stand in.
+/// Creates a directory and its missing parents.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn create_folder(path: &Path) -> Result<()> {
     intercept_call("mkdir", path, || std::fs::create_dir_all(path))
 }
 
-/// What a directory holds, in no order.
+/// Returns the entries of a directory, in no particular order.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn list_directory(path: &Path) -> Result<Vec<DirEntry>> {
     intercept_call("list", path, || std::fs::read_dir(path)?.collect())
 }
 
-/// Size and times of a file or directory; a link is followed.
+/// Returns the size and times of a file or directory; follows links.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn read_metadata(path: &Path) -> Result<Metadata> {
     intercept_call("stat", path, || std::fs::metadata(path))
 }
 
-/// Size and times of a file or directory; None where nothing has the name.
+/// Returns the size and times of a file or directory; None if the name does not exist.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn find_metadata(path: &Path) -> Result<Option<Metadata>> {
     match read_metadata(path) {
         Ok(found) => Ok(Some(found)),
@@ -311,11 +312,11 @@ pub fn find_metadata(path: &Path) -> Result<Option<Metadata>> {
     }
 }
 
-/// What a directory holds, by name and links last; nothing if it was listed before, for by links one may be met again.
-/// `seen` has the directories by device and number.
+/// Returns the entries of a directory, sorted by name with links last. Returns nothing for a directory that was
+/// listed before: links may lead to it again. `seen` holds the listed directories by device and inode.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn list_unvisited(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> Result<Vec<DirEntry>> {
     let meta = read_metadata(path)?;
     if !seen.insert((meta.dev(), meta.ino())) {
@@ -328,10 +329,10 @@ pub fn list_unvisited(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> Result<Ve
     Ok(entries)
 }
 
-/// Whether something has this name. What cannot be asked for is an error, and not taken for absent.
+/// Returns whether a path exists. A path that cannot be checked is an error, and does not count as absent.
 ///
 /// # Errors
-/// Of the system.
+/// If the system call fails.
 pub fn path_exists(path: &Path) -> Result<bool> {
     intercept_call("stat", path, || path.try_exists())
 }

@@ -1,4 +1,4 @@
-//! Times that no calendar has: whoever shows them would show an error in their place.
+//! Times beyond the calendar: they have no date, and a printer would show an error text in their place.
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, RecordBatch};
 use arrow::compute::{max, min};
@@ -9,13 +9,13 @@ use arrow::datatypes::{
 
 use crate::error::{Error, Result};
 
-/// Seconds since 1970 that have a date, in any zone.
+/// The seconds since 1970 that have a date in every time zone.
 const CALENDAR_SECONDS: std::ops::RangeInclusive<i64> = -8_334_601_142_400..=8_210_266_790_400;
 
-/// Refuses rows with such times.
+/// Refuses rows with a time beyond the calendar.
 ///
 /// # Errors
-/// The column, and a time in it.
+/// If a column holds such a time; the error names the column and the time.
 pub fn check_times(batch: &RecordBatch) -> Result<()> {
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         if let Some(value) = find_invalid_time(column) {
@@ -29,7 +29,7 @@ pub fn check_times(batch: &RecordBatch) -> Result<()> {
     Ok(())
 }
 
-/// The first time beyond the calendar, as it is stored.
+/// Returns a time beyond the calendar, as the stored integer, if there is one.
 fn find_invalid_time(array: &ArrayRef) -> Option<i64> {
     const DAY: i64 = 86_400;
     match array.data_type() {
@@ -59,7 +59,7 @@ fn find_invalid_time(array: &ArrayRef) -> Option<i64> {
     }
 }
 
-/// The least or greatest value, if its second has no date.
+/// Returns the smallest or the largest value if its second has no date.
 fn find_out_of_range<T>(array: &ArrayRef, second: impl Fn(T::Native) -> i64) -> Option<T::Native>
 where
     T: ArrowPrimitiveType,

@@ -1,16 +1,16 @@
-//! One value to text, for eyes: short numbers, no control characters.
+//! One value -> text for people: short numbers, no control characters.
 //!
-//! What programs read (CSV, JSON) does not pass through here: those keep every digit.
+//! CSV and JSON, which programs read, do not use this module: they keep every digit.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::fmt::Write;
 
-/// What stands for NULL.
+/// The text for NULL.
 pub(super) const NULL: &str = "NULL";
 
-/// Whether values of this type stand at the right edge of their column.
+/// Returns whether values of this type are aligned to the right.
 pub(super) fn is_right_aligned(kind: &DataType) -> bool {
     match kind {
         DataType::Dictionary(_, value) => is_right_aligned(value),
@@ -18,7 +18,7 @@ pub(super) fn is_right_aligned(kind: &DataType) -> bool {
     }
 }
 
-/// The value at `row` as one line of text.
+/// Formats the value at `row` as one line of text.
 pub(super) fn display_cell(array: &dyn Array, row: usize) -> String {
     let mut out = String::new();
     write_value(&mut out, array, row);
@@ -92,7 +92,7 @@ fn write_formatted(out: &mut String, array: &dyn Array, row: usize) {
     }
 }
 
-/// Without control characters: data must not steer the terminal, nor break a line of the table.
+/// Escapes control characters: data must not control the terminal or break a line of the table.
 pub(super) fn escape_controls(text: &str) -> String {
     if !text.contains(char::is_control) {
         return text.to_string();
@@ -106,7 +106,8 @@ pub(super) fn escape_controls(text: &str) -> String {
     })
 }
 
-/// A number for eyes: six decimals, or six significant digits when it is small.
+/// Formats a number for people: six decimals, or six significant digits if it is small; scientific if it is
+/// very small or very large.
 pub(super) fn format_number(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
@@ -125,7 +126,8 @@ pub(super) fn format_number(value: f64) -> String {
     trim_zeros(format!("{value:.*}", decimals.max(6) as usize))
 }
 
-/// The shortest form that reads back, where that is shorter than [`format_number`]: `0.1`, not `0.10000000149`.
+/// Returns the shortest text that reads back to the same value if it is shorter than that of
+/// [`format_number`]: `100.1`, not `100.099998`.
 fn format_float32(value: f32) -> String {
     let (exact, rounded) = (value.to_string(), format_number(f64::from(value)));
     let exact =
@@ -141,7 +143,7 @@ fn format_scientific(value: f64) -> String {
     }
 }
 
-/// Without zeros at the end; one decimal stays, so that a double does not look like an integer.
+/// Removes zeros at the end. One decimal stays, so that a double does not look like an integer.
 fn trim_zeros(mut text: String) -> String {
     while text.ends_with('0') && !text.ends_with(".0") {
         text.pop();

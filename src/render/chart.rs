@@ -1,7 +1,7 @@
-//! Series over time as braille lines in text.
+//! Charts of series over time, drawn as braille lines in text.
 //!
-//! Series on one scale share a panel, others get panels of their own, stacked over one time axis.
-//! It must not know where the points come from.
+//! Series of one scale share a panel; others get panels of their own, stacked over one time axis.
+//! This module must not know where the points come from.
 
 use super::cell::format_number;
 use super::layout::truncate_text;
@@ -18,46 +18,46 @@ use ratatui_widgets::chart::{Axis as ChartAxis, Chart as ChartWidget, Dataset, G
 pub struct Series {
     /// The name in the legend.
     pub name: String,
-    /// Points in the order of x. The line has a gap where y is missing or not finite.
+    /// The points, in the order of x. The line has a gap where y is missing or not finite.
     pub points: Vec<(f64, Option<f64>)>,
 }
 
-/// What x counts.
+/// The unit of x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
     /// Seconds since 1970, labelled with dates.
     Time,
-    /// Anything else.
+    /// Any other number.
     Number,
 }
 
-/// Series to be drawn over one x axis.
+/// A chart of series over one x axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Chart<'a> {
-    /// The first line.
+    /// The first line of the text.
     pub title: &'a str,
     /// The lines to draw.
     pub series: &'a [Series],
-    /// What x counts.
+    /// The unit of x.
     pub x: Axis,
-    /// Terminal columns.
+    /// The width in terminal columns.
     pub width: usize,
-    /// Terminal lines, title and legend included; more when there are many panels.
+    /// The height in terminal lines, title and legend included. A chart with many panels is higher.
     pub height: usize,
-    /// Whether to tell series apart by ANSI colours; without, by marks.
+    /// True to tell series apart by ANSI colours, false by marks.
     pub color: bool,
 }
 
 const COLORS: [Color; 6] =
     [Color::Cyan, Color::Yellow, Color::Magenta, Color::Green, Color::Red, Color::Blue];
-/// Without colours a panel holds as many series as there are marks to tell them apart.
+/// The marks that tell series apart without colours; a panel then holds at most one series per mark.
 const MARKS: [(Marker, &str); 3] =
     [(Marker::Braille, "⠒⠒"), (Marker::Dot, "••"), (Marker::Custom('x'), "xx")];
-/// The lines of a graph without legend and axis.
+/// The least height of a graph in lines, without legend and axis.
 const MIN_PANEL_LINES: usize = 4;
 
 impl Chart<'_> {
-    /// The chart as text, each line ended.
+    /// Draws the chart as text; every line ends with a newline.
     pub fn render_text(&self) -> String {
         let width = self.width.clamp(20, 1000);
         let mut text = format!("{}\n", truncate_text(self.title, width));
@@ -75,7 +75,7 @@ impl Chart<'_> {
         let panels = group_by_scale(&drawn, if self.color { COLORS.len() } else { MARKS.len() });
         let labels: Vec<[String; 3]> = panels.iter().map(|panel| y_labels(panel.range)).collect();
         let margin = labels.iter().flatten().map(String::len).max().unwrap_or(0);
-        // Title, legend lines, axis and its labels.
+        // The lines left for graphs after the title, the legends, the axis and its labels.
         let rest = self.height.saturating_sub(3 + panels.len());
         let each = (rest / panels.len()).clamp(MIN_PANEL_LINES, 60);
         for (index, panel) in panels.iter().enumerate() {
@@ -154,7 +154,7 @@ impl Chart<'_> {
 
 type ValueRange = (f64, f64);
 
-/// One series and what is known of it.
+/// One series, its index in the chart, and the range of its values.
 struct ChartLine<'a> {
     index: usize,
     series: &'a Series,
@@ -167,7 +167,7 @@ impl<'a> ChartLine<'a> {
         Self { index, series, range: merge_ranges(values.map(|(_, y)| (y, y))) }
     }
 
-    /// The whole axis, rows without values included: warm-up is seen as a gap.
+    /// Returns the range of x, rows without values included, so that warm-up shows as a gap.
     fn x_range(&self) -> ValueRange {
         let finite = self.series.points.iter().map(|(x, _)| *x).filter(|x| x.is_finite());
         merge_ranges(finite.map(|x| (x, x))).unwrap_or((0.0, 0.0))
@@ -182,16 +182,16 @@ fn merge_ranges(ranges: impl Iterator<Item = ValueRange>) -> Option<ValueRange> 
     ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
-/// An unbroken part of a line: the line's place in its panel, the line, the points.
+/// An unbroken part of a line: the line's index in its panel, the line, and the points.
 type LinePiece<'a> = (usize, &'a ChartLine<'a>, Vec<(f64, f64)>);
 
-/// Lines on one scale.
+/// A panel of lines that share one scale.
 struct Panel<'a> {
     lines: Vec<&'a ChartLine<'a>>,
     range: ValueRange,
 }
 
-/// Each line joins the first panel of its scale that has room.
+/// Groups lines into panels: each line joins the first panel of its scale that has fewer than `most` lines.
 fn group_by_scale<'a>(lines: &[&'a ChartLine<'a>], most: usize) -> Vec<Panel<'a>> {
     let mut panels: Vec<Panel> = Vec::new();
     for &line in lines {
@@ -210,8 +210,9 @@ fn group_by_scale<'a>(lines: &[&'a ChartLine<'a>], most: usize) -> Vec<Panel<'a>
     panels
 }
 
-/// Whether both can be read on one axis: they lie over each other, and neither is flat on the
-/// other's scale unless it lies within it.
+/// Returns whether both ranges can be read on one axis: at least half of the narrow range overlaps the wide
+/// one, and the narrow one is at least a tenth as wide. A range of a single value fits if the other one
+/// contains it.
 fn fits_one_axis(a: ValueRange, b: ValueRange) -> bool {
     let overlap = a.1.min(b.1) - a.0.max(b.0);
     let (small, large) = if a.1 - a.0 < b.1 - b.0 { (a, b) } else { (b, a) };
@@ -222,7 +223,7 @@ fn fits_one_axis(a: ValueRange, b: ValueRange) -> bool {
     overlap >= 0.5 * narrow && narrow >= 0.1 * wide
 }
 
-/// Bounds that are wider than nothing.
+/// Returns the range as bounds, widened if it is a single value.
 fn widen_range((low, high): ValueRange) -> [f64; 2] {
     if high > low {
         return [low, high];
@@ -231,8 +232,8 @@ fn widen_range((low, high): ValueRange) -> [f64; 2] {
     [low - pad, high + pad]
 }
 
-/// The unbroken pieces of a line, thinned to what `pixels` columns can show: first, lowest,
-/// highest and last point of each. A gap narrower than a column is not seen and not kept.
+/// Returns the unbroken pieces of a line, thinned to what `pixels` columns can show: the first, lowest,
+/// highest and last point of each column. A gap within one column cannot be seen and is not kept.
 fn thin_segments(
     points: &[(f64, Option<f64>)],
     (low, high): ValueRange,
@@ -272,7 +273,7 @@ fn flush_bucket(pieces: &mut [Vec<(f64, f64)>], bucket: &mut Vec<(f64, f64)>) {
     bucket.clear();
 }
 
-/// First, lowest, highest and last point, in their order.
+/// Returns the first, lowest, highest and last point, in the order of the line.
 fn extreme_points(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     if points.len() <= 4 {
         return points.to_vec();
@@ -285,7 +286,7 @@ fn extreme_points(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     places.into_iter().map(|place| points[place]).collect()
 }
 
-/// Lowest, middle and highest, with as many decimals as tell them apart.
+/// Returns the labels of the lowest, middle and highest value, with enough decimals to tell them apart.
 fn y_labels((low, high): ValueRange) -> [String; 3] {
     let [bottom, top] = widen_range((low, high));
     [bottom, (bottom + top) / 2.0, top].map(|value| format_tick(value, top - bottom))
@@ -329,7 +330,7 @@ fn x_label(x: f64, (low, high): ValueRange, axis: Axis) -> String {
         .map_or_else(|| format_number(x), |time| time.format(format).to_string())
 }
 
-/// The buffer as lines, with ANSI colours where a cell has one.
+/// Converts the buffer to lines of text, with ANSI codes for coloured cells.
 fn buffer_text(buffer: &Buffer) -> String {
     let area = buffer.area();
     let mut text = String::new();
@@ -353,7 +354,7 @@ fn buffer_text(buffer: &Buffer) -> String {
     text
 }
 
-/// A space for what shows nothing.
+/// Returns a space for a symbol that shows nothing; None for any other symbol.
 fn blank_symbol(symbol: &str) -> Option<&'static str> {
     matches!(symbol, "" | " " | "\u{2800}").then_some(" ")
 }

@@ -1,10 +1,10 @@
-//! An error to text: one line, and under it the line of the source with a caret.
+//! An error -> text: one line, and below it the source line with a caret.
 
 use super::cell::escape_controls;
 use super::layout::display_width;
 use crate::error::{Error, TextPlace};
 
-/// `error: ...` and, when the error has a place in `source`, that line with a caret:
+/// Formats `error: ...` and, if the error has a place in `source`, that line with a caret:
 ///
 /// ```text
 /// error: unknown column clos; did you mean close?
@@ -12,8 +12,9 @@ use crate::error::{Error, TextPlace};
 ///                ^
 /// ```
 ///
-/// `source` is the text that the places of the error count in. A place in text typed at a prompt
-/// (file `SQL`) is told by the caret alone; other files keep their name.
+/// `source` is the text that the line and the column of the error refer to. For text typed at a
+/// prompt (file `SQL`) only the caret shows the place; for other files the message names the file
+/// too.
 pub fn error_text(error: &Error, source: Option<&str>, width: usize) -> String {
     let whole = error.to_string();
     let Some((place, line)) =

@@ -1,5 +1,5 @@
-//! Batches without nested columns, for CSV: a struct becomes one column per field, named as a
-//! target names it (`macd_macdsignal`); other nested values become JSON text.
+//! Flattens nested columns for CSV: a struct becomes one column per field, named as a target names
+//! it (`macd_macdsignal`); other nested values become JSON text.
 
 use super::from_arrow;
 use crate::error::Result;
@@ -11,7 +11,7 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use std::sync::Arc;
 
-/// The batch with flat columns only; itself when it has no others.
+/// Returns the batch with flat columns only; unchanged if it has no nested columns.
 pub(super) fn flatten_batch(batch: &RecordBatch) -> Result<RecordBatch> {
     if !batch.schema().fields().iter().any(|field| is_nested(field.data_type())) {
         return Ok(batch.clone());
@@ -40,7 +40,7 @@ fn push_flattened(
         DataType::Struct(fields) => {
             let record = column.as_struct();
             for (field, values) in fields.iter().zip(record.columns()) {
-                // A field of a NULL struct is NULL, whatever lies beneath it.
+                // A field of a NULL struct is NULL, whatever value its own array stores.
                 let values = match record.nulls() {
                     Some(_) => {
                         nullif(values, &is_null(record).map_err(from_arrow)?).map_err(from_arrow)?
@@ -59,7 +59,7 @@ fn push_flattened(
     Ok(())
 }
 
-/// Each value as JSON, through a record of one field whose braces are taken off again.
+/// Formats each value as JSON: writes records of one field and strips the braces and the name.
 fn json_text(column: &ArrayRef) -> Result<StringArray> {
     let field = Field::new("v", column.data_type().clone(), true);
     let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::clone(column)])

@@ -1,13 +1,13 @@
-//! Which columns of a table fit a width, and how wide each one is.
+//! Choice of the columns of a table that fit a width, and of the width of each.
 
 use ratatui_core::text::Span;
 
-/// The columns that a terminal needs for the text.
+/// Returns the number of terminal columns that the text takes.
 pub(super) fn display_width(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { Span::raw(text).width() }
 }
 
-/// The text in at most `width` columns, with `…` where it was cut.
+/// Cuts the text to at most `width` columns, with `…` at the cut.
 pub(super) fn truncate_text(text: &str, width: usize) -> String {
     if display_width(text) <= width {
         return text.to_string();
@@ -25,8 +25,8 @@ pub(super) fn truncate_text(text: &str, width: usize) -> String {
     out
 }
 
-/// A text whose lines are broken between words where they are wider than `width` columns. A line goes
-/// on two columns further to the right than it began; a word that fits no line stays where it is, whole.
+/// Breaks lines that are wider than `width` columns between words. Continuation lines are indented two
+/// columns deeper than the line itself; a word that fits no line is not broken and stays where it is.
 pub fn wrap_lines(text: &str, width: usize) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
@@ -49,12 +49,12 @@ pub fn wrap_lines(text: &str, width: usize) -> String {
     out
 }
 
-/// A place in the table from left to right.
+/// A slot of the table, from left to right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ColumnSlot {
-    /// This column of the result, this wide.
+    /// A column of the result, with its width.
     Column { index: usize, width: usize },
-    /// The columns that do not fit.
+    /// A gap in place of the columns that do not fit.
     Gap,
 }
 
@@ -67,13 +67,13 @@ impl ColumnSlot {
     }
 }
 
-/// Borders and the spaces within them, per column.
+/// The width of borders and padding, per column.
 const FRAME: usize = 3;
-/// Text columns give way to others down to this width.
+/// The width down to which text columns shrink in favour of others.
 const MIN_TEXT_WIDTH: usize = 16;
 
-/// What is shown of columns of these natural widths in `max_width` terminal columns. Text columns
-/// (`may_shrink`) give way first; then the middle columns go.
+/// Fits columns of these natural widths into `max_width` terminal columns. Text columns (`may_shrink`) shrink
+/// first; then columns in the middle are left out.
 pub(super) fn fit_columns(
     natural: &[usize],
     may_shrink: &[bool],
@@ -96,7 +96,7 @@ fn framed_width(widths: &[usize]) -> usize {
     widths.iter().map(|width| width + FRAME).sum()
 }
 
-/// Takes from the widest text column until all fit or none has anything to give.
+/// Shrinks the widest text column until all columns fit or no text column can shrink further.
 fn shrink_text_columns(widths: &mut [usize], may_shrink: &[bool], room: usize) {
     loop {
         let excess = framed_width(widths).saturating_sub(room);
@@ -114,11 +114,11 @@ fn shrink_text_columns(widths: &mut [usize], may_shrink: &[bool], room: usize) {
     }
 }
 
-/// How many columns stay at the left and at the right; at least the first one.
+/// Returns the numbers of columns that stay at the left and at the right; the first column always stays.
 fn visible_ends(widths: &[usize], room: usize) -> (usize, usize) {
     let (mut left, mut right, mut used) = (1, 0, widths[0] + FRAME);
     while left + right < widths.len() {
-        // The left side leads by one: keys stand there.
+        // The left side is filled ahead of the right one, because keys are there.
         let from_left = left <= right + 1;
         let next = if from_left { left } else { widths.len() - 1 - right };
         used += widths[next] + FRAME;

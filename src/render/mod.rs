@@ -1,7 +1,7 @@
-//! Record batches to text: tables, CSV, JSON, Markdown, charts, and errors with their line.
+//! Record batches -> text: tables, CSV, JSON, Markdown, charts, and errors with their source line.
 //!
-//! This room knows arrow and [`crate::error`]. It writes into whatever `Write` it is given and
-//! must not know where that leads, what a query is, or who asked.
+//! This module depends only on Arrow and [`crate::error`]. It writes into a given `Write` and must
+//! not know where the output goes, what a query is, or who the caller is.
 
 mod calendar;
 mod cell;
@@ -29,10 +29,10 @@ use std::io::{self, Write};
 use std::str::FromStr;
 use table::ResultTable;
 
-/// How a result is written.
+/// The output format of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// A box with rounded-off numbers, for eyes.
+    /// A box with rounded numbers, for people.
     #[default]
     Table,
     /// A header line and values that read back to the same bits; structs become one column each.
@@ -77,12 +77,12 @@ impl FromStr for Format {
     }
 }
 
-/// How much of a result is shown.
+/// The part of a result that is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// Every row and every column. A table or Markdown holds them all in memory.
     All,
-    /// What a screen takes. Rows beyond it are read and counted, but neither kept nor written.
+    /// As much as fits on a screen. Further rows are read and counted, but neither kept nor written.
     Rows {
         /// The rows written: the first and the last ones of a table, the first ones of a stream.
         max_rows: usize,
@@ -100,16 +100,16 @@ impl Limit {
     }
 }
 
-/// What a [`Printer`] wrote.
+/// The numbers of rows that a [`Printer`] received and wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrintSummary {
-    /// Rows that came in.
+    /// Rows received.
     pub rows: usize,
-    /// Rows that were written.
+    /// Rows written.
     pub shown: usize,
 }
 
-/// Writes the batches of one result. CSV and JSON leave batch by batch; a table and Markdown wait
+/// A writer of the batches of one result. It writes CSV and JSON batch by batch; a table and Markdown wait
 /// for [`Printer::finish`], since the last row may be the widest.
 pub struct Printer<W: Write> {
     body: FormatWriter<W>,
@@ -125,7 +125,7 @@ enum FormatWriter<W: Write> {
 }
 
 impl<W: Write> Printer<W> {
-    /// A printer for rows of this schema.
+    /// Creates a printer for rows of this schema.
     pub fn new(format: Format, schema: &SchemaRef, out: W, limit: Limit) -> Self {
         let body = match format {
             Format::Csv => FormatWriter::Csv(out),
@@ -139,10 +139,11 @@ impl<W: Write> Printer<W> {
         Self { body, schema: SchemaRef::clone(schema), limit, rows: 0 }
     }
 
-    /// Takes the next rows.
+    /// Adds the next rows.
     ///
     /// # Errors
-    /// When they cannot be written; [`output_closed`] tells whether the reader went away.
+    /// If a time in the rows has no date ([`check_times`]), or if the rows cannot be written;
+    /// [`output_closed`] tells whether the reader closed the output.
     pub fn batch(&mut self, batch: &RecordBatch) -> Result<()> {
         check_times(batch)?;
         let first = self.rows == 0;
@@ -163,10 +164,10 @@ impl<W: Write> Printer<W> {
         }
     }
 
-    /// Writes what is left.
+    /// Writes the rest of the output.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If the output cannot be written.
     pub fn finish(self) -> Result<PrintSummary> {
         let rows = self.rows;
         let shown = self.limit.max_rows().map_or(rows, |max| max.min(rows));
@@ -203,7 +204,7 @@ fn write_csv<W: Write>(out: &mut W, batch: &RecordBatch, header: bool) -> Result
     writer.write(&flat).map_err(from_arrow)
 }
 
-/// `[`, one object per line, `]`.
+/// A JSON array with one object per line.
 #[derive(Debug, Default)]
 struct JsonArrayFormat;
 
@@ -227,8 +228,8 @@ impl JsonFormat for JsonArrayFormat {
 
 const CLOSED: &str = "the output was closed by its reader";
 
-/// Whether writing stopped because nobody reads any more (`windrow sql ... | head`): a program
-/// then ends without a word.
+/// Returns whether writing stopped because the reader closed the output (`windrow sql ... | head`). The
+/// program then ends without a message.
 pub fn output_closed(error: &Error) -> bool {
     error.kind() == Kind::Interrupted && error.message() == CLOSED
 }
@@ -244,7 +245,7 @@ fn from_arrow(error: arrow::error::ArrowError) -> Error {
     use arrow::error::ArrowError;
     match error {
         ArrowError::IoError(_, error) => from_io(error),
-        // The csv crate hides the kind of its error behind a string.
+        // The csv crate hides the kind of its error in a string.
         other if other.to_string().contains("Broken pipe") => {
             from_io(io::ErrorKind::BrokenPipe.into())
         }

@@ -1,4 +1,4 @@
-//! Rows in a box or as Markdown: the first and the last ones, and how many there were.
+//! Rows in a box or as Markdown: the first and the last ones, and the number of all.
 
 use super::cell;
 use super::layout::{ColumnSlot, display_width, fit_columns, truncate_text};
@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use std::collections::VecDeque;
 use std::io::Write;
 
-/// The rows of a result that will be shown.
+/// The rows of a result that are shown, first and last.
 pub(super) struct ResultTable {
     schema: SchemaRef,
     limit: Limit,
@@ -25,7 +25,7 @@ impl ResultTable {
         Self { schema, limit, rows: 0, tail_rows: 0, head: Vec::new(), tail: VecDeque::new() }
     }
 
-    /// Takes rows: the head fills up first, then the tail slides along.
+    /// Adds rows: fills the head first, then keeps the latest rows as the tail.
     pub(super) fn push(&mut self, batch: &RecordBatch) {
         let max = self.limit.max_rows().unwrap_or(usize::MAX);
         let head = max.div_ceil(2).saturating_sub(self.rows).min(batch.num_rows());
@@ -79,7 +79,7 @@ impl ResultTable {
             lines.push_str(&format_row(&slots, "│", |index, width| {
                 pad_cell(&cells[index], width, grid.numbers[index])
             }));
-            // Long tables leave in pieces.
+            // Long tables are written in pieces.
             if lines.len() > 1 << 16 {
                 out.write_all(lines.as_bytes()).map_err(from_io)?;
                 lines.clear();
@@ -148,7 +148,7 @@ impl ResultTable {
         CellGrid { names, numbers, rows, gap }
     }
 
-    /// `(1,234 rows, 40 shown; 60 columns, 9 shown)`.
+    /// Formats the last line: `(1,234 rows, 40 shown; 60 columns, 9 shown)`.
     fn format_footer(&self, rows: usize, columns: usize) -> String {
         let mut text = format!("({}", format_count(self.rows, "row"));
         if rows < self.rows {
@@ -168,7 +168,7 @@ struct CellGrid {
     names: Vec<String>,
     numbers: Vec<bool>,
     rows: Vec<Vec<String>>,
-    /// The row before which rows are missing.
+    /// The row before which rows were left out; None if all rows are shown.
     gap: Option<usize>,
 }
 
@@ -214,7 +214,7 @@ fn center_cell(text: &str, width: usize) -> String {
     format!("{}{text}{}", " ".repeat(space / 2), " ".repeat(space - space / 2))
 }
 
-/// `1 row`, `1,234 rows`.
+/// Formats a number with its noun: `1 row`, `1,234 rows`.
 pub(super) fn format_count(number: usize, noun: &str) -> String {
     pluralize_count(number as u64, noun)
 }

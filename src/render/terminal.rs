@@ -1,4 +1,4 @@
-//! What the terminal at standard output can show.
+//! The size and the colours of the terminal at standard output.
 
 use std::env;
 use std::io::{IsTerminal, stdout};
@@ -6,16 +6,16 @@ use std::io::{IsTerminal, stdout};
 /// Size and colours of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminal {
-    /// Columns.
+    /// The number of columns.
     pub width: usize,
-    /// Lines.
+    /// The number of lines.
     pub height: usize,
-    /// Whether colours are wanted: `NO_COLOR` is not set and the terminal is not dumb.
+    /// True if colours are wanted: `NO_COLOR` is unset or empty, and the terminal is not dumb.
     pub color: bool,
 }
 
 impl Terminal {
-    /// The terminal at standard output, if there is one; its size now.
+    /// Returns the terminal at standard output with its current size; None if standard output is no terminal.
     pub fn from_stdout() -> Option<Self> {
         if !stdout().is_terminal() {
             return None;
@@ -30,7 +30,8 @@ impl Terminal {
     }
 }
 
-/// <https://no-color.org>: set and not empty means none.
+/// Returns whether colours are wanted. By <https://no-color.org>, a `NO_COLOR` that is not empty turns them
+/// off.
 fn wants_color(no_color: Option<&str>, term: Option<&str>) -> bool {
     no_color.is_none_or(str::is_empty) && term.is_none_or(|term| !matches!(term, "" | "dumb"))
 }

@@ -84,7 +84,7 @@ B|C,2024-01-03,33.333333333333336,
         let (text, printed) = print(format, &[bars()], Limit::All);
         assert_eq!(text, expected, "{format}");
         assert_eq!(printed, PrintSummary { rows: 3, shown: 3 }, "{format}");
-        // The same from several batches, some of them empty.
+        // The result is the same from several batches, some of them empty.
         let parts =
             [bars().slice(0, 0), bars().slice(0, 1), bars().slice(1, 0), bars().slice(1, 2)];
         assert_eq!(print(format, &parts, Limit::All).0, expected, "{format} in parts");

@@ -1,10 +1,8 @@
-//! The backslash commands: ONE table, from which help and completion come too.
+//! The backslash commands: ONE table, which also gives the help and the completion.
 
-use super::session::{Flow, Session};
 use crate::error::{Error, Result, did_you_mean};
-use futures::future::LocalBoxFuture;
 
-/// What Tab offers behind the command.
+/// The kind of argument that Tab offers after the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ArgumentKind {
     Nothing,
@@ -18,58 +16,68 @@ pub(super) enum ArgumentKind {
     Plot,
 }
 
-/// What a handler gives: where to go on.
-pub(super) type CommandFuture<'a> = LocalBoxFuture<'a, Result<Flow>>;
+/// The action of a command; `session_commands.rs` implements it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CommandAction {
+    Help,
+    DescribeTables,
+    DescribeFunctions,
+    SetFormat,
+    IncludeFile,
+    Plot,
+    Quit,
+    SetRows,
+    SetParameter,
+    SetSource,
+    SetTiming,
+    UnsetParameter,
+}
 
 /// One command.
 pub(super) struct MetaCommand {
-    /// The word behind the backslash.
+    /// The word after the backslash.
     pub(super) name: &'static str,
-    /// What may follow it, for the help.
+    /// The arguments, as the help shows them.
     pub(super) args: &'static str,
-    /// What it does, for the help.
+    /// The description in the help.
     pub(super) help: &'static str,
-    /// What may follow it, for Tab.
+    /// The kind of argument that Tab offers.
     pub(super) argument: ArgumentKind,
-    /// Does it, with the rest of the line.
-    pub(super) run: for<'a> fn(&'a mut Session, &'a str) -> CommandFuture<'a>,
+    /// The action.
+    pub(super) action: CommandAction,
 }
 
 /// Every command, in the order of the help.
 #[rustfmt::skip]
 pub(super) static COMMANDS: &[MetaCommand] = &[
     MetaCommand { name: "?", args: "", help: "this help", argument: ArgumentKind::Nothing,
-        run: |session, _| ready_flow(session.print_help()) },
+        action: CommandAction::Help },
     MetaCommand { name: "d", args: "[TABLE]", help: "list tables, or the columns of one", argument: ArgumentKind::Table,
-        run: |session, args| Box::pin(session.describe_tables(args)) },
+        action: CommandAction::DescribeTables },
     MetaCommand { name: "f", args: "[FUNCTION]", help: "list functions, or tell about one", argument: ArgumentKind::Function,
-        run: |session, args| ready_flow(session.describe_functions(args)) },
+        action: CommandAction::DescribeFunctions },
     MetaCommand { name: "format", args: "[table|csv|json|markdown]", help: "how results are written", argument: ArgumentKind::Format,
-        run: |session, args| ready_flow(session.set_format(args)) },
+        action: CommandAction::SetFormat },
     MetaCommand { name: "i", args: "FILE", help: "run a feature set or a file of statements", argument: ArgumentKind::File,
-        run: |session, args| Box::pin(session.include_file(args)) },
+        action: CommandAction::IncludeFile },
     MetaCommand { name: "plot", args: "COLUMN[, COLUMN...] [of SYMBOL] [from TABLE|QUERY]",
         help: "draw columns of one symbol, from the last result unless told", argument: ArgumentKind::Plot,
-        run: |session, args| Box::pin(session.plot_columns(args)) },
+        action: CommandAction::Plot },
     MetaCommand { name: "q", args: "", help: "quit (Ctrl-D too)", argument: ArgumentKind::Nothing,
-        run: |_, _| Box::pin(async { Ok(Flow::Quit) }) },
+        action: CommandAction::Quit },
     MetaCommand { name: "rows", args: "[NUMBER|auto]", help: "how many rows of a result the terminal shows", argument: ArgumentKind::Nothing,
-        run: |session, args| ready_flow(session.set_rows(args)) },
+        action: CommandAction::SetRows },
     MetaCommand { name: "set", args: "[NAME=VALUE]", help: "set a parameter of the feature sets that \\i runs, or list all", argument: ArgumentKind::Parameter,
-        run: |session, args| ready_flow(session.set_parameter(args)) },
+        action: CommandAction::SetParameter },
     MetaCommand { name: "source", args: "NAME=LOCATION", help: "name a source: a directory, file or glob", argument: ArgumentKind::Location,
-        run: |session, args| Box::pin(session.set_source(args)) },
+        action: CommandAction::SetSource },
     MetaCommand { name: "timing", args: "[on|off]", help: "tell how long each statement took", argument: ArgumentKind::Switch,
-        run: |session, args| ready_flow(session.set_timing(args)) },
+        action: CommandAction::SetTiming },
     MetaCommand { name: "unset", args: "NAME", help: "forget a parameter", argument: ArgumentKind::Parameter,
-        run: |session, args| ready_flow(session.unset_parameter(args)) },
+        action: CommandAction::UnsetParameter },
 ];
 
-fn ready_flow<'a>(result: Result<()>) -> CommandFuture<'a> {
-    Box::pin(async move { result.map(|()| Flow::Continue) })
-}
-
-/// The command with this name; `h` and `quit` are what fingers remember from elsewhere.
+/// Returns the command with this name; `h`, `help`, `quit` and `exit` are known from other shells.
 pub(super) fn find_command(name: &str) -> Option<&'static MetaCommand> {
     let name = match name {
         "h" | "help" => "?",
@@ -79,11 +87,10 @@ pub(super) fn find_command(name: &str) -> Option<&'static MetaCommand> {
     COMMANDS.iter().find(|command| command.name == name)
 }
 
-/// Splits `\d bars` into the command and what follows it. A semicolon at the end is a habit that
-/// does no harm.
+/// Splits `\d bars` into the command and its arguments. A semicolon at the end is ignored.
 ///
 /// # Errors
-/// When there is no such command; the nearest is named.
+/// If there is no such command; the error names the nearest one.
 pub(super) fn parse_command(line: &str) -> Result<(&'static MetaCommand, &str)> {
     let line = line.trim().trim_start_matches('\\');
     let (name, args) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -99,7 +106,7 @@ pub(super) fn parse_command(line: &str) -> Result<(&'static MetaCommand, &str)> 
     Ok((command, args.trim().trim_end_matches(';').trim_end()))
 }
 
-/// The text of `\?`.
+/// Returns the text of `\?`.
 pub(super) fn help_text() -> String {
     let mut text = String::from(
         "SELECT ...;  runs a statement: it may span lines and ends with a semicolon\n\n",

@@ -1,4 +1,4 @@
-//! What Tab knows: pure functions over text and names.
+//! Completion on Tab: functions of the text and the names; only file names are read from disk.
 
 use super::commands::{self, ArgumentKind};
 use super::function_catalog::FunctionCatalog;
@@ -17,18 +17,18 @@ pub(super) struct SessionNames {
     pub(super) tables: BTreeMap<String, Vec<String>>,
     /// The columns of the last result.
     pub(super) result: Vec<String>,
-    /// The parameters that `\set` holds.
+    /// The parameters set by `\set`.
     pub(super) parameters: Vec<String>,
-    /// What a query may call.
+    /// The functions that a query may call.
     pub(super) functions: FunctionCatalog,
 }
 
-/// One way to go on.
+/// One proposed completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Completion {
-    /// What the list shows.
+    /// The text in the list of completions.
     pub(super) display: String,
-    /// What takes the place of the word before the cursor.
+    /// The text that replaces the word before the cursor.
     pub(super) replacement: String,
 }
 
@@ -51,8 +51,8 @@ pub(super) fn is_keyword(word: &str) -> bool {
     KEYWORDS.split_whitespace().any(|keyword| keyword.eq_ignore_ascii_case(word))
 }
 
-/// Where the completed word starts in `text`, and what may stand there. `text` ends at the cursor;
-/// `after` is what follows it and may name tables too.
+/// Returns the start of the completed word in `text`, and the completions. `text` ends at the cursor; `after`
+/// is the text behind the cursor, which may name tables too.
 pub(super) fn complete_input(
     names: &SessionNames,
     text: &str,
@@ -64,7 +64,7 @@ pub(super) fn complete_input(
     }
 }
 
-/// Where the command starts that the last line is, if it is one.
+/// Returns the start of the last line if that line is a command.
 pub(super) fn command_start(text: &str) -> Option<usize> {
     let line = text.rfind('\n').map_or(0, |at| at + 1);
     let start = line + text[line..].len() - text[line..].trim_start().len();
@@ -137,7 +137,7 @@ fn match_prefix<'a>(all: impl IntoIterator<Item = &'a str>, prefix: &str) -> Vec
         .collect()
 }
 
-/// The name as SQL must write it: quoted unless it is plain and lower case.
+/// Writes the name as SQL needs it: quoted unless it is plain and lower case, or a keyword in upper case.
 fn sql_identifier(name: &str) -> String {
     let plain = name.chars().all(|c| is_word_char(c) && !c.is_uppercase() || c == '\\');
     let word = is_keyword(name) && !name.chars().any(char::is_lowercase);
@@ -230,7 +230,7 @@ fn dedup_completions(mut all: Vec<Completion>) -> Vec<Completion> {
     all
 }
 
-/// Functions, keywords and tables; nothing for an empty prefix, there are too many.
+/// Completes functions, keywords and tables; nothing for an empty prefix, since there are too many.
 fn complete_words(names: &SessionNames, prefix: &str) -> Vec<Completion> {
     if prefix.is_empty() {
         return Vec::new();
@@ -256,7 +256,7 @@ fn normalize_identifier(name: &str) -> String {
     }
 }
 
-/// The tables that the text names, each with the name that it goes by.
+/// Returns the tables that the text names, each as alias and table name.
 fn used_tables(names: &SessionNames, text: &str) -> Vec<(String, String)> {
     let all = tokenize_sql(text);
     let said: Vec<&Token> = all.iter().filter(|token| !token.is_blank()).collect();
@@ -279,7 +279,7 @@ fn used_tables(names: &SessionNames, text: &str) -> Vec<(String, String)> {
     used
 }
 
-/// The names as [`SessionNames`] holds them, from lists that may fail to be read.
+/// Returns the column names for [`SessionNames`]; none if the columns could not be read.
 pub(super) fn column_names<T>(columns: Result<Vec<(String, T, bool)>>) -> Vec<String> {
     columns.map(|all| all.into_iter().map(|(name, ..)| name).collect()).unwrap_or_default()
 }
@@ -302,7 +302,7 @@ pub(super) mod tests {
         }
     }
 
-    /// The completions where `|` stands.
+    /// Completes with the cursor at `|`.
     fn at(text: &str) -> (usize, Vec<String>) {
         let (before, after) = text.split_once('|').unwrap();
         let (start, found) = complete_input(&names(), before, after);

@@ -1,4 +1,4 @@
-//! The line editor: rustyline, taught the names of the session, and the history on disk.
+//! The line editor: rustyline with the names of the session, and the history on disk.
 
 use super::complete::{Completion, SessionNames, complete_input};
 use super::highlight::highlight_line;
@@ -16,7 +16,7 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-/// What the user did at the prompt.
+/// The input of the user at the prompt.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PromptInput {
     Line(String),
@@ -26,7 +26,7 @@ pub(super) enum PromptInput {
     End,
 }
 
-/// Reads lines with completion, colours and history.
+/// A reader of lines with completion, colours and history.
 pub(super) struct LineEditor {
     inner: rustyline::Editor<EditorHelper, DefaultHistory>,
     history: Option<PathBuf>,
@@ -36,10 +36,10 @@ const PROMPT: &str = "windrow> ";
 const CONTINUATION_PROMPT: &str = "     -> ";
 
 impl LineEditor {
-    /// An editor on the terminal.
+    /// Creates an editor on the terminal.
     ///
     /// # Errors
-    /// When there is no terminal to edit on.
+    /// If there is no terminal to edit on.
     pub(super) fn new(color: bool, stdout_is_terminal: bool) -> Result<Self> {
         let config = Config::builder()
             .auto_add_history(false)
@@ -50,7 +50,7 @@ impl LineEditor {
             .completion_type(CompletionType::List)
             .completion_prompt_limit(100)
             .color_mode(if color { ColorMode::Enabled } else { ColorMode::Disabled })
-            // The prompt must not end up in a file that the results go to.
+            // The prompt must not end up in a file to which the results are redirected.
             .behavior(if stdout_is_terminal { Behavior::Stdio } else { Behavior::PreferTerm })
             .build();
         let mut inner = rustyline::Editor::with_config(config).map_err(from_readline)?;
@@ -58,16 +58,16 @@ impl LineEditor {
         let history =
             history_file(env::var_os("XDG_STATE_HOME").map(PathBuf::from), env::home_dir());
         if let Some(path) = &history {
-            // The first session has none, and a history that cannot be read is not worth a word.
+            // The first session has no history, and one that cannot be read is ignored.
             let _ = inner.load_history(path);
         }
         Ok(Self { inner, history })
     }
 
-    /// Reads a line under the lines that wait in `pending`.
+    /// Reads a line that continues the lines in `pending`.
     ///
     /// # Errors
-    /// When the terminal fails.
+    /// If the terminal fails.
     pub(super) fn read_input(
         &mut self,
         names: &mut SessionNames,
@@ -90,19 +90,19 @@ impl LineEditor {
         }
     }
 
-    /// Keeps what was typed, whole, for this session and later ones.
+    /// Adds the typed text as one entry to the history of this session and of later ones.
     pub(super) fn record_history(&mut self, text: &str) {
         let added = self.inner.add_history_entry(text.trim_end()).unwrap_or(false);
         let (true, Some(path)) = (added, &self.history) else { return };
         if let Some(folder) = path.parent() {
             let _ = fs::create_dir_all(folder);
         }
-        // A read-only home is no reason to stop, nor to complain at every line.
+        // A read-only home directory must not stop the session or cause a message at every line.
         let _ = self.inner.append_history(path);
     }
 }
 
-/// `$XDG_STATE_HOME/windrow/history`, else `~/.local/state/windrow/history`.
+/// Returns `$XDG_STATE_HOME/windrow/history`, or else `~/.local/state/windrow/history`.
 fn history_file(state: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     let state = state.filter(|path| path.is_absolute());
     let state = state.or_else(|| Some(home?.join(".local/state")))?;
@@ -113,7 +113,7 @@ fn from_readline(error: ReadlineError) -> Error {
     Error::internal(format!("the terminal cannot be read: {error}"))
 }
 
-/// What rustyline asks while a line is typed.
+/// The callbacks of rustyline while a line is typed.
 #[derive(Default)]
 struct EditorHelper {
     names: SessionNames,
@@ -149,7 +149,7 @@ impl rustyline::completion::Candidate for Completion {
     }
 }
 
-/// A hint to read, not to take over.
+/// A hint that is shown but cannot be inserted.
 struct ReadOnlyHint(String);
 
 impl Hint for ReadOnlyHint {
@@ -165,7 +165,7 @@ impl Hint for ReadOnlyHint {
 impl Hinter for EditorHelper {
     type Hint = ReadOnlyHint;
 
-    /// Without colours a hint would look like typed text.
+    /// Returns no hint without colours: it would look like typed text.
     fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<ReadOnlyHint> {
         if !self.color || pos < line.len() {
             return None;

@@ -1,4 +1,4 @@
-//! Every function that a query may call: ours, and those that DataFusion ships.
+//! Every function that a query may call: windrow's, and those that DataFusion ships.
 
 use crate::error::{Error, Result, did_you_mean};
 use datafusion::logical_expr::Documentation;
@@ -6,15 +6,15 @@ use datafusion::{functions, functions_aggregate, functions_nested, functions_win
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-/// Where the names of `\f` start.
+/// The column in which the names of `\f` start.
 const INDENT: usize = 27;
 
-/// The names, their signatures, and what they are for.
+/// The names of the functions, with their signatures and documentation.
 #[derive(Debug, Default)]
 pub(super) struct FunctionCatalog {
-    /// Ours by name: the signature.
+    /// The signatures of windrow's functions, by name.
     signatures: BTreeMap<String, String>,
-    /// DataFusion's by name: what its documentation says.
+    /// The documentation of DataFusion's functions, by name.
     shipped: BTreeMap<String, Option<Documentation>>,
 }
 
@@ -44,7 +44,7 @@ impl FunctionCatalog {
         Self { signatures, shipped }
     }
 
-    /// Every name, in order.
+    /// Returns every name, in alphabetical order.
     pub(super) fn function_names(&self) -> BTreeSet<&str> {
         self.signatures.keys().chain(self.shipped.keys()).map(String::as_str).collect()
     }
@@ -53,13 +53,13 @@ impl FunctionCatalog {
         self.signatures.contains_key(name) || self.shipped.contains_key(name)
     }
 
-    /// How the function is called: `rsi(close, timeperiod => 14) -> double`.
+    /// Returns the signature of a function: `rsi(close, timeperiod => 14) -> double`.
     pub(super) fn find_signature(&self, name: &str) -> Option<String> {
         let shipped = || Some(self.shipped.get(name)?.as_ref()?.syntax_example.clone());
         self.signatures.get(name).cloned().or_else(shipped)
     }
 
-    /// The list of `\f`: ours by group, the number of the others.
+    /// Writes the list of `\f`: windrow's functions by group, and the number of the others.
     pub(super) fn list_by_group(&self, width: usize) -> String {
         let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
         for entry in windrow_udfs::all_functions() {
@@ -89,10 +89,11 @@ impl FunctionCatalog {
         text
     }
 
-    /// The documentation of one function in lines of this width. A name that is ours and SQL's shows both.
+    /// Returns the documentation of one function in lines of this width; both texts if windrow and DataFusion
+    /// have a function of this name.
     ///
     /// # Errors
-    /// When there is no such function; the nearest is named.
+    /// If there is no such function; the error names the nearest one.
     pub(super) fn describe_function(&self, name: &str, width: usize) -> Result<String> {
         let name = name.trim_end_matches("()").to_lowercase();
         let mut parts = Vec::new();
@@ -113,7 +114,7 @@ impl FunctionCatalog {
     }
 }
 
-/// Breaks long lines between words. What is indented is code or a table and stays as it is.
+/// Breaks long lines between words. Keeps lines indented by four spaces, which are code or tables.
 fn wrap_documentation(text: &str, width: usize) -> String {
     let mut out = String::new();
     for line in text.lines() {

@@ -1,11 +1,11 @@
-//! SQL in colours, while it is typed.
+//! Colours for SQL while it is typed.
 
 use super::complete::{SessionNames, command_start, is_keyword};
 use super::lexer::{TokenKind, tokenize_sql};
 
 const RESET: &str = "\u{1b}[0m";
 
-/// The line in colours; `pending` are the lines above it, which may leave a quote open.
+/// Returns the line in colours; `pending` holds the lines above it, which may leave a quote open.
 pub(super) fn highlight_line(names: &SessionNames, pending: &str, line: &str) -> String {
     let whole = format!("{pending}{line}");
     let all = tokenize_sql(&whole);

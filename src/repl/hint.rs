@@ -1,9 +1,9 @@
-//! The grey text behind the cursor: what is left of the signature of a call.
+//! The grey text behind the cursor: the rest of the signature of a call.
 
 use super::complete::SessionNames;
 use super::lexer::{Token, TokenKind, tokenize_sql};
 
-/// The rest of the signature of the call that the cursor stands in: `close, timeperiod => 14)`.
+/// Returns the rest of the signature of the call around the cursor: `close, timeperiod => 14) -> double`.
 pub(super) fn signature_hint(names: &SessionNames, text: &str) -> Option<String> {
     let all = tokenize_sql(text);
     if all.last().is_some_and(|token| !token.closed || token.kind == TokenKind::Comment) {
@@ -53,7 +53,7 @@ pub(super) fn signature_hint(names: &SessionNames, text: &str) -> Option<String>
     Some(format!("{lead}{}{end}", arguments[given..].join(", ")))
 }
 
-/// The arguments of a signature, and what follows them, the bracket included.
+/// Splits a signature into its arguments and the text after them, closing bracket included.
 fn signature_arguments(signature: &str) -> Option<(Vec<&str>, &str)> {
     let open = signature.find('(')? + 1;
     let (mut depth, mut from, mut parts) = (0, open, Vec::new());

@@ -1,7 +1,7 @@
-//! SQL text to tokens, as far as a line editor needs them: where a statement ends, what to colour,
-//! what to complete. It must not know what a statement means.
+//! Splits SQL text into tokens, as far as a line editor needs them: to find the end of a statement,
+//! to colour, to complete. It must not know what a statement means.
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenKind {
     Space,
@@ -18,14 +18,14 @@ pub(super) enum TokenKind {
     Symbol,
 }
 
-/// A piece of the text; tokens cover it without holes.
+/// A piece of the text; the tokens cover the text without holes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
     pub(super) kind: TokenKind,
-    /// Where it starts, in bytes.
+    /// The byte offset of its start.
     pub(super) start: usize,
     pub(super) text: &'a str,
-    /// Whether its closing mark is there.
+    /// True unless its closing mark is missing.
     pub(super) closed: bool,
 }
 
@@ -34,18 +34,18 @@ impl Token<'_> {
         self.start + self.text.len()
     }
 
-    /// Whether it is this keyword.
+    /// Returns whether the token is this keyword, in any case.
     pub(super) fn matches_keyword(&self, keyword: &str) -> bool {
         self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
 
-    /// Whether it says nothing to the engine.
+    /// Returns whether the token is white space or a comment.
     pub(super) fn is_blank(&self) -> bool {
         matches!(self.kind, TokenKind::Space | TokenKind::Comment)
     }
 }
 
-/// The tokens of the text.
+/// Splits the text into tokens.
 pub(super) fn tokenize_sql(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut start = 0;
@@ -89,7 +89,7 @@ fn scan_token(first: char, rest: &str) -> (TokenKind, usize, bool) {
     }
 }
 
-/// Whether a name may hold the character.
+/// Returns whether a name may contain the character.
 pub(super) fn is_word_char(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '$'
 }
@@ -98,7 +98,7 @@ fn prefix_length(text: &str, within: impl Fn(char) -> bool) -> usize {
     text.find(|c| !within(c)).unwrap_or(text.len())
 }
 
-/// Comments nest, as they do for the parser.
+/// Scans a block comment. Comments nest, as they do for the parser.
 fn scan_block_comment(text: &str) -> (usize, bool) {
     let bytes = text.as_bytes();
     let (mut depth, mut at) = (1, 2);
@@ -115,7 +115,7 @@ fn scan_block_comment(text: &str) -> (usize, bool) {
     (text.len(), false)
 }
 
-/// A quoted token; a doubled quote stands for itself, and a backslash escapes where it may.
+/// Scans a quoted token. A doubled quote stands for one quote, and a backslash escapes if `escapes` is set.
 fn scan_quoted(
     kind: TokenKind,
     text: &str,
@@ -139,7 +139,7 @@ fn scan_quoted(
     (kind, text.len(), false)
 }
 
-/// `$$text$$` or `$tag$text$tag$`; `$1` is something else.
+/// Scans `$$text$$` or `$tag$text$tag$`; returns None for anything else, such as the placeholder `$1`.
 fn scan_dollar_quoted(text: &str) -> Option<(TokenKind, usize, bool)> {
     let end = text[1..].find('$')? + 2;
     let tag = &text[..end];

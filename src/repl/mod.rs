@@ -1,7 +1,7 @@
-//! `windrow repl`: a line editor and commands over the engine.
+//! `windrow repl`: a line editor and commands on top of the engine.
 //!
 //! Statements end with `;`, commands start with a backslash, as in psql and duckdb. Data goes to
-//! standard output, everything else to standard error. This room must not know how a query is
+//! standard output, everything else to standard error. This module must not know how a query is
 //! planned or where a source lies: it asks the engine.
 
 mod commands;
@@ -14,6 +14,7 @@ mod lexer;
 mod plot;
 mod query_runner;
 mod session;
+mod session_commands;
 mod split;
 mod type_names;
 
@@ -26,15 +27,17 @@ use session::{Flow, Session};
 use split::{InputPiece, has_open_token, is_blank_text, is_idle_text, split_input};
 use std::io::{self, BufRead, BufWriter, IsTerminal};
 
-/// Reads statements and commands until the end, and gives the exit code: from a terminal with
-/// prompt, completion and history, where errors are told and the session goes on; otherwise from
-/// standard input as a script, up to the first error. Errors of statements are written to
-/// standard error here; an `Err` is the terminal's own.
+/// Reads statements and commands until the end of the input, and returns the exit code.
 ///
-/// The caller's thread waits for input, so this belongs in `block_on` on a multi-threaded runtime.
+/// At a terminal it offers a prompt, completion and history, and goes on after an error. Otherwise
+/// it runs standard input as a script, up to the first error. It writes errors of statements to
+/// standard error; an `Err` comes from the terminal itself.
+///
+/// This function blocks the caller's thread while it waits for input: call it in `block_on` of a
+/// multi-threaded runtime.
 ///
 /// # Errors
-/// When the terminal cannot be read.
+/// If the terminal cannot be read.
 pub async fn run_session(engine: Engine) -> Result<u8> {
     let out = Box::new(BufWriter::new(io::stdout()));
     let mut session = Session::new(engine, out, Box::new(io::stderr()));
@@ -64,7 +67,7 @@ async fn run_interactive(session: &mut Session) -> Result<u8> {
             PromptInput::End => return Ok(0),
         };
         session.terminal = Terminal::from_stdout();
-        // A command in the middle of a statement leaves the statement as it is.
+        // A command in the middle of a statement runs at once; the statement stays pending.
         let aside =
             !pending.is_empty() && line.trim_start().starts_with('\\') && !has_open_token(&pending);
         let flow = if aside {
@@ -75,14 +78,14 @@ async fn run_interactive(session: &mut Session) -> Result<u8> {
             pending.push('\n');
             run_complete_pieces(session, &mut editor, &mut pending).await
         };
-        // The error was told; a person goes on.
+        // An error was printed already, and an interactive session goes on.
         if let Ok(Flow::Quit) = flow {
             return Ok(0);
         }
     }
 }
 
-/// Runs what is complete in `pending` and leaves the rest there.
+/// Runs the complete pieces of `pending` and leaves the rest there.
 async fn run_complete_pieces(
     session: &mut Session,
     editor: &mut LineEditor,
@@ -90,7 +93,7 @@ async fn run_complete_pieces(
 ) -> Result<Flow> {
     let typed = std::mem::take(pending);
     let (mut pieces, mut rest) = split_input(&typed);
-    // What other shells take without a semicolon.
+    // Other shells accept these words without a semicolon.
     let word = rest.trim();
     if pieces.is_empty() && ["quit", "exit", "help"].iter().any(|w| word.eq_ignore_ascii_case(w)) {
         pieces.push(InputPiece::Statement(word));
@@ -106,8 +109,8 @@ async fn run_complete_pieces(
     session.run_typed(&pieces).await
 }
 
-/// Statements from a pipe or file, each as soon as it is complete. What is left at the end runs
-/// without its semicolon.
+/// Runs statements from a pipe or file, each as soon as it is complete. The last statement needs no
+/// semicolon.
 async fn run_script(session: &mut Session, input: &mut dyn BufRead) -> Result<u8> {
     let mut pending = String::new();
     loop {

@@ -1,8 +1,8 @@
-//! `\plot`: columns of one symbol, drawn over time.
+//! `\plot`: draws columns of one symbol over time.
 
 use super::complete::SessionNames;
 use super::lexer::{Token, TokenKind, tokenize_sql};
-use super::session::{Flow, Session};
+use super::session::{Flow, ResultOrigin, Session};
 use crate::engine::Query;
 use crate::error::{Error, Result, did_you_mean};
 use crate::limits::PLOT_ROWS;
@@ -10,17 +10,9 @@ use crate::render::{Axis, Chart, Series, from_io};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, TimeUnit};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What a result came from, so that it can be had again.
-#[derive(Clone, Debug)]
-pub(super) enum ResultOrigin {
-    Sql(String),
-    File(PathBuf),
-}
-
-/// What `\plot` was asked for.
+/// The arguments of `\plot`.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct PlotRequest {
     columns: Vec<String>,
@@ -69,8 +61,8 @@ impl Session {
         }
     }
 
-    /// The same query with only the rows and columns drawn, where it may stand in another one:
-    /// then the engine reads one symbol and not all.
+    /// Narrows the query to the rows and columns that are drawn, so that the engine reads one symbol instead
+    /// of all. Returns the query unchanged if it cannot be a subquery.
     async fn narrow_query(
         &mut self,
         query: Query,
@@ -116,7 +108,7 @@ impl Session {
     }
 }
 
-/// A table name is short for all of it.
+/// Expands a table name to `SELECT * FROM` that table.
 fn expand_table_name(text: &str, names: &SessionNames) -> String {
     let text = text.trim().trim_end_matches(';').trim_end();
     let name = text.trim_matches('"');
@@ -127,7 +119,7 @@ fn expand_table_name(text: &str, names: &SessionNames) -> String {
     text.to_string()
 }
 
-/// `close, sma_20 of AAPL from SELECT ...`; `of` may be left out.
+/// Parses `close, sma_20 of AAPL from SELECT ...`; the word `of` is optional.
 fn parse_plot_request(args: &str) -> Result<PlotRequest> {
     let all = tokenize_sql(args);
     let keyword = |word: &str, within: usize| {
@@ -159,7 +151,7 @@ fn parse_plot_request(args: &str) -> Result<PlotRequest> {
     Ok(PlotRequest { columns, symbol, from })
 }
 
-/// The parts between commas, up to `end`.
+/// Returns the parts between commas, up to `end`.
 fn split_at_commas(all: &[Token], args: &str, end: usize) -> Vec<String> {
     let commas = all.iter().filter(|token| token.text == "," && token.start < end);
     let mut start = 0;
@@ -171,7 +163,7 @@ fn split_at_commas(all: &[Token], args: &str, end: usize) -> Vec<String> {
     parts
 }
 
-/// `sma_20 AAPL` into both.
+/// Splits `sma_20 AAPL` into column and symbol.
 fn split_symbol(text: &str) -> Option<(String, String)> {
     let all = tokenize_sql(text);
     let space = all.iter().find(|token| token.kind == TokenKind::Space)?;
@@ -187,15 +179,15 @@ fn strip_quotes(text: &str) -> String {
     text.to_string()
 }
 
-/// Where in a result the things to draw are.
+/// The columns of a result that are used to draw.
 struct PlotPlan {
     /// The columns to draw, each as a path into structs.
     values: Vec<(String, Vec<String>)>,
-    /// The column of x; row numbers without one.
+    /// The column of x; None to use row numbers.
     time: Option<String>,
     /// The column that tells symbols apart.
     entity: Option<String>,
-    /// The symbol asked for.
+    /// The symbol that was asked for.
     wanted_symbol: Option<String>,
 }
 
@@ -221,7 +213,7 @@ impl PlotPlan {
         Ok(Self { values, time, entity, wanted_symbol: request.symbol.clone() })
     }
 
-    /// The query around the query.
+    /// Wraps the query into one that selects only what is drawn.
     fn narrow_sql(&self, text: &str) -> String {
         let quote = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
         let mut columns: Vec<String> = Vec::new();
@@ -256,7 +248,7 @@ fn is_drawable(kind: &DataType) -> bool {
     kind.is_numeric() || *kind == DataType::Boolean
 }
 
-/// Every number in the result with its path: `close`, `macd.macdsignal`.
+/// Returns the path of every numeric column and struct field in the result: `close`, `macd.macdsignal`.
 fn numeric_paths(schema: &Schema) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for field in schema.fields() {
@@ -274,7 +266,7 @@ fn numeric_paths(schema: &Schema) -> Vec<Vec<String>> {
     found
 }
 
-/// The numbers that a name means: a column, all fields of a struct, or one as `macd.macdsignal`,
+/// Resolves a name to numbers: a column, all fields of a struct, or one field given as `macd.macdsignal`,
 /// `macd['macdsignal']` or, as a target names it, `macd_macdsignal`.
 fn resolve_column(name: &str, schema: &Schema) -> Result<Vec<(String, Vec<String>)>> {
     let all = numeric_paths(schema);
@@ -297,11 +289,11 @@ fn resolve_column(name: &str, schema: &Schema) -> Result<Vec<(String, Vec<String
     Err(Error::query(format!("the result has no column {name}")).hint(hint))
 }
 
-/// What was read so far: the points of one symbol.
+/// The points of one symbol that were read so far.
 #[derive(Default)]
 struct PlotPoints {
     symbol: Option<String>,
-    /// Whether rows of other symbols were left out.
+    /// True if rows of other symbols were left out.
     skipped: bool,
     x: Vec<f64>,
     y: Vec<Vec<Option<f64>>>,
@@ -318,8 +310,8 @@ impl PlotPoints {
         }
     }
 
-    /// Takes the rows of the symbol. Without one asked for it is the first by name: when a lower
-    /// one turns up, what was read of another is forgotten, so that the order of rows is no matter.
+    /// Adds the rows of the symbol. If no symbol was asked for, the first by name is drawn: when a symbol
+    /// with a lower name appears, the points so far are discarded, so that the order of rows does not matter.
     fn add_batch(&mut self, plan: &PlotPlan, batch: &RecordBatch) -> Result<()> {
         let x =
             plan.time.as_ref().map(|name| cast_to_micros(find_column(batch, name)?)).transpose()?;
@@ -382,7 +374,7 @@ impl PlotPoints {
         true
     }
 
-    /// The points in the order of time.
+    /// Returns the points as series, in the order of time.
     fn to_series(&self, plan: &PlotPlan) -> Vec<Series> {
         let mut order: Vec<usize> = (0..self.x.len()).collect();
         order.sort_by(|a, b| self.x[*a].total_cmp(&self.x[*b]));
@@ -405,7 +397,7 @@ fn cast_array(array: &dyn Array, kind: &DataType) -> Result<ArrayRef> {
     cast(array, kind).map_err(|error| Error::query(format!("the result cannot be drawn: {error}")))
 }
 
-/// Microseconds since 1970, in the zone of the column.
+/// Casts times to microseconds since 1970 in the zone of the column.
 fn cast_to_micros(array: &ArrayRef) -> Result<ArrayRef> {
     let stamps = cast_array(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
     cast_array(&stamps, &DataType::Int64)

@@ -1,7 +1,7 @@
-//! The rows of a running query, so that Ctrl-C stops it and memory stays bounded.
+//! Runs queries and passes their rows on, so that Ctrl-C stops a query and memory stays bounded.
 //!
-//! A query may compute for long without yielding, on every thread of its runtime. So queries have
-//! a pool of their own, which is left behind when one does not stop.
+//! A query may compute for long without yielding, on every thread of its runtime. Queries therefore
+//! have a pool of their own, which is abandoned when a query does not stop.
 
 use crate::engine::{Query, executor};
 use crate::error::{Error, Kind, Result};
@@ -16,24 +16,24 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// Ctrl-C while something runs.
+/// The listener for Ctrl-C while something runs.
 pub(super) struct Interrupt(mpsc::UnboundedReceiver<()>);
 
 impl Interrupt {
-    /// From now on Ctrl-C no longer ends the program.
+    /// Starts to listen; from now on Ctrl-C no longer ends the program.
     ///
     /// # Errors
-    /// When the signal cannot be caught.
+    /// If the signal cannot be caught.
     pub(super) fn new() -> Result<Self> {
         executor::listen_for_interrupts().map(Self)
     }
 
-    /// Forgets a Ctrl-C that came while nothing ran.
+    /// Discards a Ctrl-C that came while nothing ran.
     pub(super) fn discard_pending(&mut self) {
         while self.0.try_recv().is_ok() {}
     }
 
-    /// The outcome of `work`, unless Ctrl-C comes first: then `work` is dropped.
+    /// Returns the outcome of `work`, or drops `work` and returns an error if Ctrl-C comes first.
     pub(super) async fn run_until_interrupted<T>(
         &mut self,
         work: impl Future<Output = Result<T>>,
@@ -46,7 +46,7 @@ impl Interrupt {
     }
 }
 
-/// Where queries run.
+/// The pool of threads that queries run on.
 pub(super) struct QueryRunner {
     threads: usize,
     limit: Option<Duration>,
@@ -55,15 +55,15 @@ pub(super) struct QueryRunner {
 }
 
 impl QueryRunner {
-    /// A place for queries with this many threads, each of which may take so long.
+    /// Creates a runner with this many threads; `limit` is the time that each query may take.
     pub(super) fn new(threads: usize, limit: Option<Duration>) -> Self {
         Self { threads: threads.max(1), limit, runtime: None, last: None }
     }
 
-    /// Starts a query. At most two of its batches wait to be taken.
+    /// Starts a query. At most two of its batches wait to be read.
     ///
     /// # Errors
-    /// When no threads are to be had.
+    /// If no threads can be started.
     pub(super) fn start_query<'a>(
         &mut self,
         query: &Arc<Query>,
@@ -84,7 +84,7 @@ impl QueryRunner {
         Ok(QueryBatches { batches, task, interrupt, until })
     }
 
-    /// Does not wait for threads that still compute.
+    /// Drops the runtime without waiting for threads that still compute.
     fn abandon_runtime(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -111,20 +111,20 @@ async fn send_batches(query: Arc<Query>, sender: mpsc::Sender<Result<RecordBatch
     }
 }
 
-/// The batches of a query. Dropping them stops it.
+/// The batches of a query. Dropping this value stops the query.
 pub(super) struct QueryBatches<'a> {
     batches: mpsc::Receiver<Result<RecordBatch>>,
     task: JoinHandle<()>,
     interrupt: Option<&'a mut Interrupt>,
-    /// When the query has taken as long as it may.
+    /// The time at which the limit of the query passes.
     until: Option<Instant>,
 }
 
 impl QueryBatches<'_> {
-    /// The next batch, or nothing after the last one.
+    /// Returns the next batch, or None after the last one.
     ///
     /// # Errors
-    /// When the query fails, Ctrl-C comes or the time limit passes.
+    /// If the query fails, Ctrl-C comes, or the time limit passes.
     pub(super) async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let (batches, until) = (&mut self.batches, self.until);
         let next = async {
@@ -155,7 +155,7 @@ impl Drop for QueryBatches<'_> {
     }
 }
 
-/// Our own error where one travelled inside, else what DataFusion says.
+/// Returns windrow's own error if DataFusion's wraps one, or else the message of DataFusion.
 fn from_stream(error: &DataFusionError) -> Error {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(inner) = source {

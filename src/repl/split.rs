@@ -1,8 +1,8 @@
-//! Input to statements and commands: a statement ends with `;`, a command with its line.
+//! Splits input into statements and commands: a statement ends with `;`, a command with its line.
 
 use super::lexer::{Token, TokenKind, tokenize_sql};
 
-/// One thing to do.
+/// One statement or command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InputPiece<'a> {
     /// SQL without its semicolon.
@@ -11,18 +11,19 @@ pub(super) enum InputPiece<'a> {
     Command(&'a str),
 }
 
-/// What can be done now, and what waits for more lines.
+/// Returns the pieces that are complete, and the rest of the text, which waits for more lines.
 pub(super) fn split_input(text: &str) -> (Vec<InputPiece<'_>>, &str) {
     let mut pieces = Vec::new();
     let mut start = 0;
-    // A command ends with its line, whatever quotes are open there: read on from behind it.
+    // A command ends with its line even if a quote is open there: tokenize again after it.
     while let Some(end) = take_statements(text, &mut start, &mut pieces) {
         start = end;
     }
     (pieces, &text[start..])
 }
 
-/// Takes statements from `start` on, up to and with the first command; gives its end.
+/// Takes statements from `start` on, up to and including the first command. Returns the end of that command;
+/// None if there was none.
 fn take_statements<'a>(
     text: &'a str,
     start: &mut usize,
@@ -50,18 +51,18 @@ fn take_statements<'a>(
     None
 }
 
-/// Whether the text says nothing yet: space and line comments. A block comment says something, it
-/// may be the header of a feature set.
+/// Returns whether the text is only white space and line comments. A block comment does not count as idle,
+/// since it may be the header of a feature set.
 pub(super) fn is_idle_text(text: &str) -> bool {
     tokenize_sql(text).iter().all(|token| token.is_blank() && !token.text.starts_with("/*"))
 }
 
-/// Whether the text has nothing to run: space and comments of both kinds.
+/// Returns whether the text has nothing to run: only white space and comments of both kinds.
 pub(super) fn is_blank_text(text: &str) -> bool {
     tokenize_sql(text).iter().all(Token::is_blank)
 }
 
-/// Whether a new line under this text starts in a quote or comment.
+/// Returns whether a line after this text starts within a quote or a block comment.
 pub(super) fn has_open_token(text: &str) -> bool {
     tokenize_sql(text).last().is_some_and(|token| !token.closed)
 }

@@ -1,8 +1,8 @@
-//! Arrow types in the words of SQL.
+//! SQL names of Arrow types.
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-/// `double`, `timestamp(us, UTC)`, `struct(macd double, macdsignal double)`.
+/// Returns the SQL name of a type: `double`, `timestamp(us, UTC)`, `struct(macd double, macdsignal double)`.
 pub(super) fn type_name(kind: &DataType) -> String {
     let plain = match kind {
         DataType::Null => "null",

@@ -1,60 +1,60 @@
-//! What became of many sets.
+//! The report of an export of many feature sets.
 
 use serde::{Deserialize, Serialize};
 
 use super::RunReport;
 use crate::engine::{Export, ExportOutcome};
 
-/// What an export of many feature sets did: `export --json`.
+/// The report of an export of many feature sets: `export --json`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct ExportReport {
     /// Every set, in the order in which they were given.
     pub sets: Vec<ExportedSet>,
     /// Sets that were computed and committed.
     pub committed: u64,
-    /// Sets whose target held just what a run would write.
+    /// Sets whose target already held exactly what a run would write.
     pub current: u64,
     /// Sets that failed.
     pub failed: u64,
-    /// Sets that read one which failed.
+    /// Sets that read another set, which failed.
     pub left_out: u64,
     /// Wall seconds of the export.
     pub seconds: f64,
 }
 
-/// What became of one set.
+/// One set of an export and its outcome.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct ExportedSet {
     /// The name of the set.
     pub set: String,
-    /// Where the set goes, without a password.
+    /// The target of the set, without a password.
     pub target: String,
-    /// What became of the set.
+    /// The outcome of the set.
     pub status: ExportStatus,
-    /// The run; only of a set that was committed.
+    /// The run; only for a set that was committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunReport>,
-    /// Why there was no run; only of a set that failed or was left out.
+    /// The reason why there was no run; only for a set that failed or was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// The end that a set came to.
+/// The outcome of a set.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum ExportStatus {
-    /// It was computed and committed.
+    /// The set was computed and committed.
     Committed,
-    /// Its target held just what a run would write.
+    /// The target already held exactly what a run would write.
     Current,
-    /// It failed; its target is as it was.
+    /// The set failed; its target is unchanged.
     Failed,
-    /// It reads a set that failed.
+    /// The set reads another one, which failed.
     LeftOut,
 }
 
 impl ExportReport {
-    /// Of sets and what became of each, in the same order.
+    /// Builds the report from the sets and their results, in the same order.
     pub fn from_results(sets: &[Export], results: &[ExportOutcome], seconds: f64) -> Self {
         let sets =
             sets.iter().zip(results).map(|(set, result)| ExportedSet::from_exported(set, result));

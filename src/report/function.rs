@@ -1,9 +1,9 @@
-//! What an indicator is.
+//! The report of an indicator.
 
 use serde::{Deserialize, Serialize};
 use windrow_udfs::Entry;
 
-/// One indicator: `functions NAME --json`, and one of the list of `functions --json`.
+/// One indicator: `functions NAME --json`, or an element of the list of `functions --json`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct FunctionReport {
     /// The name in SQL.
@@ -12,9 +12,9 @@ pub struct FunctionReport {
     pub title: String,
     /// The chapter of the documentation.
     pub group: String,
-    /// The call with its defaults, and what it gives.
+    /// The call with its defaults, and the type of its result.
     pub signature: String,
-    /// What the function computes, with the formula.
+    /// The description of the function, with its formula.
     pub description: String,
     /// The columns that it reads, by their usual names; any expression may stand in their place.
     pub inputs: Vec<String>,
@@ -22,16 +22,16 @@ pub struct FunctionReport {
     pub parameters: Vec<Parameter>,
     /// The outputs: one is a number, several are the fields of a struct.
     pub outputs: Vec<String>,
-    /// How much of the past a value depends on.
+    /// The part of the past that a value depends on.
     pub memory: String,
     /// Rows before the first value, at the defaults; null if the defaults are refused.
     pub lookback: Option<u64>,
-    /// Rows after which a value practically no longer depends on where the data starts, at the
-    /// defaults; null if it never forgets.
+    /// The number of rows after which a value practically no longer depends on where the data
+    /// starts, at the defaults; null if it always does.
     pub warmup: Option<u64>,
     /// A number that rises whenever a bit of any output changes.
     pub version: u32,
-    /// Who defined the function, and what ours was compared with.
+    /// The author of the function, and the implementation that ours was compared with.
     pub source: String,
 }
 
@@ -40,7 +40,7 @@ pub struct FunctionReport {
 pub struct Parameter {
     /// The name of the parameter.
     pub name: String,
-    /// The value if none is given.
+    /// The default value.
     pub default: f64,
     /// The smallest value allowed.
     pub min: f64,
@@ -49,7 +49,7 @@ pub struct Parameter {
 }
 
 impl FunctionReport {
-    /// Of an indicator.
+    /// Builds the report of an indicator.
     pub fn from_entry(entry: &'static Entry) -> Self {
         let spec = &entry.spec;
         let owned =

@@ -1,4 +1,4 @@
-//! What a target has seen, and what was removed beside it.
+//! The reports of the committed runs of a target, and of the leftovers removed from it.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,16 +12,16 @@ pub struct HistoryReport {
     pub target: String,
     /// The committed runs, oldest first.
     pub runs: Vec<PastRun>,
-    /// What runs that died left beside the target; `vacuum` removes it.
+    /// The leftovers of failed runs next to the target; `vacuum` removes them.
     pub leftovers: Vec<String>,
 }
 
-/// One committed run, as its record tells it.
+/// One committed run, from its record.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct PastRun {
     /// The name of the run.
     pub run: String,
-    /// When the run was committed, RFC 3339 in UTC.
+    /// The time of the commit, RFC 3339 in UTC.
     pub committed: String,
     /// The feature set, or `compact`.
     pub set: String,
@@ -37,17 +37,17 @@ pub struct PastRun {
     pub version: String,
 }
 
-/// What was removed beside a target: `vacuum --json`.
+/// The leftovers that were removed from a target: `vacuum --json`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct VacuumReport {
     /// The target, without a password.
     pub target: String,
-    /// The names of what runs that died had left.
+    /// The names of the leftovers of failed runs that were removed.
     pub removed: Vec<String>,
 }
 
 impl HistoryReport {
-    /// Of a target and its history.
+    /// Builds the report of a target from its history.
     pub fn from_history(target: &Target, history: &RunHistory) -> Self {
         Self {
             target: target.to_string(),
@@ -73,7 +73,7 @@ impl PastRun {
 }
 
 impl VacuumReport {
-    /// Of a target and the names of what was removed.
+    /// Builds the report of a target from the names of the removed leftovers.
     pub fn from_removed(target: &Target, removed: &[String]) -> Self {
         Self { target: target.to_string(), removed: removed.to_vec() }
     }

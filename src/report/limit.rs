@@ -1,10 +1,10 @@
-//! What a bound is.
+//! The report of a bound.
 
 use serde::{Deserialize, Serialize};
 
 use crate::limits::LimitEntry;
 
-/// One bound: one of the list of `limits --json`.
+/// One bound: an element of the list of `limits --json`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct LimitReport {
     /// The chapter that it belongs to.
@@ -13,9 +13,9 @@ pub struct LimitReport {
     pub name: String,
     /// Its value with its unit.
     pub value: String,
-    /// What it bounds.
+    /// The quantity that it bounds.
     pub bounds: String,
-    /// What happens past it.
+    /// The behaviour past the bound.
     pub past: String,
 }
 

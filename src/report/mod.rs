@@ -1,9 +1,9 @@
-//! What programs are told: one struct for each JSON document, filled from what the engine and the
-//! targets give. Doors that speak JSON print these and no others; this room prints nothing, parses
-//! no flags and knows no door.
+//! The JSON documents for programs: one struct each, filled from the results of the engine and of
+//! the targets. Commands that print JSON print these structs and no others. This module prints
+//! nothing, parses no flags and does not depend on the command line or the REPL.
 //!
-//! Fields stand in the order in which they are printed. `docs/report.schema.json` describes the
-//! documents in the words of the fields; `tests/it/report.rs` holds it against them.
+//! Fields are in the order in which they are printed. `docs/report.schema.json` repeats the
+//! comments of the fields; `tests/it/report.rs` checks that both are the same.
 
 mod export;
 mod function;

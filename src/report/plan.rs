@@ -1,4 +1,4 @@
-//! What a feature set needs, and how it will run.
+//! The report of the needs and the plan of a feature set.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::{self, LookAhead, StepBack};
 use crate::engine::{OutputColumn, PlannedSet};
 
-/// What a feature set needs, and how it will run: `explain --json`.
+/// The needs and the plan of a feature set: `explain --json`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct PlanReport {
     /// The name of the set.
     pub set: String,
     /// The file of the set, as the user named it.
     pub file: String,
-    /// What the set is for, as its header says; null if it does not.
+    /// The description of the set in its header; null if it has none.
     pub description: Option<String>,
     /// The column that tells symbols apart.
     pub entity: String,
@@ -30,7 +30,7 @@ pub struct PlanReport {
     pub plan: String,
 }
 
-/// One output and what it needs of the rows around its own.
+/// One output and the rows around its own that it needs.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct OutputReport {
     /// The name of the column.
@@ -42,14 +42,15 @@ pub struct OutputReport {
     pub lookback: u64,
     /// Rows before its own that a value depends on.
     pub history: RowCount,
-    /// Of which rows the history is, step by step; empty if there is none, or if it is all rows.
+    /// The rows that the history consists of, step by step; empty if there is no history, or if it
+    /// is all rows.
     pub history_of: Vec<HistoryStep>,
-    /// Rows after which a value practically no longer depends on where the data starts, an
-    /// estimate; null if it never forgets, as a running sum.
+    /// The estimated number of rows after which a value practically no longer depends on where the
+    /// data starts; null if it always does, as in a running sum.
     pub warmup: Option<u64>,
     /// Rows later than its own that a value uses.
     pub look_ahead: RowCount,
-    /// Whether the header declares the column as a label.
+    /// True if the header declares the column as a label.
     pub label: bool,
     /// The indicators and windows that the column is made of.
     pub made_of: Vec<String>,
@@ -57,24 +58,24 @@ pub struct OutputReport {
     pub identity: String,
 }
 
-/// Rows that a value reaches back over.
+/// One step back over the rows that a value depends on.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct HistoryStep {
-    /// So many rows before; 0 for all rows of the same keys.
+    /// The number of rows back; 0 for all rows of the same keys.
     pub rows: u64,
-    /// Which rows of the group count.
+    /// The rows of the group that count.
     pub counted: CountedRows,
-    /// The columns or expressions that make the group.
+    /// The columns or expressions that define the group.
     pub keys: Vec<String>,
-    /// Conditions below: the rows that they remove do not count.
+    /// The conditions applied before the step; rows that they remove do not count.
     pub filters: Vec<String>,
 }
 
-/// Which rows of a group count.
+/// The rows of a group that count.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum CountedRows {
-    /// Those with a value in every input.
+    /// Rows with a value in every input.
     Valid,
     /// Every row.
     Every,
@@ -84,17 +85,17 @@ pub enum CountedRows {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(untagged)]
 pub enum RowCount {
-    /// So many.
+    /// This number of rows.
     Count(u64),
-    /// All that there are.
+    /// All rows.
     All(AllRows),
 }
 
-/// The word for all rows.
+/// The JSON word for all rows.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum AllRows {
-    /// All of them.
+    /// All rows.
     All,
 }
 
@@ -118,8 +119,8 @@ impl From<LookAhead> for RowCount {
 }
 
 impl PlanReport {
-    /// Of a planned set; `fingerprint` is that of its definition, `identities` are those of its columns,
-    /// `plan` is its physical plan.
+    /// Builds the report of a planned set. `fingerprint` is that of its definition, `identities` are those of
+    /// its columns, and `plan` is its physical plan.
     pub fn from_planned(
         planned: &PlannedSet,
         fingerprint: &str,

@@ -1,4 +1,4 @@
-//! What is told while work goes on.
+//! The events that are printed while a command works.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ProgressEvent {
-    /// The work began: once.
+    /// The work began; printed once.
     Started {
-        /// What is worked on: a feature set, `compact`, `export`, or `sample bars` of the demo.
+        /// The work in progress: a feature set, `compact`, `export`, or `sample bars` of the demo.
         set: String,
     },
-    /// How far the work is: about twice a second.
+    /// The state of the work, about twice a second.
     Progress {
-        /// What is worked on: a feature set, `compact`, `export`, or `sample bars` of the demo.
+        /// The work in progress: a feature set, `compact`, `export`, or `sample bars` of the demo.
         set: String,
         /// Rows written so far.
         rows: u64,
         /// Rows read so far.
         read: u64,
-        /// Rows that the source says it has; null while that is not known.
+        /// Rows that the source reports to have; null while that is not known.
         total: Option<u64>,
         /// Wall seconds since the start.
         seconds: f64,
@@ -29,22 +29,22 @@ pub enum ProgressEvent {
         /// Seconds that the work will still take, an estimate; null while that is not known.
         remaining_seconds: Option<f64>,
     },
-    /// The work is done, and what it wrote is committed: once.
+    /// The work is done, and its output is committed; printed once.
     Finished {
-        /// What is worked on: a feature set, `compact`, `export`, or `sample bars` of the demo.
+        /// The work in progress: a feature set, `compact`, `export`, or `sample bars` of the demo.
         set: String,
         /// Rows that were written.
         rows: u64,
         /// Wall seconds of the work.
         seconds: f64,
     },
-    /// The work failed: once, in place of the end.
+    /// The work failed; printed once, in place of `finished`.
     Failed {
-        /// What is worked on: a feature set, `compact`, `export`, or `sample bars` of the demo.
+        /// The work in progress: a feature set, `compact`, `export`, or `sample bars` of the demo.
         set: String,
         /// Wall seconds until then.
         seconds: f64,
-        /// What went wrong, and the way out.
+        /// The error, and a hint on how to solve it.
         error: String,
     },
 }

@@ -1,20 +1,20 @@
-//! What one run did.
+//! The report of a run.
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::RunOutcome;
 use crate::store::TimePoint;
 
-/// What one committed run did: `run --json` and `compact --json`.
+/// The report of one committed run: `run --json` and `compact --json`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct RunReport {
     /// The feature set, or `compact`.
     pub set: String,
-    /// Where the rows are, without a password.
+    /// The location of the rows, without a password.
     pub target: String,
     /// The name of the run: time and process, unique on one machine.
     pub run: String,
-    /// When the run was committed, RFC 3339 in UTC.
+    /// The time of the commit, RFC 3339 in UTC.
     pub committed: String,
     /// The identity of what was computed: the digest of its definition.
     pub fingerprint: String,
@@ -36,17 +36,17 @@ pub struct RunReport {
     pub seconds: f64,
     /// Rows written per wall second.
     pub rows_per_second: f64,
-    /// Calls to servers that were made again.
+    /// Calls to servers that were retried.
     pub retries: u64,
-    /// The peak of resident memory of the whole process.
+    /// The peak resident memory of the whole process.
     pub peak_memory_bytes: u64,
     /// The sources that were read, by name.
     pub inputs: Vec<InputReport>,
     /// The audits and what they found.
     pub audits: Vec<AuditReport>,
-    /// What cleaning did to the inputs, and outputs that are NULL on every row.
+    /// The changes that cleaning made to the inputs, and the outputs that are NULL on every row.
     pub notices: Vec<String>,
-    /// What `--keep-going` left out.
+    /// The files and symbols that `--keep-going` left out.
     pub left_out: Vec<LeftOutReport>,
 }
 
@@ -65,22 +65,22 @@ pub struct ColumnReport {
 pub struct InputReport {
     /// The name of the source.
     pub name: String,
-    /// Where the source is, without a password.
+    /// The location of the source, without a password.
     pub location: String,
-    /// How many files were listed.
+    /// The number of files that were listed.
     pub files: u64,
     /// Bytes of these files.
     pub bytes: u64,
-    /// Seconds that went into listing the files and reading what each says about itself.
+    /// Seconds spent on listing the files and reading their metadata.
     pub opening_seconds: f64,
 }
 
 /// One audit of an output.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct AuditReport {
-    /// The condition, as the header has it.
+    /// The condition, as written in the header.
     pub audit: String,
-    /// What was found.
+    /// The result of the audit.
     pub result: String,
 }
 
@@ -89,12 +89,12 @@ pub struct AuditReport {
 pub struct LeftOutReport {
     /// The file or the symbol.
     pub what: String,
-    /// Why it could not be read or computed.
+    /// The reason why it could not be read or computed.
     pub why: String,
 }
 
 impl RunReport {
-    /// Of a committed run.
+    /// Builds the report of a committed run.
     pub fn from_outcome(outcome: &RunOutcome) -> Self {
         let record = &outcome.record;
         let columns = record.columns.iter().map(|(name, ty)| {

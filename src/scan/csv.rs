@@ -1,8 +1,8 @@
 //! Reads CSV files into the columns of a source.
 //!
-//! DataFusion's CSV scan takes columns by position and knows one spelling of NULL; market data
-//! comes with headers in any order and with `NA`, `null` and `NaN`, so the files are read by name, and
-//! as text: in a column of numbers or times these words are NULL, in a column of text they are text.
+//! DataFusion's CSV scan takes columns by position and knows one spelling of NULL. Market data
+//! comes with headers in any order and with `NA`, `null` and `NaN`. So the files are read by name
+//! and as text: these words are NULL in a column of numbers or times, and text in a column of text.
 
 use std::io::BufReader;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use futures::{Stream, stream};
 use tokio::sync::mpsc;
 
 use super::csv_text;
+use super::file_errors::unreadable_file_error;
 use super::file_slice::FileSlice;
-use super::footer::unreadable_file_error;
 use super::schema::is_measure;
 use crate::error::{Error, Result};
 
@@ -62,7 +62,7 @@ impl PartitionStream for CsvPartition {
     }
 }
 
-/// Batches of files on servers, by a thread of their own that may wait for them.
+/// Streams the batches of files on servers from a separate thread, which may block on them.
 fn stream_on_thread(
     batches: impl Iterator<Item = PlanResult<RecordBatch>> + Send + 'static,
 ) -> impl Stream<Item = PlanResult<RecordBatch>> + Send {
@@ -71,7 +71,7 @@ fn stream_on_thread(
     let read = move || {
         for batch in batches {
             if sender.blocking_send(Some(batch)).is_err() {
-                return; // Nobody wants more.
+                return; // The receiver was dropped.
             }
         }
         let _ = sender.blocking_send(None);
@@ -87,7 +87,7 @@ fn stream_on_thread(
         }
         receiver.poll_recv(context).map(|sent| {
             ended = !matches!(sent, Some(Some(Ok(_))));
-            // Without a word at the end, the thread did not come to it.
+            // A channel that closes without the end marker means that the thread panicked.
             sent.unwrap_or_else(|| Some(internal_err!("reading a file panicked")))
         })
     })
@@ -95,11 +95,11 @@ fn stream_on_thread(
 
 type CsvBatches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
-/// The batches of one file in the columns of `schema`.
+/// Returns the batches of one file in the columns of `schema`.
 fn read_csv_file(file: &FileSlice, schema: &SchemaRef, rows: usize) -> Result<CsvBatches> {
     let path = file.info.file.path.clone();
     let own = &file.info.schema;
-    // Everything is read as text, so that each column has its own words for NULL.
+    // Every value is read as text, so that each column has its own words for NULL.
     let text: Vec<Field> =
         own.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect();
     let wanted: Vec<usize> =
@@ -122,8 +122,8 @@ fn read_csv_file(file: &FileSlice, schema: &SchemaRef, rows: usize) -> Result<Cs
     })))
 }
 
-/// A batch of text with the types that the source gives its columns; `before` are the rows of the file
-/// before it.
+/// Casts a batch of text to the types that the source gives its columns; `before` is the number of
+/// rows of the file before the batch.
 fn cast_text_batch(
     file: &FileSlice,
     batch: &RecordBatch,
@@ -137,7 +137,8 @@ fn cast_text_batch(
         let ty = ty.unwrap_or(&DataType::Utf8);
         let text = column.as_string::<i32>();
         let column = parse_text_column(text, ty).and_then(|column| {
-            // As of parquet: whole numbers that become floats beside others are the same.
+            // As in parquet files: a whole number that becomes a float because other values do must
+            // stay the same number.
             let inexact = (*ty == DataType::Float64 && !is_measure(field.name()))
                 .then(|| (0..text.len()).find(|row| csv_text::loses_digits(text, *row)));
             inexact.flatten().map_or(Ok(column), Err)
@@ -154,13 +155,13 @@ fn cast_text_batch(
         .map(|(name, column)| Field::new(*name, column.data_type().clone(), true))
         .collect();
     let columns = columns.into_iter().map(|(_, column)| column).collect();
-    // Nobody may ask for any column, and for the number of rows.
+    // A query may need no column, only the number of rows.
     let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &rows)
         .map_err(|error| Error::internal(error.to_string()))
 }
 
-/// Text as values of a type; the row of the first that is none.
+/// Parses text as values of a type; the error is the row of the first value that does not parse.
 fn parse_text_column(text: &StringArray, ty: &DataType) -> std::result::Result<ArrayRef, usize> {
     let plain = if ty.is_string() { text.clone() } else { replace_null_words(text) };
     let parsed = match ty {
@@ -176,7 +177,7 @@ fn parse_text_column(text: &StringArray, ty: &DataType) -> std::result::Result<A
     }
 }
 
-/// Text in which the words for NULL are NULL, without blanks around values.
+/// Replaces the words for NULL with NULL, and trims blanks around the other values.
 fn replace_null_words(text: &StringArray) -> StringArray {
     let value = |value: &str| (!csv_text::is_null_word(value)).then(|| value.trim().to_string());
     text.iter().map(|text| text.and_then(value)).collect()

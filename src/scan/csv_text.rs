@@ -1,4 +1,4 @@
-//! What a CSV file says of itself, and what is wrong with it: header, types, lines.
+//! Infers the schema of a CSV file and diagnoses what is wrong with it: header, types, lines.
 
 use std::io::{BufReader, Read};
 
@@ -8,7 +8,7 @@ use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
 use datafusion::arrow::csv::reader::Format;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
-use super::footer::unreadable_file_error;
+use super::file_errors::unreadable_file_error;
 use super::schema::{KeyColumns, is_measure};
 use crate::error::{Error, Result};
 use crate::store::{FileRef, OffsetReader, display_path};
@@ -16,18 +16,18 @@ use crate::store::{FileRef, OffsetReader, display_path};
 /// Words that stand for NULL in columns of numbers and times.
 const NULL_WORDS: [&str; 9] = ["NA", "N/A", "n/a", "null", "NULL", "None", "NaT", "#N/A", ""];
 
-/// The same for [`Format`], which looks at all columns.
+/// The same words as a pattern for [`Format`], which inspects all columns.
 const NULL_PATTERN: &str = r"^(|NA|N/A|n/a|null|NULL|None|NaT|#N/A)$";
 
-/// Whether a text stands for NULL in a column of numbers or times.
+/// Returns whether a text stands for NULL in a column of numbers or times.
 pub(super) fn is_null_word(text: &str) -> bool {
     NULL_WORDS.contains(&text)
 }
 
-/// The columns of a file, with types that hold every value in it.
+/// Infers the columns of a file, with types that hold every value in it.
 ///
 /// # Errors
-/// A file that is no CSV with a header, or a value of a measure or time column that is none.
+/// The file is no CSV with a header, or a measure or time column has a value that is no number or time.
 pub(super) fn infer_csv_schema(file: &FileRef, keys: &KeyColumns) -> Result<Schema> {
     check_csv_header(file)?;
     let null =
@@ -78,26 +78,26 @@ pub(super) fn infer_csv_schema(file: &FileRef, keys: &KeyColumns) -> Result<Sche
     Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
 }
 
-/// What the texts of a column look like.
+/// The properties of the texts in a column.
 struct ColumnProfile {
-    /// All that are not NULL are what the name of the column asks for.
+    /// True if every text that is not NULL is of the kind that the name of the column requires.
     fits: bool,
-    /// There are some, and all are whole numbers.
+    /// True if there are values, and all are whole numbers.
     whole: bool,
-    /// One begins with a zero that a number would lose: `007`.
+    /// True if a value begins with a zero that a number would lose: `007`.
     zeros: bool,
-    /// Of times, whether they have a zone; None before the first.
+    /// True if times have a zone; None before the first time.
     zoned: Option<bool>,
     /// The first time that has a zone where those before have none, or the other way round.
     other_clock: Option<(Option<Position>, String)>,
-    /// Of times, the most digits of a fraction of a second; None where all are days.
+    /// The most digits in a fraction of a second; None if all times are days.
     digits: Option<usize>,
-    /// The first that is not what it should be: a number, a time, or a whole number of 64 bits.
+    /// The first value that is not of the expected kind: a number, a time, or a whole number of 64 bits.
     wrong: Option<(Option<Position>, String)>,
 }
 
 impl ColumnProfile {
-    /// The type of a column of times.
+    /// Returns the type of a column of times.
     fn time_type(&self) -> DataType {
         let unit = match self.digits {
             None => return DataType::Date32,
@@ -109,7 +109,7 @@ impl ColumnProfile {
         DataType::Timestamp(unit, (self.zoned == Some(true)).then(|| "UTC".into()))
     }
 
-    /// Takes notice of the clock of a time.
+    /// Records whether a time has a zone, and how many digits its fraction of a second has.
     fn observe_clock(&mut self, text: &str, at: &Option<Position>) {
         let Some((_, clock)) = text.split_at_checked(10).filter(|(_, clock)| !clock.is_empty())
         else {
@@ -127,10 +127,10 @@ impl ColumnProfile {
     }
 }
 
-/// Looks at each column, all the way down.
+/// Inspects all values of each column.
 ///
 /// # Errors
-/// A quote that is not closed, which would take all rows behind it for one value.
+/// A double quote is not closed, so that all rows behind it would be read as one value.
 fn profile_columns(
     file: &FileRef,
     keys: &KeyColumns,
@@ -203,7 +203,7 @@ fn profile_columns(
     Ok(looks)
 }
 
-/// Counts double quotes on the way: in a file that closes all of them their number is even.
+/// A reader that counts double quotes: in a file that closes all of them their number is even.
 struct QuoteCounter<R> {
     of: R,
     odd: bool,
@@ -222,7 +222,7 @@ fn is_whole_number(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The number that a text is. What is too large for one is none: only words make an infinity.
+/// Parses a text as a number. A number too large for a float is rejected: only words give an infinity.
 pub(super) fn parse_csv_number(text: &str) -> Option<f64> {
     let text = text.trim();
     let value: f64 = text.parse().ok()?;
@@ -230,7 +230,7 @@ pub(super) fn parse_csv_number(text: &str) -> Option<f64> {
     (!value.is_infinite() || word()).then_some(value)
 }
 
-/// Whether a text is a whole number that no float is.
+/// Returns whether a text is a whole number that no float represents exactly.
 pub(super) fn loses_digits(text: &StringArray, row: usize) -> bool {
     let value = if text.is_valid(row) { text.value(row).trim() } else { return false };
     is_whole_number(value)
@@ -242,14 +242,14 @@ fn is_csv_number(text: &str) -> bool {
     parse_csv_number(text).is_some()
 }
 
-/// Whether a text is a time. A second 60, which arrow takes for the 59th, is none.
+/// Returns whether a text is a time. A second 60 is rejected, since arrow would read it as the 59th.
 fn is_csv_time(text: &str) -> bool {
     let (utc, text) = (chrono::Utc, text.trim());
     let second = text.get(16..19).unwrap_or_default();
     second != ":60" && string_to_datetime(&utc, text).is_ok()
 }
 
-/// The error for a time with a zone among those without, or the other way round.
+/// Returns the error for a time with a zone among those without, or the other way round.
 fn mixed_zones_error(file: &FileRef, line: Option<u64>, column: &str, value: &str) -> Error {
     let name = display_path(&file.path);
     let line = line.map_or(String::new(), |line| format!(", line {line}"));
@@ -260,7 +260,7 @@ fn mixed_zones_error(file: &FileRef, line: Option<u64>, column: &str, value: &st
     .with_bad_file(name)
 }
 
-/// The error for a value that has another type than its column.
+/// Returns the error for a value that has another type than its column.
 pub(super) fn value_type_error(
     file: &FileRef,
     line: Option<u64>,
@@ -332,7 +332,7 @@ fn open_csv_reader(file: &FileRef) -> Result<Reader<BufReader<OffsetReader>>> {
     Ok(ReaderBuilder::new().from_reader(BufReader::new(open_csv_text(file)?)))
 }
 
-/// The first record below the header that is looked for, with the line where it begins.
+/// Returns the position of the first record below the header that `wanted` accepts.
 fn find_record_position(
     file: &FileRef,
     mut wanted: impl FnMut(&StringRecord) -> bool,
@@ -347,7 +347,7 @@ fn find_record_position(
     None
 }
 
-/// The line where a row of a file begins, as an editor counts; rows begin at 0.
+/// Returns the line where a row of a file begins, as an editor counts lines; rows count from 0.
 pub(super) fn line_of_row(file: &FileRef, row: usize) -> Option<u64> {
     let mut at = 0;
     let found = find_record_position(file, |_| {
@@ -357,7 +357,8 @@ pub(super) fn line_of_row(file: &FileRef, row: usize) -> Option<u64> {
     line_at_position(file, found.as_ref())
 }
 
-/// The line of a record, as an editor counts: the reader of records counts blank lines before it to it.
+/// Returns the line of a record, as an editor counts lines: the record reader counts blank lines
+/// before a record as part of it.
 fn line_at_position(file: &FileRef, at: Option<&Position>) -> Option<u64> {
     let at = at?;
     let mut text = open_csv_text(file).ok()?;
@@ -367,12 +368,13 @@ fn line_at_position(file: &FileRef, at: Option<&Position>) -> Option<u64> {
     Some(at.line() + blank.filter(|byte| *byte == b'\n').count() as u64)
 }
 
-/// What is wrong with a file that could not be read as records; `error` is what the reader said.
+/// Diagnoses a file that could not be read as records; `error` is the reader's error.
 pub(super) fn diagnose_csv(file: &FileRef, error: &(dyn std::error::Error + 'static)) -> Error {
     let Ok(mut reader) = open_csv_reader(file) else {
         return unreadable_file_error(&file.path, error);
     };
-    // The reader places a fault where it stood before it read: below the header only if that was read.
+    // The reader reports the position where it stood before the failed read: below the header only
+    // if the header was read.
     if let Err(wrong) = reader.headers() {
         return locate_csv_error(file, &wrong);
     }
@@ -382,7 +384,7 @@ pub(super) fn diagnose_csv(file: &FileRef, error: &(dyn std::error::Error + 'sta
     }
 }
 
-/// An error of the reader of records, with its line.
+/// Describes an error of the record reader, with its line.
 fn locate_csv_error(file: &FileRef, error: &csv::Error) -> Error {
     let name = display_path(&file.path);
     let line = |at: &Option<Position>| {

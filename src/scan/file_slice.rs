@@ -1,5 +1,5 @@
-//! One file of a source on its way into the source's columns: found by name, cast, and completed by
-//! what its directories say.
+//! One file of a source, adapted to the columns of the source: columns are found by name, cast, and
+//! completed by the values in the names of its directories.
 
 use std::sync::Arc;
 
@@ -12,32 +12,34 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
 
-use super::footer::{FileInfo, unreadable_file_error};
+use super::file_errors::unreadable_file_error;
+use super::footer::FileInfo;
 use super::schema::is_measure;
 use super::sortedness::RowSlice;
 use crate::error::{Error, Result};
 use crate::guards::nearest_doubles;
 use crate::store::display_path;
 
-/// A file with what a partition reads of it, and its hive values by column name.
+/// A file with the rows that a partition reads of it, and its hive values by column name.
 #[derive(Clone, Debug)]
 pub(crate) struct FileSlice {
     /// The file.
     pub(crate) info: Arc<FileInfo>,
-    /// Its place in the order of the source, and the rows.
+    /// The position of the file in the order of the source, and the rows to read.
     pub(crate) slice: RowSlice,
     /// Hive partition values by column name.
     pub(crate) values: Vec<(String, ScalarValue)>,
 }
 
 impl FileSlice {
-    /// The rows of a batch in the columns of `schema`, the last of which is the file's ordinal.
+    /// Converts a batch to the columns of `schema`, the last of which is the file's ordinal.
     pub(crate) fn adapt_batch(
         &self,
         batch: &RecordBatch,
         schema: &SchemaRef,
     ) -> Result<RecordBatch> {
-        // Whoever asks for other columns, or for the rows of one directory, wants right rows too.
+        // Checked even if the query needs other columns or the rows of one directory: its rows must
+        // be right, too.
         for (name, value) in &self.values {
             if let Some(stored) = batch.column_by_name(name) {
                 self.check_partition_column(name, value, stored)?;
@@ -55,7 +57,8 @@ impl FileSlice {
         RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| self.decode_error(error))
     }
 
-    /// Whether a column of the file is read: it is asked for, or its directory says what it is.
+    /// Returns whether a column of the file is read: it is needed, or checked against the value of
+    /// its directory.
     pub(crate) fn reads_column(&self, schema: &Schema, name: &str) -> bool {
         schema.field_with_name(name).is_ok() || self.values.iter().any(|(known, _)| known == name)
     }
@@ -72,7 +75,7 @@ impl FileSlice {
         }
     }
 
-    /// Refuses a column that the file has too, with other values than its directory says.
+    /// Refuses a column that the file stores with other values than its directory states.
     fn check_partition_column(
         &self,
         name: &str,
@@ -83,7 +86,7 @@ impl FileSlice {
         let same_as = |value: &ScalarValue, stored: &ArrayRef| -> Option<BooleanArray> {
             let cut = cast(stored, &value.data_type()).ok()?;
             let same = not_distinct(&cut, &value.to_scalar().ok()?).ok()?;
-            // A moment is more than its day.
+            // A timestamp is more than its day, so it must survive the cast to a day and back.
             if stored.data_type().is_temporal() {
                 let back = cast(&cut, stored.data_type()).ok()?;
                 return and(&same, &not_distinct(&back, stored).ok()?).ok();
@@ -113,14 +116,15 @@ impl FileSlice {
         .with_bad_file(file))
     }
 
-    /// Values in the type that the source gives their column: all of them, or an error.
+    /// Casts all values to the type that the source gives their column, or fails.
     fn cast_lossless(&self, values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
         let converted = match (values.data_type(), field.data_type()) {
             (decimal, DataType::Float64) if decimal.is_decimal() => nearest_doubles(values),
             (_, to) => cast(values, to),
         };
         let converted = converted.map_err(|error| self.decode_error(error))?;
-        // Measures are floats by their nature; other integers become some because files differ.
+        // Measures are floats by their nature. Other integers become floats only because files
+        // differ, so the cast must be exact.
         let exact = values.data_type().is_integer()
             && field.data_type().is_floating()
             && !is_measure(field.name());
@@ -147,7 +151,7 @@ impl FileSlice {
         .with_bad_file(file))
     }
 
-    /// The error for a file that cannot be decoded.
+    /// Returns the error for a file that cannot be decoded.
     pub(crate) fn decode_error(&self, why: impl std::error::Error + 'static) -> Error {
         unreadable_file_error(&self.info.file.path, &why)
     }

@@ -1,6 +1,5 @@
-//! What the files of a source say about themselves before their rows are read.
+//! Reads the facts that the files of a source state before their rows are read: columns, rows, key ranges.
 
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{Array, ArrayRef};
@@ -11,14 +10,14 @@ use datafusion::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::csv_text;
+use super::file_errors::{catch_parser_panic, corrupt_file_error, unreadable_file_error};
 use super::page_reader::stored_fields;
-use super::parser_panic::catch_parser_panic;
 use super::schema::KeyColumns;
 use crate::error::{Error, Result, downcast_own_error};
 use crate::limits::FOOTER_READERS;
 use crate::store::{COLUMN_ROLE_KEY, FileKind, FileReader, FileRef, LABEL_ROLE, display_path};
 
-/// A file with what it says about itself.
+/// A file with the facts that it states about itself.
 #[derive(Clone, Debug)]
 pub(crate) struct FileInfo {
     /// The file.
@@ -27,33 +26,34 @@ pub(crate) struct FileInfo {
     pub schema: SchemaRef,
     /// Columns that a run wrote as labels.
     pub labels: Vec<String>,
-    /// Rows, where the format says so.
+    /// The number of rows, if the format states it.
     pub rows: Option<u64>,
-    /// Least and greatest entity, where the file proves it.
+    /// Least and greatest entity, if the file proves them.
     pub entities: Option<(ScalarValue, ScalarValue)>,
-    /// Least and greatest time, where the file proves it.
+    /// Least and greatest time, if the file proves them.
     pub times: Option<(ScalarValue, ScalarValue)>,
-    /// What a look at all its keys showed, once somebody looked; None is out of order.
+    /// The proof of order from all its keys, once it was attempted; None inside if the rows are out
+    /// of order.
     pub(crate) proof: Arc<OnceLock<Option<SortProof>>>,
 }
 
-/// Where the entities of a sorted file begin.
+/// The rows where the entities of a sorted file begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SortProof {
-    /// Row and entity.
+    /// The first row of each entity, and the entity.
     pub(super) starts: Vec<(u64, String)>,
-    /// Rows of the file.
+    /// The number of rows of the file.
     pub(super) rows: u64,
 }
 
-/// Bytes of a file up to which it is read as a whole for its footer.
+/// The largest file, in bytes, that is read whole for its footer.
 const FOOTER_READ_WHOLE: u64 = 64 << 10;
 
-/// Reads what every file says about itself, on `threads` threads. The outer error is the first
-/// file's, in path order; with `keep_going` bad files are returned instead.
+/// Reads the facts of every file on `threads` threads, and returns one result per file, in the
+/// order of `files`.
 ///
 /// # Errors
-/// A file that cannot be read or is corrupt; it is named.
+/// A file cannot be read or is corrupt; the error names it.
 pub(crate) fn read_footers(
     files: Vec<FileRef>,
     kind: FileKind,
@@ -96,54 +96,15 @@ fn read_footer(
         FileKind::Csv => read_csv_info(file, keys),
     })?;
     match last {
-        // Thousands of files share one schema: keep one copy.
+        // Thousands of files may share one schema: keep one copy.
         Some(known) if *known == info.schema => info.schema = Arc::clone(known),
         _ => *last = Some(Arc::clone(&info.schema)),
     }
     Ok(info)
 }
 
-/// The error for a file that cannot be decoded.
-pub(crate) fn corrupt_file_error(path: &Path, why: impl std::fmt::Display) -> Error {
-    let why = why.to_string();
-    let why = why.lines().next().unwrap_or_default();
-    let why = why.split(" { ").next().unwrap_or_default(); // Values of Rust tell nobody anything.
-    let why = ["Parquet argument error: ", "Parquet error: ", "External: ", "EOF: "]
-        .iter()
-        .fold(why, |why, prefix| why.trim_start_matches(prefix));
-    Error::data(format!("{} is truncated or corrupt ({why})", display_path(path)))
-        .hint("write it again, move it out of the source, or leave it out with --keep-going")
-        .with_bad_file(display_path(path))
-}
-
-/// The error for a file that cannot be read or decoded.
-pub(crate) fn unreadable_file_error(
-    path: &Path,
-    error: &(dyn std::error::Error + 'static),
-) -> Error {
-    if let Some(too_many) = too_many_open(error) {
-        let name = display_path(path);
-        return Error::data(format!("cannot read {name}: {too_many}"))
-            .hint("raise the limit on open files (ulimit -n), or compact the source")
-            .with_bad_file(name);
-    }
-    downcast_own_error(error).cloned().unwrap_or_else(|| corrupt_file_error(path, error))
-}
-
-/// What the system said, where it has too many open files: nothing is wrong with the file.
-fn too_many_open(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let io = error.downcast_ref::<std::io::Error>();
-        if let Some(io) = io.filter(|io| matches!(io.raw_os_error(), Some(23 | 24))) {
-            return Some(io.to_string());
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// Threads that look into files: those that wait for a server cost nothing.
+/// Returns the number of threads that read files: more for servers, since a thread that waits costs
+/// nothing.
 pub(crate) fn reader_threads<'a>(
     files: impl IntoIterator<Item = &'a FileRef>,
     threads: usize,
@@ -191,7 +152,7 @@ fn read_parquet_info(file: &FileRef, keys: &KeyColumns) -> Result<FileInfo> {
     })
 }
 
-/// Refuses a footer that speaks of bytes which the file has not, before anybody takes memory for them.
+/// Refuses a footer that refers to bytes beyond the end of the file, before memory is allocated for them.
 fn check_chunk_bounds(meta: &ArrowReaderMetadata, size: u64) -> std::result::Result<(), String> {
     for group in meta.metadata().row_groups() {
         if group.num_rows() < 0 {
@@ -218,7 +179,7 @@ fn check_chunk_bounds(meta: &ArrowReaderMetadata, size: u64) -> std::result::Res
     }
 }
 
-/// The columns that a file says of that they are labels.
+/// Returns the columns that a file marks as labels.
 fn label_columns(meta: &ArrowReaderMetadata) -> Vec<String> {
     let role = |field: &&FieldRef| {
         field.metadata().get(COLUMN_ROLE_KEY).is_some_and(|role| role == LABEL_ROLE)
@@ -227,7 +188,7 @@ fn label_columns(meta: &ArrowReaderMetadata) -> Vec<String> {
     labels.map(|field| field.name().clone()).collect()
 }
 
-/// The least or greatest value of row group statistics; None if one is missing.
+/// Returns the least or greatest value of row group statistics; None if one is missing.
 fn extreme_value(values: &ArrayRef, least: bool) -> Option<ScalarValue> {
     if values.is_empty() || values.null_count() > 0 {
         return None;

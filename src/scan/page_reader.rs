@@ -1,7 +1,7 @@
 //! The pages of a parquet file, decompressed with one context per thread.
 //!
-//! The parquet crate makes two zstd contexts per column and row group, which is most of the time
-//! that a file of a few rows takes. Here it gives the pages as they lie in the file.
+//! The parquet crate creates two zstd contexts per column and row group, which takes most of the
+//! time for a file of a few rows. Here it only delivers the pages as they are stored.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -28,8 +28,8 @@ use zstd::bulk::Decompressor;
 
 use crate::store::FileReader;
 
-/// Reads some columns of some row groups, at most `rows` at a time; text in the form that `schema` has it in.
-/// The selection counts the rows of these groups.
+/// Reads some columns of some row groups, at most `rows` rows at a time; text has the type that
+/// `schema` gives it. The selection counts the rows of these row groups.
 pub(crate) fn read_row_groups(
     file: FileReader,
     meta: &ArrowReaderMetadata,
@@ -50,15 +50,15 @@ pub(crate) fn read_row_groups(
     let fields: Fields = stored_fields(meta).iter().map(wanted).collect();
     let levels = parquet_to_arrow_field_levels(meta.parquet_schema(), mask, Some(&fields))?;
     let pages = RowGroupPages { file, meta: Arc::clone(meta.metadata()), groups };
-    // A reader makes room for a whole batch.
+    // The reader allocates a whole batch, so the batch is no larger than the row groups.
     let rows = rows.min(pages.num_rows()).max(1);
     ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, rows, selection)
 }
 
-/// The columns of a file. Times as Spark and Impala store them (INT96) are microseconds: as
-/// nanoseconds, which the parquet crate makes of them, years before 1678 and after 2262 would be others.
-/// Times that were written in another unit than parquet has (seconds) keep the zone that the writer names,
-/// which the parquet crate takes for the same unit only.
+/// Returns the columns of a file. Times that Spark and Impala store as INT96 become microseconds:
+/// the parquet crate makes nanoseconds of them, which cannot hold years before 1678 and after 2262.
+/// Times written in a unit that parquet lacks (seconds) keep the zone that the writer names: the
+/// parquet crate keeps it only if the units agree.
 pub(crate) fn stored_fields(meta: &ArrowReaderMetadata) -> Fields {
     let written = written_schema(meta);
     let mut leaves = meta.parquet_schema().columns().iter().map(|column| column.physical_type());
@@ -78,7 +78,7 @@ fn restore_field_type(
     Arc::new(field.as_ref().clone().with_data_type(ty))
 }
 
-/// A type of a file, whose leaves come in the order in which the file stores them.
+/// Restores a type of a file, whose leaves come in the order in which the file stores them.
 fn restore_type(
     ty: &DataType,
     leaves: &mut dyn Iterator<Item = PhysicalType>,
@@ -120,19 +120,19 @@ fn restore_type(
                 DataType::Timestamp(unit, Some(_)),
                 Some(DataType::Timestamp(other, Some(zone))),
             ) if unit != other => DataType::Timestamp(*unit, Some(Arc::clone(zone))),
-            // The reader of dictionaries knows text only.
+            // The dictionary reader supports text only.
             (_, DataType::Dictionary(_, value), _) if !value.is_string() => value.as_ref().clone(),
             _ => leaf.clone(),
         },
     }
 }
 
-/// The schema that the writer of a file had, if it was one of Arrow's.
+/// Returns the schema of the file's writer, if an Arrow library wrote the file.
 fn written_schema(meta: &ArrowReaderMetadata) -> Option<Schema> {
     let pairs = meta.metadata().file_metadata().key_value_metadata()?;
     let encoded = pairs.iter().find(|pair| pair.key == ARROW_SCHEMA_META_KEY)?;
     let bytes = BASE64_STANDARD.decode(encoded.value.as_ref()?).ok()?;
-    // A message of Arrow's begins with a mark and its length.
+    // An Arrow IPC message begins with a marker and its length.
     let message = match bytes.strip_prefix(&[255; 4]) {
         Some(rest) => rest.get(4..)?,
         None => &bytes,
@@ -141,7 +141,7 @@ fn written_schema(meta: &ArrowReaderMetadata) -> Option<Schema> {
     message.header_as_schema().map(arrow_ipc::convert::fb_to_schema)
 }
 
-/// The columns of these names, with all that lies in them; a dot is a part of a name.
+/// Returns the mask of the columns with these names, with all their nested fields; a dot is part of a name.
 pub(crate) fn column_mask<'a>(
     schema: &SchemaDescriptor,
     names: impl IntoIterator<Item = &'a str>,
@@ -182,7 +182,7 @@ impl RowGroups for RowGroupPages {
     }
 }
 
-/// One column, row group by row group.
+/// The chunks of one column, row group by row group.
 struct ColumnChunks {
     file: Arc<FileReader>,
     meta: Arc<ParquetMetaData>,
@@ -219,8 +219,8 @@ impl ColumnChunks {
     }
 }
 
-/// How pages are compressed that are decompressed here: the size that a page claims may be damaged, and memory of
-/// that size is taken for it elsewhere.
+/// The compressions that are decoded here: a damaged page may claim any size, and other decoders
+/// allocate memory of that size.
 #[derive(Clone, Copy)]
 enum BlockCodec {
     Zstd,
@@ -228,7 +228,7 @@ enum BlockCodec {
     Lz4,
 }
 
-/// Pages of one column that are compressed.
+/// The compressed pages of one column.
 struct CompressedPages {
     pages: SerializedPageReader<FileReader>,
     codec: BlockCodec,
@@ -257,7 +257,7 @@ impl PageReader for CompressedPages {
     }
 }
 
-/// The page without its compression.
+/// Decompresses a page.
 fn decompress_page(mut page: Page, codec: BlockCodec) -> Result<Page> {
     match &mut page {
         Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => {
@@ -275,7 +275,7 @@ fn decompress_page(mut page: Page, codec: BlockCodec) -> Result<Page> {
     Ok(page)
 }
 
-/// The bytes with all but the first `levels` of them decompressed.
+/// Returns the bytes with all but the first `levels` of them decompressed.
 fn decompress_values(bytes: &Bytes, levels: usize, codec: BlockCodec) -> Result<Bytes> {
     let Some((levels, frame)) = bytes.split_at_checked(levels) else {
         return Err(ParquetError::General("a page is shorter than its levels".to_string()));
@@ -294,7 +294,7 @@ fn decompress_values(bytes: &Bytes, levels: usize, codec: BlockCodec) -> Result<
     Ok([levels, &values].concat().into())
 }
 
-/// A page that claims to be larger is taken step by step.
+/// A page that claims this size or more is decompressed step by step.
 const CLAIMED_SIZE_LIMIT: usize = 64 << 20;
 
 fn decompress_zstd(frame: &[u8]) -> Result<Vec<u8>> {
@@ -314,7 +314,7 @@ fn decompress_zstd(frame: &[u8]) -> Result<Vec<u8>> {
     })
 }
 
-/// Three bytes of snappy make 64 at the most.
+/// Decompresses a snappy block, of which three bytes yield at most 64.
 fn decompress_snappy(block: &[u8]) -> Result<Vec<u8>> {
     let wrong = |error: snap::Error| ParquetError::General(error.to_string());
     let size = snap::raw::decompress_len(block).map_err(wrong)?;
@@ -327,7 +327,8 @@ fn decompress_snappy(block: &[u8]) -> Result<Vec<u8>> {
     snap::raw::Decoder::new().decompress_vec(block).map_err(wrong)
 }
 
-/// A byte of LZ4 makes 255 at the most; the block does not say how many it makes.
+/// Decompresses an LZ4 block, of which one byte yields at most 255; the block does not state its
+/// decompressed size.
 fn decompress_lz4(block: &[u8]) -> Result<Vec<u8>> {
     use lz4_flex::block::DecompressError;
     let most = block.len().saturating_mul(255) + 64;
@@ -384,7 +385,7 @@ mod tests {
         writer.close().unwrap();
     }
 
-    /// The rows of a file from 2,345 on, read in memory or piece by piece.
+    /// Returns the rows of a file from row 2,345 on, read in memory or piece by piece.
     fn rows(path: &Path, small: u64) -> Result<RecordBatch> {
         let file = FileReader::open_local(path, small)?;
         let meta = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
@@ -435,7 +436,7 @@ mod tests {
             std::fs::write(&path, &whole[..middle]).unwrap();
             assert!(rows(&path, small).is_err(), "{small}");
         }
-        // It becomes shorter while it is read.
+        // The file becomes shorter while it is read.
         std::fs::write(&path, &whole).unwrap();
         let open = FileReader::open_local(&path, 0).unwrap();
         File::options().write(true).open(&path).unwrap().set_len(100).unwrap();

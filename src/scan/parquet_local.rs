@@ -1,9 +1,9 @@
-//! Reads parquet files of the local disk: small ones whole, of which many make one batch, others page
+//! Reads parquet files of the local disk: small ones whole, many of them per batch, and others page
 //! by page.
 //!
-//! DataFusion's scan fetches a row group at a time, whole, and for a file of one day or one symbol
-//! costs more in requests, tasks and batches of a few rows than in rows. It is better where a filter
-//! leaves out row groups and pages, and is used there.
+//! DataFusion's scan fetches whole row groups, one at a time. For a file of one day or one symbol,
+//! its requests, tasks and batches of a few rows cost more than the rows do. It is better where a
+//! filter skips row groups and pages, and is used there.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
+use super::file_errors::catch_parser_panic;
 use super::file_slice::FileSlice;
 use super::page_reader as pages;
-use super::parser_panic::catch_parser_panic;
 use crate::error::Result;
 use crate::limits::FILE_READ_WHOLE;
 
@@ -58,13 +58,13 @@ impl PartitionStream for LocalParquetPartition {
     }
 }
 
-/// Batches of about `rows` rows, of as many files as that takes.
+/// Batches of about `rows` rows, each from as many files as that takes.
 struct LocalParquetBatches {
     schema: SchemaRef,
     parts: Arc<[FileSlice]>,
     next: usize,
     rows: usize,
-    /// The file that is being read: its place among the parts, and its reader.
+    /// The file being read: its index in `parts`, and its reader.
     open: Option<(usize, ParquetRecordBatchReader)>,
     decoded: Vec<RecordBatch>,
     held: usize,
@@ -108,7 +108,7 @@ impl Iterator for LocalParquetBatches {
 }
 
 impl LocalParquetBatches {
-    /// Decodes some more rows; false after the last.
+    /// Decodes some more rows; returns false after the last.
     fn decode_some_rows(&mut self) -> Result<bool> {
         if let Some((number, reader)) = &mut self.open {
             let part = &self.parts[*number];

@@ -1,8 +1,8 @@
 //! Reads parquet files of object stores and web servers.
 //!
-//! What a server costs is waiting, so that files are fetched ahead: small ones whole, several at a
-//! time, of others the columns that are wanted, a row group while the one before is decoded. Row
-//! groups that a filter on the keys leaves out are not fetched.
+//! Reading from a server means waiting, so files are fetched ahead. Small files are fetched whole,
+//! several at a time. Of other files only the needed columns are fetched, one row group while the
+//! one before is decoded. Row groups that a filter on the keys excludes are not fetched.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
+use super::file_errors::catch_parser_panic;
+use super::file_errors::unreadable_file_error;
 use super::file_slice::FileSlice;
-use super::footer::unreadable_file_error;
 use super::page_reader as pages;
-use super::parser_panic::catch_parser_panic;
 use super::prune::{ContainerStatistics, are_types_comparable};
 use crate::error::{Error, Result};
 use crate::limits::{BYTES_AHEAD, FILE_READ_WHOLE, ROW_GROUPS_AHEAD};
@@ -38,14 +38,14 @@ use crate::store::{FileReader, RemoteObject};
 
 const AHEAD_FILES: [u64; 2] = [4, 64];
 
-/// A filter on the key columns, by which row groups are left out.
+/// A filter on the key columns, which excludes row groups.
 #[derive(Debug)]
 pub(crate) struct RowGroupPruner {
     /// The filter, on the columns of `schema`.
     pub(crate) filter: Arc<dyn PhysicalExpr>,
     /// The columns of the source.
     pub(crate) schema: SchemaRef,
-    /// The key columns that files have; what directories say is not in their footers.
+    /// The key columns that the files store; footers hold no values of directories.
     pub(crate) keys: Vec<String>,
 }
 
@@ -56,11 +56,11 @@ pub(crate) struct RemoteParquetPartition {
     pub(crate) parts: Arc<[FileSlice]>,
     /// The columns to read; the last is the ordinal.
     pub(crate) schema: SchemaRef,
-    /// Which row groups are wanted.
+    /// The filter that selects row groups; None selects all.
     pub(crate) prune: Option<Arc<RowGroupPruner>>,
 }
 
-/// What all files of a partition have in common.
+/// The parts of a scan that all files of a partition share.
 struct RemoteScan {
     parts: Arc<[FileSlice]>,
     schema: SchemaRef,
@@ -89,7 +89,7 @@ impl PartitionStream for RemoteParquetPartition {
     }
 }
 
-/// What is fetched at a time: row groups of one file.
+/// The unit of a fetch: row groups of one file.
 struct RowGroupRequest {
     reading: Arc<RemoteScan>,
     part: usize,
@@ -100,7 +100,7 @@ struct RowGroupRequest {
     held: Option<Bytes>,
 }
 
-/// Row groups that are in memory.
+/// Row groups in memory.
 struct FetchedRowGroups {
     unit: RowGroupRequest,
     file: FileReader,
@@ -134,7 +134,7 @@ impl RemoteScan {
             .map_err(|error| DataFusionError::External(Box::new(error)))
     }
 
-    /// What is wanted of a file.
+    /// Plans the requests for one file.
     async fn plan_requests(self: Arc<Self>, number: usize) -> Result<Vec<RowGroupRequest>> {
         let part = &self.parts[number];
         let (path, size) = (&part.info.file.path, part.info.file.size);
@@ -252,7 +252,7 @@ impl FetchedRowGroups {
 }
 
 impl RowGroupPruner {
-    /// For each row group, whether it can hold rows that are wanted.
+    /// Returns for each row group whether it can hold rows that the filter keeps.
     fn prune_row_groups(&self, meta: &ArrowReaderMetadata) -> Vec<bool> {
         let groups = meta.metadata().row_groups();
         let range = |name: &String| {
@@ -288,7 +288,7 @@ async fn join_read_task<T: 'static>(task: SpawnedTask<Result<T>>) -> Result<T> {
     task.join().await.map_err(panicked)?
 }
 
-/// Batches of `rows` rows, of as many files as that takes.
+/// Coalesces batches into batches of `rows` rows, each from as many files as that takes.
 fn coalesce_batches(
     batches: impl Stream<Item = PlanResult<RecordBatch>> + Send + 'static,
     schema: SchemaRef,

@@ -1,8 +1,9 @@
-//! Files that hold one stretch of time each: what their footers and directories say of it.
+//! Groups files that hold one stretch of time each into periods, by the times in their footers and
+//! directories.
 //!
 //! A history in one directory per date, or in one file per month, or a sorted file with others
-//! appended, is read period by period (see `PeriodsExec`). Nothing is believed for good: rows that
-//! are not where the footers put them are found while reading.
+//! appended, is read period by period (see `PeriodsExec`). Footers are not trusted for good: the
+//! reader detects rows that are not where the footers put them.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -20,29 +21,30 @@ use super::sortedness::{KeyedFile, RowSlice};
 use super::split_points::choose_split_points;
 use crate::limits::FILE_READ_WHOLE;
 
-/// Files that are looked into for the entities of a source.
+/// The number of files that are sampled for the entities of a source.
 const SAMPLED_FILES: usize = 8;
 
-/// Files put together into periods.
+/// Files grouped into periods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PeriodPlan {
-    /// What each reader reads.
+    /// The files that each reader reads.
     pub(crate) readers: Vec<Vec<RowSlice>>,
     /// The readers of each period.
     pub(crate) periods: Vec<Range<usize>>,
-    /// The first entity of each range of entities but the first.
+    /// The first entity of each range of entities, except the first range.
     pub(crate) splits: Vec<String>,
 }
 
-/// Rows that a look takes of a file.
+/// The number of rows that are sampled from a file.
 const SAMPLE_ROWS: usize = 256 * 1024;
 
-/// Rows of an entity in a period, about: each costs a look at its state.
+/// The rows per entity that a period should hold: each entity of a period costs a lookup of its state.
 const ROWS_PER_ENTITY: u64 = 16;
 
-/// Puts files into periods of about `rows` rows, more where there are many entities, but no more than
-/// `most`, read by `readers` side by side and sorted in `parts` ranges of entities; None if the times of
-/// the files are not known, or overlap so far that a period would be much larger.
+/// Groups files into periods of about `rows` rows: more if there are many entities, but at most
+/// `most`. `readers` readers read a period in parallel, and it is sorted in `parts` ranges of
+/// entities. Returns None if the times of the files are not known, or overlap so far that a period
+/// would be much larger.
 pub(crate) fn plan_periods(
     files: Vec<KeyedFile>,
     keys: &KeyColumns,
@@ -55,7 +57,7 @@ pub(crate) fn plan_periods(
     if clusters.iter().any(|cluster| cluster.rows > 4 * rows) {
         return None;
     }
-    // The files of a moment have a row of each entity.
+    // The files of a single moment hold one row per entity, so that their rows count the entities.
     let moments = clusters.iter().filter(|cluster| cluster.moment);
     let entities = moments.map(|cluster| cluster.rows).max().unwrap_or(0);
     let rows = rows.max(ROWS_PER_ENTITY * entities).min(4 * rows).min(most);
@@ -87,15 +89,16 @@ impl PeriodPlan {
     }
 }
 
-/// Files whose times overlap.
+/// A group of files whose times overlap.
 struct TimeCluster {
     files: Vec<KeyedFile>,
     rows: u64,
-    /// All rows are of one time.
+    /// True if all rows have one time.
     moment: bool,
 }
 
-/// The files in the order of their times; those that overlap stand together.
+/// Sorts the files by their times, and groups those that overlap; None if times or numbers of rows
+/// are unknown.
 fn cluster_by_time(files: Vec<KeyedFile>) -> Option<Vec<TimeCluster>> {
     let mut known = Vec::with_capacity(files.len());
     for file in files {
@@ -133,8 +136,8 @@ fn cluster_by_time(files: Vec<KeyedFile>) -> Option<Vec<TimeCluster>> {
     Some(clusters)
 }
 
-/// Entities that cut the rows into ranges of about equal size, as far as footers and a look into some
-/// files tell.
+/// Estimates the entities that cut the rows into ranges of about equal size, from footers and
+/// samples of some files.
 fn estimate_entity_splits(
     clusters: &[TimeCluster],
     keys: &KeyColumns,
@@ -156,7 +159,7 @@ fn estimate_entity_splits(
     Some(choose_split_points(&seen, parts))
 }
 
-/// Counts the entities of the first rows of a file.
+/// Counts the entities in the first rows of a file.
 fn sample_entities(
     file: &KeyedFile,
     keys: &KeyColumns,

@@ -1,4 +1,5 @@
-//! Which files can hold rows that a filter on the key or partition columns asks for.
+//! Finds the files and row groups that can hold rows for which a filter on the key or partition
+//! columns is true.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,11 +11,11 @@ use datafusion::common::{Column, ScalarValue};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 
-/// Least and greatest values of one column, file by file; None where a file proves nothing.
+/// Least and greatest values of one column, one item per file or row group; None if it proves nothing.
 pub(crate) type ColumnRanges = Vec<Option<(ScalarValue, ScalarValue)>>;
 
-/// Whether least and greatest values of one type are that in another, too: of numbers as text they are
-/// not.
+/// Returns whether the least and greatest values of one type are also those of another: for numbers
+/// as text they are not.
 pub(crate) fn are_types_comparable(own: &DataType, other: &DataType) -> bool {
     let text = |ty: &DataType| match ty {
         DataType::Dictionary(_, values) => values.is_string(),
@@ -23,16 +24,17 @@ pub(crate) fn are_types_comparable(own: &DataType, other: &DataType) -> bool {
     text(own) == text(other)
 }
 
-/// What the files prove of the columns that filters may prune by.
+/// The statistics of files or row groups for the columns that filters may prune by.
 pub(crate) struct ContainerStatistics {
-    /// Column name and its ranges, one per file.
+    /// Column names and their ranges, one range per file or row group.
     pub columns: Vec<(String, ColumnRanges)>,
-    /// How many files there are.
+    /// The number of files or row groups.
     pub containers: usize,
 }
 
 impl ContainerStatistics {
-    /// For each file, whether it can hold rows that satisfy `filter`. Without proof it can.
+    /// Returns for each file or row group whether it can hold rows that satisfy `filter`. Without
+    /// proof it can.
     pub(crate) fn keep_mask(
         &self,
         filter: &Arc<dyn PhysicalExpr>,

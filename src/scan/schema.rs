@@ -1,6 +1,6 @@
-//! One schema for the files of a source: canonical types, and how files that differ are reconciled.
+//! Builds one schema for the files of a source: canonical types, and one type where files differ.
 //!
-//! It knows column names and arrow types, not files or plans.
+//! This module knows column names and arrow types, not files or plans.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit}
 
 use crate::error::{Error, Result};
 
-/// Columns that are prices, volumes or factors by their name: always 64-bit floats, so that
-/// `close / lag(close)` is never an integer division.
+/// Columns whose names mean prices, volumes or factors: always 64-bit floats, so that `close /
+/// lag(close)` is never an integer division.
 const MEASURES: &[&str] =
     &["open", "high", "low", "close", "volume", "vwap", "adj_close", "factor"];
 
-/// Whether a column holds numbers by its name.
+/// Returns whether a column is a measure by its name.
 pub(super) fn is_measure(name: &str) -> bool {
     MEASURES.contains(&name)
 }
 
-/// The columns that an unbound `bars` has, for `check` and `explain` without data.
+/// Returns the columns of an unbound `bars`, for `check` and `explain` without data.
 pub fn standard_bar_fields() -> Vec<Field> {
     let mut fields = vec![
         Field::new("symbol", DataType::Utf8View, false),
@@ -42,11 +42,11 @@ pub struct KeyColumns {
     pub time: String,
 }
 
-/// Merges the schemas of files into the schema of the source. Each item is a file's name with its
-/// schema; columns keep the order in which they first appear.
+/// Merges the schemas of files into the schema of the source. Each item is the name of a file and
+/// its schema; columns keep the order in which they first appear.
 ///
 /// # Errors
-/// A column whose types cannot be reconciled, or a measure that is no number.
+/// The types of a column cannot be reconciled, or a measure is no number.
 pub(crate) fn reconcile_schemas<'a>(
     files: impl IntoIterator<Item = (&'a str, &'a SchemaRef)>,
     keys: &KeyColumns,
@@ -124,7 +124,7 @@ pub(crate) fn reconcile_schemas<'a>(
     )))
 }
 
-/// The type that a column of a source has, given the type in a file.
+/// Returns the type of a column in the source, given its type in a file.
 pub(crate) fn canonical_type(
     name: &str,
     ty: &DataType,
@@ -181,7 +181,7 @@ pub(crate) fn canonical_type(
     })
 }
 
-/// The type that holds the values of both, None if there is none.
+/// Returns the type that holds the values of both; None if there is none.
 fn common_type(a: &DataType, b: &DataType) -> Option<DataType> {
     use DataType::*;
     Some(match (a, b) {
@@ -207,7 +207,7 @@ fn common_type(a: &DataType, b: &DataType) -> Option<DataType> {
     })
 }
 
-/// The digits of an exact number before and behind its point.
+/// Returns the digits of an exact number before and after its decimal point.
 fn decimal_digits(ty: &DataType) -> Option<(u8, i8)> {
     use DataType::*;
     match ty {
@@ -223,7 +223,7 @@ fn decimal_digits(ty: &DataType) -> Option<(u8, i8)> {
     }
 }
 
-/// The decimal that holds the digits of both; floats if there is none.
+/// Returns the decimal type that holds the digits of both, or a float if there is none.
 fn common_decimal(a: (u8, i8), b: (u8, i8)) -> DataType {
     let (whole, scale) = (a.0.max(b.0), a.1.max(b.1));
     match i16::from(whole) + i16::from(scale) {
@@ -233,7 +233,7 @@ fn common_decimal(a: (u8, i8), b: (u8, i8)) -> DataType {
     }
 }
 
-/// Whether two names are of one clock.
+/// Returns whether two zone names mean the same clock.
 fn same_zone(a: Option<&str>, b: Option<&str>) -> bool {
     const UTC: [&str; 8] = ["UTC", "+00:00", "Z", "Etc/UTC", "GMT", "+0000", "00:00", "Zulu"];
     let utc = |zone: Option<&str>| zone.is_some_and(|zone| UTC.contains(&zone));
@@ -250,7 +250,7 @@ fn finer_time_unit(a: TimeUnit, b: TimeUnit) -> TimeUnit {
     if rank(a) >= rank(b) { a } else { b }
 }
 
-/// The type of a hive partition column, from all its values.
+/// Infers the type of a hive partition column from all its values.
 pub(crate) fn partition_type<'a>(
     name: &str,
     keys: &KeyColumns,

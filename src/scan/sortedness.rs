@@ -1,8 +1,8 @@
-//! What files prove of their order: sorted by entity and time, entities apart from file to file.
+//! Proves the order of files: sorted by entity and time, with entities disjoint from file to file.
 //!
 //! Such files need no sort and no exchange of rows: they are read in ranges of entities, each in
-//! order. Nothing is believed: footers only say whether it is worth a look, and the look reads the
-//! keys of every row. It ends at the first row out of order, and its result is kept.
+//! order. Footers are not trusted: they only show whether a check is worthwhile, and the check
+//! reads the keys of every row. It stops at the first row out of order, and its result is cached.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,39 +16,39 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::ScalarValue;
 use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
+use super::file_errors::catch_parser_panic;
 use super::footer::{FileInfo, SortProof, reader_threads};
 use super::page_reader as pages;
-use super::parser_panic::catch_parser_panic;
 use super::schema::KeyColumns;
 use super::split_points::pad_split_points;
 use crate::limits::FILE_READ_WHOLE;
 use crate::store::FileRef;
 
-/// Rows that the look takes at a time: few enough to stay near the processor.
+/// Rows that the check reads at a time: few enough to stay in the processor's cache.
 const PROOF_BATCH_ROWS: usize = 16_384;
 
-/// Rows of one file that a partition reads; None is all of them.
+/// Rows of one file that a partition reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RowSlice {
-    /// The file.
+    /// The ordinal of the file.
     pub(crate) ordinal: u32,
-    /// Its rows.
+    /// Its rows; None means all of them.
     pub(crate) rows: Option<Range<u64>>,
 }
 
 /// Files cut into ranges of entities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EntityRanges {
-    /// What each partition reads, in order.
+    /// The slices that each partition reads, in order.
     pub(crate) partitions: Vec<Vec<RowSlice>>,
-    /// The first entity of each partition but the first.
+    /// The first entity of each partition, except the first partition.
     pub(crate) splits: Vec<String>,
 }
 
-/// A file of the source with what is known of its keys.
+/// A file of the source with what is known about its keys.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyedFile {
-    /// Its place in the order of the source.
+    /// The position of the file in the order of the source.
     pub(crate) ordinal: u32,
     /// The file.
     pub(crate) info: Arc<FileInfo>,
@@ -59,7 +59,7 @@ pub(crate) struct KeyedFile {
 }
 
 impl KeyedFile {
-    /// The least and the greatest entity.
+    /// Returns the least and the greatest entity.
     pub(crate) fn entity_range(&self) -> Option<(String, String)> {
         if let Some(entity) = &self.entity {
             return Some((entity.clone(), entity.clone()));
@@ -68,7 +68,7 @@ impl KeyedFile {
         Some((scalar_text(least)?, scalar_text(greatest)?))
     }
 
-    /// The first and the last time.
+    /// Returns the first and the last time.
     pub(crate) fn time_range(&self) -> Option<(ScalarValue, ScalarValue)> {
         match &self.time {
             Some(time) => Some((time.clone(), time.clone())),
@@ -86,8 +86,8 @@ fn scalar_text(value: &ScalarValue) -> Option<String> {
     }
 }
 
-/// Cuts files into at least `parts` ranges of entities; None unless every file proves its order.
-/// It reads the keys of all rows, on `threads` threads.
+/// Cuts files into `parts` ranges of entities; None unless every file proves its order. Reads the
+/// keys of all rows, on `threads` threads.
 pub(crate) fn prove_entity_ranges(
     mut files: Vec<KeyedFile>,
     keys: &KeyColumns,
@@ -109,19 +109,20 @@ pub(crate) fn prove_entity_ranges(
 
 type RangedFile = ((String, String), KeyedFile);
 
-/// Whether the rows of `b` may stand behind those of `a`.
+/// Returns whether the rows of `b` may follow those of `a`.
 fn can_follow(((_, last), a): &RangedFile, ((first, _), b): &RangedFile) -> bool {
     if last != first {
         return last < first;
     }
-    // One entity in both: its times must not meet.
+    // Both files hold this entity: its times must not overlap, and the files must be in the order
+    // of the source.
     match (&a.info.times, &b.info.times) {
         (Some((_, before)), Some((after, _))) => before <= after && a.ordinal < b.ordinal,
         _ => false,
     }
 }
 
-/// Looks at the files that nobody looked at before.
+/// Checks the files that were not checked before.
 fn prove_files(files: &[KeyedFile], keys: &KeyColumns, threads: usize) {
     let threads = reader_threads(files.iter().map(|file| &file.info.file), threads);
     let chunk = files.len().div_ceil(threads).max(1);
@@ -133,7 +134,7 @@ fn prove_files(files: &[KeyedFile], keys: &KeyColumns, threads: usize) {
                         Some(proof) => Some(proof),
                         None => {
                             let (of, entity) = (&file.info.file, file.entity.as_deref());
-                            // What cannot be read is told when it is.
+                            // A file that cannot be read here is reported when its rows are read.
                             catch_parser_panic(&of.path, || {
                                 Ok(prove_file_order(of, entity, keys).ok().flatten())
                             })
@@ -142,7 +143,7 @@ fn prove_files(files: &[KeyedFile], keys: &KeyColumns, threads: usize) {
                         }
                     });
                     if proof.is_none() {
-                        return; // One is enough to sort all.
+                        return; // One file out of order means that all are sorted.
                     }
                 }
             });
@@ -150,7 +151,7 @@ fn prove_files(files: &[KeyedFile], keys: &KeyColumns, threads: usize) {
     });
 }
 
-/// The proof of a file with one row, whose footer says all of it.
+/// Returns the proof of a file with one row, which its footer states completely.
 fn single_row_proof(file: &KeyedFile) -> Option<SortProof> {
     let (entity, _) = file.entity_range()?;
     file.time_range()?;
@@ -159,7 +160,7 @@ fn single_row_proof(file: &KeyedFile) -> Option<SortProof> {
 
 type ProofResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Reads the keys of a file; None if a row is out of order or lacks a key.
+/// Reads the keys of a file and proves their order; None if a row is out of order or lacks a key.
 fn prove_file_order(
     file: &FileRef,
     entity: Option<&str>,
@@ -221,7 +222,7 @@ fn prove_file_order(
 }
 
 impl SortProof {
-    /// Notes the rows where another entity begins; `same` speaks of rows from `offset` on.
+    /// Records the rows where another entity begins; `same` describes the rows from `offset` on.
     fn push_entity_starts(&mut self, entities: &ArrayRef, same: &BooleanBuffer, offset: usize) {
         let entities = entities.as_string_view();
         for step in (!same).set_indices() {
@@ -231,8 +232,8 @@ impl SortProof {
     }
 }
 
-/// For pairs of rows, whether they are of one entity; None if a second one may not stand behind the
-/// first.
+/// Returns for each pair of rows whether both have the same entity; None if the second row of a
+/// pair may not follow the first.
 fn check_key_order(
     a: &[ArrayRef; 2],
     b: &[ArrayRef; 2],
@@ -242,7 +243,7 @@ fn check_key_order(
     if (&same & &!later.values()).count_set_bits() > 0 {
         return Ok(None);
     }
-    // To order two texts takes longer than to tell them apart, and entities change seldom.
+    // Ordering two texts takes longer than testing them for equality, and entities change seldom.
     let (before, after) = (a[0].as_string_view(), b[0].as_string_view());
     let rises = (!&same).set_indices().all(|row| before.value(row) < after.value(row));
     Ok(rises.then_some(same))
@@ -270,7 +271,8 @@ fn cut_entity_ranges(chain: &[KeyedFile], proofs: &[&SortProof], parts: usize) -
         ranges.push_slice(file.ordinal, from..proof.rows, proof.rows);
         passed += proof.rows;
     }
-    // Empty ranges behind the last entity: fewer partitions than asked for would be exchanged.
+    // Adds empty ranges behind the last entity: the planner would repartition fewer partitions than
+    // it asked for.
     pad_split_points(&mut ranges.splits, before.unwrap_or_default(), parts);
     ranges.partitions.resize(ranges.splits.len() + 1, Vec::new());
     ranges
@@ -293,7 +295,7 @@ mod tests {
     use super::*;
     use std::time::SystemTime;
 
-    /// A file with these (entity, rows) in order.
+    /// Returns a file with these (entity, rows) pairs in order.
     fn file(ordinal: u32, entities: &[(&str, u64)]) -> KeyedFile {
         let mut proof = SortProof { starts: Vec::new(), rows: 0 };
         for (entity, rows) in entities {
@@ -332,7 +334,7 @@ mod tests {
     #[test]
     fn steps_tell_where_entities_begin() {
         use datafusion::arrow::array::{Int64Array, StringViewArray};
-        // A view holds a text of twelve bytes, and where a longer one begins.
+        // A view stores a text of up to twelve bytes inline, and a reference to a longer one.
         let same = |rows: &[(&str, i64)]| {
             let entities = StringViewArray::from_iter_values(rows.iter().map(|row| row.0));
             let times: Int64Array = rows.iter().map(|row| row.1).collect();

@@ -1,9 +1,9 @@
-//! Where ranges of the entity begin.
+//! Chooses where ranges of entities begin.
 
 use std::collections::BTreeMap;
 
-/// Cuts symbols into `parts` ranges of about equal rows; gives the first symbol of all but the
-/// first range. Where there are too few symbols, ranges behind the last one stay empty.
+/// Cuts symbols into `parts` ranges of about equal rows, and returns the first symbol of each range
+/// except the first. If there are too few symbols, ranges behind the last one stay empty.
 pub fn choose_split_points(counts: &BTreeMap<String, u64>, parts: usize) -> Vec<String> {
     let total: u64 = counts.values().sum();
     let mut splits = Vec::new();

@@ -1,4 +1,5 @@
-//! Bounds on how deep a statement goes, before it is parsed: parser, planner and what they make are walked recursively.
+//! Checks the depth of a statement before it is parsed: the parser, the planner and the plans they produce
+//! are walked recursively.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -10,10 +11,10 @@ use crate::limits::{
     EXPRESSION_OPERATORS, STATEMENT_CASES, STATEMENT_PARTS, check_statement_length,
 };
 
-/// Refuses a statement that is longer or deeper than the bounds.
+/// Refuses a statement that is longer or deeper than the limits.
 pub(super) fn check_depth(text: &str) -> Result<()> {
     check_statement_length(text)?;
-    // What is no SQL is the parser's to say.
+    // The parser reports text that is no SQL.
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location() else {
         return Ok(());
     };
@@ -74,14 +75,14 @@ pub(super) fn check_depth(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// What stands between two brackets.
+/// The counts of one bracket level.
 #[derive(Default)]
 struct BracketLevel {
-    /// Operators of the expression so far, with those in its brackets.
+    /// Operators of the current expression so far, including those in its brackets.
     depth: usize,
-    /// The most of an expression before it.
+    /// The largest count of an earlier expression at this level.
     before: usize,
-    /// Whether FROM came last of the words that begin a part of a query.
+    /// True if FROM is the latest keyword that begins a clause: commas then separate tables.
     lists_tables: bool,
 }
 
@@ -101,7 +102,7 @@ fn is_join_or_union(word: &Word) -> bool {
     matches!(word.keyword, UNION | EXCEPT | INTERSECT | JOIN)
 }
 
-/// Whether an expression ends before a word.
+/// Returns whether an expression ends before a word.
 fn is_expression_end(word: &Word) -> bool {
     use Keyword::{
         BY, ELSE, FROM, GROUP, HAVING, LIMIT, ON, ORDER, QUALIFY, SELECT, THEN, WHEN, WHERE, WINDOW,
@@ -174,7 +175,7 @@ mod tests {
             let told = check_depth(&chain(link, 1_001)).map_err(|error| error.to_string());
             assert!(told.is_err_and(|told| told.contains("limit of 1,000 operators")), "{link}");
         }
-        // Brackets hide nothing.
+        // Operators within brackets count too.
         let halves = format!("SELECT (a{}) + (a{})", "+1".repeat(600), "+1".repeat(600));
         assert!(check_depth(&halves).is_err());
         for wide in [

@@ -1,4 +1,4 @@
-//! Turns an error of DataFusion into one sentence with its place in the text and the way out.
+//! Turns an error of DataFusion into one sentence with its place in the text and a hint.
 
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -8,7 +8,7 @@ use super::{location_place, message_patterns};
 use crate::error::{Error, TextPlace, did_you_mean, nearest_name};
 use crate::limits::STATEMENT_DEPTH;
 
-/// One sentence on an error of planning or running `text`. `tables` are the names that FROM knows.
+/// Returns one sentence for an error of planning or running `text`. `tables` are the names that FROM may use.
 pub fn diagnose_error(error: &DataFusionError, text: &str, tables: &[String]) -> Error {
     if let Some(own) = find_wrapped_error(error) {
         return own.clone();
@@ -31,7 +31,7 @@ pub fn diagnose_error(error: &DataFusionError, text: &str, tables: &[String]) ->
     }
 }
 
-/// An error of ours that travelled through DataFusion.
+/// Returns the error of windrow that DataFusion wrapped, if there is one.
 fn find_wrapped_error(error: &DataFusionError) -> Option<&Error> {
     match error {
         DataFusionError::External(inner) => inner
@@ -57,7 +57,8 @@ fn diagnostic_place(error: &DataFusionError) -> Option<TextPlace> {
     (start.line > 0).then(|| location_place(Location { line: start.line, column: start.column }))
 }
 
-/// `quoted` says whether a name stands in double quotes.
+/// Returns the sentence for an error about columns. `quoted` returns whether a name is in double quotes in
+/// the text.
 fn schema_error(
     schema: &SchemaError,
     located: impl Fn(&str, bool) -> Option<TextPlace>,
@@ -128,7 +129,7 @@ fn schema_error(
     }
 }
 
-/// A message of the SQL parser, which ends with `at Line: 1, Column: 15`.
+/// Returns the sentence for a message of the SQL parser, which ends with `at Line: 1, Column: 15`.
 fn syntax_error(message: &str) -> Error {
     let message = message.trim_start_matches("sql parser error: ");
     let (text, at) = match message.rsplit_once(" at Line: ") {
@@ -211,7 +212,7 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Text
     if let Some(name) =
         message.split('\'').nth(1).filter(|_| message.contains("match any signature"))
     {
-        // DataFusion names mean by its other name.
+        // DataFusion reports `mean` under its other name, `avg`.
         let written = if find_word_place(text, name, true).is_none() && name == "avg" {
             "mean"
         } else {
@@ -231,7 +232,7 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Text
         None => Error::query(first_line(&message_patterns::to_sql_wording(message))),
     };
     let sentence = first_line(message);
-    // Indicators say their name first; DataFusion quotes the function.
+    // Messages of indicators start with the indicator's name; DataFusion quotes the function.
     let function = sentence
         .split_once(": ")
         .map(|(name, _)| name)
@@ -243,7 +244,7 @@ fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<Text
     attach_place(error, at)
 }
 
-/// Names of functions in pandas and elsewhere, and ours.
+/// Function names in pandas and other tools, and the names to use here.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("pct_change", "roc"),
     ("diff", "mom"),
@@ -276,7 +277,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("iff", "CASE WHEN"),
 ];
 
-/// A call whose arguments are too many, or of other types; `args` are as they are written.
+/// Returns the sentence for a call with too many arguments or arguments of other types. `args` are the
+/// arguments as written.
 fn signature_error(name: &str, message: &str, args: &[String]) -> Error {
     if args.len() < 2 {
         let given = message.split(&format!("argument types '{name}")).nth(1);
@@ -307,7 +309,7 @@ fn signature_error(name: &str, message: &str, args: &[String]) -> Error {
     }
 }
 
-/// The arguments of the first call of a function, as they are written.
+/// Returns the arguments of the first call of a function, as written.
 fn first_call_arguments(text: &str, name: &str) -> Option<Vec<String>> {
     let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize().ok()?;
     let is_name = |t: &Token| matches!(t, Token::Word(w) if w.value.eq_ignore_ascii_case(name));
@@ -331,7 +333,7 @@ fn first_call_arguments(text: &str, name: &str) -> Option<Vec<String>> {
     Some(args.into_iter().map(|arg| arg.trim().to_string()).filter(|arg| !arg.is_empty()).collect())
 }
 
-/// What shows the structs of the parser tells nobody anything.
+/// Returns a readable sentence for a message that prints structs of the parser, which mean nothing to a user.
 fn unsupported_form_error(message: &str) -> Option<Error> {
     let shows = message.contains("quote_style") || message.contains(": None");
     let what: String = message.chars().take_while(|c| *c != '{' && *c != '(').collect();
@@ -349,7 +351,7 @@ fn attach_place(error: Error, place: Option<TextPlace>) -> Error {
     }
 }
 
-/// The message of an error without the words that say which part of DataFusion failed.
+/// Returns the message of an error without the prefixes that name the part of DataFusion that failed.
 fn unprefixed_message(error: &DataFusionError) -> String {
     let text = match error {
         DataFusionError::External(inner) => inner.to_string(),
@@ -392,7 +394,8 @@ fn lowercase_first(text: &str) -> String {
     }
 }
 
-/// Where a word first stands in the text, as a call if it must be one.
+/// Returns the place where a word first occurs in the text: as a call if `call` is true, else not as one. If
+/// there is no such occurrence, returns the first one of any kind.
 fn find_word_place(text: &str, name: &str, call: bool) -> Option<TextPlace> {
     let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().ok()?;
     let tokens: Vec<&TokenWithSpan> =

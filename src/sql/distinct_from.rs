@@ -1,4 +1,4 @@
-//! `a IS DISTINCT FROM b AND c`, of which the parser makes `a IS DISTINCT FROM (b AND c)`.
+//! `a IS DISTINCT FROM b AND c`, which the parser reads as `a IS DISTINCT FROM (b AND c)`.
 
 use std::ops::ControlFlow;
 
@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::walk;
 
-/// Gives IS DISTINCT FROM, and what stands before it, what belongs to them.
+/// Regroups IS DISTINCT FROM, and the operators in front of it, so that each has its own operands only.
 pub(super) fn bind_distinct_from(query: &mut Query) {
     struct DistinctFromBinder;
     impl VisitorMut for DistinctFromBinder {
@@ -22,8 +22,8 @@ pub(super) fn bind_distinct_from(query: &mut Query) {
     let _ = walk::rewrite(query, &mut DistinctFromBinder);
 }
 
-/// An expression whose last operand is no chain of AND and OR without brackets: AND and OR bind less than all that
-/// they can stand in.
+/// Returns the expression regrouped so that its last operand is no chain of AND and OR without brackets. AND
+/// and OR bind less tightly than every operator whose operand they can be.
 fn rebind_expr(expr: Expr) -> Expr {
     match expr {
         Expr::IsDistinctFrom(left, right) => {
@@ -47,7 +47,7 @@ fn rebind_expr(expr: Expr) -> Expr {
     }
 }
 
-/// What `make` makes of the first part of a chain, and the chain around it.
+/// Applies `make` to the first part of a chain of AND and OR, and returns the chain around the result.
 fn hoist_chain(last: Expr, over_and: bool, make: Box<dyn FnOnce(Expr) -> Expr>) -> Expr {
     use BinaryOperator::{And, Or};
     match last {

@@ -1,7 +1,7 @@
-//! Clauses that the parser accepts and the planner drops without a word: each is an error.
+//! Clauses that the parser accepts and the planner silently drops: each is an error.
 //!
-//! Every struct of the parser is taken apart in full, so that a field which a later version adds does
-//! not compile before somebody says what becomes of it.
+//! Every struct of the parser is destructured in full. A field that a later version adds breaks the build
+//! until this module handles it.
 
 use std::ops::ControlFlow;
 
@@ -16,18 +16,18 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use super::{Sql, normalize_ident, span_place};
 use crate::error::{Error, Result};
 
-/// What was found, in the words of the statement, with the way out.
+/// A dropped clause in the words of the statement, the hint, and its span.
 type DroppedClause = (&'static str, &'static str, Span);
 
-/// The way out of what changes no value.
+/// The hint for a clause that changes no value.
 const LEAVE_OUT: &str = "leave it out";
 
 impl Sql {
-    /// Refuses clauses that would change nothing and say nothing. `is_scalar` says whether a function has
-    /// one value for each row, and thus neither groups nor an order.
+    /// Refuses clauses that would silently have no effect. `is_scalar` returns whether a function computes
+    /// one value for each row; such a function takes neither groups nor an order.
     ///
     /// # Errors
-    /// The first of them.
+    /// The first such clause.
     pub fn refuse_dropped_clauses(&self, is_scalar: &dyn Fn(&str) -> bool) -> Result<()> {
         match self.visit_statement(&mut DroppedClauseFinder { is_scalar }) {
             ControlFlow::Continue(()) => Ok(()),
@@ -40,7 +40,7 @@ impl Sql {
     }
 }
 
-/// Stops with what is dropped, if it is there.
+/// Breaks with the clause if `is` is true.
 fn refuse_clause_if(
     is: bool,
     what: &'static str,
@@ -50,7 +50,7 @@ fn refuse_clause_if(
     if is { ControlFlow::Break((what, way_out, span)) } else { ControlFlow::Continue(()) }
 }
 
-/// Refuses an interval of a number alone: in a frame it would be months, elsewhere seconds.
+/// Refuses an interval that is a number without a unit: it would be months in a frame, and seconds elsewhere.
 fn check_interval_unit(interval: &Interval, span: Span) -> ControlFlow<DroppedClause> {
     let number = match interval.value.as_ref() {
         Expr::Value(value) => match &value.value {
@@ -64,7 +64,7 @@ fn check_interval_unit(interval: &Interval, span: Span) -> ControlFlow<DroppedCl
     refuse_clause_if(bare, "INTERVAL without a unit", "write INTERVAL '7 days', for example", span)
 }
 
-/// Words of other engines that stand behind a table, and that the parser takes for another name of it.
+/// Words of other engines that follow a table, and that the parser reads as its alias.
 const NO_NAMES: &[&str] = &[
     "ALL",
     "ANY",
@@ -86,7 +86,7 @@ const NO_NAMES: &[&str] = &[
     "STRAIGHT_JOIN",
 ];
 
-/// Refuses another name of a table that is rather a word of another engine, and what stands behind a name.
+/// Refuses an alias of a table that is probably a word of another engine, and AT behind a table.
 fn check_table_alias(alias: Option<&TableAlias>, span: Span) -> ControlFlow<DroppedClause> {
     let Some(TableAlias { explicit, name, columns: _, at }) = alias else {
         return ControlFlow::Continue(());
@@ -100,7 +100,8 @@ fn check_table_alias(alias: Option<&TableAlias>, span: Span) -> ControlFlow<Drop
     refuse_clause_if(at.is_some(), "AT behind a table", LEAVE_OUT, span)
 }
 
-/// Refuses a join of all rows with all that nobody asked for.
+/// Refuses a JOIN without a condition, which would join all rows with all rows, and join forms of other
+/// engines.
 fn check_join(join: &Join, span: Span) -> ControlFlow<DroppedClause> {
     use JoinOperator::{Anti, Semi, StraightJoin};
     use JoinOperator::{CrossApply, OuterApply};
@@ -137,7 +138,7 @@ fn check_join(join: &Join, span: Span) -> ControlFlow<DroppedClause> {
     }
 }
 
-/// Refuses `1_000`, which the parser takes for the number 1 with the name _000.
+/// Refuses `1_000`, which the parser reads as the number 1 with the alias `_000`.
 fn check_digit_separator(item: &SelectItem) -> ControlFlow<DroppedClause> {
     let SelectItem::ExprWithAlias { expr: Expr::Value(value), alias } = item else {
         return ControlFlow::Continue(());
@@ -147,7 +148,7 @@ fn check_digit_separator(item: &SelectItem) -> ControlFlow<DroppedClause> {
     refuse_clause_if(within, "_ within a number", "write the digits without it", value.span)
 }
 
-/// Refuses what the planner has no words for in the order and the limit of a query.
+/// Refuses clauses of ORDER BY and LIMIT that the planner ignores.
 fn check_order_and_limit(query: &Query, span: Span) -> ControlFlow<DroppedClause> {
     if let Some(OrderBy { kind, interpolate }) = &query.order_by {
         let fills = |by: &OrderByExpr| by.with_fill.is_some();
@@ -167,7 +168,7 @@ fn check_order_and_limit(query: &Query, span: Span) -> ControlFlow<DroppedClause
     refuse_clause_if(query.fetch.is_some(), "FETCH", "write LIMIT", span)
 }
 
-/// Refuses arguments and clauses of a function that would change nothing, or less than they say.
+/// Refuses arguments and clauses of a function that would have no effect, or less effect than they state.
 fn check_function_call(
     name: &str,
     list: &FunctionArgumentList,
@@ -229,9 +230,9 @@ impl Visitor for DroppedClauseFinder<'_> {
         let Query {
             with,
             body: _,
-            order_by: _,     // Below.
-            limit_clause: _, // Below.
-            fetch: _,        // Below.
+            order_by: _,     // Checked below.
+            limit_clause: _, // Checked below.
+            fetch: _,        // Checked below.
             locks,
             for_clause,
             settings,
@@ -256,14 +257,14 @@ impl Visitor for DroppedClauseFinder<'_> {
         let span = select.span();
         let Select {
             select_token: _,
-            optimizer_hints: _, // Comments.
+            optimizer_hints: _, // Hints are comments.
             distinct: _,
             select_modifiers,
             top,
             top_before_distinct: _,
             projection,
             exclude,
-            into: _, // A form that is misread.
+            into: _, // Refused as a misread form.
             from,
             lateral_views,
             prewhere,
@@ -278,7 +279,7 @@ impl Visitor for DroppedClauseFinder<'_> {
             qualify: _,
             window_before_qualify: _,
             value_table_mode,
-            flavor: _, // FROM before SELECT means the same.
+            flavor: _, // FROM in front of SELECT has the same meaning.
         } = select;
         from.iter().flat_map(|table| &table.joins).try_for_each(|one| check_join(one, span))?;
         projection.iter().try_for_each(check_digit_separator)?;
@@ -364,7 +365,7 @@ impl Visitor for DroppedClauseFinder<'_> {
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
         let Function {
             name,
-            uses_odbc_syntax: _, // {fn f(x)} is f(x).
+            uses_odbc_syntax: _, // {fn f(x)} means f(x).
             parameters,
             args,
             filter,

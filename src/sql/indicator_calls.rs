@@ -1,4 +1,4 @@
-//! Calls of indicators: any subset of parameters by name, and defaults for the rest.
+//! Completes calls of indicators: any subset of parameters by name, and defaults for the rest.
 
 use std::ops::ControlFlow;
 
@@ -32,7 +32,7 @@ pub(super) fn complete_calls(query: &mut Query) -> Result<()> {
 }
 
 impl Sql {
-    /// The first window function that is called, with OVER or without.
+    /// Returns the name of the first window function that is called, with OVER or without.
     pub fn first_window_call(&self) -> Option<String> {
         struct WindowCallFinder;
         impl Visitor for WindowCallFinder {
@@ -71,7 +71,7 @@ fn complete_call(function: &mut Function) -> Result<()> {
     let FunctionArguments::List(list) = &mut function.args else { return Ok(()) };
     let inputs = entry.spec.inputs.len();
     if is_shared_with_sql(entry) && list.args.len() <= inputs {
-        return Ok(()); // `max(close)` is SQL's own.
+        return Ok(()); // `max(close)` is the aggregate of SQL.
     }
     let written: Vec<String> = list.args.iter().map(ToString::to_string).collect();
     let Some(WindowType::WindowSpec(window)) = &function.over else {
@@ -102,7 +102,7 @@ fn complete_call(function: &mut Function) -> Result<()> {
     Ok(())
 }
 
-/// Refuses window functions of SQL without a window.
+/// Refuses a window function of SQL that has no OVER.
 fn check_over(name: &str, function: &Function) -> Result<()> {
     const RANKS: [&str; 6] =
         ["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile"];
@@ -117,12 +117,13 @@ fn check_over(name: &str, function: &Function) -> Result<()> {
         .hint(format!("write {name}{args} OVER ({window})")))
 }
 
-/// Whether SQL has an aggregate of the same name: then the period decides who is meant.
+/// Returns whether SQL has an aggregate of the same name. The indicator is then meant only if a period is
+/// given.
 pub(super) fn is_shared_with_sql(entry: &Entry) -> bool {
     matches!(entry.spec.name, "max" | "min" | "sum" | "stddev" | "var")
 }
 
-/// A call as it should be, with the arguments as they are written if there are any.
+/// Returns a correct call, with the arguments as written if there are any.
 fn example_call(entry: &Entry, written: &[String]) -> String {
     let inputs = entry.spec.inputs.join(", ");
     let params: Vec<String> = entry.spec.params.iter().map(|p| p.default.to_string()).collect();
@@ -139,7 +140,7 @@ fn example_call(entry: &Entry, written: &[String]) -> String {
     }
 }
 
-/// All arguments by position: inputs, then every parameter, given or default.
+/// Returns all arguments by position: inputs, then every parameter, given or default.
 fn positional_arguments(
     entry: &Entry,
     name: &Ident,
@@ -215,7 +216,8 @@ fn positional_arguments(
         .collect()
 }
 
-/// A number or a text where a column should stand: most often a parameter that moved up.
+/// Returns a number or text that is given where a column is expected: usually a parameter in the wrong
+/// position.
 fn literal_argument(value: &FunctionArgExpr) -> Option<String> {
     let FunctionArgExpr::Expr(expr) = value else { return None };
     let mut inner = expr;
@@ -225,7 +227,7 @@ fn literal_argument(value: &FunctionArgExpr) -> Option<String> {
     matches!(inner, Expr::Value(_)).then(|| expr.to_string())
 }
 
-/// A parameter and its value where they are written as a comparison, `timeperiod = 14`.
+/// Returns a parameter and its value if they are written as a comparison, `timeperiod = 14`.
 fn parameter_comparison(value: &FunctionArgExpr, names: &[&str]) -> Option<(String, String)> {
     let FunctionArgExpr::Expr(Expr::BinaryOp { left, op: BinaryOperator::Eq, right }) = value
     else {
@@ -245,7 +247,7 @@ fn argument_slot(entry: &Entry, names: &[&str], name: &str, span: Span) -> Resul
     })
 }
 
-/// A value given by name, such as `'ema'` for a moving average, as its number.
+/// Replaces a value that is given by name, such as `'ema'` for a moving average, by its number.
 fn resolve_value_name(
     value: FunctionArgExpr,
     parse: impl Fn(&str) -> Option<f64>,

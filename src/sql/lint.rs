@@ -1,4 +1,4 @@
-//! What a query says that its author most likely did not mean; nothing here is an error of SQL.
+//! Finds parts of a query that its author most likely did not mean. None of them is an error in SQL.
 
 use std::ops::ControlFlow;
 
@@ -11,13 +11,13 @@ use super::indicator_calls::is_shared_with_sql;
 use super::{Sql, normalize_ident, span_place, walk};
 use crate::error::Error;
 
-/// Window functions of SQL that mean nothing without an order.
+/// Window functions of SQL that are meaningless without an order.
 const ORDERED: &[&str] =
     &["lag", "lead", "row_number", "rank", "dense_rank", "first_value", "last_value", "nth_value"];
 
 impl Sql {
-    /// Findings with their places. Call it after [`Sql::rewrite_statement`] on a copy, so that named windows
-    /// are resolved. `entity` and `time` are the key columns.
+    /// Returns the findings with their places. Call it after [`Sql::rewrite_statement`] on a copy, so that
+    /// named windows are resolved. `entity` and `time` are the key columns.
     pub fn lint(&self, entity: &str, time: &str) -> Vec<Error> {
         let mut lint = QueryLint { entity, time, ..Default::default() };
         if let Some(query) = self.query() {
@@ -43,7 +43,7 @@ impl Visitor for QueryLint<'_> {
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
         if has_window_function(select) {
             let mut conditions = TimeConditions { time: self.time, found: Vec::new() };
-            // Conditions of this SELECT and of the subqueries it reads.
+            // The conditions of this SELECT, and of the subqueries that it reads.
             let _ = walk::read(&select.from, &mut conditions);
             conditions.check_time_condition(select.selection.as_ref());
             for error in conditions.found {
@@ -70,7 +70,7 @@ impl QueryLint<'_> {
         let name = normalize_ident(ident);
         let place = span_place(ident.span);
         let entry = windrow_udfs::find_function(&name);
-        // SQL has functions of the same names, which take no period.
+        // SQL has functions of the same names that take no period.
         let ours = entry
             .filter(|e| !is_shared_with_sql(e) || argument_count(function) > e.spec.inputs.len());
         self.note_deviation(&name, ours.is_some(), function);
@@ -128,7 +128,7 @@ fn argument_count(function: &Function) -> usize {
     }
 }
 
-/// Whether an expression is, or is made of, a column.
+/// Returns whether an expression is, or contains, a column.
 fn mentions_column(expr: &Expr, column: &str) -> bool {
     struct ColumnFinder<'a>(&'a str);
     impl Visitor for ColumnFinder<'_> {
@@ -148,7 +148,7 @@ fn mentions_column(expr: &Expr, column: &str) -> bool {
     walk::read(expr, &mut ColumnFinder(column)).is_break()
 }
 
-/// Whether a SELECT has window functions of its own.
+/// Returns whether the outputs of a SELECT contain window functions.
 fn has_window_function(select: &Select) -> bool {
     struct OwnWindowFinder;
     impl Visitor for OwnWindowFinder {
@@ -163,7 +163,7 @@ fn has_window_function(select: &Select) -> bool {
     walk::read(&select.projection, &mut OwnWindowFinder).is_break()
 }
 
-/// Conditions on the time column.
+/// The search for conditions on the time column.
 struct TimeConditions<'a> {
     time: &'a str,
     found: Vec<Error>,

@@ -1,4 +1,4 @@
-//! What DataFusion says in words of its own, in those of SQL.
+//! Translates messages of DataFusion into the words of SQL.
 
 use std::sync::LazyLock;
 
@@ -6,12 +6,13 @@ use regex::{Captures, Regex};
 
 use crate::error::Error;
 
-/// A kind of message: its pattern, the sentence in its place, and the way out.
+/// A kind of message: its pattern, the sentence that replaces it, and the hint.
 type MessagePattern = (&'static str, &'static str, &'static str);
 
-/// The first that fits gives the sentence; `$1` is what stood in the first brackets.
+/// The kinds in order: the first pattern that matches gives the sentence. `$1` is the text of the pattern's
+/// first group.
 const KINDS: &[MessagePattern] = &[
-    // Types that do not go together.
+    // Incompatible types.
     (
         r"^Cannot coerce arithmetic expression (.*TIMESTAMP.*|.*DATE.*) to valid types",
         "$1 cannot be computed",
@@ -87,7 +88,7 @@ const KINDS: &[MessagePattern] = &[
         "$1 does not become $2 by itself",
         "write CAST(... AS ...)",
     ),
-    // Values that are none of a type.
+    // Values that do not fit a type.
     (
         r"(?:Can't|Cannot) cast (?:value|string) (.*?) to (?:value of |type )?(.*?)(?: type)?$",
         "$1 is no $2",
@@ -435,7 +436,7 @@ const KINDS: &[MessagePattern] = &[
         "a subquery behind ANY, ALL or SOME cannot stand here",
         "compare with (SELECT max(...)) or (SELECT min(...)), or write EXISTS in WHERE",
     ),
-    // What DataFusion did not expect itself.
+    // Internal errors of DataFusion.
     (
         r"(?s)^(?:Internal error|Plan: \[|Assertion failed).*|(?s).*(?:Optimizer rule|SanityCheckPlan).*",
         "the engine cannot compute this statement",
@@ -443,7 +444,8 @@ const KINDS: &[MessagePattern] = &[
     ),
 ];
 
-/// Types of Arrow as SQL calls them; of brackets, what stands in them is left out.
+/// Arrow types and their names in SQL. Types of time lose their brackets, such as those of `Timestamp(us,
+/// None)`.
 const TYPES: &[(&str, &str)] = &[
     ("Utf8View", "TEXT"),
     ("LargeUtf8", "TEXT"),
@@ -491,8 +493,8 @@ static LIST: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"\b(?:Large|FixedSize)?List(?:View)?\((?:non-null )?([^()]*(?:\([^()]*\))?)\)").ok()
 });
 
-/// A message with SQL's names of types and values as a person writes them, without what only says which part
-/// of DataFusion failed.
+/// Returns a message with the SQL names of types and with values as a user writes them. Prefixes that only
+/// name the part of DataFusion that failed are removed.
 pub(super) fn to_sql_wording(message: &str) -> String {
     let mut text = message
         .split(". No function matches the given name")
@@ -531,7 +533,7 @@ pub(super) fn to_sql_wording(message: &str) -> String {
     text
 }
 
-/// The sentence for a message of DataFusion of a known kind.
+/// Returns the sentence for a message of a known kind.
 pub(super) fn match_known_message(message: &str) -> Option<Error> {
     let text = to_sql_wording(message);
     let (captures, (_, sentence, way_out)) = COMPILED

@@ -1,4 +1,4 @@
-//! Forms that the planner takes for something else than SQL says: each is an error.
+//! Forms that the planner reads as something other than SQL means: each is an error.
 
 use std::ops::ControlFlow;
 
@@ -13,14 +13,14 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use super::{Sql, normalize_ident, span_place};
 use crate::error::{Error, Result};
 
-/// What was found, in the words of the statement, with the way out.
+/// A misread form in the words of the statement, the hint, and its span.
 type MisreadForm = (&'static str, &'static str, Span);
 
 impl Sql {
-    /// Refuses what would be computed as something else.
+    /// Refuses forms that would compute something else.
     ///
     /// # Errors
-    /// The first of them.
+    /// The first such form.
     pub fn refuse_misread_forms(&self) -> Result<()> {
         match self.visit_statement(&mut MisreadFormFinder) {
             ControlFlow::Continue(()) => Ok(()),
@@ -42,7 +42,7 @@ fn refuse_form_if(
     if is { ControlFlow::Break((what, way_out, span)) } else { ControlFlow::Continue(()) }
 }
 
-/// Refuses EXCEPT ALL and INTERSECT ALL, which do not count equal rows.
+/// Refuses EXCEPT ALL and INTERSECT ALL: the planner does not count equal rows.
 fn check_set_operation(body: &SetExpr, span: Span) -> ControlFlow<MisreadForm> {
     let SetExpr::SetOperation { op, set_quantifier, left, right } = body else {
         return ControlFlow::Continue(());
@@ -55,7 +55,8 @@ fn check_set_operation(body: &SetExpr, span: Span) -> ControlFlow<MisreadForm> {
     check_set_operation(right, span)
 }
 
-/// Refuses joins whose common column would be that of the side that has no row.
+/// Refuses USING and NATURAL in a RIGHT or FULL JOIN: the common column would be NULL where its side has no
+/// row.
 fn check_merged_key(select: &Select, span: Span) -> ControlFlow<MisreadForm> {
     use JoinOperator::{FullOuter, Right, RightOuter};
     let joins = select.from.iter().flat_map(|table| &table.joins);
@@ -81,7 +82,7 @@ fn check_wildcard(options: &WildcardAdditionalOptions, span: Span) -> ControlFlo
     refuse_form_if(opt_ilike.is_some(), "ILIKE behind *", "name the columns", span)
 }
 
-/// Refuses DISTINCT where all values would be taken.
+/// Refuses DISTINCT where the planner would use all values.
 fn check_distinct(name: &str, function: &Function, span: Span) -> ControlFlow<MisreadForm> {
     const OF_ONE_VALUE: &[&str] = &[
         "array_agg",
@@ -115,14 +116,14 @@ fn check_distinct(name: &str, function: &Function, span: Span) -> ControlFlow<Mi
     refuse_form_if(!OF_ONE_VALUE.contains(&name), "DISTINCT in this function", way_out, span)
 }
 
-/// Whether a text has more behind its day than a clock: a zone.
+/// Returns whether the text of a time has a zone: letters or a sign behind the date.
 fn has_zone(text: &str) -> bool {
     let clock = text.trim().get(10..).unwrap_or_default();
     let clock = clock.strip_prefix(['T', 't', ' ']).unwrap_or(clock);
     clock.contains(|c: char| c.is_alphabetic() || matches!(c, '+' | '-'))
 }
 
-/// Refuses a time in quotes with a zone that its type does not hold.
+/// Refuses a quoted time with a zone that its type does not store.
 fn check_timestamp_literal(text: &Value, ty: &DataType, span: Span) -> ControlFlow<MisreadForm> {
     let Value::SingleQuotedString(text) = text else { return ControlFlow::Continue(()) };
     let plain = matches!(
@@ -134,7 +135,7 @@ fn check_timestamp_literal(text: &Value, ty: &DataType, span: Span) -> ControlFl
     refuse_form_if(plain && has_zone(text), "a zone in a TIMESTAMP", way_out, span)
 }
 
-/// Refuses a day in quotes with a time of day.
+/// Refuses a quoted date with a time of day.
 fn check_date_literal(text: &Value, span: Span) -> ControlFlow<MisreadForm> {
     let Value::SingleQuotedString(text) = text else { return ControlFlow::Continue(()) };
     let way_out = "write TIMESTAMP, or the day alone";

@@ -1,7 +1,7 @@
-//! Rewrites of the parsed SQL before planning, and where a name stands in the text.
+//! Parses SQL, rewrites it before planning, and finds the places of names in the text.
 //!
-//! Places are lines and columns of the text that was parsed; the engine turns them into places of
-//! the file that the text came from. This room knows indicators by their table and plans nothing.
+//! Places are lines and columns of the parsed text; the engine maps them to the file that the text came from.
+//! This module knows the table of indicators and plans nothing.
 
 mod depth;
 mod diagnose;
@@ -14,16 +14,17 @@ mod misread_forms;
 mod named_windows;
 mod nested_windows;
 mod qualify_clause;
+mod table_references;
 mod tuples;
 mod using_columns;
 mod walk;
 
+use crate::sql::table_references::TableReferences;
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{CopyToSource, DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, Query, SelectItem, SetExpr, Spanned, Statement, TableFactor, VisitMut,
-    Visitor, VisitorMut,
+    Expr, Ident, Query, SelectItem, SetExpr, Spanned, Statement, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -45,14 +46,14 @@ pub struct Sql {
 pub struct SelectOutput {
     /// Its name; None for a wildcard.
     pub name: Option<String>,
-    /// Where it stands.
+    /// Its place in the text.
     pub place: TextPlace,
 }
 
 /// Parses exactly one statement.
 ///
 /// # Errors
-/// A syntax error, no statement, or more than one.
+/// The text has a syntax error, no statement, or more than one.
 pub fn parse(text: &str) -> Result<Sql> {
     depth::check_depth(text)?;
     let parsed = DFParserBuilder::new(text)
@@ -75,18 +76,18 @@ pub fn parse(text: &str) -> Result<Sql> {
 }
 
 impl Sql {
-    /// The statement, for planning.
+    /// Returns the statement, for planning.
     pub fn into_statement(self) -> Parsed {
         self.statement
     }
 
-    /// The statement as text: one for all that differ in white space, comments and the case of keywords
-    /// only.
+    /// Returns the normalized text of the statement. Statements that differ only in white space, comments and
+    /// the case of keywords have the same text.
     pub fn normalized_text(&self) -> String {
         self.statement.to_string()
     }
 
-    /// The query, if the statement is one.
+    /// Returns the query, if the statement is one.
     pub fn query(&self) -> Option<&Query> {
         match &self.statement {
             Parsed::Statement(statement) => match statement.as_ref() {
@@ -97,10 +98,11 @@ impl Sql {
         }
     }
 
-    /// Resolves named windows, completes calls of indicators, and hoists nested ones.
+    /// Resolves named windows, completes calls of indicators, hoists nested windows, and rewrites forms that
+    /// DataFusion reads differently.
     ///
     /// # Errors
-    /// A call whose arguments are wrong, an unknown window, or nesting that cannot be hoisted.
+    /// A call has wrong arguments, a window is unknown, or nested windows cannot be hoisted.
     pub fn rewrite_statement(&mut self) -> Result<()> {
         if let Parsed::CopyTo(copy) = &mut self.statement {
             return match &mut copy.source {
@@ -119,7 +121,7 @@ impl Sql {
         rewrite_queries(statement)
     }
 
-    /// Where a COPY writes to, also behind EXPLAIN, which may run it.
+    /// Returns the location that a COPY writes to, also behind EXPLAIN, which may run it.
     pub fn copy_target(&self) -> Option<&str> {
         match self.explained_statement() {
             Parsed::CopyTo(copy) => Some(&copy.target),
@@ -127,7 +129,7 @@ impl Sql {
         }
     }
 
-    /// Lets COPY write to another place.
+    /// Makes a COPY write to another location.
     pub fn set_copy_target(&mut self, place: String) {
         let mut parsed = &mut self.statement;
         while let Parsed::Explain(explain) = parsed {
@@ -138,7 +140,7 @@ impl Sql {
         }
     }
 
-    /// Where an external table would lie.
+    /// Returns the locations of CREATE EXTERNAL TABLE; empty for any other statement.
     pub fn external_locations(&self) -> &[String] {
         match self.explained_statement() {
             Parsed::CreateExternalTable(table) => &table.locations,
@@ -146,7 +148,7 @@ impl Sql {
         }
     }
 
-    /// The statement, without an EXPLAIN before it.
+    /// Returns the statement without EXPLAIN in front of it.
     fn explained_statement(&self) -> &Parsed {
         let mut parsed = &self.statement;
         while let Parsed::Explain(explain) = parsed {
@@ -155,53 +157,21 @@ impl Sql {
         parsed
     }
 
-    /// The tables that the statement reads, without the names that its WITH clauses define.
+    /// Returns the tables that the statement reads, without the names that its WITH clauses define.
     pub fn referenced_tables(&self) -> Vec<(String, TextPlace)> {
-        #[derive(Default)]
-        struct TableReferences {
-            read: Vec<(String, TextPlace)>,
-            defined: Vec<String>,
-        }
-        impl TableReferences {
-            fn add_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
-                if let [part] = name.0.as_slice()
-                    && let Some(ident) = part.as_ident()
-                {
-                    self.read.push((normalize_ident(ident), location_place(ident.span.start)));
-                }
-                ControlFlow::Continue(())
-            }
-        }
-        impl Visitor for TableReferences {
-            type Break = ();
-            fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-                let with = query.with.iter().flat_map(|with| &with.cte_tables);
-                self.defined.extend(with.map(|cte| normalize_ident(&cte.alias.name)));
-                ControlFlow::Continue(())
-            }
-            fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-                // With arguments it is a table function.
-                match factor {
-                    TableFactor::Table { name, args: None, .. } => self.add_relation(name),
-                    _ => ControlFlow::Continue(()),
-                }
-            }
-        }
         let mut tables = TableReferences::default();
         let _ = self.visit_statement(&mut tables);
         if let Parsed::CopyTo(copy) = &self.statement
             && let CopyToSource::Relation(name) = &copy.source
         {
-            let _ = tables.add_relation(name);
+            tables.add_relation(name);
         }
-        let TableReferences { mut read, defined } = tables;
-        read.retain(|(name, _)| !defined.contains(name));
         let mut seen = std::collections::BTreeSet::new();
-        read.retain(|(name, _)| seen.insert(name.clone()));
-        read
+        tables.read.retain(|(name, _)| seen.insert(name.clone()));
+        tables.read
     }
 
-    /// Whether a word stands in the statement otherwise than behind AS.
+    /// Returns whether a word occurs in the statement anywhere but directly behind AS.
     pub fn mentions_word(&self, word: &str) -> bool {
         let text = self.normalized_text();
         let Ok(tokens) = Tokenizer::new(&GenericDialect {}, &text).tokenize() else { return true };
@@ -224,7 +194,7 @@ impl Sql {
         })
     }
 
-    /// Shows a visitor all nodes of the statement, also of one behind EXPLAIN or in COPY.
+    /// Passes all nodes of the statement to a visitor, also those behind EXPLAIN or in COPY.
     fn visit_statement<V: Visitor>(&self, visitor: &mut V) -> ControlFlow<V::Break> {
         match self.explained_statement() {
             Parsed::Statement(statement) => walk::read(statement.as_ref(), visitor),
@@ -236,10 +206,10 @@ impl Sql {
         }
     }
 
-    /// The output columns of a query as written.
+    /// Returns the output columns of the query as written.
     ///
     /// # Errors
-    /// An output that is an expression without a name.
+    /// An output is an expression without a name, or the statement is no SELECT.
     pub fn select_outputs(&self) -> Result<Vec<SelectOutput>> {
         let Some(query) = self.query() else {
             return Err(Error::query("a feature set is one SELECT").hint("write a SELECT"));
@@ -257,7 +227,8 @@ impl Sql {
     }
 }
 
-/// Resolves named windows, completes calls of indicators, and hoists nested ones.
+/// Resolves named windows, completes calls of indicators, hoists nested windows, and rewrites forms that
+/// DataFusion reads differently.
 fn rewrite_queries(part: &mut impl VisitMut) -> Result<()> {
     struct QueryRewriter;
     impl VisitorMut for QueryRewriter {
@@ -299,12 +270,12 @@ fn output_from_item(item: &SelectItem) -> Result<SelectOutput> {
     Ok(SelectOutput { name, place: at })
 }
 
-/// An identifier as DataFusion reads it: lower case unless quoted.
+/// Returns an identifier as DataFusion reads it: in lower case unless quoted.
 fn normalize_ident(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
-/// A place in the parsed text; the engine gives it its file.
+/// Returns a place in the parsed text; the engine adds the file.
 fn location_place(location: Location) -> TextPlace {
     TextPlace {
         file: String::new(),

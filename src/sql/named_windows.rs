@@ -1,7 +1,7 @@
-//! Named windows: every `OVER w` becomes the window that `w` stands for.
+//! Named windows: replaces every `OVER w` by the window that `w` stands for.
 //!
-//! DataFusion resolves names only in the select list and knows neither `WINDOW w2 AS (w ROWS ...)`
-//! nor `OVER (w ROWS ...)`; SQL has both.
+//! DataFusion resolves names only in the select list. It supports neither `WINDOW w2 AS (w ROWS ...)` nor
+//! `OVER (w ROWS ...)`; SQL has both.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use super::{normalize_ident, qualify_clause, span_place, walk};
 use crate::error::{Error, Result, did_you_mean};
 
-/// Resolves the windows of the SELECTs of one query, not of the queries within it.
+/// Resolves the windows of each SELECT of one query, but not of the queries within it.
 pub(super) fn resolve_windows(query: &mut Query) -> Result<()> {
     let mut named = Vec::new();
     for_each_select(&mut query.body, &mut |select| {
@@ -28,7 +28,7 @@ pub(super) fn resolve_windows(query: &mut Query) -> Result<()> {
     }
 }
 
-/// Calls `f` on each SELECT of a body: one, or several under UNION and its kin.
+/// Calls `f` on each SELECT of a body: one, or several under UNION, INTERSECT and EXCEPT.
 pub(super) fn for_each_select(
     body: &mut SetExpr,
     f: &mut dyn FnMut(&mut Select) -> Result<()>,
@@ -43,7 +43,7 @@ pub(super) fn for_each_select(
     }
 }
 
-/// Where a window function of an expression stands, not looking into subqueries.
+/// Returns the span of a window function in an expression, ignoring subqueries.
 fn window_span(expr: &Expr) -> Option<Span> {
     #[derive(Default)]
     struct WindowSpanFinder {
@@ -74,7 +74,7 @@ fn window_span(expr: &Expr) -> Option<Span> {
     }
 }
 
-/// The conditions of the joins of a FROM.
+/// Returns the conditions of the joins of a FROM.
 fn join_conditions(from: &[TableWithJoins]) -> impl Iterator<Item = &Expr> {
     from.iter().flat_map(|table| &table.joins).filter_map(|join| match &join.join_operator {
         JoinOperator::Join(JoinConstraint::On(on))
@@ -138,7 +138,8 @@ fn find_window<'a>(name: &Ident, named: &'a NamedWindows) -> Result<&'a WindowSp
     })
 }
 
-/// A window that may build on a named one: the name gives what it does not say itself.
+/// Completes a window that may build on a named one: the named window supplies the parts that it does not
+/// set.
 fn inherit_window(mut spec: WindowSpec, named: &NamedWindows) -> Result<WindowSpec> {
     let Some(base) = spec.window_name.take() else { return Ok(spec) };
     let name = base;

@@ -14,12 +14,12 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use super::{named_windows::for_each_select, normalize_ident, span_place, walk};
 use crate::error::{Error, Result};
 
-/// Hoists the nested windows of the SELECTs of one query, level by level.
+/// Hoists the nested windows of each SELECT of one query, level by level.
 pub(super) fn hoist_windows(query: &mut Query) -> Result<()> {
     hoist_level(query, 1)
 }
 
-/// `level` counts how deep the subquery stands, so that names do not meet.
+/// Hoists one level of windows. `level` is the depth of the new subquery; it keeps generated names distinct.
 fn hoist_level(query: &mut Query, level: usize) -> Result<()> {
     let order_by = &mut query.order_by;
     for_each_select(&mut query.body, &mut |select| {
@@ -33,7 +33,7 @@ fn hoist_level(query: &mut Query, level: usize) -> Result<()> {
     })
 }
 
-/// Where the first window inside another window's arguments stands.
+/// Returns the span of the first window inside another window's arguments.
 fn first_nested_span(select: &Select) -> Option<Span> {
     struct NestedWindowFinder {
         depth: usize,
@@ -76,8 +76,8 @@ fn is_window_call(expr: &Expr) -> bool {
 
 type RenamedColumns = Vec<(Vec<Ident>, Ident)>;
 
-/// Moves the windows that stand directly inside other windows into a subquery of FROM. Returns
-/// how qualified columns are now called, for the ORDER BY of the query.
+/// Moves the windows directly inside other windows into a subquery of FROM. Returns the new names of
+/// qualified columns, for the ORDER BY of the query.
 fn hoist_select(select: &mut Select, span: Span, level: usize) -> Result<RenamedColumns> {
     let grouped = match &select.group_by {
         GroupByExpr::Expressions(by, modifiers) => !by.is_empty() || !modifiers.is_empty(),
@@ -88,7 +88,7 @@ fn hoist_select(select: &mut Select, span: Span, level: usize) -> Result<Renamed
             .hint("write the GROUP BY in a WITH query and the windows over it")
             .at_place(span_place(span)));
     }
-    // Outputs keep the names that they would have had.
+    // Outputs keep the names that they have without the rewrite.
     for item in &mut select.projection {
         if let SelectItem::UnnamedExpr(expr) = item
             && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
@@ -101,7 +101,7 @@ fn hoist_select(select: &mut Select, span: Span, level: usize) -> Result<Renamed
     let mut take = WindowHoister { depth: 0, level, moved: &mut moved };
     let _ = walk::rewrite(&mut select.projection, &mut take);
     let _ = walk::rewrite(&mut select.qualify, &mut take);
-    // A window that is hoisted and also stands on its own is computed once.
+    // A window that is hoisted and also used on its own is computed once.
     let mut reuse = WindowReuser { moved: &moved };
     let _ = walk::rewrite(&mut select.projection, &mut reuse);
     let _ = walk::rewrite(&mut select.qualify, &mut reuse);
@@ -197,7 +197,7 @@ impl VisitorMut for WindowHoister<'_> {
     }
 }
 
-/// Replaces windows that were hoisted by their names.
+/// Replaces hoisted windows by their names.
 struct WindowReuser<'a> {
     moved: &'a [(Expr, Ident)],
 }
@@ -242,7 +242,7 @@ fn exclude_hoisted(projection: &mut [SelectItem], moved: &[(Expr, Ident)]) {
     }
 }
 
-/// The columns of a join that the outer SELECT still reads, with names that cannot clash.
+/// Returns the columns of a join that the outer SELECT still reads, with names that cannot clash.
 fn outer_columns(select: &Select, moved: &[(Expr, Ident)]) -> Result<RenamedColumns> {
     let wildcard = select
         .projection

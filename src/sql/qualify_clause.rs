@@ -1,5 +1,5 @@
-//! QUALIFY with a condition on plain columns beside a window in the SELECT list, which DataFusion 55.2
-//! takes for a QUALIFY without windows (apache/datafusion#16933).
+//! QUALIFY with a condition on plain columns, next to a window in the SELECT list: DataFusion 55.2 treats it
+//! as a QUALIFY without windows (apache/datafusion#16933).
 
 use std::ops::ControlFlow;
 
@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, Select, Selec
 
 use super::{normalize_ident, walk};
 
-/// Gives such a condition a window that decides nothing: `AND (w IS NULL OR w IS NOT NULL)`.
+/// Adds a window that decides nothing to such a condition: `AND (w IS NULL OR w IS NOT NULL)`.
 pub(super) fn add_qualify_window(select: &mut Select) {
     let Some(condition) = &select.qualify else { return };
     if first_window(condition, &[]).is_some() {
@@ -43,8 +43,8 @@ fn binary_expr(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
-/// The first window function of an expression outside its subqueries, or the first column that is called
-/// as one of `names`.
+/// Returns the first window function of an expression outside its subqueries, or the first column whose name
+/// is one of `names`.
 fn first_window(expr: &Expr, names: &[String]) -> Option<Expr> {
     struct OuterWindowFinder<'a> {
         names: &'a [String],

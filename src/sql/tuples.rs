@@ -1,5 +1,5 @@
-//! Comparisons of rows, `(a, b) = (c, d)`, as comparisons of their values: DataFusion compares structs, which
-//! are equal where both have a NULL, and never unknown.
+//! Rewrites comparisons of rows, `(a, b) = (c, d)`, as comparisons of their values. DataFusion would compare
+//! structs: these are equal where both have a NULL, and their comparison is never unknown.
 
 use std::ops::ControlFlow;
 
@@ -8,10 +8,10 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, Spanned, Visi
 use super::{span_place, walk};
 use crate::error::{Error, Result};
 
-/// Puts comparisons of values in the place of those of rows.
+/// Replaces comparisons of rows by comparisons of their values.
 ///
 /// # Errors
-/// Rows of different lengths, and comparisons that rows do not have.
+/// The rows differ in length, or the operator does not compare rows.
 pub(super) fn expand_tuples(query: &mut Query) -> Result<()> {
     struct TupleExpander;
     impl VisitorMut for TupleExpander {
@@ -62,7 +62,7 @@ fn expand_comparison(expr: &Expr) -> Result<Option<Expr>> {
     }
 }
 
-/// The values of a row, which has two or more.
+/// Returns the values of a row; None for anything else, and for a row of fewer than two values.
 fn tuple_values(expr: &Expr) -> Option<&[Expr]> {
     match expr {
         Expr::Tuple(values) if values.len() > 1 => Some(values),
@@ -86,7 +86,7 @@ fn compare_tuples(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<
     match op {
         Eq => combine_conditions(each(&Eq), &And),
         NotEq => combine_conditions(each(&NotEq), &Or),
-        // (a, b) < (c, d) is a < c OR a = c AND b < d; what is equal to the end decides by its last values.
+        // (a, b) < (c, d) is a < c OR a = c AND b < d: the last values decide if all others are equal.
         Lt | LtEq | Gt | GtEq => {
             let strict = if matches!(op, Lt | LtEq) { Lt } else { Gt };
             let mut all = Vec::new();

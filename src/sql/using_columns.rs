@@ -1,5 +1,5 @@
-//! Columns of JOIN ... USING that stand without a table: DataFusion 55.2 takes them for ambiguous wherever an operator
-//! or a function is around them. In an inner or left join they are those of the first table.
+//! Columns of JOIN ... USING that are written without a table: DataFusion 55.2 rejects them as ambiguous
+//! inside any operator or function. In an inner or left join they are the columns of the first table.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::{normalize_ident, walk};
 
-/// Puts the first table before such columns.
+/// Qualifies such columns with the first table.
 pub(super) fn qualify_using_columns(query: &mut Query) {
     let SetExpr::Select(select) = query.body.as_mut() else { return };
     let merged: Vec<(String, Ident)> = select.from.iter().flat_map(merged_columns).collect();
@@ -20,7 +20,7 @@ pub(super) fn qualify_using_columns(query: &mut Query) {
     let mut qualify = ColumnQualifier { merged, queries: 0 };
     let Select { projection, selection, group_by, having, qualify: kept, .. } = select.as_mut();
     for part in projection.iter_mut() {
-        // A column alone is understood, and keeps its name.
+        // DataFusion resolves a column that is an output of its own, and the column keeps its name.
         if !matches!(part, SelectItem::UnnamedExpr(Expr::Identifier(_))) {
             qualify_part(part, &mut qualify);
         }
@@ -35,7 +35,7 @@ fn qualify_part<T: VisitMut>(part: &mut T, qualify: &mut ColumnQualifier) {
     let _ = walk::rewrite(part, qualify);
 }
 
-/// The columns that all joins of a chain have in common, with the name of its first table.
+/// Returns the USING columns of the first join of a chain, with the name of the chain's first table.
 fn merged_columns(chain: &TableWithJoins) -> Vec<(String, Ident)> {
     let Some(table) = factor_name(&chain.relation) else { return Vec::new() };
     let mut columns: Vec<(String, Ident)> = Vec::new();
@@ -47,7 +47,7 @@ fn merged_columns(chain: &TableWithJoins) -> Vec<(String, Ident)> {
         };
         let JoinConstraint::Using(names) = on else { continue };
         for name in names.iter().filter_map(|name| name.0.last()?.as_ident()) {
-            // What a later join takes may be of a table in between.
+            // A column of a later join may be of a table in between.
             if number == 0 {
                 columns.push((normalize_ident(name), table.clone()));
             }
@@ -84,7 +84,7 @@ impl VisitorMut for ColumnQualifier {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        // A subquery has tables of its own.
+        // A subquery has its own tables.
         if self.queries > 0 {
             return ControlFlow::Continue(());
         }

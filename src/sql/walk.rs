@@ -1,8 +1,9 @@
 //! Walks through parsed SQL with any visitor.
 //!
-//! sqlparser compiles its walk, which is one function for each of its types, anew for every visitor: the
-//! fifteen of this room would be half of what the compiler has to do for the whole program. Here a visitor
-//! is called through a table of functions, so that there is one walk that reads and one that rewrites.
+//! sqlparser has one generic walk function for each of its types, and compiles all of them again for every
+//! visitor. With the twenty or so visitors of this module that would be half of the compiler's work for the
+//! whole program. Here a visitor is called through a table of functions, so there is only one walk that reads
+//! and one that rewrites.
 
 use std::ops::ControlFlow;
 
@@ -11,8 +12,8 @@ use datafusion::sql::sqlparser::ast::{
     Visitor, VisitorMut,
 };
 
-/// Defines a walk: its function, the parts it takes, the trait of sqlparser that visitors have, two names
-/// for what is between, and the visitor's calls.
+/// Defines a walk: its function, the parts it accepts, sqlparser's trait for visitors, the names of the trait
+/// and of the struct that forward the calls, and the visitor's calls.
 macro_rules! walk {
     ($(#[$doc:meta])* $walk:ident: $Part:ty, $Visitor:ident, $Calls:ident, $Caller:ident,
      $($call:ident: $Node:ty,)+) => {
@@ -26,7 +27,7 @@ macro_rules! walk {
             }
         }
 
-        /// The calls of a visitor, beside which stands what it stopped with.
+        /// The calls of a visitor, paired with the value that it stopped with.
         trait $Calls {
             $(fn $call(&mut self, node: $Node) -> ControlFlow<()>;)+
         }
@@ -55,7 +56,7 @@ macro_rules! walk {
 }
 
 walk! {
-    /// Shows a visitor all nodes of a part; what it stops with, if it does.
+    /// Passes all nodes of a part to a visitor. Breaks with the value that the visitor stops with.
     read: &impl Visit, Visitor, Reads, Reader,
     pre_visit_query: &Query,
     post_visit_query: &Query,
@@ -74,7 +75,7 @@ walk! {
 }
 
 walk! {
-    /// Lets a visitor change all nodes of a part; what it stops with, if it does.
+    /// Lets a visitor change all nodes of a part. Breaks with the value that the visitor stops with.
     rewrite: &mut impl VisitMut, VisitorMut, Rewrites, Rewriter,
     pre_visit_query: &mut Query,
     post_visit_query: &mut Query,

@@ -1,4 +1,4 @@
-//! One bucket, or the files of one web server.
+//! One bucket of an object store, or the files of one web server.
 
 use std::fmt;
 use std::ops::Range;
@@ -23,10 +23,11 @@ use super::url::ObjectUrl;
 use crate::error::{Error, Kind, Result, downcast_own_error};
 use crate::limits::OBJECTS_REMOVED;
 
-/// Ranges that lie no further apart than this are asked for together.
+/// Ranges with a gap of at most this many bytes are fetched together.
 const COALESCE_GAP: u64 = 512 << 10;
 
-/// The ways to a bucket: its objects, its uploads, and the list of those that nobody ended.
+/// The handles of a bucket: for its objects, its uploads, and the list of uploads that were never
+/// completed.
 pub(super) type StoreHandles =
     (Arc<dyn ObjectStore>, Option<Arc<dyn MultipartStore>>, Option<UploadList>);
 
@@ -35,13 +36,13 @@ pub struct Bucket {
     /// `s3://bucket`.
     name: String,
     store: Arc<dyn ObjectStore>,
-    /// None where nothing can be written.
+    /// None if the store is read-only.
     multipart: Option<Arc<dyn MultipartStore>>,
-    /// None where uploads cannot be listed.
+    /// None if uploads cannot be listed.
     uploads: Option<UploadList>,
     retry: Arc<Retry>,
     handle: Handle,
-    /// Bytes that small files may still take in memory from their first look to when they are read.
+    /// The bytes that small files may still keep in memory between their first read and the next.
     room: AtomicU64,
 }
 
@@ -51,18 +52,18 @@ impl fmt::Debug for Bucket {
     }
 }
 
-/// One object, with where it is.
+/// One object and its bucket.
 #[derive(Clone, Debug)]
 pub struct RemoteObject {
     /// The bucket.
     pub store: Arc<Bucket>,
     /// Its key.
     pub key: Path,
-    /// What tells its content from another; None where the server does not say.
+    /// The strong ETag, which identifies the content; None if the server sends none.
     tag: Option<String>,
     modified: DateTime<Utc>,
     size: u64,
-    /// All of it, where the server gives no ranges.
+    /// The whole content, if the server supports no ranges or the object is small.
     whole: Arc<OnceCell<Bytes>>,
 }
 
@@ -82,23 +83,23 @@ impl Bucket {
         &self.name
     }
 
-    /// Requests that were tried again.
+    /// The number of retried requests.
     pub fn retry_count(&self) -> u64 {
         self.retry.retries_so_far()
     }
 
-    /// Waits for what an asynchronous call gives: for threads that are no workers of the runtime.
+    /// Blocks until an asynchronous call returns: only for threads that are no workers of the runtime.
     fn block_on_call<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         self.handle.spawn(async move { sender.send(call.await) });
-        // When the program ends, the runtime drops the call.
+        // The runtime drops the call when the program ends.
         receiver.recv().unwrap_or_else(|_| Err(Error::new(Kind::Interrupted, "interrupted")))
     }
 
-    /// What an error means to a user.
+    /// Explains an error to the user.
     fn to_store_error(&self, what: &str, key: &Path, error: &object_store::Error) -> Error {
         if let Some(error) = downcast_own_error(error) {
             return error.clone();
@@ -121,7 +122,7 @@ impl Bucket {
                     ))
                     .hint("rename that object, or name a prefix without it");
                 }
-                // Before the reason stands the address, of which a part may be a secret.
+                // The address before the reason may contain a secret.
                 let text = text.lines().next().unwrap_or_default();
                 let text = text.rsplit_once(" - ").map_or(text, |(_, reason)| reason);
                 let text = match text.find("://") {
@@ -133,10 +134,10 @@ impl Bucket {
         }
     }
 
-    /// The objects below a prefix, sorted by key; a prefix ends where a slash stands.
+    /// Lists the objects below a prefix, sorted by key. A prefix ends at a slash.
     ///
     /// # Errors
-    /// A server that refuses, or stays away.
+    /// The server refuses the request, or cannot be reached.
     pub async fn list_prefix(&self, prefix: &Path) -> Result<Vec<ObjectMeta>> {
         let listed = self.store.list(Some(prefix)).try_collect().await;
         let mut listed: Vec<ObjectMeta> =
@@ -145,10 +146,10 @@ impl Bucket {
         Ok(listed)
     }
 
-    /// What is known of an object; None if there is none.
+    /// Returns the metadata of an object; None if there is none.
     ///
     /// # Errors
-    /// A server that refuses, or stays away.
+    /// The server refuses the request, or cannot be reached.
     pub async fn head_object(&self, key: &Path) -> Result<Option<ObjectMeta>> {
         match self.store.head(key).await {
             Ok(meta) => Ok(Some(meta)),
@@ -157,10 +158,10 @@ impl Bucket {
         }
     }
 
-    /// A small object whole; None if there is none.
+    /// Reads a small object as a whole; None if there is none.
     ///
     /// # Errors
-    /// A server that refuses, or stays away.
+    /// The server refuses the request, or cannot be reached.
     pub async fn get_object(&self, key: &Path) -> Result<Option<Bytes>> {
         let got = async { self.store.get(key).await?.bytes().await };
         match got.await {
@@ -170,19 +171,20 @@ impl Bucket {
         }
     }
 
-    /// Writes a small object, over what is there.
+    /// Writes a small object, replacing one that exists.
     ///
     /// # Errors
-    /// A server that refuses, or stays away.
+    /// The server refuses the request, or cannot be reached.
     pub async fn put_object(&self, key: &Path, bytes: Bytes) -> Result<()> {
         let put = self.store.put(key, bytes.into()).await;
         put.map(|_| ()).map_err(|error| self.to_store_error("write", key, &error))
     }
 
-    /// Writes an object unless there is one; false if there is. Some servers write it all the same.
+    /// Writes an object unless there is one; returns false if there is. Some servers ignore the
+    /// condition and write it anyway.
     ///
     /// # Errors
-    /// A server that refuses, or stays away.
+    /// The server refuses the request, or cannot be reached.
     pub async fn put_if_absent(&self, key: &Path, bytes: Bytes) -> Result<bool> {
         match self.store.put_opts(key, bytes.into(), PutMode::Create.into()).await {
             Ok(_) => Ok(true),
@@ -194,10 +196,10 @@ impl Bucket {
         }
     }
 
-    /// Removes objects; those that are gone already count as removed.
+    /// Removes objects; an object that no longer exists counts as removed.
     ///
     /// # Errors
-    /// A server that refuses, or stays away.
+    /// The server refuses the request, or cannot be reached.
     pub async fn delete_objects(&self, keys: Vec<Path>) -> Result<()> {
         let delete = |key: Path| async move {
             match self.store.delete(&key).await {
@@ -213,19 +215,19 @@ impl Bucket {
         self.multipart.as_deref().ok_or_else(none)
     }
 
-    /// Begins an object that is written in parts and is not there until it is completed.
+    /// Begins a multipart upload. The object does not exist until the upload is completed.
     ///
     /// # Errors
-    /// A server that refuses, or stays away.
+    /// The server refuses the request, or cannot be reached.
     pub async fn begin_upload(&self, key: &Path) -> Result<MultipartId> {
         let begun = self.multipart_store()?.create_multipart(key).await;
         begun.map_err(|error| self.to_store_error("write", key, &error))
     }
 
-    /// Writes one part of an object.
+    /// Uploads one part of an object.
     ///
     /// # Errors
-    /// A server that refuses, or stays away.
+    /// The server refuses the request, or cannot be reached.
     pub async fn upload_part(
         &self,
         key: &Path,
@@ -237,10 +239,10 @@ impl Bucket {
         put.map_err(|error| self.to_store_error("write", key, &error))
     }
 
-    /// Makes an object of its parts; it then has so many bytes.
+    /// Completes an upload: its parts become an object of `bytes` bytes.
     ///
     /// # Errors
-    /// A server that refuses, or stays away.
+    /// The server refuses the request, or cannot be reached.
     pub async fn complete_upload(
         &self,
         key: &Path,
@@ -251,7 +253,7 @@ impl Bucket {
         let Err(error) = self.multipart_store()?.complete_multipart(key, id, parts).await else {
             return Ok(());
         };
-        // An answer that was lost: the object may be there.
+        // The answer may have been lost: the object may be there.
         if let Ok(Some(meta)) = self.head_object(key).await
             && meta.size == bytes
         {
@@ -266,10 +268,10 @@ impl Bucket {
         })
     }
 
-    /// Gives up an object that was begun.
+    /// Aborts an upload.
     ///
     /// # Errors
-    /// A server that refuses, or stays away.
+    /// The server refuses the request, or cannot be reached.
     pub async fn abort_upload(&self, key: &Path, id: &MultipartId) -> Result<()> {
         match self.multipart_store()?.abort_multipart(key, id).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -277,8 +279,8 @@ impl Bucket {
         }
     }
 
-    /// Gives up objects that were begun, some perhaps completed since: of those there is nothing to
-    /// abort, which some servers refuse in odd words.
+    /// Aborts uploads, some of which may have been completed since. Those have nothing to abort, which
+    /// some servers refuse in odd words.
     pub async fn abort_uploads(&self, uploads: Vec<(Path, MultipartId)>) {
         let abort = |(key, id): (Path, MultipartId)| async move {
             if let Err(error) = self.abort_upload(&key, &id).await {
@@ -288,8 +290,8 @@ impl Bucket {
         stream::iter(uploads).for_each_concurrent(OBJECTS_REMOVED, abort).await;
     }
 
-    /// What was begun below a prefix and not ended, as far as the server says: Azure forgets it after a week by
-    /// itself, and some servers have no such list.
+    /// Lists the uploads below a prefix that were begun and neither completed nor aborted, as far as
+    /// the server lists them. Azure drops them after a week, and some servers have no such list.
     pub async fn list_uploads(&self, prefix: &Path) -> Vec<(Path, MultipartId)> {
         let Some(uploads) = &self.uploads else { return Vec::new() };
         uploads.list_pending(prefix).await.unwrap_or_else(|error| {
@@ -298,21 +300,21 @@ impl Bucket {
         })
     }
 
-    /// What is at a web address; None if nothing is.
+    /// Finds the file at a web address; None if there is none.
     ///
     /// # Errors
-    /// A server that refuses, or stays away.
+    /// The server refuses the request, or cannot be reached.
     pub(super) async fn find_web_object(
         self: &Arc<Self>,
         url: &ObjectUrl,
     ) -> Result<Option<(RemoteObject, ObjectMeta)>> {
         let key = url.path()?;
-        // Not every server answers HEAD, and addresses that are signed are signed for GET.
+        // Not every server answers HEAD, and signed addresses are signed for GET.
         let first = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
         match self.store.get_opts(&key, first).await {
             Ok(found) => return Ok(Some((self.object_from_meta(&found.meta), found.meta))),
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            // Of an empty file there is no first byte.
+            // An empty file has no first byte.
             Err(error) if is_range_unsupported(&error) || is_unsatisfiable_range(&error) => {}
             Err(error) => return Err(self.to_store_error("read", &key, &error)),
         }
@@ -332,7 +334,7 @@ impl Bucket {
         Ok(Some((object, meta)))
     }
 
-    /// An object of a listing.
+    /// Returns the object for the metadata of a listing.
     pub fn object_from_meta(self: &Arc<Self>, meta: &ObjectMeta) -> RemoteObject {
         RemoteObject {
             store: Arc::clone(self),
@@ -345,8 +347,8 @@ impl Bucket {
     }
 }
 
-/// A tag as conditions take it: in quotes, which some listings leave out. A weak one promises less than
-/// the same bytes, and holds in no condition.
+/// Returns an ETag in the form that conditions take: in quotes, which some listings omit. None for a
+/// weak tag, which does not promise the same bytes and is useless in a condition.
 fn strong_etag(tag: &str) -> Option<String> {
     match tag.starts_with("W/") {
         true => None,
@@ -354,12 +356,12 @@ fn strong_etag(tag: &str) -> Option<String> {
     }
 }
 
-/// Whether a server said that there is no such part.
+/// Returns whether the server reported that the range does not exist.
 fn is_unsatisfiable_range(error: &object_store::Error) -> bool {
     downcast_own_error(error).is_none() && error.to_string().contains("416")
 }
 
-/// Whether a server answered a question for a part with all there is.
+/// Returns whether the server answered a range request with the whole object.
 fn is_range_unsupported(error: &object_store::Error) -> bool {
     let said = matches!(error, object_store::Error::NotSupported { .. })
         || error.to_string().contains("non-partial");
@@ -367,10 +369,10 @@ fn is_range_unsupported(error: &object_store::Error) -> bool {
 }
 
 impl RemoteObject {
-    /// Some of its bytes.
+    /// Reads a range of its bytes.
     ///
     /// # Errors
-    /// An object that is gone or another, a server that refuses, or stays away.
+    /// The object was removed or replaced, or the server refuses the request or cannot be reached.
     pub async fn read_range(&self, range: Range<u64>) -> Result<Bytes> {
         if range.is_empty() {
             return Ok(Bytes::new());
@@ -410,7 +412,7 @@ impl RemoteObject {
         }
     }
 
-    /// Whether an answer is of the object that was listed: not every server looks at conditions.
+    /// Returns whether an answer is for the object that was listed: not every server checks conditions.
     fn is_same_version(&self, meta: &ObjectMeta) -> bool {
         let tag = meta.e_tag.as_deref().and_then(strong_etag);
         let tag = tag.zip(self.tag.as_ref()).is_none_or(|(a, b)| a == *b);
@@ -429,7 +431,7 @@ impl RemoteObject {
             .as_transient())
     }
 
-    /// All of it, from a server that gives nothing less.
+    /// Fetches the whole object, for a server that supports no ranges.
     async fn fetch_whole(&self) -> Result<&Bytes> {
         let fetch = || async {
             let name = format!("{}/{}", self.store.name, self.key);
@@ -443,7 +445,7 @@ impl RemoteObject {
         self.whole.get_or_try_init(fetch).await
     }
 
-    /// Some ranges of its bytes, in their order; those that lie near each other in one request.
+    /// Reads ranges of its bytes, in the given order; ranges near each other are read in one request.
     ///
     /// # Errors
     /// As [`RemoteObject::read_range`].
@@ -451,14 +453,14 @@ impl RemoteObject {
         coalesce_ranges(ranges, |range| self.read_range(range), COALESCE_GAP).await
     }
 
-    /// Bytes, for a thread that may wait.
+    /// Reads a range; blocks, so never call it on a worker of the runtime.
     pub(super) fn read_blocking(&self, range: Range<u64>) -> Result<Bytes> {
         let object = self.clone();
         self.store.block_on_call(async move { object.read_range(range).await })
     }
 
-    /// All of a small file, for a thread that may wait. It stays at hand while there is room: what is
-    /// looked at is read soon after.
+    /// Reads a small file as a whole; blocks. The bytes stay in memory while there is room, because a
+    /// file that is inspected is read soon after.
     pub(super) fn read_whole_blocking(&self) -> Result<Bytes> {
         let bytes = self.read_blocking(0..self.size)?;
         let taken = self

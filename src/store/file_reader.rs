@@ -1,4 +1,4 @@
-//! A file that is read in pieces, wherever it is.
+//! A reader of a file in pieces, wherever the file is.
 
 use std::collections::VecDeque;
 use std::io::{BufReader, Read};
@@ -23,15 +23,16 @@ const TAIL_BYTES: u64 = 64 << 10;
 pub enum FileReader {
     /// In memory.
     InMemory(Bytes),
-    /// On the disk; the size is that of when it was opened.
+    /// On the local disk; the size is that at the time of opening.
     Local(Arc<LocalFile>, u64),
-    /// Some pieces of it in memory, by where they begin, in order; the number is its size.
+    /// Some pieces of the file in memory, in order, each with its offset; the number is the file's
+    /// size.
     Pieces(Arc<Vec<(u64, Bytes)>>, u64),
-    /// On a server; for threads that may wait.
+    /// On a server. Reading blocks: never do it on a worker of the runtime.
     Remote(Arc<ReadAheadCache>),
 }
 
-/// What is at hand of a file on a server.
+/// The cached windows of a file on a server.
 pub struct ReadAheadCache {
     object: RemoteObject,
     size: u64,
@@ -39,11 +40,11 @@ pub struct ReadAheadCache {
 }
 
 impl FileRef {
-    /// Opens a file; up to `small` bytes are taken into memory. What is on a server is read by
-    /// threads that may wait, and by no other.
+    /// Opens a file; a file of up to `small` bytes is read into memory. A file on a server blocks while
+    /// it is read: only threads that may block use it.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// The file cannot be read.
     pub fn open_reader(&self, small: u64) -> std::io::Result<FileReader> {
         match &self.object {
             None => match &self.open_file {
@@ -63,10 +64,10 @@ impl FileRef {
 }
 
 impl FileReader {
-    /// Opens a file of the local disk; up to `small` bytes are taken into memory.
+    /// Opens a file of the local disk; a file of up to `small` bytes is read into memory.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// The file cannot be read.
     pub fn open_local(path: &Path, small: u64) -> std::io::Result<Self> {
         let mut file = files::open_file(path)?;
         let size = file.metadata()?.len();
@@ -78,10 +79,11 @@ impl FileReader {
         Ok(Self::InMemory(bytes.into()))
     }
 
-    /// A file of the local disk that is open; up to `small` bytes are taken into memory.
+    /// Uses a file of the local disk that is already open; a file of up to `small` bytes is read into
+    /// memory.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// The file cannot be read.
     fn from_open_file(file: &Arc<LocalFile>, small: u64) -> std::io::Result<Self> {
         let size = file.metadata()?.len();
         let whole = Self::Local(Arc::clone(file), size);
@@ -93,14 +95,14 @@ impl FileReader {
         Ok(Self::InMemory(bytes.into()))
     }
 
-    /// The end of an object, with all of its footer if it is parquet.
+    /// Fetches the end of an object, with the whole footer if it is parquet.
     ///
     /// # Errors
-    /// Of the server.
+    /// The server's errors.
     pub async fn fetch_tail(object: &RemoteObject, size: u64) -> error::Result<Self> {
         let from = size.saturating_sub(TAIL_BYTES);
         let mut piece = (from, object.read_range(from..size).await?);
-        // The last eight bytes are the length of what stands before them, and a mark.
+        // The last eight bytes are the length of the footer and the magic number.
         let length =
             piece.1.len().checked_sub(8).and_then(|at| piece.1[at..at + 4].try_into().ok());
         let footer = length.map_or(0, |length| u64::from(u32::from_le_bytes(length)) + 8);
@@ -110,7 +112,7 @@ impl FileReader {
         Ok(Self::Pieces(Arc::new(vec![piece]), size))
     }
 
-    /// The bytes of the file from a place on.
+    /// Returns a reader of the file from an offset on.
     pub fn reader_from(&self, at: u64) -> OffsetReader {
         OffsetReader { file: self.clone(), at }
     }
@@ -130,7 +132,7 @@ impl ChunkReader for FileReader {
     type T = BufReader<OffsetReader>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
-        // Page headers are read so, and they are small.
+        // Page headers are read this way, and they are small.
         Ok(BufReader::with_capacity(256, self.reader_from(start)))
     }
 
@@ -164,7 +166,7 @@ impl ChunkReader for FileReader {
     }
 }
 
-/// The bytes of a range that one of some pieces has.
+/// Returns the bytes of a range if one of the pieces holds all of it.
 fn slice_pieces<'a>(
     pieces: impl IntoIterator<Item = &'a (u64, Bytes)>,
     range: Range<u64>,
@@ -176,10 +178,10 @@ fn slice_pieces<'a>(
     Some(bytes.slice(place(range.start)..place(range.end)))
 }
 
-/// What is read at least at a time, and at most where one read follows the other.
+/// The least number of bytes read at a time, and the most for sequential reads.
 const READ_AHEAD_BYTES: [u64; 2] = [512 << 10, 8 << 20];
 
-/// Windows that are kept, for columns are read side by side, and their bytes.
+/// The number of cached windows, since several columns are read side by side, and their total bytes.
 const CACHE_BOUNDS: (usize, u64) = (4, READ_AHEAD_BYTES[1]);
 
 impl ReadAheadCache {
@@ -188,7 +190,7 @@ impl ReadAheadCache {
         if let Some(bytes) = slice_pieces(held.iter(), range.clone()) {
             return Ok(bytes);
         }
-        // What ends where this begins was read just before: the next reads will follow.
+        // A window that ends where this range begins was read just before: the reads are sequential.
         let length = |bytes: &Bytes| bytes.len() as u64;
         let before = held.iter().find(|(at, bytes)| {
             *at <= range.start && at + length(bytes) + READ_AHEAD_BYTES[0] / 2 >= range.start
@@ -196,7 +198,7 @@ impl ReadAheadCache {
         let ahead = before
             .map_or(READ_AHEAD_BYTES[0], |(_, bytes)| (2 * length(bytes)).min(READ_AHEAD_BYTES[1]));
         let end = range.end.max(range.start + ahead).min(self.size);
-        // A footer is read from its end.
+        // A footer is read backwards from the end of the file.
         let start = if self.size - range.start <= TAIL_BYTES {
             self.size.saturating_sub(TAIL_BYTES)
         } else {
@@ -215,7 +217,7 @@ impl ReadAheadCache {
     }
 }
 
-/// The bytes of a file from a place on.
+/// A reader of the bytes of a file from an offset on.
 pub struct OffsetReader {
     file: FileReader,
     at: u64,

@@ -1,8 +1,8 @@
-//! Every request to an object store or a web server: tried again where that may help, slowed down
-//! where the server asks for it, and put into words where it fails for good.
+//! The HTTP client for object stores and web servers: it retries requests where that may help, slows
+//! down when the server asks for it, and explains final failures in words.
 //!
-//! `object_store` builds, signs and understands the requests; its own repetition is switched off, so
-//! that each attempt is logged, counted and bounded in one place.
+//! `object_store` builds, signs and interprets the requests. Its own retries are switched off, so that
+//! each attempt is logged, counted and bounded in one place.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,20 +24,20 @@ use crate::error::Error;
 use crate::limits::{ANSWER_SILENCE, REQUESTS_AT_ONCE, SLOW_DOWN, SLOW_DOWN_PAUSE};
 use crate::outside;
 
-/// Bytes a second that an upload, and an answer, get at the least before they count as stuck.
+/// The minimum bytes per second of an upload and of an answer, below which they count as stuck.
 const MIN_BYTES_PER_SECOND: [u64; 2] = [100_000, 10_000];
 
-/// Where machines in a cloud ask for their credentials.
+/// The hosts from which machines in a cloud fetch their credentials.
 const METADATA_HOSTS: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
 
-/// Makes clients whose requests are tried again.
+/// Creates clients that retry their requests.
 #[derive(Clone, Debug)]
 pub(super) struct RetryingConnector {
     /// The bucket or the host, for messages.
     pub(super) name: String,
-    /// How.
+    /// The retry policy.
     pub(super) retry: Arc<Retry>,
-    /// What drives the connections; None for whoever asks.
+    /// The runtime that drives the connections; None for that of the caller.
     pub(super) driver: Option<Handle>,
 }
 
@@ -70,7 +70,7 @@ struct RetryingService {
 impl HttpService for RetryingService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let method = request.method().as_str();
-        // What stands behind a question mark may be a secret.
+        // The query may contain a secret.
         let what = format!("{method} {}", request.uri().path());
         let host = request.uri().host().unwrap_or_default().to_string();
         let done = if METADATA_HOSTS.contains(&host.as_str()) {
@@ -85,16 +85,16 @@ impl HttpService for RetryingService {
                 .call_with_retries(&what, || self.attempt_request(&what, &host, request.clone()))
                 .await
         };
-        // A kind that object_store never tries again.
+        // `object_store` never retries this kind.
         done.map_err(|error| HttpError::new(HttpErrorKind::Decode, error))
     }
 }
 
-/// What came of one request.
+/// The outcome of one request.
 enum SendOutcome {
-    /// What object_store understands.
+    /// An answer that `object_store` interprets.
     Done(HttpResponse),
-    /// The server has too much to do.
+    /// The server is overloaded.
     SlowDown { why: String, after: Option<Duration> },
 }
 
@@ -110,7 +110,7 @@ impl RetryingService {
         ))
     }
 
-    /// One attempt: as many requests as the server asks to slow down.
+    /// Makes one attempt, which repeats the request as often as the server asks to slow down.
     async fn attempt_request(
         &self,
         what: &str,
@@ -160,7 +160,7 @@ impl RetryingService {
             .map_err(|error| lost(describe_http_error(&error)))?;
         let (parts, body) = response.into_parts();
         if in_part && parts.status.as_u16() == 200 {
-            // All there is instead of a part: whoever asked decides whether to take that.
+            // The server sent the whole object instead of a range: the caller decides whether to fetch it.
             return Ok(SendOutcome::Done(HttpResponse::from_parts(parts, Bytes::new().into())));
         }
         let mut bytes = BytesMut::new();
@@ -184,7 +184,7 @@ impl RetryingService {
         let after =
             parts.headers.get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
         let said = ServerReply::parse_reply(status, if is_head { &[] } else { &bytes });
-        // A server may fail in the middle of an answer that began well.
+        // An answer with a successful status may still contain a server failure.
         let failed = is_post && said.code.as_deref().is_some_and(is_server_fault);
         match status {
             429 | 503 => {
@@ -203,7 +203,7 @@ impl RetryingService {
         }
     }
 
-    /// What a refusal means to a user.
+    /// Explains a refusal to the user.
     fn refusal_error(&self, name: &str, said: &ServerReply, asked: &str) -> Error {
         let error = Error::target(format!("{name} answers {said}{asked}"));
         match (said.status, said.code.as_deref()) {
@@ -222,7 +222,7 @@ impl RetryingService {
     }
 }
 
-/// What a server said in words of its own.
+/// The reply of a server, with its own error code and message.
 struct ServerReply {
     status: u16,
     code: Option<String>,
@@ -231,7 +231,7 @@ struct ServerReply {
 
 impl ServerReply {
     fn parse_reply(status: u16, body: &[u8]) -> Self {
-        // An error is short, and an answer that is none begins with what is no error.
+        // An error is short, and an answer that is no error does not begin like one.
         let head = &body[..body.len().min(4096)];
         let text = String::from_utf8_lossy(head);
         let between = |tag: &str| {
@@ -243,12 +243,12 @@ impl ServerReply {
         Self { status, code: found("Code"), message: found("Message") }
     }
 
-    /// Whether two writers met, which passes.
+    /// Returns whether two writers collided, which is transient.
     fn is_conflict(&self) -> bool {
         matches!(self.code.as_deref(), Some("ConditionalRequestConflict" | "OperationAborted"))
     }
 
-    /// Whether it is nothing that a caller could make something of.
+    /// Returns whether the reply is a refusal that no caller can handle.
     fn is_refusal(&self) -> bool {
         let missing = matches!(self.code.as_deref(), Some("NoSuchBucket" | "ContainerNotFound"));
         missing || !matches!(self.status, 200..300 | 304 | 404 | 405 | 409 | 412 | 416 | 501)
@@ -272,7 +272,7 @@ fn is_server_fault(code: &str) -> bool {
     matches!(code, "InternalError" | "SlowDown" | "ServiceUnavailable")
 }
 
-/// What a connection failed of: the last of its reasons says it best.
+/// Describes why a connection failed: the innermost cause is the most precise.
 fn describe_http_error(error: &HttpError) -> String {
     let mut last: &dyn std::error::Error = error;
     while let Some(source) = last.source() {
@@ -285,7 +285,7 @@ fn describe_http_error(error: &HttpError) -> String {
     format!("{what} ({last})")
 }
 
-/// How fast requests follow each other: pauses that double while a server asks for it.
+/// The pace of requests: pauses that double while a server asks to slow down.
 #[derive(Debug, Default)]
 struct RequestThrottle(Mutex<(u32, Option<Instant>)>);
 
@@ -293,7 +293,7 @@ impl RequestThrottle {
     async fn wait_turn(&self) {
         let until = self.0.lock().unwrap_or_else(PoisonError::into_inner).1;
         if let Some(until) = until {
-            // Not all at once when it is over.
+            // Requests do not all resume at the same moment.
             let spread = outside::random_jitter(Duration::from_millis(200));
             if until > Instant::now() {
                 tokio::time::sleep_until(until + spread).await;
@@ -301,12 +301,12 @@ impl RequestThrottle {
         }
     }
 
-    /// All requests wait, longer each time; gives how long.
+    /// Makes all requests pause, longer each time; returns the pause.
     fn slow_down(&self, after: Option<Duration>) -> Duration {
         let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if let Some(until) = pace.1.filter(|until| *until > now) {
-            return until - now; // Others were told the same a moment ago.
+            return until - now; // Another request already set this pause.
         }
         pace.0 = (pace.0 + 1).min(8);
         let bound = (Duration::from_millis(100) * 2_u32.pow(pace.0)).min(SLOW_DOWN_PAUSE);

@@ -1,4 +1,4 @@
-//! Locations that a user names, and the files that stand there.
+//! Locations that a user names, and the files in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,11 +10,11 @@ use std::time::SystemTime;
 
 use super::bucket::RemoteObject;
 use super::record::{RECORD_DIR, is_announced, read_latest_record};
-use super::url::ObjectUrl;
+use super::url::{ObjectUrl, check_variables_set};
 use crate::error::{Error, Result};
 use crate::outside::files::{self, LocalFile};
 
-/// A place that a user names for a source or a target.
+/// The location of a source or a target as the user names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A directory, file or glob of the local file system.
@@ -26,11 +26,11 @@ pub enum Location {
 }
 
 impl Location {
-    /// Reads a location as typed: a path, a glob, a `file://` URL, a URL of an object store, or web
-    /// addresses with commas between them.
+    /// Parses a location: a path, a glob, a `file://` URL, a URL of an object store, or web addresses
+    /// separated by commas.
     ///
     /// # Errors
-    /// A scheme that is not supported, or an empty text.
+    /// An unsupported scheme, an empty text, a variable that is not set, or an invalid URL.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
         if text.is_empty() {
@@ -55,7 +55,7 @@ impl Location {
 }
 
 impl fmt::Display for Location {
-    /// As it was typed, without what may be a secret.
+    /// Writes the location as typed, without parts that may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(path) => path.display().fmt(f),
@@ -68,9 +68,9 @@ impl fmt::Display for Location {
     }
 }
 
-/// Web addresses with commas between them.
+/// Parses web addresses separated by commas.
 fn parse_web_urls(text: &str) -> Result<Vec<ObjectUrl>> {
-    // A comma within an address stays.
+    // A comma within an address does not separate.
     let starts = text.match_indices(['h', 'H']).map(|(at, _)| at);
     let is_http =
         |at: &usize| text.get(*at..at + 4).is_some_and(|word| word.eq_ignore_ascii_case("http"));
@@ -93,16 +93,6 @@ fn parse_web_urls(text: &str) -> Result<Vec<ObjectUrl>> {
     parts.map(parse).collect()
 }
 
-/// Refuses a location of `windrow.yaml` that names a variable which is not set.
-pub(super) fn check_variables_set(text: &str) -> Result<()> {
-    let name = text.split_once("${").and_then(|(_, rest)| rest.split_once('}'));
-    match name {
-        None => Ok(()),
-        Some((name, _)) => Err(Error::usage(format!("the environment variable {name} is not set"))
-            .hint("set it: a location of windrow.yaml names it")),
-    }
-}
-
 /// The formats that a source is read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
@@ -113,7 +103,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// The kind that a file name says.
+    /// Returns the kind that the ending of a file name denotes.
     pub fn from_file_name(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "parquet" | "parq" | "pq" => Some(Self::Parquet),
@@ -122,7 +112,7 @@ impl FileKind {
         }
     }
 
-    /// The word for messages.
+    /// The name of the format in messages.
     pub fn format_name(self) -> &'static str {
         match self {
             Self::Parquet => "parquet",
@@ -134,20 +124,20 @@ impl FileKind {
 /// One file of a source.
 #[derive(Clone, Debug)]
 pub struct FileRef {
-    /// The path, absolute or relative to the working directory as the user named it; a URL.
+    /// The path, absolute or relative to the working directory as the user named it, or a URL.
     pub path: PathBuf,
-    /// Where its bytes are; None is the local disk.
+    /// The object that holds its bytes; None for a file of the local disk.
     pub object: Option<RemoteObject>,
-    /// The open file: what it holds stays readable when a run takes its name away.
+    /// The open file, if any: its content stays readable after a run has removed its name.
     pub open_file: Option<Arc<LocalFile>>,
     /// Bytes.
     pub size: u64,
-    /// When it was last written.
+    /// The time of its last modification.
     pub modified: SystemTime,
-    /// What tells its bytes from others of this length; None where nothing does.
+    /// A stamp that distinguishes its bytes from others of the same length; None if there is none.
     pub stamp: Option<String>,
-    /// `key=value` directories between the root and the file, outermost first; None is hive's
-    /// default partition, the NULL.
+    /// The `key=value` directories between the root and the file, outermost first. A value of None is
+    /// hive's default partition, which stands for NULL.
     pub partitions: Vec<(String, Option<String>)>,
 }
 
@@ -156,7 +146,7 @@ pub struct FileRef {
 pub struct Listing {
     /// The directory that hive partitions are relative to.
     pub root: PathBuf,
-    /// What the files are.
+    /// The format of the files.
     pub kind: FileKind,
     /// The files, sorted by path.
     pub files: Vec<FileRef>,
@@ -164,10 +154,11 @@ pub struct Listing {
 
 /// Lists the parquet or CSV files of a local directory, file or glob.
 ///
-/// Names that begin with `.` or `_` are not data. Directories are walked whole.
+/// Names that begin with `.` are not data, nor are those that begin with `_`, except `_key=value`
+/// folders. Directories are searched recursively.
 ///
 /// # Errors
-/// Nothing there, nothing readable there, or parquet and CSV mixed.
+/// The location holds nothing, nothing readable, or both parquet and CSV files.
 pub fn list_local_files(path: &Path) -> Result<Listing> {
     let text = path.to_string_lossy();
     let (root, files) = if path.is_dir() {
@@ -198,10 +189,11 @@ pub fn list_local_files(path: &Path) -> Result<Listing> {
 }
 
 impl Listing {
-    /// Files in the order of their paths, all of one kind.
+    /// Creates a listing of files sorted by path, all of one kind. `place` is the location that was
+    /// searched.
     ///
     /// # Errors
-    /// None, or parquet and CSV mixed; `place` is where they were looked for.
+    /// There are no files, or both parquet and CSV files.
     pub(super) fn from_files(place: &str, root: PathBuf, mut files: Vec<FileRef>) -> Result<Self> {
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let kinds: Vec<FileKind> =
@@ -225,12 +217,12 @@ impl Listing {
     }
 }
 
-/// A short name of a file for messages: the path as text.
+/// Returns the name of a file in messages: the path as text.
 pub fn display_path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Refuses a place with several targets in it: their rows are of different sets.
+/// Refuses a place that holds several targets: their rows belong to different sets.
 pub(super) fn check_single_target(place: &str, mut targets: Vec<String>) -> Result<()> {
     if targets.len() < 2 {
         return Ok(());
@@ -248,19 +240,19 @@ pub(super) fn check_single_target(place: &str, mut targets: Vec<String>) -> Resu
         .hint("name one of them, or a glob if their rows belong together"))
 }
 
-/// What lies below a directory.
+/// The state of a walk through a directory.
 #[derive(Default)]
 struct DirectoryWalk {
     files: Vec<FileRef>,
-    /// The targets that runs wrote.
+    /// The targets of runs that were found.
     targets: Vec<PathBuf>,
-    /// The directories that were looked into, by device and number: by links one may be met again.
+    /// The visited directories, by device and inode: links may lead to one again.
     seen: BTreeSet<(u64, u64)>,
-    /// Whether files are chosen by their names: others are none that would be passed over.
+    /// True if a glob selects files by name: a file that it does not select is then skipped silently.
     by_name: bool,
 }
 
-/// Takes what lies below a directory, each directory once.
+/// Collects the files below a directory; visits each directory once.
 fn walk_directory(root: &Path, dir: &Path, found: &mut DirectoryWalk) -> Result<()> {
     let unreadable = |error: std::io::Error| {
         Error::data(format!("cannot list {}: {error}", dir.display()))
@@ -279,7 +271,7 @@ fn walk_directory(root: &Path, dir: &Path, found: &mut DirectoryWalk) -> Result<
         if kind.is_dir() || (kind.is_symlink() && path.is_dir()) {
             walk_directory(root, &path, found)?;
         } else if is_announced(&path) {
-            // A commit is about to add the folder.
+            // A commit is about to add the folder of this file: skip it.
         } else if FileKind::from_file_name(&path).is_some() {
             found.files.push(local_file_ref(root, &path)?);
         } else if !found.by_name {
@@ -289,7 +281,7 @@ fn walk_directory(root: &Path, dir: &Path, found: &mut DirectoryWalk) -> Result<
     Ok(())
 }
 
-/// Refuses a file that looks like rows and would be passed over.
+/// Refuses a file that looks like data and would be skipped.
 pub(super) fn refuse_skipped_data(path: &Path) -> Result<()> {
     const DATA_EXTENSIONS: [&str; 14] = [
         "gz", "zst", "bz2", "xz", "zip", "lz4", "tsv", "jsonl", "ndjson", "arrow", "feather",
@@ -297,7 +289,8 @@ pub(super) fn refuse_skipped_data(path: &Path) -> Result<()> {
     ];
     let of_rows = match path.extension().and_then(|extension| extension.to_str()) {
         Some(extension) => DATA_EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()),
-        // Many a text has no extension; parts of Spark's have none, and a parquet file says that it is one.
+        // Many text files have no extension. Part files of Spark may have none, and a parquet file
+        // begins with its magic number.
         None => {
             path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("part-"))
                 || has_parquet_magic(path)
@@ -327,7 +320,7 @@ fn expand_glob(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
     }
     let mut found = DirectoryWalk::default();
     if let Some((above, _)) = pattern.split_once("**") {
-        // Links may lead in circles, which a glob of any depth follows without an end.
+        // Links may form cycles, which a recursive glob would follow forever.
         let folders = match above.trim_end_matches('/') {
             "" if pattern.starts_with('/') => vec![PathBuf::from("/")],
             "" => vec![PathBuf::from(".")],
@@ -367,14 +360,14 @@ fn expand_glob(pattern: &str) -> Result<(PathBuf, Vec<FileRef>)> {
     Ok((root, files))
 }
 
-/// Whether a local file begins as parquet does.
+/// Returns whether a local file begins with parquet's magic number.
 fn has_parquet_magic(path: &Path) -> bool {
     let mut mark = [0; 4];
     let begins = files::open_file(path).and_then(|mut file| file.read_exact(&mut mark));
     begins.is_ok() && mark == *b"PAR1"
 }
 
-/// Refuses files of targets that hold different sets: rows of one key would be taken for duplicates.
+/// Refuses files of targets that hold different sets: rows with the same key would count as duplicates.
 fn check_single_set(pattern: &str, targets: &[PathBuf], files: &[FileRef]) -> Result<()> {
     let folders = files.iter().flat_map(|file| file.path.ancestors().skip(1));
     let within: BTreeSet<&Path> = folders.chain(targets.iter().map(PathBuf::as_path)).collect();
@@ -392,14 +385,14 @@ fn check_single_set(pattern: &str, targets: &[PathBuf], files: &[FileRef]) -> Re
         .hint("name each as a source of its own, and join them"))
 }
 
-/// Whether a listing of `root` would look into `folder`.
+/// Returns whether a listing of `root` would include `folder`.
 pub fn is_listed_below(root: &Path, folder: &Path) -> bool {
     let Ok(rest) = folder.strip_prefix(root) else { return false };
     let mut parts = rest.components().peekable();
     parts.peek().is_some() && !parts.any(|part| is_hidden_name(Path::new(&part)))
 }
 
-/// Whether a name is no data: it begins with `.` or `_`.
+/// Returns whether a name marks no data: it begins with `.`, or with `_` unless it is `_key=value`.
 pub(super) fn is_hidden_name(path: &Path) -> bool {
     path.file_name().is_some_and(|n| {
         let name = n.to_string_lossy();
@@ -407,7 +400,7 @@ pub(super) fn is_hidden_name(path: &Path) -> bool {
     })
 }
 
-/// The file with its hive partitions: the `key=value` directories of its path below `root`.
+/// Returns a file with its hive partitions: the `key=value` directories of its path below `root`.
 fn local_file_ref(root: &Path, path: &Path) -> Result<FileRef> {
     let meta = files::read_metadata(path)
         .map_err(|error| Error::data(format!("cannot read {}: {error}", path.display())))?;
@@ -425,14 +418,14 @@ fn local_file_ref(root: &Path, path: &Path) -> Result<FileRef> {
     })
 }
 
-/// When a file was written, to the nanosecond, and when the system last changed it: nobody sets that back,
-/// not even who copies a file with its times.
+/// Returns the time of the last write in nanoseconds, and the time at which the system last changed the
+/// file. The second cannot be set back, not even by a copy that preserves times.
 pub fn metadata_stamp(meta: &std::fs::Metadata) -> String {
     let [written, changed] = [(meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec())];
     format!("{}.{:09} {}.{:09}", written.0, written.1, changed.0, changed.1)
 }
 
-/// The `key=value` directories of a path below the root.
+/// Returns the `key=value` directories of a path below the root.
 pub(super) fn hive_partitions(below: &Path) -> Vec<(String, Option<String>)> {
     below
         .parent()
@@ -447,7 +440,7 @@ pub(super) fn hive_partitions(below: &Path) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// Undoes hive's escaping: `%3A` is a colon, and its default partition is NULL.
+/// Undoes hive's escaping: `%3A` becomes a colon, and the default partition becomes None.
 fn partition_value(text: &str) -> Option<String> {
     (text != "__HIVE_DEFAULT_PARTITION__").then(|| unescape_hive(text))
 }
@@ -471,7 +464,7 @@ fn unescape_hive(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The nearest name beside a path that does not exist.
+/// Returns the nearest name next to a path that does not exist.
 fn nearest_sibling(path: &Path) -> Option<String> {
     let parent = path.parent()?;
     let listed = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };

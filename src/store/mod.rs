@@ -1,6 +1,6 @@
-//! What catalog and target share: locations, the listing of files, connections to servers and
-//! object stores, and the records of committed runs. It knows paths, URLs and bytes, not plans or
-//! queries.
+//! The parts that catalog and targets share: locations, file listings, connections to servers and
+//! object stores, and the records of committed runs. This room knows paths, URLs and bytes, not plans
+//! or queries.
 
 mod bucket;
 mod file_reader;

@@ -1,4 +1,5 @@
-//! Where a table of a PostgreSQL server is, as a user writes it, and connections to that server.
+//! The location of a table of a PostgreSQL server as the user writes it, and connections to that
+//! server.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,13 +13,13 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{CancelToken, Config, NoTls};
 
-use super::location::check_variables_set;
 use super::retry::CallError;
 use super::tls::{self, TlsTrust};
+use super::url::check_variables_set;
 use crate::error::{Error, Result, did_you_mean};
 use crate::limits::SERVER_SILENCE;
 
-/// A table and the server that has it: `postgres://user@host/db?table=t`.
+/// A table and its server: `postgres://user@host/db?table=t`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PgLocation {
     config: Config,
@@ -26,15 +27,15 @@ pub struct PgLocation {
     /// Schema and table; None for a query.
     table: Option<TableName>,
     query: Option<String>,
-    /// What the URL says beside that: names of [`TABLE_OPTIONS`] and their values.
+    /// The remaining options of the URL: names of [`TABLE_OPTIONS`] and their values.
     options: Vec<(String, String)>,
     shown: String,
 }
 
-/// What a URL may say of a table, beside what the server is told.
+/// The options of a URL that describe the table and are not sent to the server.
 const TABLE_OPTIONS: [&str; 3] = ["layout", "partition", "connections"];
 
-/// What a URL may say of the connection, in libpq's words.
+/// The options of a URL that describe the connection, with libpq's names.
 const CONNECTION_OPTIONS: [&str; 11] = [
     "sslmode",
     "sslrootcert",
@@ -56,13 +57,13 @@ impl fmt::Debug for PgLocation {
 }
 
 impl fmt::Display for PgLocation {
-    /// The URL, without a password.
+    /// Writes the URL without a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
 }
 
-/// A table with its schema; None is what the server's search path finds.
+/// A table with its schema; without one, the server's search path decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableName {
     /// The schema.
@@ -82,7 +83,7 @@ impl TableName {
             .then(|| Self { schema, table: table.to_string() })
     }
 
-    /// Another table of the same schema.
+    /// Returns the name of another table of the same schema.
     #[must_use]
     pub fn sibling_table(&self, table: impl Into<String>) -> Self {
         Self { schema: self.schema.clone(), table: table.into() }
@@ -90,7 +91,7 @@ impl TableName {
 }
 
 impl fmt::Display for TableName {
-    /// As SQL takes it.
+    /// Writes the name as SQL takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(schema) = &self.schema {
             write!(f, "{}.", quote_ident(schema))?;
@@ -99,21 +100,22 @@ impl fmt::Display for TableName {
     }
 }
 
-/// An identifier as SQL takes it.
+/// Quotes an identifier for SQL.
 pub fn quote_ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 impl PgLocation {
-    /// Whether text names a place on a server.
+    /// Returns whether the text is a URL of a PostgreSQL server.
     pub fn is(text: &str) -> bool {
         text.starts_with("postgres://") || text.starts_with("postgresql://")
     }
 
-    /// Reads a URL. What it does not say is taken from PGPASSWORD and the defaults of libpq.
+    /// Parses a URL. Missing parts are taken from PGUSER, PGPASSWORD and the defaults of libpq.
     ///
     /// # Errors
-    /// No table, or words that mean nothing. No message has the password.
+    /// The URL names no table or query, or both, or has an unknown option or an invalid value. No
+    /// message contains the password.
     pub fn parse(text: &str) -> Result<Self> {
         check_variables_set(text)?;
         let shown = without_password(text);
@@ -191,12 +193,12 @@ impl PgLocation {
         self.query.as_deref()
     }
 
-    /// What the URL says under one of its own words.
+    /// The value of one of windrow's own options of the URL.
     pub fn option(&self, name: &str) -> Option<&str> {
         self.options.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether it is a table that another URL names, too.
+    /// Returns whether two URLs name the same table.
     pub fn is_same_table(&self, other: &Self) -> bool {
         let place = |location: &Self| {
             let config = &location.config;
@@ -211,7 +213,7 @@ impl PgLocation {
         }
     }
 
-    /// The host, for messages.
+    /// The host and port, for messages.
     pub fn server(&self) -> String {
         let host = match self.config.get_hosts().first() {
             Some(Host::Tcp(host)) => host.clone(),
@@ -225,14 +227,14 @@ impl PgLocation {
         }
     }
 
-    /// A pool of at most so many connections, which name themselves so at the server.
+    /// Creates a pool of at most `most` connections, which report `name` as their application name.
     ///
     /// # Errors
-    /// Certificates that cannot be read.
+    /// Certificates cannot be read.
     pub fn create_pool(&self, name: &str, most: usize) -> Result<Pool> {
         let mut config = self.config.clone();
         config.application_name(name);
-        // A server that is gone says nothing: the system asks for it, and tells.
+        // A failed machine sends nothing: let the system probe the connection and report it.
         config.tcp_user_timeout(SERVER_SILENCE);
         if config.get_keepalives_idle() > SERVER_SILENCE {
             config.keepalives_idle(SERVER_SILENCE / 2);
@@ -257,7 +259,7 @@ impl PgLocation {
             .map_err(|error| Error::internal(format!("a pool of connections: {error}")))
     }
 
-    /// Ends what a connection asked for and nobody waits for any more.
+    /// Cancels a request of a connection whose caller no longer waits.
     pub async fn cancel_request(&self, token: CancelToken) {
         let _ = match &self.trust {
             None => token.cancel_query(NoTls).await,
@@ -268,7 +270,7 @@ impl PgLocation {
         };
     }
 
-    /// What an error of this server means to a user.
+    /// Explains an error of this server to the user.
     pub fn to_call_error(&self, what: &str, error: &tokio_postgres::Error) -> CallError {
         let text = format!("{}: {what}: {}", self.server(), describe_pg_error(error));
         let code = error.code().map(SqlState::code);
@@ -300,10 +302,10 @@ impl PgLocation {
     }
 }
 
-/// A connection of a pool; what went wrong says whether to try again.
+/// Takes a connection from a pool; the error reports whether to retry.
 ///
 /// # Errors
-/// A server that cannot be reached, or does not let this user in.
+/// The server cannot be reached, or rejects this user.
 pub async fn acquire_connection(pool: &Pool, location: &PgLocation) -> Result<Object, CallError> {
     pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => location.to_call_error("cannot connect", &error),
@@ -314,7 +316,7 @@ pub async fn acquire_connection(pool: &Pool, location: &PgLocation) -> Result<Ob
     })
 }
 
-/// What the server or the connection said, with what lies behind it.
+/// Returns the message of the server or the connection, with its causes.
 fn describe_pg_error(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         let detail = error.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
@@ -332,7 +334,8 @@ fn describe_pg_error(error: &tokio_postgres::Error) -> String {
     text
 }
 
-/// Whether it may go better the next time: the server is gone, starts, stops, or had to choose.
+/// Returns whether a retry may succeed: the server is unreachable, starting or stopping, or it aborted
+/// one of several conflicting transactions.
 fn is_transient_error(error: &tokio_postgres::Error) -> bool {
     let Some(code) = error.code() else {
         let text = describe_pg_error(error);
@@ -340,13 +343,13 @@ fn is_transient_error(error: &tokio_postgres::Error) -> bool {
         return error.is_closed() || !stays.iter().any(|word| text.contains(word));
     };
     let code = code.code();
-    // Connections, transactions that met, too many connections, locks, and a server that stops or
-    // starts.
+    // Connection errors, conflicting transactions, too many connections, locks, and a server that is
+    // stopping or starting.
     ["08", "40"].contains(&&code[..2])
         || ["53300", "55P03", "57P01", "57P02", "57P03", "55006"].contains(&code)
 }
 
-/// How the connection is encrypted, in libpq's words; None is not at all.
+/// Configures encryption with libpq's modes; returns None for no encryption.
 fn configure_tls(
     config: &mut Config,
     mode: Option<&str>,
@@ -377,7 +380,7 @@ fn configure_tls(
     Ok(trust)
 }
 
-/// Where the first password of a URL in a text stands.
+/// Returns the range of the first password in the URLs of a text.
 pub fn password(text: &str) -> Option<Range<usize>> {
     let mut from = 0;
     while let Some(found) = text[from..].find("://") {
@@ -385,10 +388,10 @@ pub fn password(text: &str) -> Option<Range<usize>> {
         let rest = &text[start..];
         let whole = start + rest.find([' ', '\'', '"', '\n']).unwrap_or(rest.len());
         let end = start + text[start..whole].find(['/', '?']).unwrap_or(whole - start);
-        // A password may hold an @ that nobody escaped.
+        // A password may contain an unescaped @.
         let at = text[start..end].rfind('@').map_or(end, |at| start + at);
         if let Some(colon) = text[start..at].find(':').map(|colon| start + colon) {
-            // Without an @ it is a port, or a URL that somebody has not finished.
+            // Without an @ it is a port, or an unfinished URL.
             let port = at == end && text[colon + 1..at].chars().all(|c| c.is_ascii_digit());
             if !port && colon + 1 < at && text[colon + 1..at].chars().any(|c| c != 'x') {
                 return Some(colon + 1..at);
@@ -406,7 +409,7 @@ pub fn password(text: &str) -> Option<Range<usize>> {
     None
 }
 
-/// A URL without its password.
+/// Returns a URL without its password.
 pub(super) fn without_password(text: &str) -> String {
     let Some(found) = password(text) else { return text.to_string() };
     match text[found.end..].starts_with('@') {
@@ -415,7 +418,7 @@ pub(super) fn without_password(text: &str) -> String {
     }
 }
 
-/// Undoes the escapes of a URL.
+/// Undoes the percent escapes of a URL.
 fn percent_decode(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -1,9 +1,9 @@
-//! The record of each committed run: `_windrow/000001.json` and on in its target.
+//! The records of committed runs: `_windrow/000001.json` and on in their target.
 //!
-//! In a directory these are empty files, and what they stand for lies beside it, under the same names in
-//! `.NAME.windrow-records`: polars reads a directory whose only other files are empty, and no other. Both
-//! change in one step, since the empty files are exchanged with the data. Targets of earlier builds hold
-//! the text in the directory; the next commit moves it.
+//! In a directory these files are empty. Their texts lie next to the directory, under the same names in
+//! `.NAME.windrow-records`, because polars reads a directory only if all its other files are empty. The
+//! records change in the same step as the data, since the empty files are exchanged with it. Targets of
+//! earlier builds hold the text in the directory; the next commit moves it.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -23,22 +23,22 @@ use crate::outside::files;
 /// The directory of records inside a parquet target; readers skip names that begin with `_`.
 pub const RECORD_DIR: &str = "_windrow";
 
-/// The key in the metadata of a column that says what it is for.
+/// The key in the metadata of a column that holds the column's role.
 pub const COLUMN_ROLE_KEY: &str = "windrow.role";
-/// What it says of a label: the column uses rows later than its own.
+/// The role of a label: the column uses rows later than its own.
 pub const LABEL_ROLE: &str = "label";
 
-/// What records are since 2: with the state of their inputs, and a fingerprint of the whole definition.
-/// Those before say nothing of either, and have no number.
+/// The format of records. Format 2 has the state of the inputs, and a fingerprint of the whole
+/// definition. Earlier records have neither, and no format number.
 pub const RECORD_FORMAT: u32 = 2;
 
-/// What one committed run was, and what it left behind.
+/// The description of one committed run and of its output.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct Record {
-    /// [`RECORD_FORMAT`] of who wrote it; 0 for those that have none.
+    /// The [`RECORD_FORMAT`] of the writer; 0 for records without one.
     pub format: u32,
-    /// The name of the run: time and process, unique on one machine.
+    /// The name of the run: time and process id, unique on one machine.
     pub run: String,
     /// The version of windrow that ran.
     pub windrow: String,
@@ -46,39 +46,39 @@ pub struct Record {
     pub set: String,
     /// The identity of what was computed: the digest of its definition.
     pub fingerprint: String,
-    /// The key columns: entity first, then time.
+    /// The entity column, the first part of the key.
     pub entity: String,
-    /// The time column.
+    /// The time column, the second part of the key.
     pub time: String,
-    /// When the commit was made, RFC 3339 in UTC.
+    /// The time of the commit, RFC 3339 in UTC.
     pub committed: String,
-    /// The symbols that were asked for; None is all.
+    /// The requested symbols; None for all.
     pub symbols: Option<Vec<String>>,
-    /// The first time asked for, inclusive; None is all.
+    /// The first requested time, inclusive; None if unbounded.
     pub from: Option<String>,
-    /// The end of the time asked for, exclusive; None is all.
+    /// The end of the requested time, exclusive; None if unbounded.
     pub until: Option<String>,
     /// The inputs by source name: location, files, bytes, newest modification.
     pub inputs: BTreeMap<String, RecordInput>,
-    /// Data files of the target, relative to it.
+    /// The data files of the target, relative to it.
     pub files: Vec<RecordFile>,
     /// Rows written.
     pub rows: u64,
     /// Output columns with their types.
     pub columns: Vec<(String, String)>,
-    /// The identity of what each output column holds, by name.
+    /// The identity of the content of each output column, by name.
     pub column_identities: BTreeMap<String, String>,
-    /// How the pages of parquet files are compressed.
+    /// The compression of the pages of parquet files.
     pub compression: String,
-    /// First and last time per symbol: the watermarks.
+    /// The watermarks: first time, last time and number of rows per symbol.
     pub watermarks: BTreeMap<String, SymbolRange>,
-    /// Audits and what they found.
+    /// The audits and their results.
     pub audits: Vec<(String, String)>,
-    /// What cleaning did to the inputs.
+    /// Messages for the user: what cleaning did to the inputs, and what the commit reports.
     pub notices: Vec<String>,
     /// Symbols and files that `--keep-going` left out, with the reason.
     pub left_out: Vec<(String, String)>,
-    /// Calls to servers that were tried again.
+    /// The number of retried calls to servers.
     pub retries: u64,
     /// Wall seconds.
     pub seconds: f64,
@@ -89,18 +89,18 @@ pub struct Record {
 /// One input of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 pub struct RecordInput {
-    /// Where it is.
+    /// Its location.
     pub location: String,
-    /// How many files were listed.
+    /// The number of files listed.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The newest modification among them, seconds since 1970.
+    /// The newest modification time among them, in seconds since 1970.
     pub modified: u64,
-    /// Seconds that it took to list the files and to read what each says about itself.
+    /// The seconds spent on listing the files and reading their metadata.
     #[serde(default)]
     pub opening: f64,
-    /// The identity of its rows; None where nobody can tell whether they are what they were.
+    /// The identity of its rows; None if it cannot be determined whether they changed.
     #[serde(default)]
     pub state: Option<String>,
 }
@@ -116,7 +116,7 @@ pub struct RecordFile {
     pub bytes: u64,
 }
 
-/// First and last time of one symbol.
+/// The first and last time of one symbol, and its number of rows.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct SymbolRange {
     /// The first time.
@@ -145,10 +145,10 @@ impl Record {
         Self::parse(&name, &bytes)
     }
 
-    /// Reads one record from its text; `name` is where it was.
+    /// Parses one record from its text; `name` is its location for messages.
     ///
     /// # Errors
-    /// It is not a record.
+    /// The text is not a record.
     pub fn parse(name: &str, text: &[u8]) -> Result<Self> {
         let record: Self =
             serde_json::from_slice(text).map_err(|error| record_error(name, &error))?;
@@ -164,22 +164,22 @@ impl Record {
         }
     }
 
-    /// Whether the run had no scope.
+    /// Returns whether the run had no scope.
     pub fn is_unscoped(&self) -> bool {
         self.symbols.is_none() && self.from.is_none() && self.until.is_none()
     }
 
-    /// The first time of all symbols; None without rows.
+    /// The first time of all symbols; None if there are no rows.
     pub fn first_time(&self) -> Option<TimePoint> {
         self.watermarks.values().map(|range| range.first).min()
     }
 
-    /// The last time of all symbols; None without rows.
+    /// The last time of all symbols; None if there are no rows.
     pub fn last_time(&self) -> Option<TimePoint> {
         self.watermarks.values().map(|range| range.last).max()
     }
 
-    /// The record as it is stored.
+    /// Returns the record in its stored form.
     ///
     /// # Errors
     /// Never on the values that a run produces.
@@ -190,7 +190,7 @@ impl Record {
     }
 }
 
-/// Whether a path leads to a file below a folder, and nowhere else.
+/// Returns whether a path leads to a file below a folder, and nowhere else.
 fn is_contained_path(path: &str) -> bool {
     let parts = || Path::new(path).components();
     parts().next().is_some()
@@ -203,7 +203,7 @@ fn record_error(name: &str, why: &dyn std::fmt::Display) -> Error {
         .hint("move the target away and run again")
 }
 
-/// The error for a target whose records stayed where it came from.
+/// Returns the error for a target that was moved or copied without its records.
 fn detached_records_error(path: &Path, text: &Path, why: &std::io::Error) -> Error {
     Error::target(format!(
         "cannot read the record {} beside its target: {why}; {} was moved or copied without it",
@@ -213,13 +213,13 @@ fn detached_records_error(path: &Path, text: &Path, why: &std::io::Error) -> Err
     .hint("move the directory of records along with its target, or write to a new directory")
 }
 
-/// Where the text of an empty record is.
+/// Returns the path of the text of an empty record.
 fn record_text_path(path: &Path) -> Option<PathBuf> {
     let target = path.parent()?.parent()?;
     Some(record_text_dir(target).join(path.file_name()?))
 }
 
-/// The directory beside a directory of parquet files in which the texts of its records lie.
+/// Returns the directory next to a directory of parquet files that holds the texts of its records.
 pub fn record_text_dir(target: &Path) -> PathBuf {
     let target = target.canonicalize().unwrap_or_else(|_| target.to_path_buf());
     let name = target.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -227,21 +227,22 @@ pub fn record_text_dir(target: &Path) -> PathBuf {
     target.parent().unwrap_or_else(|| Path::new("")).join(name)
 }
 
-/// What the file without rows is called that a commit puts into a folder before the folder has others.
+/// Returns the name of the file without rows that a commit puts into a folder before the folder has
+/// others.
 pub fn announced_name(run: &str) -> String {
     format!("part-{run}-announced.parquet")
 }
 
-/// Whether a file is such a one: it is of no state.
+/// Returns whether a file is an announced file, which belongs to no state.
 pub fn is_announced(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.starts_with("part-") && name.ends_with("-announced.parquet")
 }
 
-/// Whether a directory was moved or copied without the texts of its records.
+/// Returns whether a directory was moved or copied without the texts of its records.
 ///
 /// # Errors
-/// They cannot be listed.
+/// The records cannot be listed.
 pub fn has_detached_records(target: &Path) -> Result<bool> {
     let empty = |path: &&PathBuf| files::read_metadata(path).is_ok_and(|meta| meta.len() == 0);
     let text = list_records(target)?.last().filter(empty).and_then(|path| record_text_path(path));
@@ -252,12 +253,12 @@ pub fn has_detached_records(target: &Path) -> Result<bool> {
 #[derive(Clone, Debug)]
 pub struct RemoteRecords {
     objects: Arc<Bucket>,
-    /// Their keys, oldest first.
+    /// The keys of the records, oldest first.
     keys: Vec<Key>,
 }
 
 impl RemoteRecords {
-    /// The records among the objects of a target; `folder` is where they lie.
+    /// Selects the records among the objects of a target; `folder` is the folder of records.
     pub fn from_listing(objects: &Arc<Bucket>, folder: &Key, listed: &[ObjectMeta]) -> Self {
         let record = |key: &&Key| {
             let name = key.prefix_match(folder).and_then(|mut parts| parts.next());
@@ -267,36 +268,36 @@ impl RemoteRecords {
         Self { objects: Arc::clone(objects), keys }
     }
 
-    /// Whether this is a target: a run began to write here, committed or not.
+    /// Returns whether this is a target: a run began to write here, committed or not.
     pub fn is_target(&self) -> bool {
         !self.keys.is_empty()
     }
 
-    /// Marks a new target, so that files which a run completes are no data before it commits.
+    /// Marks a new target, so that files which a run completes are not data before its commit.
     ///
     /// # Errors
-    /// The server refuses.
+    /// The server refuses the request.
     pub async fn mark_target(&self, folder: &Key) -> Result<()> {
         if self.is_target() {
             return Ok(());
         }
-        // Another run may have done the same.
+        // Another run may have marked it at the same time.
         self.objects
             .put_if_absent(&folder.clone().join("000000.json"), "{}".into())
             .await
             .map(|_| ())
     }
 
-    /// The key of the next one.
+    /// Returns the key of the next record.
     pub fn next_key(&self, folder: &Key) -> Key {
         let last = self.keys.last().and_then(|key| record_number(key.filename()?)).unwrap_or(0);
         folder.clone().join(format!("{:06}.json", last + 1))
     }
 
-    /// The last one.
+    /// Reads the last record; None if there is none.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The record cannot be read.
     pub async fn read_latest(&self) -> Result<Option<Record>> {
         match self.commit_keys().last() {
             Some(key) => self.read_record(key).await.map(Some),
@@ -304,10 +305,10 @@ impl RemoteRecords {
         }
     }
 
-    /// All of them, oldest first.
+    /// Reads all records, oldest first.
     ///
     /// # Errors
-    /// One that cannot be read.
+    /// A record cannot be read.
     pub async fn read_records(&self) -> Result<Vec<Record>> {
         let mut reads = Vec::new();
         for key in self.commit_keys() {
@@ -316,7 +317,7 @@ impl RemoteRecords {
         stream::iter(reads).buffered(16).try_collect().await
     }
 
-    /// The keys of records, without the mark of a new target.
+    /// Returns the keys of records, without the marker of a new target.
     fn commit_keys(&self) -> impl Iterator<Item = &Key> {
         self.keys.iter().filter(|key| key.filename().and_then(record_number) != Some(0))
     }
@@ -332,15 +333,15 @@ impl RemoteRecords {
     }
 }
 
-/// The number of a record, by its name.
+/// Returns the number of a record, taken from its name.
 fn record_number(name: &str) -> Option<u64> {
     name.strip_suffix(".json")?.parse().ok()
 }
 
-/// The records of a parquet target, oldest first; empty if it is none.
+/// Lists the records of a parquet target, oldest first; empty if it is no target.
 ///
 /// # Errors
-/// They cannot be listed.
+/// The records cannot be listed.
 pub fn list_records(target: &Path) -> Result<Vec<PathBuf>> {
     let folder = target.join(RECORD_DIR);
     let entries = match files::list_directory(&folder) {
@@ -359,14 +360,14 @@ pub fn list_records(target: &Path) -> Result<Vec<PathBuf>> {
         .map(std::fs::DirEntry::path)
         .filter(|path| path.extension().is_some_and(|e| e == "json"))
         .collect();
-    // Of a million and more the names are longer.
+    // From a million on, names are longer: sort by number.
     paths.sort_by_key(|path| {
         (path.file_name().and_then(|name| record_number(name.to_str()?)), path.clone())
     });
     Ok(paths)
 }
 
-/// The record of the last commit into a parquet target; None if windrow never wrote there.
+/// Reads the record of the last commit into a parquet target; None if windrow never wrote there.
 ///
 /// # Errors
 /// The record cannot be read.

@@ -1,4 +1,4 @@
-//! How servers and object stores are reached: what configuration and environment say of them.
+//! Opens servers and object stores with the settings of configuration and environment.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,13 +22,14 @@ use super::url::ObjectUrl;
 use crate::config::{Config, StoreConfig, StoreKey};
 use crate::error::{Error, Result};
 
-/// How to reach what is not on this machine. What was reached stays open for as long as it lives.
+/// The stores and servers that a command reaches, with their settings. An opened store stays open for
+/// as long as the registry lives.
 pub struct StoreRegistry {
     limit: Option<Duration>,
     stores: BTreeMap<String, StoreConfig>,
-    /// What small files of a store may take in memory.
+    /// The memory that small files of a store may take.
     room: u64,
-    /// What drives requests that must not wait for threads that compute.
+    /// The runtime for requests that must not wait for compute threads.
     control: Option<Handle>,
     opened: Mutex<BTreeMap<String, Arc<Bucket>>>,
 }
@@ -39,11 +40,11 @@ impl fmt::Debug for StoreRegistry {
     }
 }
 
-/// Bytes that small files of a store take in memory where no limit is set.
+/// The memory that small files of a store may take if no limit is set.
 const SMALL_FILE_MEMORY: u64 = 32 << 20;
 
 impl StoreRegistry {
-    /// As the configuration has it.
+    /// Creates the registry of a configuration.
     pub fn from_config(config: &Config) -> Self {
         Self {
             limit: config.timeout,
@@ -54,12 +55,13 @@ impl StoreRegistry {
         }
     }
 
-    /// Lets requests of [`StoreRegistry::open_control_bucket`] be driven by a runtime that does not compute.
+    /// Sets the runtime that drives requests of [`StoreRegistry::open_control_bucket`]: one without
+    /// compute tasks.
     pub fn with_control_runtime(self, control: Handle) -> Self {
         Self { control: Some(control), ..self }
     }
 
-    /// The runtime that does not compute; the current one if there is no other.
+    /// The runtime without compute tasks; the current one if none was set.
     pub fn control_runtime(&self) -> Handle {
         self.control.clone().unwrap_or_else(Handle::current)
     }
@@ -69,16 +71,17 @@ impl StoreRegistry {
         self.limit
     }
 
-    /// The bucket or web server of a URL.
+    /// Opens the bucket or web server of a URL. Sends no request yet, except for the region of an S3
+    /// bucket if none is set.
     ///
     /// # Errors
-    /// Settings that are wrong or missing. Nothing is asked for yet.
+    /// Settings are wrong or missing.
     pub async fn open_bucket(&self, url: &ObjectUrl) -> Result<Arc<Bucket>> {
         self.open_with_driver(url, None).await
     }
 
-    /// The same by connections of its own, which [`StoreRegistry::control_runtime`] drives: for what must be said in
-    /// time however busy the other threads are.
+    /// Opens the same with connections of its own, which [`StoreRegistry::control_runtime`] drives: for
+    /// messages that must be sent in time, however busy the other threads are.
     ///
     /// # Errors
     /// As [`StoreRegistry::open_bucket`].
@@ -132,7 +135,7 @@ impl StoreRegistry {
         Ok(Arc::clone(self.lock_opened_buckets().entry(known).or_insert(objects)))
     }
 
-    /// Requests to object stores that were tried again.
+    /// The number of retried requests to object stores.
     pub fn total_retries(&self) -> u64 {
         self.lock_opened_buckets().values().map(|objects| objects.retry_count()).sum()
     }
@@ -142,14 +145,14 @@ impl StoreRegistry {
     }
 }
 
-/// A client in the making.
+/// A client that is being configured.
 struct StoreBuilder<'a> {
     url: &'a ObjectUrl,
     settings: &'a StoreConfig,
     connector: RetryingConnector,
 }
 
-/// `http` does what `object_store` would do again.
+/// Switches off the retries of `object_store`: the module `http` retries instead.
 fn single_attempt() -> RetryConfig {
     RetryConfig { max_retries: 0, ..RetryConfig::default() }
 }
@@ -166,10 +169,11 @@ impl StoreBuilder<'_> {
         self.settings.get(key).filter(|value| !value.is_empty())
     }
 
-    /// Every setting is there, and the endpoint is secure or meant not to be.
+    /// Checks that every setting is present, and that the endpoint is encrypted unless plain HTTP is
+    /// allowed.
     fn check_settings(&self, endpoint: Option<&str>, allow_http: bool) -> Result<()> {
         for (key, value) in self.settings.iter() {
-            super::location::check_variables_set(value)?;
+            super::url::check_variables_set(value)?;
             self.check_header_value(&key.to_string(), value)?;
         }
         let host = endpoint.map(|endpoint| endpoint.split_once("://"));
@@ -192,7 +196,8 @@ impl StoreBuilder<'_> {
         }
     }
 
-    /// No header takes a value with a line break in it, as files of secrets often have at their end.
+    /// Refuses a value with a line break, which no header may contain; files of secrets often end in
+    /// one.
     fn check_header_value(&self, key: &str, value: &str) -> Result<()> {
         if value.bytes().all(|byte| (b' '..0x7F).contains(&byte)) {
             return Ok(());
@@ -201,8 +206,8 @@ impl StoreBuilder<'_> {
             .hint("look for line breaks and for characters that are not ASCII"))
     }
 
-    /// What the environment says of S3; without keys if they come from elsewhere, for all parts of a
-    /// key belong together.
+    /// Reads the S3 settings of the environment. Keys are skipped if they come from elsewhere, because
+    /// all parts of a key belong together.
     fn s3_environment(&self, keys: bool) -> Result<AmazonS3Builder> {
         let mut builder = AmazonS3Builder::new();
         for (name, value) in std::env::vars_os() {
@@ -224,7 +229,7 @@ impl StoreBuilder<'_> {
     }
 
     fn client_options(&self, allow_http: bool) -> ClientOptions {
-        // What takes too long is known where it is waited for.
+        // Timeouts are applied by the callers that wait.
         ClientOptions::new().with_timeout_disabled().with_allow_http(allow_http)
     }
 
@@ -253,7 +258,8 @@ impl StoreBuilder<'_> {
         let endpoint =
             env(AmazonS3ConfigKey::S3Endpoint).or_else(|| env(AmazonS3ConfigKey::Endpoint));
         let http = env(AmazonS3ConfigKey::Client(object_store::ClientConfigKey::AllowHttp));
-        // What is asked for by name comes first, then keys, then roles, then the usual profile.
+        // The order: an explicit profile or key, then keys of the environment, then roles, then the
+        // default profile.
         let profile = match (self.get_setting(StoreKey::Profile), std::env::var("AWS_PROFILE").ok())
         {
             _ if own[0] => None,
@@ -299,7 +305,7 @@ impl StoreBuilder<'_> {
             .or_else(|| of_profile("region"))
         {
             Some(region) => region,
-            // A server of one's own takes any.
+            // A self-hosted server accepts any region.
             None if endpoint.is_some() => "us-east-1".to_string(),
             None => {
                 let asked = resolve_bucket_region(self.url.bucket(), &ClientOptions::new()).await;
@@ -401,7 +407,7 @@ struct AwsProfile {
 }
 
 impl AwsProfile {
-    /// The profile that is taken where nobody names one, if it is there.
+    /// Reads the default profile, if it exists and has keys.
     fn read_default() -> Option<Self> {
         Self::read_profile("default")
             .ok()
@@ -414,7 +420,7 @@ impl AwsProfile {
             let named = std::env::var(variable).ok().filter(|path| !path.is_empty());
             named.map_or_else(|| PathBuf::from(&home).join(".aws").join(name), PathBuf::from)
         };
-        // The second wins.
+        // The second file overrides the first.
         let files = [
             (file("AWS_CONFIG_FILE", "config"), format!("profile {name}")),
             (file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), name.to_string()),
@@ -426,7 +432,7 @@ impl AwsProfile {
             let mut ini = Ini::new_cs();
             ini.set_default_section(" ");
             let wrong = |why: String| {
-                // What it says of a line may hold a secret.
+                // The message may quote a line with a secret.
                 let why = why.split(':').next().unwrap_or_default().to_string();
                 Error::usage(format!("{} cannot be read: {why}", path.display()))
             };

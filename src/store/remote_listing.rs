@@ -1,4 +1,4 @@
-//! The files of a source that lies in an object store or on web servers.
+//! Lists the files of a source in an object store or on web servers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,11 +20,11 @@ use super::url::ObjectUrl;
 use crate::error::{Error, Result};
 use crate::limits::{LISTED_AGAIN_REMOTE, WEB_ADDRESSES_AT_ONCE};
 
-/// Lists the parquet or CSV files of an object, a prefix or a glob. Of a target that windrow wrote
-/// they are those of its last commit, whose record comes along.
+/// Lists the parquet or CSV files of an object, a prefix or a glob. For a target that windrow wrote,
+/// returns the files of its last commit along with the record.
 ///
 /// # Errors
-/// Nothing there, parquet and CSV mixed, or a server that refuses.
+/// The location holds nothing, or both parquet and CSV files, or the server refuses a request.
 pub async fn list_bucket_files(
     access: &StoreRegistry,
     url: &ObjectUrl,
@@ -47,7 +47,7 @@ async fn list_bucket_once(
     let prefix = Key::parse(url.fixed()).map_err(|_| invalid_key_error(url))?;
     let mut listed = objects.list_prefix(&prefix).await?;
     let record = retain_committed(&objects, &prefix, is_glob, &mut listed).await?;
-    // Directories of the whole name count where no one names the root.
+    // Without a named root, the directories of the whole key count as partitions.
     let mut root = if is_glob { Key::default() } else { prefix.clone() };
     if listed.is_empty() && !is_glob && FileKind::from_file_name(Path::new(url.key())).is_some() {
         listed.extend(objects.head_object(&prefix).await?);
@@ -83,8 +83,8 @@ async fn list_bucket_once(
     Ok((Listing::from_files(&url.to_string(), PathBuf::from(url.to_string()), files)?, record))
 }
 
-/// Keeps of some objects what runs of windrow committed, and what is no target at all: a prefix may be a
-/// target, lie within one, or have some below it. Gives the record, if it is one.
+/// Retains the objects that runs of windrow committed, and those that belong to no target. A prefix may
+/// be a target, lie within one, or contain some. Returns the record if the prefix itself is a target.
 async fn retain_committed(
     objects: &Arc<Bucket>,
     prefix: &Key,
@@ -114,7 +114,7 @@ async fn retain_committed(
         if !records.is_target() {
             continue;
         }
-        // Without a record, no run has committed yet.
+        // A target without a record: no run has committed yet.
         let record = records.read_latest().await?;
         let files = record.iter().flat_map(|record| &record.files);
         let files: BTreeSet<&str> = files.map(|file| file.path.as_str()).collect();
@@ -139,22 +139,23 @@ async fn retain_committed(
     Ok(own)
 }
 
-/// What lies in the folders of records of the prefixes that a prefix lies in, outermost first.
+/// Lists the record folders of all ancestors of a prefix, outermost first.
 pub async fn list_records_above(objects: &Bucket, prefix: &Key) -> Vec<(Key, Vec<ObjectMeta>)> {
     let parts: Vec<_> = prefix.parts().collect();
     let above = (0..parts.len()).map(|length| parts[..length].iter().cloned().collect::<Key>());
     let look = |root: Key| async move {
-        // A user may see his own prefix only.
+        // A user may lack access to the prefixes above: ignore the error.
         let listed = objects.list_prefix(&root.clone().join(RECORD_DIR)).await.unwrap_or_default();
         (root, listed)
     };
     stream::iter(above).map(look).buffered(WEB_ADDRESSES_AT_ONCE).collect().await
 }
 
-/// Lists files of web servers; with `keep_going` those that cannot be had are left out, with the reason.
+/// Lists files of web servers. With `keep_going`, files that cannot be fetched are left out and
+/// returned with the reason.
 ///
 /// # Errors
-/// One that is not there, parquet and CSV mixed, or a server that refuses.
+/// A file does not exist, there are both parquet and CSV files, or a server refuses the request.
 pub async fn list_web_files(
     access: &StoreRegistry,
     urls: &[ObjectUrl],
@@ -195,7 +196,7 @@ fn remote_file_ref(name: String, object: RemoteObject, meta: &ObjectMeta, below:
     }
 }
 
-/// What the server says of the bytes of an object: a version, a tag, or when it was written.
+/// Returns what identifies the bytes of an object: its version, its ETag, or its modification time.
 fn object_stamp(meta: &ObjectMeta) -> Option<String> {
     let named = |what: &str, text: &String| format!("{what} {text}");
     let version = meta.version.as_ref().map(|version| named("version", version));
@@ -207,7 +208,7 @@ fn object_stamp(meta: &ObjectMeta) -> Option<String> {
     version.or_else(tag).or_else(written)
 }
 
-/// What stands behind a prefix; nothing of a key that does not begin with it.
+/// Returns the part of a key after a prefix; empty if the key does not begin with it.
 pub fn path_below(key: &Key, prefix: &Key) -> String {
     let parts = key.prefix_match(prefix);
     parts

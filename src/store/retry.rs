@@ -1,4 +1,4 @@
-//! Calls to a server that may be gone for a moment: again after a while, and not at all while it
+//! Retries of calls to a server that may be unavailable for a moment, with a pause for a server that
 //! stays down.
 
 use std::fmt;
@@ -17,17 +17,17 @@ use crate::limits::{
 };
 use crate::outside;
 
-/// What a call failed with.
+/// The error of a call.
 #[derive(Debug)]
 pub struct CallError {
-    /// What to tell if it is not tried again.
+    /// The error to report if the call is not retried.
     pub error: Error,
-    /// Whether it may go better the next time.
+    /// True if a retry may succeed.
     pub transient: bool,
 }
 
 impl From<Error> for CallError {
-    /// An error that stays.
+    /// Creates a permanent error.
     fn from(error: Error) -> Self {
         Self { error, transient: false }
     }
@@ -39,13 +39,14 @@ impl fmt::Display for CallError {
     }
 }
 
-/// How calls to one server are tried again; clones share what they know of it.
+/// The retry policy of calls to one server. All callers that share it share its circuit breaker and its
+/// counter.
 pub struct Retry {
     server: String,
     patience: Duration,
     breaker: AsyncRecloser,
     count: AtomicU64,
-    /// What failed last.
+    /// The last error of a call.
     last: Mutex<Option<Error>>,
 }
 
@@ -56,8 +57,9 @@ impl fmt::Debug for Retry {
 }
 
 impl Retry {
-    /// For a server, by the name that messages give it. `limit` is that of the whole command, which
-    /// ends it wherever it is; without one a call is tried for a minute.
+    /// Creates the policy for a server; `server` is its name in messages. `limit` is the time limit of
+    /// the whole command, which ends the command wherever it is. Without a limit, a call is retried for
+    /// [`RETRY_PATIENCE`].
     pub fn new(server: impl Into<String>, limit: Option<Duration>) -> Self {
         let breaker = Recloser::custom()
             .error_rate(0.99)
@@ -75,12 +77,12 @@ impl Retry {
         last.unwrap_or_else(|| Error::target(format!("{} does not answer", self.server)))
     }
 
-    /// Attempts after the first ones.
+    /// The number of attempts beyond the first ones.
     pub fn retries_so_far(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Counts and tells another attempt.
+    /// Counts and logs another attempt.
     pub fn count_retry(&self, what: &str, why: &dyn fmt::Display, wait: Duration) {
         self.count.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
@@ -90,11 +92,11 @@ impl Retry {
         );
     }
 
-    /// What `call_with_retries` gives; transient faults are followed by another attempt, after a random part of a
-    /// time that doubles.
+    /// Runs `call` and returns its result. Retries transient errors, after a random part of a bound
+    /// that doubles.
     ///
     /// # Errors
-    /// The last fault's, or the first that is not transient.
+    /// The first permanent error, or the last transient one.
     pub async fn call_with_retries<T, C, F>(&self, what: &str, mut call: C) -> Result<T>
     where
         C: FnMut() -> F,
@@ -134,8 +136,8 @@ impl Retry {
     }
 }
 
-/// Waits between zero and a bound that doubles, so that many who failed together do not come back
-/// together; for so long from the first failure on, however long that took.
+/// A backoff with random waits between zero and a bound that doubles, so that callers that failed
+/// together do not return together. It ends when the given time has passed since the first failure.
 #[derive(Debug, Clone, Copy)]
 struct FullJitter(Duration);
 
@@ -215,7 +217,7 @@ mod tests {
         assert_eq!(error.message(), "the server went away");
         let took = started.elapsed();
         assert!((60..=80).contains(&took.as_secs()), "{took:?}");
-        // Waits are at most 0.2, 0.4, ... 6.4 and then 10 s.
+        // The bounds of the waits are 0.2, 0.4, ... 6.4 and then 10 s.
         let attempts = retry.retries_so_far() + 1;
         assert!(attempts >= 7, "{attempts}");
         let called = calls.load(Ordering::Relaxed) as u64;

@@ -1,12 +1,12 @@
-//! Locations without what only their owner may know.
+//! Removes secrets from locations.
 
 use super::location::Location;
 use super::postgres::without_password;
 
-/// What stands for the query of a web address that is left out: a signature, most often.
+/// The replacement for the query of a web address, which is a signature in most cases.
 const LEFT_OUT: &str = "?left-out";
 
-/// A location without passwords, and web addresses without what stands behind a question mark.
+/// Returns a location without passwords; web addresses lose their query.
 pub fn without_secrets(location: &str) -> String {
     let part = |part: &str| match part.split_once('?') {
         Some((before, query)) if is_web_location(part) && !query.is_empty() => {
@@ -14,19 +14,19 @@ pub fn without_secrets(location: &str) -> String {
         }
         _ => without_password(part),
     };
-    // Lists are of web addresses only.
+    // Only web addresses come in lists.
     match is_web_location(location) {
         true => location.split(',').map(part).collect::<Vec<_>>().join(","),
         false => part(location),
     }
 }
 
-/// Whether a location lacks something that it cannot be read without.
+/// Returns whether a location lacks a part that is needed to read it.
 pub fn withheld(location: &str) -> bool {
     is_web_location(location) && location.contains(LEFT_OUT)
 }
 
-/// A location that means the same in every working directory.
+/// Returns a location that has the same meaning in every working directory.
 pub fn anywhere(location: &str) -> String {
     match Location::parse(location) {
         Ok(Location::Local(path)) => std::path::absolute(&path)

@@ -1,4 +1,4 @@
-//! Moments of a time column: they compare as time and are shown as their column shows them.
+//! Moments of a time column: they compare as instants, and are shown in the form of their column.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -13,16 +13,16 @@ use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit};
 use datafusion::arrow::error::ArrowError;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment, to the nanosecond. In JSON it is text: ISO 8601, with the offset where its column has a
+/// A moment with nanosecond precision. In JSON it is ISO 8601 text, with the offset if its column has a
 /// zone.
 #[derive(Clone, Copy, Debug)]
 pub struct TimePoint {
-    /// In UTC; of a column without a zone, what its own clock shows.
+    /// The time in UTC; for a column without a zone, the local time of the column.
     at: NaiveDateTime,
     form: TimeForm,
 }
 
-/// How a moment is written. It says nothing about when the moment is.
+/// The form in which a moment is written. It does not affect comparisons.
 #[derive(Clone, Copy, Debug)]
 enum TimeForm {
     /// `2024-01-31`.
@@ -34,14 +34,14 @@ enum TimeForm {
 }
 
 impl TimePoint {
-    /// The day in UTC; of a column without a zone, its own.
+    /// The day in UTC; for a column without a zone, the local day.
     pub fn calendar_day(&self) -> NaiveDate {
         self.at.date()
     }
 
-    /// The moment as a number of days or units of time since 1970, as a column of this type holds it:
-    /// the last one that is not later. In a column with a zone, a moment without an offset is what the
-    /// clocks of the zone show. None for another type or out of its range.
+    /// Converts the moment to the days or units since 1970 of a column of type `ty`, rounded down. For
+    /// a column with a zone, a moment without an offset is local time in that zone. None for another
+    /// type, or if the value is out of its range.
     pub fn to_epoch_units(&self, ty: &DataType) -> Option<i64> {
         let at = match (ty, self.form) {
             (DataType::Timestamp(_, Some(zone)), TimeForm::Date | TimeForm::Plain) => {
@@ -91,7 +91,7 @@ impl Ord for TimePoint {
 }
 
 impl fmt::Display for TimePoint {
-    /// As Arrow shows the value of the column.
+    /// Writes the moment as Arrow shows the value of the column.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.form {
             TimeForm::Date => self.at.date().fmt(f),
@@ -107,7 +107,7 @@ impl fmt::Display for TimePoint {
 impl FromStr for TimePoint {
     type Err = String;
 
-    /// Reads ISO 8601: a date, or a time with or without an offset.
+    /// Parses ISO 8601: a date, or a time with or without an offset.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(day) = text.parse::<NaiveDate>() {
             return Ok(Self { at: day.and_time(NaiveTime::MIN), form: TimeForm::Date });
@@ -144,10 +144,10 @@ pub struct TimeColumn {
 }
 
 impl TimeColumn {
-    /// Of a column of dates or timestamps.
+    /// Reads a column of dates or timestamps.
     ///
     /// # Errors
-    /// Another type, or a zone that nobody knows.
+    /// Another type, or an unknown zone.
     pub fn from_array(column: &ArrayRef) -> Result<Self, ArrowError> {
         let ty = column.data_type().clone();
         let (numbers, zone) = match &ty {
@@ -161,10 +161,10 @@ impl TimeColumn {
         Ok(Self { numbers, ty, zone })
     }
 
-    /// The moment of a row; None for NULL.
+    /// Returns the moment of a row; None for NULL.
     ///
     /// # Errors
-    /// A moment that no calendar reaches: beyond the year 262,142 on either side.
+    /// The moment is beyond the calendar, which ends at year 262,142 in both directions.
     pub fn time_at(&self, row: usize) -> Result<Option<TimePoint>, ArrowError> {
         if self.numbers.is_null(row) {
             return Ok(None);
@@ -198,7 +198,7 @@ impl TimeColumn {
     }
 }
 
-/// A number of units of a timestamp as a span; None if it is too long.
+/// Converts a number of timestamp units to a time span; None if it is too long.
 fn units_to_delta(ty: &DataType, number: i64) -> Option<TimeDelta> {
     match ty {
         DataType::Timestamp(TimeUnit::Second, _) => TimeDelta::try_seconds(number),
@@ -227,7 +227,7 @@ mod tests {
         let earlier_and_later = [
             ("2024-01-02T00:00:00Z", "2024-01-02T00:00:00.500Z"),
             ("2024-01-02T09:00:00+09:00", "2024-01-02T01:00:00Z"),
-            // The hour that a clock shows twice.
+            // The hour that occurs twice when clocks are set back.
             ("2024-11-03T01:59:00-04:00", "2024-11-03T01:00:00-05:00"),
             ("2024-01-02", "2024-01-02T00:00:00.000000001"),
             ("9999-12-31", "+10000-01-01"),

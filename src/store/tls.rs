@@ -1,4 +1,4 @@
-//! Whom an encrypted connection trusts.
+//! The trust settings of encrypted connections.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,16 +12,17 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result};
 
-/// Whose certificates are taken.
+/// The certificates that a connection accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TlsTrust {
-    /// Those of the host that was asked for, signed by an authority of this file, or of the system.
+    /// Certificates of the requested host, signed by an authority of this file or, for None, of the
+    /// system.
     Roots(Option<PathBuf>),
-    /// Anybody's: what is sent is encrypted, to whom is not known.
+    /// Any certificate: the connection is encrypted, but the server is not authenticated.
     Anybody,
 }
 
-/// What makes connections encrypted.
+/// Returns the connector for encrypted connections.
 pub(super) fn tls_connector(trust: &TlsTrust) -> Result<MakeRustlsConnect> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -64,7 +65,7 @@ fn load_root_certificates(file: Option<&PathBuf>) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-/// Takes any certificate, as libpq does with `sslmode=require`.
+/// Accepts any certificate, as libpq does with `sslmode=require`.
 #[derive(Debug)]
 struct AcceptAnyCertificate(Arc<CryptoProvider>);
 

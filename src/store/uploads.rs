@@ -1,5 +1,6 @@
-//! Uploads that somebody began in a bucket of S3 and nobody ended. `object_store` begins and ends them, and has no
-//! list: this asks for it, signed as `object_store` signs.
+//! Lists the uploads in an S3 bucket that were begun and neither completed nor aborted. `object_store`
+//! begins and ends uploads, but cannot list them. This module requests the list, signed in the same
+//! way.
 
 use crate::limits::UPLOAD_PAGES;
 use std::fmt::Display;
@@ -17,13 +18,13 @@ use serde::Deserialize;
 
 use super::http::RetryingConnector;
 
-/// Lists what was begun in one bucket.
+/// The list of the pending uploads of one bucket.
 #[derive(Debug)]
 pub(super) struct UploadList {
     pub(super) store: Arc<AmazonS3>,
     /// The region that requests are signed for.
     pub(super) region: String,
-    /// Makes the client, for the few who ask.
+    /// Creates the client on demand, as the list is rarely requested.
     pub(super) connector: RetryingConnector,
     pub(super) options: ClientOptions,
 }
@@ -51,10 +52,10 @@ fn upload_list_error(why: impl Display) -> object_store::Error {
 }
 
 impl UploadList {
-    /// The uploads of keys that begin with a prefix.
+    /// Lists the uploads of keys that begin with a prefix.
     ///
     /// # Errors
-    /// A server that has no such list, refuses it, or stays away.
+    /// The server has no such list, refuses the request, or cannot be reached.
     pub(super) async fn list_pending(&self, prefix: &Path) -> Result<Vec<(Path, MultipartId)>> {
         let client = self.connector.connect(&self.options)?;
         let (mut found, mut after) = (Vec::new(), String::new());
@@ -73,7 +74,7 @@ impl UploadList {
             after = marker("key-marker", page.next_key_marker)
                 + &marker("upload-id-marker", page.next_upload_id_marker);
         }
-        Ok(found) // Of more, the next run removes the next ones.
+        Ok(found) // If there are more, the next run removes them.
     }
 
     async fn fetch_page(
@@ -82,7 +83,7 @@ impl UploadList {
         prefix: &Path,
         after: &str,
     ) -> Result<UploadPage> {
-        // The address of the bucket is that of an object in it, without the object.
+        // The address of the bucket is the address of an object in it, without the object's name.
         let get = "GET".parse().map_err(upload_list_error)?;
         let signed = self.store.signed_url(get, &Path::from("x"), SIGNATURE_LIFETIME).await?;
         let object = signed.as_str().split('?').next().unwrap_or_default();
@@ -103,7 +104,7 @@ impl UploadList {
     }
 }
 
-/// How long the address of an object is signed for, which is only looked at here.
+/// The lifetime of a signature whose URL is only parsed here.
 const SIGNATURE_LIFETIME: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

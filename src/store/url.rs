@@ -1,10 +1,9 @@
-//! Places in object stores and on web servers, as a user writes them.
+//! URLs of object stores and web servers, as the user writes them.
 
 use std::fmt;
 
 use object_store::path::Path;
 
-use super::location::check_variables_set;
 use crate::config::STORE_SCHEMES;
 use crate::error::{Error, Result};
 
@@ -14,9 +13,9 @@ pub struct ObjectUrl {
     scheme: String,
     /// The bucket or container; the host with its port.
     bucket: String,
-    /// What stands behind it, without slashes at the ends.
+    /// The path after the bucket, without slashes at the ends.
     key: String,
-    /// What stands behind the question mark of a web address, which may be a secret.
+    /// The query of a web address, which may contain a secret.
     query: String,
 }
 
@@ -27,21 +26,21 @@ impl fmt::Debug for ObjectUrl {
 }
 
 impl fmt::Display for ObjectUrl {
-    /// The URL without its query.
+    /// Writes the URL without its query.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.bucket_url(), self.key)
     }
 }
 
 impl ObjectUrl {
-    /// Reads a URL; None if its scheme is another.
+    /// Parses a URL; None if its scheme is another.
     ///
     /// # Errors
-    /// No bucket, or a variable that is not set.
+    /// The URL has no bucket, contains a user or password, or names a variable that is not set.
     pub fn parse(text: &str) -> Result<Option<Self>> {
         let Some((scheme, rest)) = text.split_once("://") else { return Ok(None) };
         let scheme = scheme.to_ascii_lowercase();
-        // What Hadoop calls S3.
+        // Hadoop's name for S3.
         let scheme = if scheme == "s3a" { "s3" } else { scheme.as_str() };
         let web = matches!(scheme, "http" | "https");
         if !web && !STORE_SCHEMES.contains(&scheme) {
@@ -76,30 +75,30 @@ impl ObjectUrl {
         &self.bucket
     }
 
-    /// What stands behind the bucket, without slashes at the ends.
+    /// The path after the bucket, without slashes at the ends.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// What stands behind a question mark.
+    /// The query of a web address.
     pub(super) fn query(&self) -> &str {
         &self.query
     }
 
-    /// The bucket alone: `s3://bucket`.
+    /// The URL of the bucket alone: `s3://bucket`.
     pub fn bucket_url(&self) -> String {
         format!("{}://{}", self.scheme, self.bucket)
     }
 
-    /// Whether it is on a web server, which lists nothing.
+    /// Returns whether it is on a web server, which cannot list files.
     pub fn is_web(&self) -> bool {
         self.scheme.starts_with("http")
     }
 
-    /// The key as object stores take it.
+    /// Returns the key in the form of object stores.
     ///
     /// # Errors
-    /// A key with empty parts, or with `.` and `..`.
+    /// The key has empty parts, or `.` or `..`.
     pub fn path(&self) -> Result<Path> {
         let path = match self.is_web() {
             true => Path::from_url_path(&self.key),
@@ -111,21 +110,21 @@ impl ObjectUrl {
         })
     }
 
-    /// Whether it stands for many: `*`, `?` and `[` in it.
+    /// Returns whether it is a glob: it contains `*`, `?` or `[`.
     pub fn is_glob(&self) -> bool {
         self.key.contains(['*', '?', '['])
     }
 
-    /// What stands before the first part of a glob that is no name; all of it if it is no glob.
+    /// Returns the path before the first part with a wildcard; the whole key if it is no glob.
     pub fn fixed(&self) -> String {
         let is_name = |part: &&str| !part.contains(['*', '?', '[']);
         self.key.split('/').take_while(is_name).collect::<Vec<_>>().join("/")
     }
 
-    /// What says whether a key is one of those that this stands for.
+    /// Returns a function that tests whether a key matches the URL.
     ///
     /// # Errors
-    /// A glob that is none.
+    /// The glob is invalid.
     pub fn matcher(&self) -> Result<impl Fn(&str) -> bool + use<>> {
         let pattern = glob::Pattern::new(&self.key)
             .map_err(|error| Error::usage(format!("the glob {self} is wrong: {}", error.msg)))?;
@@ -133,7 +132,7 @@ impl ObjectUrl {
         let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
         let prefix = self.key.clone();
         Ok(move |key: &str| match &pattern {
-            // A folder that is asked for is asked for with all that is in it.
+            // A glob that matches a folder selects everything in it.
             Some(pattern) => {
                 let mut ends = key.match_indices('/').map(|(at, _)| at).chain([key.len()]);
                 ends.any(|end| pattern.matches_with(&key[..end], options))
@@ -142,14 +141,14 @@ impl ObjectUrl {
         })
     }
 
-    /// A URL below it.
+    /// Returns a URL below this one.
     pub fn below(&self, name: &str) -> Self {
         let key =
             if self.key.is_empty() { name.to_string() } else { format!("{}/{name}", self.key) };
         Self { key, ..self.clone() }
     }
 
-    /// Whether one of the two stands within the other, or both are one.
+    /// Returns whether one of the two lies within the other, or both are equal.
     pub fn meets(&self, other: &Self) -> bool {
         self.bucket_url() == other.bucket_url()
             && (is_within_prefix(&self.key, &other.key) || is_within_prefix(&other.key, &self.key))
@@ -159,6 +158,16 @@ impl ObjectUrl {
 fn is_within_prefix(outer: &str, inner: &str) -> bool {
     let rest = inner.strip_prefix(outer);
     outer.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Refuses a location of `windrow.yaml` that names a variable which is not set.
+pub(super) fn check_variables_set(text: &str) -> Result<()> {
+    let name = text.split_once("${").and_then(|(_, rest)| rest.split_once('}'));
+    match name {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::usage(format!("the environment variable {name} is not set"))
+            .hint("set it: a location of windrow.yaml names it")),
+    }
 }
 
 #[cfg(test)]

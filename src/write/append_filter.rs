@@ -1,4 +1,4 @@
-//! Rows that a target holds already: those of a symbol up to its watermark.
+//! Filters out the rows that a target already holds: those of a symbol up to its watermark.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,17 +10,17 @@ use datafusion::arrow::error::ArrowError;
 
 use crate::store::SymbolRange;
 
-/// Lets pass what comes after the watermarks of a target.
+/// A filter that passes only rows after the watermarks of a target.
 #[derive(Debug)]
 pub struct AppendFilter {
     last: HashMap<String, i64>,
 }
 
 impl AppendFilter {
-    /// `time` is the type of the time column.
+    /// Creates the filter. `time` is the type of the time column.
     ///
     /// # Errors
-    /// A watermark that is no value of this type.
+    /// A watermark has no value of this type.
     pub fn from_watermarks(
         ranges: &BTreeMap<String, SymbolRange>,
         time: &DataType,
@@ -35,10 +35,11 @@ impl AppendFilter {
         Ok(Self { last: last.collect::<Result<_, _>>()? })
     }
 
-    /// The rows of a batch that are new, and how many are not. Rows are sorted by entity and time.
+    /// Returns the new rows of a batch, and the number of rows left out. Rows must be sorted by entity
+    /// and time.
     ///
     /// # Errors
-    /// A time column whose values are no times.
+    /// The values of the time column are not times.
     pub fn filter_new_rows(
         &self,
         batch: RecordBatch,
@@ -66,7 +67,7 @@ impl AppendFilter {
     }
 }
 
-/// Times as numbers that compare as they do.
+/// Returns times as integers in the same order.
 fn times_as_int64(times: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     match times.data_type() {
         DataType::Date32 => cast(&cast(times, &DataType::Int32)?, &DataType::Int64),

@@ -12,31 +12,32 @@ use datafusion::common::Result as PlanResult;
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::manifest::{AuditCount, Manifest};
-use crate::error::TextPlace;
+use crate::error::{Error, Result, TextPlace, pluralize_count};
 
 /// One audit.
 #[derive(Clone, Debug)]
 pub struct AuditCheck {
-    /// The audit as the header says it.
+    /// The text of the audit in the header.
     pub text: String,
-    /// Where the header says it.
+    /// Its position in the header.
     pub place: TextPlace,
-    /// What it asks.
+    /// The rule that it checks.
     pub rule: AuditPredicate,
 }
 
-/// What an audit asks of the rows.
+/// The rule that an audit checks on the rows.
 #[derive(Clone, Debug)]
 pub enum AuditPredicate {
     /// The condition is not FALSE on any row; NULL passes.
     Condition(Arc<dyn PhysicalExpr>),
-    /// Every row has an entity and a time, and no two have the same: neighbours, as the rows are sorted.
+    /// Every row has an entity and a time, and no two rows share both. Only neighbours are compared, as
+    /// the rows are sorted.
     UniqueKey,
     /// None of the columns is NULL.
     NotNull(Vec<usize>),
 }
 
-/// The audits of one partition's stream.
+/// The audits of the stream of one partition.
 pub(super) struct Auditor {
     checks: Vec<AuditCheck>,
     found: Vec<AuditCount>,
@@ -44,12 +45,12 @@ pub(super) struct Auditor {
     repeated: AuditCount,
     keyless: AuditCount,
     last: Option<[ArrayRef; 2]>,
-    /// Columns that held a value.
+    /// True for each column that has held a value so far.
     filled: Vec<bool>,
 }
 
 impl Auditor {
-    /// `keys` are the entity and the time column.
+    /// Creates the audits of a stream; `keys` are the entity and the time column.
     pub(super) fn new(checks: Vec<AuditCheck>, keys: [usize; 2]) -> Self {
         let found = vec![AuditCount::default(); checks.len()];
         let (repeated, keyless) = (AuditCount::default(), AuditCount::default());
@@ -88,14 +89,14 @@ impl Auditor {
         Ok(())
     }
 
-    /// Puts what was found into a manifest.
+    /// Adds the results to a manifest.
     pub(super) fn fill_manifest(self, manifest: &mut Manifest) {
         (manifest.audits, manifest.filled) = (self.found, self.filled);
         (manifest.repeated, manifest.keyless) = (self.repeated, self.keyless);
     }
 }
 
-/// Rows on which a condition is FALSE.
+/// Returns the rows on which a condition is FALSE.
 fn failing_rows(
     condition: &Arc<dyn PhysicalExpr>,
     batch: &RecordBatch,
@@ -105,7 +106,7 @@ fn failing_rows(
     Ok(values.iter().map(|v| Some(v == Some(false))).collect())
 }
 
-/// Rows of the one or of the other; None is none.
+/// Returns the union of two row masks; None means no rows.
 fn union_masks(
     one: Option<&BooleanArray>,
     other: Option<&BooleanArray>,
@@ -116,7 +117,7 @@ fn union_masks(
     })
 }
 
-/// Rows whose key is that of the row before; None is none.
+/// Returns the rows with the key of the row before; None means no rows.
 fn repeated_key_rows(
     batch: &RecordBatch,
     keys: [usize; 2],
@@ -127,7 +128,7 @@ fn repeated_key_rows(
         let column = batch.column(key);
         not_distinct(&column.slice(0, rows - 1), &column.slice(1, rows - 1))
     };
-    // Texts are compared only where times are equal at all, which they are between few rows.
+    // Entities are compared only if any times are equal, which is rare between neighbours.
     let times = same(keys[1])?;
     let inner = match times.true_count() {
         0 => times,
@@ -144,7 +145,7 @@ fn repeated_key_rows(
     Ok(any.then(|| std::iter::once(Some(across)).chain(inner.iter()).collect()))
 }
 
-/// Rows on which one of the columns is NULL; None is none.
+/// Returns the rows on which one of the columns is NULL; None means no rows.
 fn null_rows(batch: &RecordBatch, columns: &[usize]) -> PlanResult<Option<BooleanArray>> {
     let mut any = None;
     for column in columns.iter().map(|column| batch.column(*column)) {
@@ -163,4 +164,28 @@ fn name_row(batch: &RecordBatch, keys: [usize; 2], row: usize) -> PlanResult<Str
         words.push(text.unwrap_or_else(|_| "a time beyond the calendar".to_string()));
     }
     Ok(words.join(" "))
+}
+
+impl Manifest {
+    /// Returns the audits and their results for the record.
+    ///
+    /// # Errors
+    /// The first audit that failed.
+    pub fn check_audits(&self, checks: &[AuditCheck]) -> Result<Vec<(String, String)>> {
+        let mut told = Vec::new();
+        for (check, found) in checks.iter().zip(&self.audits) {
+            if found.rows > 0 {
+                return Err(Error::data(format!(
+                    "audit failed on {}: {}, first at {}",
+                    pluralize_count(found.rows, "row"),
+                    check.text,
+                    found.first.as_deref().unwrap_or("?")
+                ))
+                .hint("correct the data or the audit; the target is as it was")
+                .at_place(check.place.clone()));
+            }
+            told.push((check.text.clone(), "passed".to_string()));
+        }
+        Ok(told)
+    }
 }

@@ -1,46 +1,46 @@
-//! What a writer wrote aside: plain data, which may come from another process or machine.
+//! Manifests: plain data that names everything a writer staged. It may come from another process or
+//! machine.
 
 use std::collections::BTreeMap;
 
 use datafusion::common::Result as PlanResult;
 use serde::{Deserialize, Serialize};
 
-use super::audit::AuditCheck;
 use super::{Attempt, Watermarks};
-use crate::error::{Error, Result, pluralize_count};
+use crate::error::pluralize_count;
 use crate::store::SymbolRange;
 
-/// What one attempt at one unit wrote aside. A commit publishes exactly what the manifests that it
-/// is given name; what others wrote goes.
+/// Everything that one attempt at one unit staged. A commit publishes exactly what its manifests name,
+/// and removes the rest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The name of the run.
     pub run: String,
     /// The number of the unit.
     pub unit: u32,
-    /// How often the unit was begun before.
+    /// The number of earlier starts of the unit.
     pub attempt: u32,
     /// Files or uploads, sorted by path; none where rows were staged in a table.
     pub files: Vec<WrittenFile>,
-    /// What was staged in a table; None where files were written.
+    /// The rows staged in a table; None if files were written.
     pub staged: Option<StagedRows>,
     /// Rows of the output.
     pub rows: u64,
-    /// Rows that were left out because the target holds them already.
+    /// Rows left out because the target already holds them.
     pub skipped: u64,
-    /// First and last time and rows per symbol.
+    /// First time, last time and number of rows per symbol.
     pub watermarks: BTreeMap<String, SymbolRange>,
-    /// What each audit found, in the order of the job's checks.
+    /// The result of each audit, in the order of the job's checks.
     pub audits: Vec<AuditCount>,
-    /// Rows with the keys of the row before.
+    /// Rows with the key of the row before.
     pub repeated: AuditCount,
     /// Rows without an entity or without a time.
     pub keyless: AuditCount,
-    /// For each column whether it held a value; empty if there was no row.
+    /// For each column whether it held a value; empty if there were no rows.
     pub filled: Vec<bool>,
 }
 
-/// One file that was written aside.
+/// One staged file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WrittenFile {
     /// The path below the target.
@@ -49,31 +49,31 @@ pub struct WrittenFile {
     pub rows: u64,
     /// Bytes.
     pub bytes: u64,
-    /// Its parts, if it is an upload that is yet to be completed.
+    /// Its parts, if it is an upload that the commit completes.
     pub upload: Option<UploadParts>,
 }
 
-/// An upload of which all parts are there.
+/// An upload whose parts have all been sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UploadParts {
-    /// What the server calls it.
+    /// The server's id of the upload.
     pub id: String,
-    /// What the server calls its parts, in order.
+    /// The server's ids of its parts, in order.
     pub parts: Vec<String>,
 }
 
 /// Rows in a staging table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StagedRows {
-    /// The table, which carries run, unit and attempt in its name.
+    /// The table; its name carries run, unit and attempt.
     pub table: String,
-    /// Rows of that table: of the long layout more than those of the output.
+    /// Rows of that table. In the long layout they are more than the rows of the output.
     pub copied: u64,
     /// Bytes that were sent.
     pub bytes: u64,
 }
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditCount {
     /// Rows that fail it.
@@ -83,7 +83,7 @@ pub struct AuditCount {
 }
 
 impl AuditCount {
-    /// Counts more rows; `first` names the first of them if there are any.
+    /// Adds failing rows; `first` names the first of them if there are any.
     pub(super) fn add_failures(
         &mut self,
         rows: usize,
@@ -103,7 +103,7 @@ impl AuditCount {
 }
 
 impl Manifest {
-    /// A manifest of nothing.
+    /// Creates a manifest of nothing.
     pub fn empty(attempt: &Attempt, audits: usize) -> Self {
         Self {
             run: attempt.run.clone(),
@@ -114,7 +114,7 @@ impl Manifest {
         }
     }
 
-    /// Takes in what was written beside it for the same job.
+    /// Merges the manifest of another partition of the same job.
     pub fn merge_manifest(&mut self, other: Self) {
         self.files.extend(other.files);
         if let Some(staged) = other.staged {
@@ -139,29 +139,8 @@ impl Manifest {
         }
     }
 
-    /// What the audits found: the lines of the record.
-    ///
-    /// # Errors
-    /// The first audit that failed.
-    pub fn check_audits(&self, checks: &[AuditCheck]) -> Result<Vec<(String, String)>> {
-        let mut told = Vec::new();
-        for (check, found) in checks.iter().zip(&self.audits) {
-            if found.rows > 0 {
-                return Err(Error::data(format!(
-                    "audit failed on {}: {}, first at {}",
-                    pluralize_count(found.rows, "row"),
-                    check.text,
-                    found.first.as_deref().unwrap_or("?")
-                ))
-                .hint("correct the data or the audit; the target is as it was")
-                .at_place(check.place.clone()));
-            }
-            told.push((check.text.clone(), "passed".to_string()));
-        }
-        Ok(told)
-    }
-
-    /// Sentences on rows that no reader can tell apart by their keys, which are called `entity` and `time`.
+    /// Returns sentences about rows that readers cannot tell apart by their keys, which are called
+    /// `entity` and `time`.
     pub fn doubtful_keys(&self, entity: &str, time: &str) -> Vec<String> {
         let first = |count: &AuditCount| count.first.clone().unwrap_or_default();
         let mut told = Vec::new();
@@ -182,7 +161,7 @@ impl Manifest {
         told
     }
 
-    /// A sentence on each column that is NULL on every row; `about` has one for each column.
+    /// Returns a sentence for each column that is NULL on every row; `about` has one for each column.
     pub fn empty_columns(&self, about: &[String]) -> Vec<String> {
         let filled = |i: usize| self.filled.get(i).copied().unwrap_or(false);
         (0..about.len()).filter(|i| !filled(*i)).map(|i| about[i].clone()).collect()

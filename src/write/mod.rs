@@ -1,7 +1,20 @@
-//! Batches -> manifests. The rows of a plan go through one trait, `PartitionSink`, into files,
-//! uploads or a staging table, all of them aside. Audits, watermarks and cancellation have one
-//! place here, whatever the rows go into. What was written is told by a `Manifest`, which the
-//! room `commit` publishes; this room knows neither feature sets nor how a target is committed.
+//! Batches -> manifests. Every row of a plan passes through one trait, `PartitionSink`, into staged
+//! files, uploads or a staging table. Audits, watermarks and cancellation are implemented here once for
+//! all sinks. A `Manifest` names everything that was written, and the room `commit` publishes it. This
+//! room knows neither feature sets nor how a target is committed.
+//!
+//! 1. `write_job` creates a sink for each partition of the plan and reserves the memory of those that
+//!    are open at a time. A crash leaves a staging place without rows.
+//! 2. Each partition waits for its turn, then executes its part of the plan. For each batch it checks
+//!    for a stop, drops rows that the target already holds, runs the audits, tracks watermarks and
+//!    passes the rest to its sink. A crash leaves staged files, open uploads or rows of a staging
+//!    table.
+//! 3. At its end the partition closes its sink. Its turn passes on while its last files reach the disk
+//!    or the store. A crash leaves the same.
+//! 4. `write_job` merges the manifests of the partitions. The first error or a stop ends all
+//!    partitions. A crash leaves staged rows without a manifest, which no commit can publish.
+//!
+//! No step changes the target: the next run removes everything that was staged.
 
 mod append_filter;
 mod audit;
@@ -25,7 +38,7 @@ use tracing::Instrument;
 
 use crate::config::Compression;
 use crate::error::{Error, Result};
-use crate::outside;
+use crate::outside::{self, FailPoint};
 use crate::stop::Stop;
 
 pub use append_filter::AppendFilter;
@@ -39,13 +52,13 @@ pub use sink::{
 };
 pub use watermark::Watermarks;
 
-/// Text for the metadata of columns: name, then pairs.
+/// Text for the metadata of columns: the name of the column, then key-value pairs.
 pub type ColumnNotes = Vec<(String, Vec<(String, String)>)>;
 
-/// Puts an error of a plan into words, with its place.
+/// Explains an error of a plan in words, with its position.
 pub type ErrorExplainer = Arc<dyn Fn(&DataFusionError) -> Error + Send + Sync>;
 
-/// The rows of a run as every sink sees them: known before the first of them is there.
+/// The shape of a run's rows as every sink sees it, known before the first row.
 #[derive(Clone, Debug)]
 pub struct OutputShape {
     /// The columns.
@@ -60,60 +73,61 @@ pub struct OutputShape {
     pub set: String,
     /// The identity of its definition.
     pub fingerprint: String,
-    /// What the set is for.
+    /// The purpose of the set.
     pub about: Option<String>,
     /// Text for the metadata of the columns.
     pub notes: ColumnNotes,
-    /// How the pages of parquet files are compressed.
+    /// The compression of the pages of parquet files.
     pub compression: Compression,
-    /// Whether parquet files hold 64-bit floats as 32-bit ones. Audits see all bits.
+    /// True if parquet files store 64-bit floats as 32-bit ones. Audits see all bits.
     pub float32: bool,
-    /// Partitions that are written at the same time: all, if rows change partitions in the plan.
+    /// The number of partitions written at the same time: all, if rows change partitions in the plan.
     pub side_by_side: usize,
-    /// Whether memory is limited: what is kept until it is sent is then smaller.
+    /// True if memory is limited: buffers of unsent data are then smaller.
     pub memory_limited: bool,
 }
 
-/// Who writes: the names of files and staging tables carry all three, so that what an attempt
-/// that was given up still writes is told from what the next one wrote.
+/// The identity of a writer. The names of files and staging tables carry all three parts, which
+/// separates late writes of an abandoned attempt from those of the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// The name of the run.
     pub run: String,
     /// The number of the unit: a range of symbols that is computed in one place.
     pub unit: u32,
-    /// How often this unit was begun before.
+    /// The number of earlier starts of this unit.
     pub number: u32,
 }
 
-/// Rows on their way into a staging place.
+/// The rows of a plan, to be written into a staging place.
 pub struct WriteJob {
-    /// Every partition is sorted by `partition_by`, entity and time, or by entity and time period
-    /// after period; a symbol is in one partition.
+    /// The plan. Each partition is sorted by `partition_by`, entity and time, or by entity and time
+    /// period after period. A symbol is in one partition only.
     pub plan: Arc<dyn ExecutionPlan>,
-    /// What the plan runs in.
+    /// The context that the plan runs in.
     pub context: Arc<TaskContext>,
-    /// What the rows look like.
+    /// The shape of the rows.
     pub output: Arc<OutputShape>,
-    /// Who writes.
+    /// The identity of the writer.
     pub attempt: Attempt,
     /// Conditions on the rows, checked while they are written.
     pub checks: Vec<AuditCheck>,
-    /// Leaves out the rows that the target holds already; None to write all.
+    /// Filters out the rows that the target already holds; None writes all.
     pub after: Option<Arc<AppendFilter>>,
-    /// Puts an error of the plan into words.
+    /// Explains an error of the plan.
     pub explain: ErrorExplainer,
-    /// Where rows are counted.
+    /// The counters of rows.
     pub progress: Arc<Progress>,
-    /// When to stop.
+    /// The signal to stop.
     pub stop: Stop,
 }
 
-/// Writes the rows of a job into a staging place. Nothing of it is part of the target before a
-/// commit publishes the manifest.
+/// Writes the rows of a job into a staging place. Nothing becomes part of the target before a commit
+/// publishes the manifest.
 ///
 /// # Errors
-/// Of the plan or of the place, or being stopped. Failed audits are told by the manifest.
+/// The plan or the staging place fails, or the run is stopped. A failed audit is no error here: the
+/// manifest reports it.
 pub async fn write_job(job: &WriteJob, staging: &Staging) -> Result<Manifest> {
     job.progress.watch_plan(&job.plan);
     let partitions = job.plan.output_partitioning().partition_count();
@@ -149,7 +163,7 @@ pub async fn write_job(job: &WriteJob, staging: &Staging) -> Result<Manifest> {
         return Err(error);
     }
     manifest.files.sort_by(|a, b| a.path.cmp(&b.path));
-    outside::reach_failpoint("rows-written");
+    outside::reach_fail_point(FailPoint::RowsWritten);
     Ok(manifest)
 }
 
@@ -162,7 +176,7 @@ struct PartitionTask {
     auditor: Auditor,
     manifest: Manifest,
     after: Option<Arc<AppendFilter>>,
-    /// Entity and time.
+    /// The entity and the time column.
     keys: [usize; 2],
     explain: ErrorExplainer,
     progress: Arc<Progress>,
@@ -225,7 +239,7 @@ impl PartitionTask {
     }
 }
 
-/// The error for a place that cannot be written, such as a full disk.
+/// Returns the error for a place that cannot be written, such as a full disk.
 pub fn unwritable_error(path: &Path, error: &dyn std::fmt::Display) -> Error {
     let text = error.to_string();
     let hint = if text.contains("No space left") || text.contains("os error 28") {

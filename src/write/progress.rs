@@ -1,14 +1,14 @@
-//! What a run has done so far, for whoever shows it.
+//! The progress of a run, for display.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::physical_plan::ExecutionPlan;
 
-/// Stands for a total that nobody knows.
+/// The value that stands for an unknown total.
 const UNKNOWN: u64 = u64::MAX;
 
-/// Rows read and written so far, and the rows to come where they are known.
+/// Rows read and written so far, and the total if it is known.
 #[derive(Debug)]
 pub struct Progress {
     rows: AtomicU64,
@@ -33,34 +33,35 @@ impl Progress {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// Starts again at zero, when a run is tried again.
+    /// Sets the count back to zero for another attempt at the run.
     pub fn reset(&self) {
         self.rows.store(0, Ordering::Relaxed);
     }
 
-    /// Says how many rows are to come.
+    /// Sets the number of rows to expect in total.
     pub fn set_total(&self, total: Option<u64>) {
         self.total.store(total.unwrap_or(UNKNOWN), Ordering::Relaxed);
     }
 
-    /// The rows to come in all; None if nobody knows.
+    /// The number of rows to expect in total; None if unknown.
     pub fn total_rows(&self) -> Option<u64> {
         Some(self.total.load(Ordering::Relaxed)).filter(|total| *total != UNKNOWN)
     }
 
-    /// Takes the plan whose scans are counted from now on.
+    /// Sets the plan whose scans are counted from now on.
     pub(super) fn watch_plan(&self, plan: &Arc<dyn ExecutionPlan>) {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(plan));
     }
 
-    /// Rows that the scans have read so far: a sort reads all of them before the first is written.
+    /// The rows that the scans have read so far. A sort reads all its input before the first row is
+    /// written.
     pub fn rows_read(&self) -> u64 {
         let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
         plan.and_then(|plan| scanned_rows(&plan)).unwrap_or(0)
     }
 }
 
-/// What the lowest operators that count their rows have given.
+/// Sums the output rows of the lowest operators that count them.
 fn scanned_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
     let below = plan.children().into_iter().filter_map(scanned_rows).reduce(|a, b| a + b);
     below.or_else(|| Some(plan.metrics()?.output_rows()? as u64))

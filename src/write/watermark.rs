@@ -1,4 +1,4 @@
-//! First and last time per symbol of what is written.
+//! First and last time per symbol among the rows that are written.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::store::{SymbolRange, TimeColumn};
 
-/// Collects the ranges of batches.
+/// The time ranges per symbol, collected batch by batch.
 #[derive(Debug, Default)]
 pub struct Watermarks {
     ranges: BTreeMap<String, SymbolRange>,
@@ -21,10 +21,11 @@ impl From<BTreeMap<String, SymbolRange>> for Watermarks {
 }
 
 impl Watermarks {
-    /// Takes a batch whose rows of one symbol stand in time order; `entity` and `time` are its columns.
+    /// Adds a batch in which the rows of each symbol are in time order; `entity` and `time` are its
+    /// columns.
     ///
     /// # Errors
-    /// A time column whose values are no times.
+    /// The values of the time column are not times.
     pub fn track_batch(
         &mut self,
         batch: &RecordBatch,
@@ -43,7 +44,7 @@ impl Watermarks {
             if symbols.is_null(run.start) {
                 continue;
             }
-            // Rows without a time stand before the others or behind them.
+            // Rows without a time are first or last among the rows of a symbol.
             let known = |row| instants.time_at(row).transpose();
             let first = run.clone().find_map(known).transpose()?;
             let last = run.clone().rev().find_map(known).transpose()?;
@@ -68,14 +69,14 @@ impl Watermarks {
         }
     }
 
-    /// Joins what another partition collected.
+    /// Merges the ranges that another partition collected.
     pub fn merge_watermarks(&mut self, other: BTreeMap<String, SymbolRange>) {
         for (symbol, range) in other {
             self.widen_symbol_range(symbol, range);
         }
     }
 
-    /// The ranges by symbol.
+    /// Returns the ranges by symbol.
     pub fn into_ranges(self) -> BTreeMap<String, SymbolRange> {
         self.ranges
     }

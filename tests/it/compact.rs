@@ -12,8 +12,11 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use super::layouts::{bars, filter_rows, shuffled, write_layouts};
+use windrow::outside::FailPoint;
+
+use super::kill::is_committed_at;
 use super::support::{
-    Bars, fails, leftovers, ok, plain_glob, rows, run, run_json, windrow, without, write_parquet,
+    Bars, leftovers, ok, plain_glob, rows, run, run_json, windrow, write_parquet,
 };
 
 const ALL: &str = "SELECT * FROM f ORDER BY symbol, ts";
@@ -230,93 +233,11 @@ fn a_target_of_a_run_is_written_anew_as_what_it_is() {
     }
 }
 
-#[test]
-fn rows_are_not_lost_in_place() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    write_layouts(folder, &bars());
-    let twice = "SELECT symbol, ts, 1 AS n FROM bars UNION ALL SELECT symbol, ts, 2 AS n FROM bars";
-    std::fs::write(folder.join("s.sql"), twice).unwrap();
-    ok(folder, &["run", "s.sql", "--source", "bars=one", "--to", "dst"]);
-    assert_eq!(count(folder), Some(1440));
-    let (code, told) = fails(folder, &["compact", "dst", "dst"]);
-    assert_eq!(code, 1);
-    assert_eq!(
-        told,
-        "error: of 1440 rows that the target holds only 720 would stay: others have the same symbol \
-         and ts; write to another directory; the target is as it was\n"
-    );
-    assert_eq!(count(folder), Some(1440));
-    assert_eq!(leftovers(&folder.join("dst")), Vec::<String>::new());
-}
-
 fn needs_no_sort_over(folder: &Path, target: &str, column: &str) {
     let sql =
         format!("EXPLAIN SELECT sma({column}, 5) OVER (PARTITION BY symbol ORDER BY ts) FROM f");
     let plan = ok(folder, &["sql", &sql, "--source", &format!("f={target}"), "--format", "csv"]);
     assert!(!plan.contains("SortExec") && !plan.contains("RepartitionExec"), "{plan}");
-}
-
-#[test]
-fn refusals_say_what_and_the_way_out() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let all = bars();
-    write_parquet(&folder.join("src/a.parquet"), &all);
-    write_parquet(&folder.join("fewer/a.parquet"), &without(&all, &["volume"]));
-    let number = cast(
-        all.column(1),
-        &DataType::Timestamp(datafusion::arrow::datatypes::TimeUnit::Second, None),
-    )
-    .unwrap();
-    let mut columns: Vec<_> = all.columns().to_vec();
-    columns[1] = number;
-    let names: Vec<String> = all.schema().fields().iter().map(|f| f.name().clone()).collect();
-    let other = RecordBatch::try_from_iter(names.into_iter().zip(columns)).unwrap();
-    write_parquet(&folder.join("other/a.parquet"), &other);
-    write_parquet(&folder.join("plain/a.parquet"), &without(&all, &["ts"]));
-    ok(folder, &["compact", "src", "dst"]);
-    std::fs::write(folder.join("s.sql"), "SELECT symbol, ts, close FROM bars").unwrap();
-    ok(folder, &["run", "s.sql", "--source", "bars=src", "--to", "made"]);
-    let before = table(folder, "dst");
-    let cases: [(&[&str], i32, &str); 9] = [
-        (&["src", "src"], 1, "src holds files that windrow did not write, such as src/a.parquet; "),
-        (
-            &["dst/*.parquet", "dst"],
-            1,
-            "dst holds the source source: a commit would remove what it reads; ",
-        ),
-        (
-            &["src", "dst.csv"],
-            2,
-            "dst.csv is a CSV file; name a directory: compact writes parquet\n",
-        ),
-        (&["src", "x.csv", "--compression", "lz4"], 2, "--compression: x.csv is a CSV file; "),
-        (&["dst", "dst", "--append"], 2, "dst cannot be added to itself; leave --append out"),
-        (
-            &["fewer", "dst", "--append"],
-            1,
-            "the columns of fewer and dst differ: fewer has no volume; compact everything again, without --append\n",
-        ),
-        (
-            &["other", "dst", "--append"],
-            1,
-            "the columns of other and dst differ: ts is Timestamp(s) and Date32; ",
-        ),
-        (
-            &["src", "made", "--append"],
-            1,
-            "made was written by `run s`; compact adds to what it wrote itself",
-        ),
-        (&["plain", "new"], 1, "plain has no column ts; name its key columns in windrow.yaml"),
-    ];
-    for (words, code, expected) in cases {
-        let found = fails(folder, &[&["compact"], words].concat());
-        assert_eq!(found.0, code, "{words:?}: {}", found.1);
-        assert!(found.1.starts_with(&format!("error: {expected}")), "{words:?}: {}", found.1);
-    }
-    assert_eq!(table(folder, "dst"), before);
-    assert!(!folder.join("new").exists());
 }
 
 /// The rows of a target, if it is whole.
@@ -327,23 +248,13 @@ fn count(folder: &Path) -> Option<usize> {
 
 #[test]
 fn killed_at_every_step() {
-    let points = [
-        "stage-made",
-        "files-linked",
-        "file-closed",
-        "rows-written",
-        "record-written",
-        "before-exchange",
-        "after-exchange",
-        "before-cleaning",
-        "after-cleaning",
-    ];
+    let points = FailPoint::OF_DIRECTORY.into_iter().chain([FailPoint::FilesLinked]);
     let all = bars();
     for point in points {
         for (words, new) in
             [(&["src", "dst"][..], 600), (&["src", "dst", "--append"], 600), (&["dst", "dst"], 360)]
         {
-            if point == "files-linked" && words.len() < 3 {
+            if point == FailPoint::FilesLinked && words.len() < 3 {
                 continue;
             }
             let folder = tempfile::tempdir().unwrap();
@@ -354,18 +265,16 @@ fn killed_at_every_step() {
             let words = [&["compact"], words].concat();
             let killed = windrow(folder)
                 .args(&words)
-                .env("WINDROW_FAULT", point)
+                .env("WINDROW_FAULT", point.name())
                 .stderr(Stdio::null())
                 .status()
                 .unwrap();
-            assert_eq!(killed.code(), None, "{words:?} {point}: it was not killed");
-            let committed =
-                matches!(point, "after-exchange" | "before-cleaning" | "after-cleaning");
-            let expected = if committed { new } else { 360 };
-            assert_eq!(count(folder), Some(expected), "{words:?} {point}");
+            assert_eq!(killed.code(), None, "{words:?} {point:?}: it was not killed");
+            let expected = if is_committed_at(point) { new } else { 360 };
+            assert_eq!(count(folder), Some(expected), "{words:?} {point:?}");
             ok(folder, &words);
-            assert_eq!(count(folder), Some(new), "{words:?} {point}");
-            assert_eq!(leftovers(&folder.join("dst")), Vec::<String>::new(), "{words:?} {point}");
+            assert_eq!(count(folder), Some(new), "{words:?} {point:?}");
+            assert_eq!(leftovers(&folder.join("dst")), Vec::<String>::new(), "{words:?} {point:?}");
         }
     }
 }

@@ -10,19 +10,20 @@ use std::time::Duration;
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Float64Type;
 
+use windrow::outside::FailPoint;
+
 use super::support::{Bars, fails, leftovers, ok, plain_read, windrow};
 
-/// Where a commit lets itself be killed.
-const POINTS: [&str; 8] = [
-    "stage-made",
-    "file-closed",
-    "rows-written",
-    "record-written",
-    "before-exchange",
-    "after-exchange",
-    "before-cleaning",
-    "after-cleaning",
-];
+/// The steps at which a run into a directory or a CSV file is killed.
+fn points_of(target: &str) -> &'static [FailPoint] {
+    if target == "out.csv" { &FailPoint::OF_CSV_FILE } else { &FailPoint::OF_DIRECTORY }
+}
+
+/// Whether a run that was killed at a step has committed.
+pub(crate) fn is_committed_at(point: FailPoint) -> bool {
+    use FailPoint::{AfterCleaning, AfterExchange, BeforeCleaning};
+    matches!(point, AfterExchange | BeforeCleaning | AfterCleaning)
+}
 
 pub(crate) const SET: &str = "/*\nparams: {state: 1}\n*/\nSELECT symbol, ts, {{ state }}.0 AS state, \
     rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts) AS rsi_14 FROM bars";
@@ -75,11 +76,7 @@ fn read(folder: &Path, target: &str) -> Option<usize> {
 fn killed_at_every_step() {
     for target in ["out", "out.csv"] {
         for exists in [false, true] {
-            for point in POINTS {
-                // A CSV stage is one file.
-                if target == "out.csv" && matches!(point, "stage-made" | "file-closed") {
-                    continue;
-                }
+            for point in points_of(target).iter().copied() {
                 let folder = prepare();
                 let folder = folder.path();
                 if exists {
@@ -87,22 +84,20 @@ fn killed_at_every_step() {
                 }
                 let killed = windrow(folder)
                     .args(args(2, target))
-                    .env("WINDROW_FAULT", point)
+                    .env("WINDROW_FAULT", point.name())
                     .stderr(Stdio::null())
                     .status()
                     .unwrap();
-                assert_eq!(killed.code(), None, "{target} {point}: it was not killed");
+                assert_eq!(killed.code(), None, "{target} {point:?}: it was not killed");
                 let found = read(folder, target);
-                let committed =
-                    matches!(point, "after-exchange" | "before-cleaning" | "after-cleaning");
-                let expected = if committed { Some(2) } else { exists.then_some(1) };
-                assert_eq!(found, expected, "{target} {point}, target existed: {exists}");
+                let expected = if is_committed_at(point) { Some(2) } else { exists.then_some(1) };
+                assert_eq!(found, expected, "{target} {point:?}, target existed: {exists}");
                 run(folder, 3, target);
-                assert_eq!(read(folder, target), Some(3), "{target} {point}");
+                assert_eq!(read(folder, target), Some(3), "{target} {point:?}");
                 assert_eq!(
                     leftovers(&folder.join(target)),
                     Vec::<String>::new(),
-                    "{target} {point}"
+                    "{target} {point:?}"
                 );
             }
         }
@@ -143,7 +138,10 @@ fn ended_after_its_folders(end: impl FnOnce(&Path, Vec<String>)) {
 fn folders_that_a_killed_run_has_added_are_left_and_go() {
     ended_after_its_folders(|folder, words| {
         let mut killed = windrow(folder);
-        killed.args(words).env("WINDROW_FAULT", "folders-made").stderr(Stdio::null());
+        killed
+            .args(words)
+            .env("WINDROW_FAULT", FailPoint::FoldersMade.name())
+            .stderr(Stdio::null());
         assert_eq!(killed.status().unwrap().code(), None);
         assert!(folder.join("out/version=v2").exists());
     });
@@ -359,26 +357,23 @@ fn last_run(folder: &Path, target: &str) -> Option<String> {
 #[test]
 fn a_record_is_that_of_the_rows_wherever_a_run_dies() {
     for target in ["out", "out.csv"] {
-        for point in POINTS {
-            if target == "out.csv" && matches!(point, "stage-made" | "file-closed") {
-                continue;
-            }
+        for point in points_of(target).iter().copied() {
             let folder = prepare();
             let folder = folder.path();
             run(folder, 1, target);
             let before = last_run(folder, target);
             let mut killed = windrow(folder);
-            killed.args(args(2, target)).env("WINDROW_FAULT", point).stderr(Stdio::null());
-            assert_eq!(killed.status().unwrap().code(), None, "{target} {point}");
+            killed.args(args(2, target)).env("WINDROW_FAULT", point.name()).stderr(Stdio::null());
+            assert_eq!(killed.status().unwrap().code(), None, "{target} {point:?}");
             let committed = read(folder, target) == Some(2);
             let after = last_run(folder, target);
-            assert!(after.is_some(), "{target} {point}");
-            assert_eq!(after != before, committed, "{target} {point}");
+            assert!(after.is_some(), "{target} {point:?}");
+            assert_eq!(after != before, committed, "{target} {point:?}");
             // Also once somebody has put things in order.
             ok(folder, &["vacuum", target]);
-            assert_eq!(last_run(folder, target), after, "{target} {point}");
+            assert_eq!(last_run(folder, target), after, "{target} {point:?}");
             run(folder, 3, target);
-            assert!(![before, after].contains(&last_run(folder, target)), "{target} {point}");
+            assert!(![before, after].contains(&last_run(folder, target)), "{target} {point:?}");
         }
     }
 }

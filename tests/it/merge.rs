@@ -5,7 +5,7 @@ use std::path::Path;
 
 use datafusion::arrow::compute::concat_batches;
 
-use super::support::{Bars, bits, leftovers, ok, plain_read, run, write_parquet};
+use super::support::{Bars, bits, leftovers, plain_read, run, write_parquet};
 
 const SCOPE: [&str; 6] =
     ["--symbols", "S001,S004", "--from", "2019-04-24", "--until", "2019-05-04"];
@@ -51,9 +51,7 @@ fn a_merge_replaces_exactly_the_rows_of_its_scope() {
         bars(folder, 100);
         assert_eq!(run_to(folder, "all", &[]).0, 0);
         let after = bits(folder, "all", "s");
-        let (code, told) = run_to(folder, "out", &SCOPE);
-        assert_eq!(code, 1);
-        assert!(told.contains("--merge replaces just the rows of this scope"), "{told}");
+        assert_eq!(run_to(folder, "out", &SCOPE).0, 1);
         let (code, told) = run_to(folder, "out", &[&SCOPE[..], &["--merge"]].concat());
         assert_eq!(code, 0, "{told}");
         let merged = bits(folder, "out", "s");
@@ -107,75 +105,14 @@ fn files_without_rows_of_the_scope_are_kept_as_they_are() {
 }
 
 #[test]
-fn what_would_mix_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    std::fs::write(folder.join("s.sql"), set("", 3)).unwrap();
-    bars(folder, 1);
-    let one = ["--symbols", "S001", "--merge"];
-    // A target that does not exist yet has nothing to keep.
-    assert_eq!(run_to(folder, "new", &one).0, 0);
-    assert_eq!(bits(folder, "new", "s").len(), 50);
-    assert_eq!(run_to(folder, "out", &[]).0, 0);
-    // Rows of two definitions in one target would be wrong without a word.
-    std::fs::write(folder.join("s.sql"), set("", 4)).unwrap();
-    let (code, told) = run_to(folder, "out", &one);
-    assert_eq!(code, 1);
-    assert!(told.contains("computed by another definition"), "{told}");
-    assert!(told.contains("run the set once without --merge"), "{told}");
-    let (code, told) = run_to(folder, "out", &["--merge"]);
-    assert_eq!(code, 2);
-    assert!(told.contains("--merge replaces the rows of a scope, and none is given"), "{told}");
-    assert_eq!(run_to(folder, "o.csv", &[]).0, 0);
-    let (code, told) = run_to(folder, "o.csv", &one);
-    assert_eq!(code, 1);
-    assert!(told.contains("a CSV file, of which no part is replaced"), "{told}");
-    // No row of the scope is no reason to remove what is there.
-    std::fs::write(folder.join("s.sql"), set("", 3)).unwrap();
-    let (code, told) = run_to(folder, "out", &["--symbols", "NONE", "--merge"]);
-    assert_eq!(code, 1);
-    assert!(told.contains("the result is empty"), "{told}");
-    assert_eq!(bits(folder, "out", "s").len(), 6 * 50);
-    ok(folder, &["runs", "out"]);
-}
-
-#[test]
-fn a_merge_after_compact_and_beside_others_of_its_kind() {
+fn a_merge_names_a_file_that_somebody_removed() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     bars(folder, 1);
-    let one = ["--symbols", "S001", "--merge"];
-    // Compacted in place, the files are no longer in the folders that the set asks for.
-    std::fs::write(folder.join("s.sql"), set("partition_by: [symbol]", 3)).unwrap();
-    assert_eq!(run_to(folder, "out", &[]).0, 0);
-    ok(folder, &["compact", "out", "out"]);
-    let (code, told) = run_to(folder, "out", &one);
-    assert_eq!(code, 1);
-    assert!(told.contains("computed by another definition"), "{told}");
-    assert_eq!(bits(folder, "out", "s").len(), 6 * 50);
-    // What flat files were is what they are.
-    std::fs::write(folder.join("s.sql"), set("", 3)).unwrap();
-    assert_eq!(run_to(folder, "flat", &[]).0, 0);
-    ok(folder, &["compact", "flat", "flat"]);
-    let (code, told) = run_to(folder, "flat", &one);
-    assert_eq!(code, 0, "{told}");
-    // Rows that fail would be removed with the scope.
-    let (code, told) = run_to(folder, "flat", &[&one[..], &["--keep-going"]].concat());
-    assert_eq!(code, 2);
-    assert!(told.contains("--keep-going would leave some of them out"), "{told}");
-    // An audit over all rows cannot be told from some of them.
-    let audited = "/*\naudits:\n  - unique: [ts, s]\n*/\nSELECT symbol, ts, close AS s FROM bars";
-    std::fs::write(folder.join("s.sql"), audited).unwrap();
-    let (code, told) = run_to(folder, "audited", &[]);
-    assert_eq!(code, 0, "{told}");
-    let (code, told) = run_to(folder, "audited", &one);
-    assert_eq!(code, 2);
-    assert!(told.contains("s.sql:3:5: --merge: the audit unique: [ts, s] looks at all"), "{told}");
-    // A file that somebody removed is named.
     std::fs::write(folder.join("s.sql"), set("partition_by: [symbol]", 3)).unwrap();
     assert_eq!(run_to(folder, "out", &[]).0, 0);
     std::fs::remove_dir_all(folder.join("out").join("symbol=S003")).unwrap();
-    let (code, told) = run_to(folder, "out", &one);
+    let (code, told) = run_to(folder, "out", &["--symbols", "S001", "--merge"]);
     assert_eq!(code, 1);
     assert!(told.contains("/symbol=S003/part-") && told.contains("is gone"), "{told}");
 }

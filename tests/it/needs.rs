@@ -7,8 +7,6 @@ use windrow::analysis::{LookAhead, Need, RowCounting, RowDependency, StepBack};
 use windrow::config::Config;
 use windrow_udfs::Memory;
 
-use super::support::{Bars, ok, run};
-
 const W: &str = "WINDOW w AS (PARTITION BY symbol ORDER BY ts)";
 
 /// The need of the output `x`, planned over the standard columns; as a label it may look ahead.
@@ -268,79 +266,5 @@ async fn calls_have_types() {
         let need = need(&engine, folder.path(), &sql).await;
         assert_eq!(need.calls, calls, "{expression}");
         assert_eq!(need.describe_calls().join(", "), made_of, "{expression}");
-    }
-}
-
-#[test]
-fn explain_says_which_rows_history_counts() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let explain = |sql: String| {
-        std::fs::write(folder.join("s.sql"), sql).unwrap();
-        let json = ok(folder, &["explain", "s.sql", "--json"]);
-        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-        (ok(folder, &["explain", "s.sql"]), json["outputs"][2]["history_of"].clone())
-    };
-    let (text, steps) = explain(format!(
-        "SELECT symbol, ts, sma(close, 14) OVER w AS x, lag(close) OVER w AS y \
-         FROM bars WHERE volume > 0 {W}"
-    ));
-    for sentence in [
-        "\nhistory of x counts rows with a value in every input; rows that `volume > 0` removes do \
-         not count\n",
-        "\nhistory of y counts every row; rows that `volume > 0` removes do not count\n",
-    ] {
-        assert!(text.contains(sentence), "{text}");
-    }
-    let expected = serde_json::json!([
-        {"rows": 13, "counted": "valid", "keys": ["symbol"], "filters": ["volume > 0"]}
-    ]);
-    assert_eq!(steps, expected);
-    // Every row of a symbol is what anyone expects.
-    let plain = format!("SELECT symbol, ts, lag(close, 2) OVER w AS x FROM bars {W}");
-    let (text, steps) = explain(plain);
-    assert!(!text.contains("\nhistory"), "{text}");
-    let expected =
-        serde_json::json!([{"rows": 2, "counted": "every", "keys": ["symbol"], "filters": []}]);
-    assert_eq!(steps, expected);
-    let (text, steps) = explain(format!("SELECT symbol, ts, rsi(close) OVER w AS x FROM bars {W}"));
-    assert!(!text.contains("\nhistory"), "{text}");
-    assert_eq!(steps, serde_json::json!([]));
-}
-
-#[test]
-fn look_ahead_is_that_of_the_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    Bars::new(3, 30).write(&folder.join("bars.parquet"));
-    let told = |value: &str| {
-        let sql = format!("SELECT symbol, ts, {value} AS x FROM bars");
-        std::fs::write(folder.join("s.sql"), sql).unwrap();
-        let output = run(folder, &["check", "s.sql", "--source", "bars=bars.parquet"]);
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
-    };
-    let over =
-        |call: &str, order: &str| format!("{call} OVER (PARTITION BY symbol ORDER BY {order})");
-    for clean in [
-        over("lead(close, 5)", "ts DESC"),
-        over("max(close)", "ts DESC ROWS BETWEEN CURRENT ROW AND 3 FOLLOWING"),
-        over("first_value(close)", "ts ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"),
-    ] {
-        assert!(told(&clean).contains("0 findings"), "{clean}: {}", told(&clean));
-    }
-    for leak in [
-        over("lag(close, 5)", "ts DESC"),
-        over("max(close)", "ts DESC"),
-        over("row_number()", "ts DESC"),
-        over("rsi(close, 3)", "ts DESC"),
-        over("last_value(close)", "ts ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING"),
-    ] {
-        assert!(told(&leak).contains("`labels: [x]`"), "{leak}: {}", told(&leak));
-    }
-    // What is not understood is no label for that.
-    let outer = "(SELECT max(b.close) FROM bars b WHERE b.symbol = bars.symbol)";
-    for unknown in [over("lag(close)", "close"), outer.to_string()] {
-        let told = told(&unknown);
-        assert!(told.contains("may look ahead") && !told.contains("labels:"), "{unknown}: {told}");
     }
 }

@@ -1,11 +1,10 @@
-//! Which operators a plan has, for every layout, kind of window and number of threads; and that
-//! files read period by period give the bits of one sorted file.
+//! Files read period by period give the bits of one sorted file, for every layout, kind of window and
+//! number of threads. Which operators a plan has stands in `tests/slt/plans.slt`.
 
 use std::path::Path;
 
 use datafusion::arrow::array::{RecordBatch, UInt64Array};
 use datafusion::arrow::compute::{concat_batches, take_record_batch};
-use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
 use windrow::Engine;
 use windrow::config::Config;
@@ -30,7 +29,7 @@ fn pick(all: &RecordBatch, rows: impl Iterator<Item = usize>) -> RecordBatch {
     take_record_batch(all, &rows).unwrap()
 }
 
-fn write_layouts(root: &Path) {
+pub(crate) fn write_layouts(root: &Path) {
     let bars = Bars::new(SYMBOLS, DAYS);
     let all = bars.all();
     let at = |name: String| root.join(name);
@@ -97,64 +96,6 @@ const JOINED: &str = "SELECT l.symbol, l.ts, l.a, m.b, r.c \
 const MIXED: &str = "SELECT symbol, ts, cs_rank(r) OVER (PARTITION BY ts) AS a, r AS b, \
      ema(r, 3) OVER (PARTITION BY symbol ORDER BY ts) AS c \
      FROM (SELECT symbol, ts, rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts) AS r FROM bars)";
-
-/// The operators that matter, from the target down to the files.
-fn operators(plan: &dyn ExecutionPlan, found: &mut Vec<&'static str>) {
-    let short = match plan.name() {
-        "StreamWindowExec" => "window",
-        "WindowAggExec" | "BoundedWindowAggExec" => "STOCK",
-        "RangeJoinExec" => "join",
-        "HashJoinExec" | "SortMergeJoinExec" => "STOCK JOIN",
-        "SortExec" => "sort",
-        "RepartitionExec" => "exchange",
-        "SortPreservingMergeExec" | "CoalescePartitionsExec" => "merge",
-        "PeriodsExec" => "periods",
-        _ => "",
-    };
-    if !short.is_empty() {
-        found.push(short);
-    }
-    for child in plan.children() {
-        operators(child.as_ref(), found);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_needless_work_on_any_layout() {
-    let folder = tempfile::tempdir().unwrap();
-    write_layouts(folder.path());
-    let cases = [
-        ("steps", STEPS, "one ranges by_symbol", "window"),
-        ("steps", STEPS, "by_date by_time by_half overlapping", "window periods"),
-        ("nested", NESTED, "one ranges by_symbol", "window window"),
-        ("nested", NESTED, "by_date by_time by_half overlapping", "window window periods"),
-        ("sessions", SESSIONS, "one ranges by_symbol", "window"),
-        ("labels", LABELS, "one ranges by_symbol", "window window"),
-        ("joined", JOINED, "one ranges by_symbol", "join join window window window"),
-    ];
-    for threads in [1, 2, 3, 8, 16] {
-        for layout in LAYOUTS {
-            let mut engine = Engine::new(config(threads)).unwrap();
-            let location = folder.path().join(layout);
-            engine.add_source("bars", &location.to_string_lossy()).await.unwrap();
-            for (name, sql, layouts, expected) in &cases {
-                if !layouts.split(' ').any(|known| known == layout) {
-                    continue;
-                }
-                let query = engine.query(sql).await.unwrap();
-                let mut found = Vec::new();
-                operators(query.execution_plan().as_ref(), &mut found);
-                let plan = datafusion::physical_plan::displayable(query.execution_plan().as_ref());
-                assert_eq!(
-                    found.join(" "),
-                    *expected,
-                    "{name}, {layout}, {threads} threads\n{}",
-                    plan.indent(false)
-                );
-            }
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn periods_give_the_bits_of_a_sorted_file() {

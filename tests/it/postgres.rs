@@ -10,6 +10,8 @@ use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::Float64Type;
 
 use super::servers::{Base, Cluster, Line};
+use windrow::outside::FailPoint;
+
 use super::support::{Bars, bits, fails, ok, plain_read, run, run_json, windrow};
 
 const SET: &str = "/*\ndescription: Momentum of the day\nparams: {state: 1}\noutputs: {rsi_14: Wilder's index}\n*/\n\
@@ -269,23 +271,22 @@ fn killed_at_every_step_and_at_random() {
     let (folder, base) = (prepare(), cluster.base());
     let folder = folder.path();
     let url = base.url("features");
-    let killed = |point: &str, state: &str| {
+    let killed = |point: FailPoint, state: &str| {
         let killed = windrow(folder)
             .args(args(&url, &["--set", state]))
-            .env("WINDROW_FAULT", point)
+            .env("WINDROW_FAULT", point.name())
             .stderr(Stdio::null())
             .status();
-        assert!(!killed.unwrap().success(), "{point}");
+        assert!(!killed.unwrap().success(), "{point:?}");
     };
-    killed("stage-made", "state=1");
+    killed(FailPoint::StageMade, "state=1");
     assert_eq!(leftovers(&base).len(), 1);
     assert_eq!(state(&base, "features"), None);
-    for (point, expected) in
-        [("rows-written", None), ("before-commit", None), ("after-commit", Some(2))]
-    {
+    for point in FailPoint::OF_TABLE.into_iter().skip(1) {
+        let expected = (point == FailPoint::AfterCommit).then_some(2);
         killed(point, "state=2");
         settled(&base);
-        assert_eq!(state(&base, "features"), expected, "{point}");
+        assert_eq!(state(&base, "features"), expected, "{point:?}");
     }
     let mut holds = 2;
     for moment in 0..50 {

@@ -1,8 +1,6 @@
-//! What a run promises: scope, labels, audits, partitions, sets that read sets, records.
+//! What a run promises: scope, labels, partitions, sets that read sets, records.
 
-use super::support::{
-    Bars, bits, fails, leftovers, ok, plain_glob, plain_read, rows, run, run_json, write_parquet,
-};
+use super::support::{Bars, bits, fails, ok, plain_glob, rows, run, run_json, write_parquet};
 
 fn prepare() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -41,91 +39,6 @@ fn a_scope_keeps_the_bits_of_the_whole_run() {
 }
 
 #[test]
-fn a_narrower_run_is_refused_and_a_wider_one_replaces() {
-    let folder = prepare();
-    let folder = folder.path();
-    set(folder, "s.sql", "SELECT symbol, ts, close FROM bars");
-    for target in ["out", "out.csv"] {
-        let base = ["run", "s.sql", "--source", "bars=bars", "--to", target];
-        ok(folder, &[&base[..], &["--symbols", "S001", "--from", "2019-05-01"]].concat());
-        ok(folder, &[&base[..], &["--symbols", "S001,S002"]].concat());
-        for scope in [["--symbols", "S001"], ["--from", "2019-05-01"], ["--until", "2019-05-01"]] {
-            let (code, told) = fails(folder, &[&base[..], &scope].concat());
-            assert_eq!(code, 1);
-            assert!(
-                told.starts_with(&format!("error: {target} holds rows outside the scope")),
-                "{told}"
-            );
-            assert!(told.contains("run without --symbols, --from and --until"), "{told}");
-        }
-        ok(folder, &base);
-        ok(folder, &base);
-        let counted = rows(folder, "SELECT count(*) FROM f", &[&format!("f={target}")]);
-        assert_eq!(counted, ["1000"], "{target}");
-    }
-}
-
-#[test]
-fn files_that_windrow_did_not_write_are_safe() {
-    let folder = prepare();
-    let folder = folder.path();
-    set(folder, "s.sql", "SELECT symbol, ts, close FROM bars");
-    std::fs::create_dir(folder.join("mine")).unwrap();
-    std::fs::write(folder.join("mine/thesis.txt"), "years of work").unwrap();
-    std::fs::write(folder.join("mine.csv"), "a,b\n").unwrap();
-    let base = ["run", "s.sql", "--source", "bars=bars", "--to"];
-    for (target, expected) in [
-        (
-            "mine",
-            "error: mine holds files that windrow did not write, such as mine/thesis.txt; move them away, or name a new or an empty directory\n",
-        ),
-        (
-            "mine.csv",
-            "error: mine.csv was not written by windrow; name a new file, or remove this one first\n",
-        ),
-        (
-            "bars",
-            "error: bars holds the source bars: a commit would remove what it reads; write to another directory\n",
-        ),
-        (
-            "bars/out",
-            "error: bars/out lies in the source bars, which would read it the next time; write to another directory\n",
-        ),
-    ] {
-        let (code, told) = fails(folder, &[&base[..], &[target]].concat());
-        assert_eq!((code, told.as_str()), (1, expected));
-    }
-    // The working directory is told by its path.
-    let (code, told) = fails(folder, &[&base[..], &["."]].concat());
-    assert_eq!(code, 1);
-    assert!(told.contains("holds the source bars: a commit would remove what it reads"), "{told}");
-    assert_eq!(std::fs::read_to_string(folder.join("mine/thesis.txt")).unwrap(), "years of work");
-    // Also beside what a run wrote.
-    ok(folder, &[&base[..], &["made"]].concat());
-    for foreign in ["made/notes.txt", "made/part-mine.parquet", "made/deep/er/x.csv"] {
-        let path = folder.join(foreign);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, "mine").unwrap();
-        let (code, told) = fails(folder, &[&base[..], &["made"]].concat());
-        assert_eq!(code, 1);
-        let expected =
-            format!("error: made holds files that windrow did not write, such as {foreign}; ");
-        assert!(told.starts_with(&expected), "{told}");
-        std::fs::remove_file(&path).unwrap();
-    }
-    // Nor may a target stand within another.
-    for inner in ["made/in", "made/_windrow/z", "made/in.csv"] {
-        let (_, told) = fails(folder, &[&base[..], &[inner]].concat());
-        assert!(
-            told.contains("lies within the target")
-                && told.contains("whose next run would remove it"),
-            "{told}"
-        );
-    }
-    assert!(folder.join("bars/all.parquet").exists());
-}
-
-#[test]
 fn links_are_followed() {
     let folder = prepare();
     let folder = folder.path();
@@ -142,16 +55,6 @@ fn links_are_followed() {
         fails(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "dangling"]);
     assert_eq!(code, 1);
     assert!(told.contains("dangling is a link to nothing"), "{told}");
-}
-
-#[test]
-fn what_is_asked_for_and_missing_is_told() {
-    let folder = prepare();
-    let folder = folder.path();
-    set(folder, "s.sql", "SELECT symbol, ts, close FROM bars");
-    let words = ["run", "s.sql", "--source", "bars=bars", "--to", "out", "--symbols", "S001,NOPE"];
-    let told = String::from_utf8(run(folder, &words).stderr).unwrap();
-    assert!(told.starts_with("note: there is no row of NOPE\n"), "{told}");
 }
 
 #[test]
@@ -210,109 +113,6 @@ fn partition_by_becomes_directories() {
     assert_eq!(paths.len(), 5);
     assert!(paths[0].to_string_lossy().contains("out/year=2019/symbol=S000/"), "{paths:?}");
     assert_eq!(rows(folder, "SELECT count(*), min(year) FROM f", &["f=out"]), ["1000,2019"]);
-    let (_, told) = fails(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "o.csv"]);
-    assert!(told.contains("a CSV target is one file and cannot be partitioned"), "{told}");
-}
-
-#[test]
-fn audits_stop_the_commit() {
-    let folder = prepare();
-    let folder = folder.path();
-    let audit = |line: &str| {
-        let text = format!(
-            "/*\naudits:\n  - {line}\n*/\nSELECT symbol, ts, close, CAST(NULL AS DOUBLE) AS none, 7 AS seven FROM bars"
-        );
-        set(folder, "s.sql", &text);
-        run(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"])
-    };
-    for passes in [
-        "close > 0",
-        "none > 0",
-        "'unique: [symbol, ts]'",
-        "not_null: [symbol, close]",
-        "unique: [ts, symbol]",
-        "unique: [symbol, ts, close]",
-    ] {
-        let line = passes.trim_matches('\'');
-        let output = audit(line);
-        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let before = plain_read(&folder.join("out")).unwrap().unwrap().num_rows();
-    for (line, expected) in [
-        (
-            "close > 1e9",
-            "s.sql:3:5: audit failed on 1,000 rows: close > 1e9, first at S000 2019-04-14",
-        ),
-        (
-            "not_null: [none]",
-            "s.sql:3:5: audit failed on 1,000 rows: not_null: [none], first at S000 2019-04-14",
-        ),
-        ("unique: [seven]", "s.sql:3:5: audit failed: unique: [seven], repeated for example at 7"),
-        ("close + 1", "s.sql:3:5: the audit close + 1 is no condition"),
-        (
-            "rsi(close, 14) > 0",
-            "s.sql:3:5: the audit rsi(close, 14) > 0 calls a window function, rsi",
-        ),
-        ("avg(close) > 0", "s.sql:3:5: the audit avg(close) > 0 looks at more than one row"),
-        ("ts > 20240101", "s.sql:3:5: ts is a time, and 20240101 a number"),
-        (
-            "CAST(close AS BIGINT) * 9000000000000000000 > 0",
-            "close * 9000000000000000000 does not fit",
-        ),
-        ("clos > 1", "s.sql:3:5: unknown column clos; did you mean close?"),
-        ("unique: [symbl]", "s.sql:3:5: audits: there is no output symbl; did you mean symbol?"),
-    ] {
-        let output = audit(line);
-        assert_eq!(output.status.code(), Some(1), "{line}");
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(told.starts_with(&format!("error: {expected}")), "{told}");
-        assert_eq!(plain_read(&folder.join("out")).unwrap().unwrap().num_rows(), before);
-        assert_eq!(leftovers(&folder.join("out")), Vec::<String>::new());
-    }
-    // The same rows twice fail the audit of the key.
-    let twice = "/*\naudits:\n  - unique: [symbol, ts]\n*/\nSELECT symbol, ts, close FROM bars UNION ALL SELECT symbol, ts, close FROM bars";
-    set(folder, "s.sql", twice);
-    let (_, told) = fails(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"]);
-    assert!(
-        told.contains("audit failed on 1,000 rows: unique: [symbol, ts], first at S000"),
-        "{told}"
-    );
-}
-
-#[test]
-fn look_ahead_needs_a_label() {
-    let folder = prepare();
-    let folder = folder.path();
-    let cases = [
-        ("lead(close, 5) OVER w", "it uses 5 rows later than its own (lead(5))"),
-        ("lag(close, -2) OVER w", "it uses 2 rows later"),
-        ("avg(close) OVER (w ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING)", "it uses 1 row later"),
-        (
-            "close / avg(close) OVER (PARTITION BY symbol)",
-            "it uses rows later than its own (avg over the whole group)",
-        ),
-        ("sma(close, 3) OVER (PARTITION BY symbol ORDER BY ts DESC)", "it uses rows later"),
-        ("ema(lead(close, 1) OVER w, 3) OVER w", "it uses 1 row later"),
-    ];
-    for (expression, expected) in cases {
-        set(folder, "s.sql", &format!("SELECT symbol, ts,\n  {expression} AS x FROM bars {W}"));
-        let (code, told) = fails(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"]);
-        assert_eq!(code, 1);
-        assert!(told.starts_with("error: s.sql:2:"), "{told}");
-        assert!(told.contains("output x looks ahead") && told.contains(expected), "{told}");
-        assert!(told.contains("declare it in the header, `labels: [x]`"), "{told}");
-        let labelled =
-            format!("/*\nlabels: [x]\n*/\nSELECT symbol, ts,\n  {expression} AS x FROM bars {W}");
-        set(folder, "s.sql", &labelled);
-        ok(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"]);
-    }
-    // One moment across symbols is no look-ahead.
-    set(
-        folder,
-        "s.sql",
-        "SELECT symbol, ts, close / avg(close) OVER (PARTITION BY ts) AS x FROM bars",
-    );
-    ok(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"]);
 }
 
 #[test]
@@ -338,23 +138,6 @@ fn sets_read_each_other_by_name() {
     set(folder, "direct.sql", &direct);
     ok(folder, &["run", "direct.sql", "--source", "bars=bars", "--to", "direct"]);
     assert_eq!(bits(folder, "out", "x"), bits(folder, "direct", "x"));
-    // A cycle is shown.
-    set(folder, "a.sql", "SELECT symbol, ts FROM b");
-    set(folder, "b.sql", "SELECT symbol, ts FROM c");
-    set(folder, "c.sql", "SELECT symbol, ts\nFROM a");
-    let (code, told) = fails(folder, &["run", "a.sql", "--source", "bars=bars", "--to", "cycle"]);
-    assert_eq!(code, 1);
-    assert_eq!(
-        told,
-        "error: c.sql:2:6: feature sets read each other: a -> b -> c -> a; take one of the reads out\n"
-    );
-    // An error in the set that is read has its own place.
-    set(folder, "base.sql", "SELECT symbol, ts,\n  clos AS m_macd, 1 AS s FROM bars");
-    let (_, told) = fails(folder, &["run", "top.sql", "--source", "bars=bars", "--to", "out"]);
-    assert!(
-        told.starts_with("error: base.sql:2:3: unknown column clos; did you mean close?"),
-        "{told}"
-    );
 }
 
 #[test]
@@ -413,20 +196,6 @@ fn keep_going_names_what_it_leaves_out() {
         );
         std::fs::remove_dir_all(folder.join("out")).unwrap();
     }
-    // A symbol that cannot be computed.
-    let failing = "SELECT symbol, ts, CASE WHEN symbol = 'S003' AND close > 0 THEN CAST(symbol AS INT) ELSE 1 END AS x FROM bars";
-    set(folder, "s.sql", failing);
-    let words = ["run", "s.sql", "--source", "bars=bars", "--to", "out"];
-    let (_, told) = fails(folder, &words);
-    assert!(told.contains("'S003' is no INT"), "{told}");
-    let output = run(folder, &[&words[..], &["--keep-going"]].concat());
-    assert_eq!(output.status.code(), Some(1));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.starts_with("left out: S003: "), "{told}");
-    assert_eq!(
-        rows(folder, "SELECT count(*), count(DISTINCT symbol) FROM f", &["f=out"]),
-        ["800,4"]
-    );
 }
 
 #[test]
@@ -449,39 +218,6 @@ fn interrupted_runs_leave_nothing() {
     assert_eq!(output.status.code(), Some(130));
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: interrupted"));
     assert!(!folder.join("out").exists());
-}
-
-#[test]
-fn joins_that_reach_later_rows_look_ahead() {
-    let folder = prepare();
-    let folder = folder.path();
-    let join = |condition: &str, latest: &str| {
-        let text = format!(
-            "SELECT b.symbol, b.ts, n.close AS x FROM bars b \
-             JOIN bars n ON b.symbol = n.symbol AND {condition} {latest}"
-        );
-        set(folder, "s.sql", &text);
-        run(folder, &["run", "s.sql", "--source", "bars=bars", "--to", "out"])
-    };
-    for leaks in
-        ["n.ts > b.ts", "b.ts < n.ts", "n.ts = b.ts + INTERVAL '1 day'", "n.close > b.close"]
-    {
-        let output = join(leaks, "");
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{leaks}: {told}");
-        assert!(told.contains("output x looks ahead") && told.contains("a later ts"), "{told}");
-    }
-    let latest = "QUALIFY row_number() OVER (PARTITION BY b.symbol, b.ts ORDER BY n.ts DESC) = 1";
-    for honest in [
-        "n.ts = b.ts",
-        "n.ts <= b.ts",
-        "b.ts > n.ts",
-        "n.ts = b.ts - INTERVAL '1 day'",
-        "n.ts BETWEEN b.ts - INTERVAL '9 days' AND b.ts",
-    ] {
-        let output = join(honest, latest);
-        assert!(output.status.success(), "{honest}: {}", String::from_utf8_lossy(&output.stderr));
-    }
 }
 
 #[test]

@@ -102,25 +102,6 @@ fn demo_runs_and_says_what_it_did() {
 }
 
 #[test]
-fn explain_says_what_a_set_needs() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let text = "SELECT symbol, ts, sma(close, 20) OVER w AS sma_20, ema(rsi(close, 14) OVER w, 9) OVER w AS r \
-        FROM bars WINDOW w AS (PARTITION BY symbol ORDER BY ts)";
-    std::fs::write(folder.join("s.sql"), text).unwrap();
-    let told = ok(folder, &["explain", "s.sql", "--json"]);
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let output = |i: usize| &told["outputs"][i];
-    assert_eq!((&output(2)["lookback"], &output(2)["history"]), (&19.into(), &19.into()));
-    assert_eq!((&output(3)["lookback"], &output(3)["history"]), (&22.into(), &"all".into()));
-    assert!(output(3)["warmup"].as_u64().unwrap() > 300);
-    assert_eq!(output(3)["made_of"], serde_json::json!(["rsi(14)", "ema(9)"]));
-    assert_eq!(told["inputs"], serde_json::json!(["bars"]));
-    let text = ok(folder, &["explain", "s.sql"]);
-    assert!(text.contains("sma_20") && text.contains("StreamWindowExec"), "{text}");
-}
-
-#[test]
 fn functions_are_listed_from_the_tables() {
     let folder = tempfile::tempdir().unwrap();
     let listed = ok(folder.path(), &["functions", "--json"]);

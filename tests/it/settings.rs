@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use windrow::Engine;
 use windrow::config::Config;
 
-use super::support::{Bars, fails, ok, run, windrow};
+use super::support::{Bars, fails, ok, windrow};
 
 fn prepare() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -124,59 +124,6 @@ fn memory_limit_makes_sorts_spill() {
     };
     assert_eq!(spills(&[]), 0);
     assert!(spills(&["--memory-limit", "128MB"]) > 0);
-    let (_, told) = fails(folder, &["sql", sql, "--source", "bars=bars", "--memory-limit", "lots"]);
-    assert!(told.starts_with("error: --memory-limit: "), "{told}");
-}
-
-#[test]
-fn wrong_settings_are_named() {
-    let folder = prepare();
-    let folder = folder.path();
-    let cases = [
-        (
-            "batch_sizes: 8192\n",
-            "windrow.yaml:1:1: unknown key batch_sizes; did you mean batch_size?",
-        ),
-        ("batch_size: 10\n", "windrow.yaml:1:13: batch_size is 10, expected 1024 to 1048576"),
-        ("cache_ttl: 60\n", "windrow.yaml:1:1: cache_ttl is not supported yet"),
-        (
-            "sources: {bars: {location: bars, dupes: last}}\n",
-            "windrow.yaml:1:34: unknown key dupes",
-        ),
-        ("parallel_workers: many\n", "windrow.yaml:1:19: parallel_workers is many, expected 1 to"),
-    ];
-    for (yaml, expected) in cases {
-        std::fs::write(folder.join("windrow.yaml"), yaml).unwrap();
-        let (code, told) = fails(folder, &["sql", "SELECT 1"]);
-        assert_eq!(code, 2, "{told}");
-        assert!(told.starts_with(&format!("error: {expected}")), "{told}");
-    }
-    std::fs::remove_file(folder.join("windrow.yaml")).unwrap();
-    let output = windrow(folder)
-        .args(["sql", "SELECT 1"])
-        .env("WINDROW_BATCH_SIZE", "big")
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.starts_with("error: WINDROW_BATCH_SIZE: batch_size is big"), "{told}");
-}
-
-#[test]
-fn named_sources_and_targets() {
-    let folder = prepare();
-    let folder = folder.path();
-    let yaml =
-        "sources:\n  bars: bars\n  other: bars/all.parquet\ntargets:\n  nightly: made/here\n";
-    std::fs::write(folder.join("windrow.yaml"), yaml).unwrap();
-    std::fs::write(folder.join("s.sql"), "SELECT symbol, ts, close FROM bars").unwrap();
-    ok(folder, &["run", "s.sql", "--to", "nightly"]);
-    assert!(folder.join("made/here/_windrow/000001.json").exists());
-    let counted = ok(folder, &["sql", "SELECT count(*) FROM other", "--format", "csv"]);
-    assert_eq!(counted.lines().nth(1), Some("16000"));
-    let output =
-        run(folder, &["sql", "SELECT count(*) FROM f", "--source", "f=other", "--format", "csv"]);
-    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().nth(1), Some("16000"));
 }
 
 /// Tokio panics where the system gives it no thread, and whoever waits for its workers would wait forever.

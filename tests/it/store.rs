@@ -241,7 +241,8 @@ impl Service<Request<Incoming>> for Front {
         let (front, folder) = (self.clone(), self.folder.clone());
         front.busy.fetch_add(1, Ordering::SeqCst);
         let done = Done(Arc::clone(&front.busy));
-        Box::pin(async move {
+        // As at real servers, a request that has arrived is served to its end, also when its client is gone.
+        let served = async move {
             let _done = done;
             match fate {
                 Fate::Pass => {}
@@ -267,7 +268,8 @@ impl Service<Request<Incoming>> for Front {
                 }
             }
             front.answer(request).await
-        })
+        };
+        Box::pin(async { tokio::spawn(served).await? })
     }
 }
 

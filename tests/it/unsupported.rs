@@ -7,10 +7,7 @@ use regex::Regex;
 use windrow::Engine;
 use windrow::config::Config;
 
-use super::support::Bars;
-
-/// What tells a person nothing: parts of DataFusion, of its parser, and its names of types.
-const RAW: &str = r"panicked|bug in windrow|[Ii]nternal error|[A-Za-z]+ \{ [a-z_]+:|Some\(|Ident |[Pp]hysical|logical expression|retract_batch|ast node|<subquery>|(Csv|Parser|Arrow|Schema|Execution|Cast|Compute) error|OuterReference|DataFusion|Optimizer|Coercion|coercion|Signature|candidate|ExecutionPlan|\w+Exec\b|\b(Large)?Utf8(View)?\b|\bU?Int(8|16|32|64)\b|\bFloat(32|64)\b|Timestamp\(|MonthDayNano|\bStatement\(|not implemented|\n *\n";
+use super::support::{Bars, RAW};
 
 async fn told(engine: &Arc<Engine>, statement: &str) -> Option<String> {
     let query = match engine.query(statement).await {

@@ -8,7 +8,7 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::metadata::PageIndexPolicy;
 
-use super::support::{Bars, bits, fails, ok, plain_glob, run_json, windrow};
+use super::support::{Bars, bits, ok, plain_glob, run_json, windrow};
 
 fn prepare() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -76,36 +76,6 @@ fn compression_by_flag_environment_and_file() {
 }
 
 #[test]
-fn wrong_choices_are_named() {
-    let folder = prepare();
-    let folder = folder.path();
-    let csv = ["run", "s.sql", "--source", "bars=bars", "--to", "out.csv"];
-    let cases: [(&[&str], &[&str], &str); 4] = [
-        (
-            &RUN,
-            &["--compression", "zsdt"],
-            "error: --compression: compression is zsdt, expected auto, zstd, zstd:1 to zstd:22, lz4, snappy or none; did you mean zstd?\n",
-        ),
-        (
-            &RUN,
-            &["--compression", "zstd:99"],
-            "error: --compression: compression is zstd:99, expected auto, zstd, zstd:1 to zstd:22, lz4, snappy or none",
-        ),
-        (
-            &csv,
-            &["--compression", "lz4"],
-            "error: --compression: out.csv is a CSV file; leave the flag out, or name a directory for parquet\n",
-        ),
-        (&csv, &["--float32"], "error: --float32: out.csv is a CSV file; "),
-    ];
-    for (words, flags, expected) in cases {
-        let (code, told) = fails(folder, &[words, flags].concat());
-        assert_eq!(code, 2);
-        assert!(told.starts_with(expected), "{told}");
-    }
-}
-
-#[test]
 fn float32_narrows_what_is_written_and_nothing_before() {
     let folder = prepare();
     let folder = folder.path();
@@ -134,18 +104,6 @@ fn float32_narrows_what_is_written_and_nothing_before() {
         bits(folder, "out", "CAST(x AS DOUBLE)").values().next(),
         Some(&Some(1f64.to_bits()))
     );
-    // What no 32-bit float holds is an error, or left out by name.
-    let text = "SELECT symbol, ts, CASE WHEN symbol = 'S003' AND ts = DATE '2019-04-16' THEN 1e300 ELSE 1.0 END AS x FROM bars";
-    std::fs::write(folder.join("s.sql"), text).unwrap();
-    let (code, told) = fails(folder, &RUN);
-    assert_eq!(code, 1);
-    assert_eq!(
-        told,
-        "error: x of S003 at 2019-04-16 is 1e300, which no 32-bit float holds; write without float32, or scale the column\n"
-    );
-    let (_, told) = fails(folder, &[&RUN[..], &["--keep-going"]].concat());
-    assert!(told.starts_with("left out: S003: "), "{told}");
-    assert_eq!(bits(folder, "out", "x").len(), 4 * 400);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! is NULL gives NULL and is not counted. Results depend on the set of values, not on the order of
 //! the rows.
 
+use crate::entry::{Entry, cross_section_entry};
 use crate::indicator::{CrossSection, Group, Memory, Params, Spec};
-use crate::udwf::{Entry, cross_section_entry};
 
 pub(crate) static FUNCTIONS: &[Entry] = &[
     cross_section_entry::<CsRank>(),
@@ -11,7 +11,7 @@ pub(crate) static FUNCTIONS: &[Entry] = &[
     cross_section_entry::<CsDemean>(),
 ];
 
-/// One close in, no parameters, the whole group.
+/// Returns the description that these functions share: one close in, no parameters, the whole group.
 const fn cross_section_spec(name: &'static str, title: &'static str) -> Spec {
     Spec::new(name, title, Group::CrossSection).memory(Memory::Pointwise).without_reference(
         "TA-Lib has no cross-sectional functions; the example is checked by hand",
@@ -83,11 +83,11 @@ impl CrossSection for CsDemean {
     }
 }
 
-/// The mean, summed in the order of size so that the order of the rows does not show.
+/// Returns the mean, summed in order of size so that the order of the rows makes no difference.
 fn order_free_mean(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    // Equal values have that value as their mean, whatever their sum rounds to.
+    // The mean of equal values is that value, whatever their sum rounds to.
     match (sorted.first(), sorted.last()) {
         (Some(first), Some(last)) if first == last => *first,
         _ => sorted.iter().sum::<f64>() / values.len() as f64,

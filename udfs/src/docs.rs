@@ -1,14 +1,14 @@
-//! The words that users read about the functions, rendered from the tables and from nowhere else.
+//! The documentation of the functions for users, rendered from the tables alone.
 
+use crate::entry::Entry;
 use crate::indicator::{
-    EXAMPLE_BARS, Example, FunctionKind, Group, Memory, Param, ParamKind, Spec, display_number,
+    EXAMPLE_BARS, Example, FunctionKind, Memory, ParamKind, Spec, display_number,
 };
 use crate::kernel::MaType;
-use crate::udwf::Entry;
-use datafusion_doc::{DocSection, Documentation};
+use crate::spec_docs::describe_param;
 use std::fmt::Write;
 
-/// The whole of `docs/functions.md`.
+/// Returns the text of `docs/functions.md`.
 pub fn functions_markdown() -> String {
     let mut text = String::from(INTRODUCTION);
     let _ = writeln!(text, "\n{}\n", describe_averages());
@@ -67,17 +67,17 @@ fn align_values(values: &[f64]) -> String {
     values.iter().map(|value| format!("{:>10}", format_rounded(*value))).collect()
 }
 
-/// At most five decimals, and NULL for NaN.
+/// Formats a number with at most five decimals, and NaN as NULL.
 fn format_rounded(value: f64) -> String {
     if value.is_nan() { "NULL".to_string() } else { display_number((value * 1e5).round() / 1e5) }
 }
 
-/// One function in plain text, for terminals.
+/// Describes one function in plain text, for terminals.
 pub fn describe_entry(entry: &Entry) -> String {
     render_section(entry, "")
 }
 
-/// One function; `code` stands around what is typed.
+/// Describes one function; `code` is the mark around code, such as a backtick.
 fn render_section(entry: &Entry, code: &str) -> String {
     let spec = &entry.spec;
     let mut text = format!("{}. {}\n\n", spec.title, spec.doc);
@@ -95,28 +95,6 @@ fn render_section(entry: &Entry, code: &str) -> String {
         let _ = write!(text, "\n{}", example_rows(spec, example));
     }
     text
-}
-
-fn describe_param(param: &Param) -> String {
-    let default = display_number(param.default);
-    match param.kind {
-        ParamKind::Bars => {
-            let range = format!("{} to {}", display_number(param.min), display_number(param.max));
-            format!("bars, {range}, default {default}")
-        }
-        ParamKind::Real if param.max >= 3e37 => format!("a number, default {default}"),
-        ParamKind::Real => {
-            format!(
-                "{} to {}, default {default}",
-                display_number(param.min),
-                display_number(param.max)
-            )
-        }
-        ParamKind::MaType => {
-            let name = MaType::from_code(param.default).map_or("", MaType::name);
-            format!("moving average by number or name, default {default} {name}")
-        }
-    }
 }
 
 fn describe_memory(spec: &Spec) -> String {
@@ -148,25 +126,4 @@ fn example_rows(spec: &Spec, example: &Example) -> String {
         let _ = writeln!(text, "    {name:<13}{}", align_values(values));
     }
     text
-}
-
-/// What DataFusion's own `SHOW FUNCTIONS` and documentation read.
-pub(crate) fn function_documentation(spec: &Spec) -> Documentation {
-    let section = DocSection { include: true, label: section_label(spec.group), description: None };
-    let description = format!("{}. {}", spec.title, spec.doc);
-    let mut builder = Documentation::builder(section, description, spec.call_signature());
-    for input in spec.inputs {
-        builder = builder.with_argument(*input, "a numeric column or expression");
-    }
-    for param in spec.params {
-        builder = builder.with_argument(param.name, describe_param(param));
-    }
-    builder.build()
-}
-
-fn section_label(group: Group) -> &'static str {
-    match group {
-        Group::CrossSection => "Cross-sectional Functions",
-        _ => "Indicators",
-    }
 }

@@ -1,20 +1,21 @@
-//! What an indicator is: its description ([`Spec`]) and its step over rows ([`Indicator`]).
-//! This room knows numbers only; it must not know Arrow, DataFusion or NULL.
+//! The definition of an indicator: its description ([`Spec`]) and its step over rows
+//! ([`Indicator`]). This module deals with numbers only and must not use Arrow, DataFusion or NULL.
 
 use crate::kernel::MaType;
+pub use crate::memory::Memory;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::{self, Debug, Display};
 
-/// The chapter of the documentation that a function stands in; the names are TA-Lib's.
+/// The chapter of the documentation that a function belongs to; the names are TA-Lib's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Group {
     /// Moving averages and bands on the scale of the price.
     Overlap,
     /// Oscillators and rates of change.
     Momentum,
-    /// True range and what is built on it.
+    /// True range and functions built on it.
     Volatility,
-    /// What weighs price by traded volume.
+    /// Functions that weight price by traded volume.
     Volume,
     /// Moments, regression and dependence over a window.
     Statistic,
@@ -38,7 +39,7 @@ impl Display for Group {
     }
 }
 
-/// Which of the two kinds of function a [`Spec`] describes.
+/// The two kinds of function that a [`Spec`] can describe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FunctionKind {
     /// Steps over the rows of one symbol in order: `OVER (PARTITION BY symbol ORDER BY ts)`.
@@ -47,46 +48,14 @@ pub enum FunctionKind {
     CrossSection,
 }
 
-/// How much of the past one value depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Memory {
-    /// On its own row (for cross-sectional functions: on its own group).
-    Pointwise,
-    /// On the last `lookback + 1` valid rows, and on nothing else: the same window gives the same
-    /// bits.
-    Window,
-    /// On all rows before it, with weights that fade: it forgets where the series starts.
-    Recursive,
-    /// On all rows before it, for ever.
-    Cumulative,
-}
-
-impl Memory {
-    /// The memory of a value that is computed from values of both kinds.
-    pub(crate) fn join_memory(self, other: Memory) -> Memory {
-        if self as u8 >= other as u8 { self } else { other }
-    }
-}
-
-impl Display for Memory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Memory::Pointwise => "pointwise: depends on its own moment only",
-            Memory::Window => "window: depends on the last lookback + 1 rows only",
-            Memory::Recursive => "recursive: depends on all earlier rows, with fading weight",
-            Memory::Cumulative => "cumulative: depends on all earlier rows for ever",
-        })
-    }
-}
-
-/// What the number of a parameter means.
+/// The meaning of a parameter's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ParamKind {
     /// A count of rows: a whole number.
     Bars,
     /// Any number in the range.
     Real,
-    /// A moving average: TA-Lib's number of it or its name.
+    /// A moving average, by TA-Lib's number or by its name.
     MaType,
 }
 
@@ -101,13 +70,13 @@ pub struct Param {
     pub min: f64,
     /// Largest allowed value.
     pub max: f64,
-    /// What the number means.
+    /// The meaning of the number.
     pub kind: ParamKind,
 }
 
 impl Param {
-    /// The number that a text stands for: `'ema'` is 1 for a moving average. Other kinds have no
-    /// names.
+    /// Returns the number that a text stands for: `'ema'` is 1 for a moving average. Other kinds have
+    /// no names.
     pub fn parse_name(&self, text: &str) -> Option<f64> {
         match self.kind {
             ParamKind::MaType => MaType::from_name(text).map(|ma| f64::from(ma.talib_code())),
@@ -115,8 +84,7 @@ impl Param {
         }
     }
 
-    /// Says why `value` is not allowed, as the end of a sentence that begins with its function's
-    /// name.
+    /// Checks `value`. The error is the end of a sentence that begins with the function's name.
     pub(crate) fn check_value(&self, value: f64) -> Result<(), String> {
         let allowed = match self.kind {
             ParamKind::MaType => MaType::from_code(value).is_some(),
@@ -131,7 +99,7 @@ impl Param {
         }
     }
 
-    /// What is expected in place of `text`.
+    /// Describes the values that are expected in place of `text`.
     pub(crate) fn describe_expected(&self, text: &str) -> String {
         let range = format!("{} to {}", display_number(self.min), display_number(self.max));
         match self.kind {
@@ -145,22 +113,22 @@ impl Param {
     }
 }
 
-/// A count of rows from `min` to 100,000, TA-Lib's limit.
+/// Returns a parameter that counts rows, from `min` to 100,000, TA-Lib's limit.
 pub const fn bars(name: &'static str, default: u32, min: u32) -> Param {
     Param { name, default: default as f64, min: min as f64, max: 100_000.0, kind: ParamKind::Bars }
 }
 
-/// A number in TA-Lib's range for reals.
+/// Returns a parameter in TA-Lib's range for real numbers.
 pub(crate) const fn real_param(name: &'static str, default: f64) -> Param {
     bounded_real(name, default, -3e37, 3e37)
 }
 
-/// A number from `min` to `max`.
+/// Returns a parameter that is a real number from `min` to `max`.
 pub(crate) const fn bounded_real(name: &'static str, default: f64, min: f64, max: f64) -> Param {
     Param { name, default, min, max, kind: ParamKind::Real }
 }
 
-/// The choice of a moving average.
+/// Returns a parameter that chooses a moving average.
 pub(crate) const fn average_param(name: &'static str, default: MaType) -> Param {
     Param {
         name,
@@ -171,25 +139,24 @@ pub(crate) const fn average_param(name: &'static str, default: MaType) -> Param 
     }
 }
 
-/// A number as people write it: `14`, `0.7`, `3e37`.
+/// Formats a number as people write it: `14`, `0.7`, `3e37`.
 pub(crate) fn display_number(value: f64) -> String {
     if value.abs() >= 1e15 { format!("{value:e}") } else { value.to_string() }
 }
 
-/// What a function gives for the eight rows of [`EXAMPLE_BARS`]: one slice per output, NaN for
-/// NULL.
+/// The results of a function for the eight rows of [`EXAMPLE_BARS`].
 #[derive(Clone, Copy, Debug)]
 pub struct Example {
     /// The full list of parameters.
     pub params: &'static [f64],
-    /// One value per row and output; NaN stands for NULL.
+    /// One slice per output with one value per row; NaN stands for NULL.
     pub outputs: &'static [&'static [f64]],
 }
 
-/// What stands for NULL in an [`Example`].
+/// The number that stands for NULL in an [`Example`].
 pub(crate) const NULL: f64 = f64::NAN;
 
-/// The rows of every [`Example`]: eight bars, a column each. Cross-sectional functions read them as
+/// The rows of every [`Example`]: the columns of eight bars. Cross-sectional functions read them as
 /// eight symbols at one time.
 pub const EXAMPLE_BARS: [(&str, [f64; 8]); 5] = [
     ("open", [10.0, 10.5, 11.5, 11.0, 12.0, 12.5, 11.5, 12.0]),
@@ -199,7 +166,7 @@ pub const EXAMPLE_BARS: [(&str, [f64; 8]); 5] = [
     ("volume", [100.0, 120.0, 90.0, 110.0, 150.0, 130.0, 80.0, 140.0]),
 ];
 
-/// The description of one function: everything that users, planners and documentation read.
+/// The description of one function, which users, planners and the documentation read.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
     /// The name in SQL: TA-Lib's in lower case.
@@ -210,27 +177,27 @@ pub struct Spec {
     pub doc: &'static str,
     /// The chapter of the documentation.
     pub group: Group,
-    /// The columns it reads, by their usual names; any expression may stand in their place.
+    /// The columns it reads, by their usual names; a call may give any expressions instead.
     pub inputs: &'static [&'static str],
     /// The parameters, which follow the inputs.
     pub params: &'static [Param],
-    /// The outputs: one gives a number, several give a struct with these fields.
+    /// The outputs: a single one is a number, several are a struct with these fields.
     pub outputs: &'static [&'static str],
-    /// How much of the past a value depends on, at the defaults ([`crate::BoundCall::call_memory`] knows one
-    /// call).
+    /// The memory of a value at the defaults; [`crate::BoundCall::call_memory`] returns that of one call.
     pub memory: Memory,
-    /// Rises whenever a bit of any output changes, so that stored values can be told apart.
+    /// The version, raised whenever a bit of any output changes, so that stored values can be told apart.
     pub version: u32,
-    /// Who defined it, and what ours was compared with.
+    /// Its author, and the implementation that ours was compared with.
     pub source: &'static str,
-    /// What it gives for [`EXAMPLE_BARS`].
+    /// Its results for [`EXAMPLE_BARS`].
     pub example: Option<Example>,
-    /// Why no reference values are held against it, if none are.
+    /// The reason why no reference values test it; None if reference values do.
     pub unreferenced: Option<&'static str>,
 }
 
 impl Spec {
-    /// One close in, one `real_param` out, no parameters, a window: what most rows of the tables share.
+    /// Creates a description with what most rows of the tables share: one close in, one number out, no
+    /// parameters, a window.
     pub const fn new(name: &'static str, title: &'static str, group: Group) -> Self {
         Spec {
             name,
@@ -248,7 +215,7 @@ impl Spec {
         }
     }
 
-    /// Sets what it does, in a sentence or two with the formula, and who defined it.
+    /// Sets the description, a sentence or two with the formula, and the source.
     pub const fn doc(mut self, doc: &'static str, source: &'static str) -> Self {
         self.doc = doc;
         self.source = source;
@@ -273,19 +240,19 @@ impl Spec {
         self
     }
 
-    /// Sets how much of the past a value depends on.
+    /// Sets the memory of a value.
     pub const fn memory(mut self, memory: Memory) -> Self {
         self.memory = memory;
         self
     }
 
-    /// Sets the version of what it computes.
+    /// Sets the version of its results.
     pub const fn version(mut self, version: u32) -> Self {
         self.version = version;
         self
     }
 
-    /// Sets what it gives for [`EXAMPLE_BARS`] with some parameters.
+    /// Sets its results for [`EXAMPLE_BARS`] with some parameters.
     pub const fn example(
         mut self,
         params: &'static [f64],
@@ -300,7 +267,7 @@ impl Spec {
         self
     }
 
-    /// Whether it steps over one symbol or looks across symbols.
+    /// Returns whether it steps over one symbol or looks across symbols.
     pub fn function_kind(&self) -> FunctionKind {
         match self.group {
             Group::CrossSection => FunctionKind::CrossSection,
@@ -308,12 +275,13 @@ impl Spec {
         }
     }
 
-    /// The defaults of all parameters, in order.
+    /// Returns the defaults of all parameters, in order.
     pub fn default_params(&self) -> Vec<f64> {
         self.params.iter().map(|param| param.default).collect()
     }
 
-    /// The call with its defaults, and what it gives: `rsi(close, timeperiod => 14) -> double`.
+    /// Formats the call with its defaults and the type of its result:
+    /// `rsi(close, timeperiod => 14) -> double`.
     pub fn call_signature(&self) -> String {
         let params =
             self.params.iter().map(|p| format!("{} => {}", p.name, display_number(p.default)));
@@ -326,7 +294,7 @@ impl Spec {
         format!("{}({}) -> {result}", self.name, arguments.join(", "))
     }
 
-    /// The columns of [`EXAMPLE_BARS`] that the example reads, in the order of the inputs.
+    /// Returns the columns of [`EXAMPLE_BARS`] that the example reads, in the order of the inputs.
     pub fn example_inputs(&self) -> Vec<&'static [f64]> {
         let column = |name: &&str| EXAMPLE_BARS.iter().find(|(bar, _)| bar == name);
         self.inputs.iter().filter_map(column).map(|(_, values)| values.as_slice()).collect()
@@ -338,17 +306,17 @@ impl Spec {
 pub struct Params<'a>(pub(crate) &'a [f64]);
 
 impl Params<'_> {
-    /// The parameter at `index` as a count of rows.
+    /// Returns the parameter at `index` as a count of rows.
     pub fn bars(&self, index: usize) -> usize {
         self.real(index) as usize
     }
 
-    /// The parameter at `index` as a number.
+    /// Returns the parameter at `index` as a number.
     pub fn real(&self, index: usize) -> f64 {
         self.0.get(index).copied().unwrap_or(f64::NAN)
     }
 
-    /// The parameter at `index` as a choice of moving average.
+    /// Returns the parameter at `index` as a choice of moving average.
     pub fn average(&self, index: usize) -> MaType {
         MaType::from_code(self.real(index)).unwrap_or(MaType::Sma)
     }
@@ -356,37 +324,37 @@ impl Params<'_> {
 
 /// An indicator: a state that takes one valid row and gives one row of outputs.
 ///
-/// Written as a step over rows it cannot look ahead. It never sees NULL, NaN or infinity; what it
-/// returns before `lookback` rows have passed is ignored, and whatever is not finite becomes NULL.
-/// All memory is taken in `new`, so that the size of a state depends on its parameters only.
+/// As a step over rows it cannot look ahead. It never sees NULL, NaN or infinity. Its results before
+/// `lookback` rows have passed are ignored, and results that are not finite become NULL. It
+/// allocates all memory in `new`, so that the size of a state depends on its parameters only.
 pub trait Indicator<const I: usize, const O: usize>:
     Debug + Send + Serialize + DeserializeOwned + Sized + 'static
 {
-    /// What users read about it.
+    /// The description for users.
     const SPEC: Spec;
 
-    /// Rows consumed before the first value.
+    /// Returns the rows consumed before the first value.
     fn lookback(params: &Params) -> usize;
 
-    /// Rows after which the start of the series practically no longer shows: an estimate for
-    /// recursions.
+    /// Returns the rows after which the start of the series practically no longer shows: an estimate
+    /// for recursions.
     fn warmup(params: &Params) -> usize {
         Self::lookback(params)
     }
 
-    /// How much of the past a value depends on with these parameters.
+    /// Returns how much of the past a value depends on with these parameters.
     fn memory_with(_: &Params) -> Memory {
         Self::SPEC.memory
     }
 
-    /// The state before the first row.
+    /// Creates the state before the first row.
     fn new(params: &Params) -> Self;
 
-    /// One row.
+    /// Takes one row and returns its outputs.
     fn next(&mut self, row: [f64; I]) -> [f64; O];
 
-    /// Many rows at once. An indicator overrides this only where whole slices are faster, and then
-    /// gives the bits that `next` gives.
+    /// Takes many rows at once. An indicator overrides this only where whole slices are faster, and
+    /// then gives the same bits as `next`.
     fn next_rows(&mut self, inputs: [&[f64]; I], mut outputs: [&mut [f64]; O]) {
         let rows = outputs.first().map_or(0, |output| output.len());
         let inputs = inputs.map(|input| &input[..rows]);
@@ -404,10 +372,10 @@ pub trait Indicator<const I: usize, const O: usize>:
 
 /// A cross-sectional function: all valid values of one group at once, in any order.
 pub trait CrossSection: 'static {
-    /// What users read about it.
+    /// The description for users.
     const SPEC: Spec;
 
-    /// Writes one result per value; whatever is not finite becomes NULL. The result of a value
+    /// Writes one result per value; results that are not finite become NULL. The result of a value
     /// depends on the set of values only, not on their order.
     fn compute_group(params: &Params, values: &[f64], results: &mut [f64]);
 }

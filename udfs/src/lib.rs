@@ -5,41 +5,52 @@
 //! FROM bars WINDOW w AS (PARTITION BY symbol ORDER BY ts)
 //! ```
 //!
-//! [`register_all`] is the one door. The rooms behind it, arrows downwards only: `planner` (what
-//! SQL says), `docs` (what users read), `udwf` (the adapter and the NULL policy), one file per
-//! group of functions, [`Indicator`] (what one is), [`kernel`] (the bricks they are made of). To
-//! add an indicator is to write one struct in its group's file and one line in the table at the top
-//! of that file.
+//! [`register_all`] is the one entry point. Each module depends only on those after it in this
+//! list: `planner` (the calls in SQL), `docs` (the documentation for users), `udwf` (the adapter
+//! to DataFusion), one file per group of functions, `entry` (bound calls and the NULL policy),
+//! [`Indicator`] (the trait of one function), [`kernel`] (the components of functions). To add an
+//! indicator, write one struct in the file of its group and one line in the table at the top of
+//! that file.
 
+mod columns;
 mod cross_section;
 pub mod docs;
+mod entry;
 mod indicator;
 pub mod kernel;
+mod memory;
 mod momentum;
 mod operators;
 mod overlap;
 mod planner;
+mod spec_docs;
 mod statistic;
 mod udwf;
 mod volatility;
 mod volume;
 
+pub use columns::OutputColumns;
+pub use entry::{BoundCall, Entry, Kernel, entry};
 pub use indicator::{
     CrossSection, EXAMPLE_BARS, Example, FunctionKind, Group, Indicator, Memory, Param, ParamKind,
     Params, Spec, bars,
 };
 pub use kernel::MaType;
 pub use planner::bound_call;
-pub use udwf::{BoundCall, Entry, Kernel, OutputColumns, entry, evaluator_call};
+pub use udwf::evaluator_call;
 
 use datafusion_common::Result;
 use datafusion_expr::registry::FunctionRegistry;
 use std::sync::Arc;
 
 /// Every table, in the order of the documentation.
-static TABLES: [&[Entry]; 7] = [
+static TABLES: [&[Entry]; 11] = [
     overlap::INDICATORS,
-    momentum::INDICATORS,
+    momentum::strength::INDICATORS,
+    momentum::stochastic::INDICATORS,
+    momentum::direction::INDICATORS,
+    momentum::change::INDICATORS,
+    momentum::averages::INDICATORS,
     volatility::INDICATORS,
     volume::INDICATORS,
     statistic::INDICATORS,
@@ -47,8 +58,7 @@ static TABLES: [&[Entry]; 7] = [
     cross_section::FUNCTIONS,
 ];
 
-/// Registers every function, and the planner that fills in defaults and refuses calls without
-/// meaning.
+/// Registers every function, and the planner that fills in defaults and refuses meaningless calls.
 ///
 /// # Errors
 /// If the registry takes no window functions or no planners.
@@ -59,12 +69,12 @@ pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
     registry.register_expr_planner(Arc::new(planner::CallPlanner))
 }
 
-/// Every function, group by group.
+/// Returns every function, group by group.
 pub fn all_functions() -> impl Iterator<Item = &'static Entry> {
     TABLES.into_iter().flatten()
 }
 
-/// The function with this name.
+/// Finds the function with this name.
 pub fn find_function(name: &str) -> Option<&'static Entry> {
     all_functions().find(|entry| entry.spec.name == name)
 }

@@ -1,8 +1,8 @@
 //! Extremes and sums over a window.
 
+use crate::entry::{Entry, entry};
 use crate::indicator::{Group, Indicator, NULL, Param, Params, Spec, bars};
 use crate::kernel::{Fold, Highest, Lowest, SumBlock as Total};
-use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
 
 pub(crate) static INDICATORS: &[Entry] =

@@ -1,5 +1,6 @@
 //! Moving averages and bands: indicators on the scale of the price.
 
+use crate::entry::{Entry, entry};
 use crate::indicator::{
     Group, Indicator, Memory, NULL, Param, Params, Spec, average_param, bars, bounded_real,
     real_param,
@@ -9,7 +10,6 @@ use crate::kernel::{
     Moments, Smoother, TillsonAverage as Tillson, TriangularMean as Triangular,
     TripleExponential as Triple, WeightedMean as Linear,
 };
-use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
 
 pub(crate) static INDICATORS: &[Entry] = &[

@@ -1,8 +1,9 @@
-//! What SQL says and what the functions take: defaults, names of moving averages, and errors that
-//! say what to write. It works on logical calls only, and computes nothing.
+//! The step from calls in SQL to arguments of the functions: defaults, names of moving averages, and
+//! errors that say what to write. It works on logical calls only, and computes no values.
 
+use crate::entry::{BoundCall, Entry};
 use crate::indicator::{FunctionKind, Param, Spec, display_number};
-use crate::udwf::{BoundCall, Entry, EntryUdwf, literal_number};
+use crate::udwf::{EntryUdwf, literal_number};
 use datafusion_common::{Result, ScalarValue, plan_err};
 use datafusion_expr::expr::{BinaryExpr, Cast, NullTreatment, TryCast};
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawWindowExpr};
@@ -10,7 +11,7 @@ use datafusion_expr::{
     Expr, Operator, WindowFrame, WindowFrameBound, WindowFunctionDefinition, WindowUDF, lit,
 };
 
-/// Plans calls of our functions; every other call passes unchanged.
+/// The planner of calls of our functions; every other call passes unchanged.
 #[derive(Debug)]
 pub(crate) struct CallPlanner;
 
@@ -24,7 +25,7 @@ impl ExprPlanner for CallPlanner {
         call.args.truncate(spec.inputs.len());
         reject_unsupported(spec, &bound.params, &call)?;
         call.args.extend(bound.params.iter().map(|value| lit(*value)));
-        // IGNORE NULLS is what we do: both spellings are one computation.
+        // Our functions always ignore NULLs: a call with IGNORE NULLS is the same as one without.
         call.null_treatment = None;
         if let WindowFunctionDefinition::AggregateUDF(_) = call.func_def {
             call.func_def = WindowFunctionDefinition::WindowUDF(entry.udwf());
@@ -33,8 +34,8 @@ impl ExprPlanner for CallPlanner {
     }
 }
 
-/// Our function behind a call. SQL resolves `max(close, 30)` to its own aggregate, which takes one
-/// argument; with a period it is TA-Lib's.
+/// Returns our function behind a call. SQL resolves `max(close, 30)` to its own aggregate, which
+/// takes one argument; a call with a period is TA-Lib's function.
 fn resolve_function(called: &WindowFunctionDefinition, args: &[Expr]) -> Option<&'static Entry> {
     match called {
         WindowFunctionDefinition::WindowUDF(udf) => own_entry(udf),
@@ -48,11 +49,10 @@ fn own_entry(udf: &WindowUDF) -> Option<&'static Entry> {
     udf.inner().downcast_ref::<EntryUdwf>().map(|function| function.entry)
 }
 
-/// A logical call with its parameters known: given ones checked, others at their defaults. None if
+/// Binds a logical call: checks the given parameters and sets the others to their defaults. None if
 /// the function is not one of ours.
 ///
-/// Aliases and casts around literals are looked through, and `+`, `-` and `*` of literals are
-/// computed.
+/// It ignores aliases and casts around literals, and computes `+`, `-` and `*` of literals.
 pub fn bound_call(udf: &WindowUDF, args: &[Expr]) -> Option<Result<BoundCall>> {
     own_entry(udf).map(|entry| bind_arguments(entry, args))
 }
@@ -81,7 +81,7 @@ fn bind_arguments(entry: &'static Entry, args: &[Expr]) -> Result<BoundCall> {
     entry.bind_params(&params)
 }
 
-/// The number that a logical argument stands for.
+/// Returns the number that a logical argument stands for.
 fn evaluate_parameter(spec: &Spec, param: &Param, arg: &Expr) -> Result<f64> {
     match arg {
         Expr::Alias(alias) => evaluate_parameter(spec, param, &alias.expr),
@@ -108,7 +108,7 @@ fn evaluate_parameter(spec: &Spec, param: &Param, arg: &Expr) -> Result<f64> {
     }
 }
 
-/// Refuses what would be ignored or would have no meaning.
+/// Refuses clauses that would be ignored or would have no meaning.
 fn reject_unsupported(spec: &Spec, params: &[f64], call: &RawWindowExpr) -> Result<()> {
     let name = spec.name;
     let written = || format_call(spec, Some(&call.args), params);
@@ -151,7 +151,7 @@ fn reject_unsupported(spec: &Spec, params: &[f64], call: &RawWindowExpr) -> Resu
     }
 }
 
-/// Whether a frame is the one that SQL takes where none is written. Spelled out it means the same.
+/// Returns whether a frame is SQL's default; a default that is spelled out means the same.
 fn is_default_frame(frame: &WindowFrame, ordered: bool) -> bool {
     let unbounded = |bound: &WindowFrameBound| match bound {
         WindowFrameBound::Preceding(rows) | WindowFrameBound::Following(rows) => rows.is_null(),
@@ -164,7 +164,7 @@ fn is_default_frame(frame: &WindowFrame, ordered: bool) -> bool {
     end && unbounded(&frame.start_bound)
 }
 
-/// A call as users write it: `rsi(close, 14)`.
+/// Formats a call as users write it: `rsi(close, 14)`.
 fn format_call(spec: &Spec, inputs: Option<&[Expr]>, params: &[f64]) -> String {
     let inputs: Vec<String> = match inputs {
         Some(inputs) => inputs.iter().map(format_unqualified).collect(),
@@ -174,7 +174,7 @@ fn format_call(spec: &Spec, inputs: Option<&[Expr]>, params: &[f64]) -> String {
     format!("{}({})", spec.name, inputs.into_iter().chain(params).collect::<Vec<_>>().join(", "))
 }
 
-/// An expression without the table names before its columns.
+/// Formats an expression without the table name of a column.
 fn format_unqualified(expr: &Expr) -> String {
     match expr {
         Expr::Column(column) => column.name.clone(),

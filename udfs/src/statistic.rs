@@ -1,8 +1,8 @@
 //! Moments, regression and dependence over a window.
 
+use crate::entry::{Entry, entry};
 use crate::indicator::{Group, Indicator, NULL, Params, Spec, bars, real_param};
 use crate::kernel::{Comoments, Fold, Moments, Trend, ratio_or_zero};
-use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
 
 pub(crate) static INDICATORS: &[Entry] = &[
@@ -204,7 +204,7 @@ impl Indicator<2, 1> for Beta {
     }
 }
 
-/// The returns of both series since the row before.
+/// Returns both series' returns since the row before.
 fn pair_returns(before: &mut [f64; 2], x: f64, y: f64) -> Comoments {
     let [before_x, before_y] = std::mem::replace(before, [x, y]);
     Comoments::from_pair(

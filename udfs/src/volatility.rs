@@ -1,8 +1,8 @@
-//! True range and what is built on it.
+//! True range and functions built on it.
 
+use crate::entry::{Entry, entry};
 use crate::indicator::{Group, Indicator, Memory, NULL, Params, Spec, bars};
 use crate::kernel::{Smoother, TrueRange, ratio_or_zero};
-use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
 
 pub(crate) static INDICATORS: &[Entry] =
@@ -46,7 +46,8 @@ impl Indicator<3, 1> for Atr {
     }
 }
 
-/// Over one bar TA-Lib gives the true range itself and no percentage, and so do we.
+/// The normalized average true range. With a period of one bar it gives the true range itself and
+/// no percentage, as TA-Lib does.
 #[derive(Debug, Serialize, Deserialize)]
 struct Natr {
     atr: Atr,

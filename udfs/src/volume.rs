@@ -1,9 +1,9 @@
-//! Price weighed by traded volume. What is cumulative counts from the first row of its group: use
-//! `PARTITION BY symbol, session` to begin anew with every session.
+//! Price weighted by traded volume. Cumulative functions count from the first row of their group:
+//! use `PARTITION BY symbol, session` to start again with every session.
 
+use crate::entry::{Entry, entry};
 use crate::indicator::{Group, Indicator, Memory, NULL, Params, Spec, bars};
 use crate::kernel::{RunningTotal, Smoother, money_flow, ratio_or_zero, typical_price};
-use crate::udwf::{Entry, entry};
 use serde::{Deserialize, Serialize};
 
 pub(crate) static INDICATORS: &[Entry] =
@@ -77,8 +77,8 @@ impl Indicator<4, 1> for Ad {
     }
 }
 
-/// Both averages are seeded with the first row, which they forget; the line below them is
-/// cumulative.
+/// Chaikin's oscillator. Both averages are seeded with the first row, which they forget; the line
+/// that they smooth is cumulative.
 #[derive(Debug, Serialize, Deserialize)]
 struct Adosc {
     line: Ad,
@@ -146,7 +146,7 @@ impl Indicator<4, 1> for Vwap {
     fn next(&mut self, [high, low, close, volume]: [f64; 4]) -> [f64; 1] {
         let traded = self.traded.add_finite(typical_price(high, low, close) * volume);
         if !traded.is_finite() {
-            return [f64::NAN]; // Neither sum takes a row that the other cannot take.
+            return [f64::NAN]; // A row that `traded` cannot take is not added to `volume`.
         }
         [ratio_or_zero(traded, self.volume.add_finite(volume))]
     }

@@ -1,4 +1,4 @@
-//! `docs/functions.md` is what the tables say. `UPDATE_DOCS=1` writes it.
+//! Tests that `docs/functions.md` matches the tables. `UPDATE_DOCS=1` writes it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

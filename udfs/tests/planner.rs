@@ -1,4 +1,4 @@
-//! Calls as SQL has them, end to end in a bare DataFusion session.
+//! Calls in SQL, end to end in a bare DataFusion session.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,7 +10,7 @@ use windrow_udfs::EXAMPLE_BARS;
 
 const WINDOW: &str = "FROM bars WINDOW w AS (PARTITION BY symbol ORDER BY ts)";
 
-/// A session with the example bars of one symbol.
+/// Creates a session with the example bars of one symbol.
 async fn session() -> SessionContext {
     let mut session = SessionContext::new();
     windrow_udfs::register_all(&mut session).unwrap();
@@ -37,7 +37,7 @@ async fn error(sql: &str) -> String {
     }
 }
 
-/// The columns of a query, NaN for NULL.
+/// Returns the columns of a query, NaN for NULL.
 async fn columns(sql: &str) -> Vec<Vec<f64>> {
     let session = session().await;
     let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
@@ -83,7 +83,7 @@ trait Fields {
 }
 
 impl Fields for [&str] {
-    /// One column per output of a struct.
+    /// Writes one column per output of a struct.
     fn map(&self, call: &str) -> String {
         self.iter().map(|output| format!("{call}['{output}']")).collect::<Vec<_>>().join(", ")
     }
@@ -122,7 +122,7 @@ async fn defaults_names_and_spellings_are_one_computation() {
     }
 }
 
-/// The window calls of a plan.
+/// Collects the window calls of a plan.
 fn collect(plan: &LogicalPlan, found: &mut Vec<Expr>) {
     if let LogicalPlan::Window(window) = plan {
         found.extend(window.window_expr.iter().cloned());

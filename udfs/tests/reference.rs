@@ -1,4 +1,4 @@
-//! Values held against TA-Lib: `reference/generate.py` wrote the files, and says how to read them.
+//! Values compared with TA-Lib's: `reference/generate.py` writes the files and explains their format.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -10,11 +10,11 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use windrow_udfs::{Entry, all_functions};
 
-/// How far a value may be off, as a share of the reference value.
+/// The allowed error of a value, as a share of the reference value.
 const RELATIVE: f64 = 1e-9;
 
-/// Where a value is a small difference of large numbers, its digits are those of the large numbers:
-/// the share is then of the largest price or value.
+/// The allowed error as a share of the largest price or value, for values that are small differences
+/// of large numbers and so have no more exact digits than those.
 const CANCELLED: f64 = 1e-13;
 
 fn folder() -> PathBuf {
@@ -54,7 +54,7 @@ fn values_agree_with_the_reference() {
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// Compares one output of one call and gives its largest relative error.
+/// Compares one output of one call and returns its largest relative error.
 fn compare(
     entry: &'static Entry,
     series: &Series,

@@ -1,4 +1,4 @@
-//! What holds for every indicator: one loop over the tables for each property.
+//! Properties of every indicator: one loop over the tables for each property.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -8,7 +8,7 @@ use rows::{Column, Random, arrays, assert_same, calls, run, unpack, walk, whole}
 use std::collections::HashSet;
 use windrow_udfs::{BoundCall, FunctionKind, Memory, ParamKind, all_functions};
 
-/// Enough rows for a call to have given values for a while.
+/// Returns enough rows for a call to give values for a while.
 fn rows_for(bound: &BoundCall) -> usize {
     bound.lookback_rows() + 60
 }
@@ -151,7 +151,7 @@ fn slices_and_saved_states_change_no_bit() {
     }
 }
 
-/// The columns with each row missing with some likelihood: NULL, NaN or infinite, in any one input.
+/// Returns the columns with holes: each row has, with this likelihood, NULL, NaN or infinity in one input.
 fn with_holes(columns: &[Vec<f64>], likelihood: f64, seed: u64) -> Vec<Column> {
     let mut random = Random(seed);
     let mut holed = whole(columns);
@@ -190,7 +190,7 @@ fn a_window_gives_the_same_bits_wherever_the_series_starts() {
         }
         let rows = rows_for(&bound) + 50;
         let mut columns = walk(bound.entry, rows, 7);
-        // A history that would stay in a running sum for ever.
+        // A history whose rounding would stay in a running sum for ever.
         for column in &mut columns {
             column[3] *= 1e12;
         }
@@ -236,8 +236,8 @@ fn extreme_rows_neither_panic_nor_poison_the_rows_after_them() {
         }
         run(&bound, &vec![vec![None; bound.lookback_rows() + 3]; inputs]);
 
-        // Extremes among ordinary rows: a cumulative total may keep one, everything else must
-        // recover.
+        // Extremes among ordinary rows: a cumulative total may keep one, and every other function
+        // must recover.
         let mut random = Random(9);
         let ordinary = walk(bound.entry, 2 * rows_for(&bound) + 10, 9);
         let mut columns = ordinary.clone();

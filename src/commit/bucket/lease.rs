@@ -1,9 +1,24 @@
-//! Exclusive use of a target in an object store: an object that its holder writes again and again.
+//! Exclusive use of a target in an object store: a lease object that its holder rewrites periodically.
 //!
-//! No lock of a server is needed for it, only that who lists sees what was written before. Who takes
-//! the target writes a lease and looks for others; who sees one steps back and watches it. A lease
-//! that changes is held; one that does not for [`LEASE_DEAD`] is of a run that died, whatever clocks say.
-//! What a run commits is fenced once more by the number of its record: see `commit`.
+//! 1. The run writes its lease, an object named after the run, next to the records. It then writes it
+//!    once more with the same condition, to learn whether the server enforces "only if absent". A crash
+//!    leaves a lease that no longer changes.
+//! 2. It lists the leases. If there is no other, the run holds the target: continue with step 4.
+//! 3. Otherwise it removes its own lease and watches the others. A lease that changes is held: the run
+//!    is refused. A lease that vanished belonged to a run that also stepped back or ended: after a
+//!    random pause the run returns to step 1. A lease that does not change for [`LEASE_DEAD`] belongs
+//!    to a dead run, whatever clocks say, and so does the lease of a process of this machine that has
+//!    ended. The run aborts the uploads of a dead run, removes its lease and returns to step 1. A crash
+//!    leaves no lease of this run, and perhaps a dead lease, for which the next run repeats this step.
+//! 4. The holder rewrites its lease every [`LEASE_BEAT`], and notes in it each upload that it begins.
+//!    It stops when the lease was removed. A crash leaves the lease and its uploads, which step 3 of
+//!    the next run removes.
+//! 5. Before its commit the holder checks that the lease is still there. The commit is fenced once more
+//!    by the number of its record: see `commit_record`. A crash leaves the same as in step 4.
+//! 6. The holder removes the lease. After a crash or failure before that, the lease stops changing, and
+//!    step 3 of the next run removes it.
+//!
+//! The protocol needs no lock of the server, only that a listing shows every object written before.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -23,29 +38,29 @@ use crate::outside;
 use crate::store::Bucket;
 use crate::write::UploadLog;
 
-/// How long who met another at the door stays away at the most.
+/// The longest pause of a run that met another run taking the target at the same time.
 const MAX_BACKOFF: Duration = Duration::from_millis(500);
 
-/// What an object of a lease is called, behind the name of the run.
+/// The ending of a lease object's name, after the name of the run.
 const SUFFIX: &str = ".lease";
 
-/// What a lease says.
+/// The content of a lease object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct LeaseRecord {
-    /// The run that holds it; the lease is called so.
+    /// The run that holds the lease. It is the object's name, not part of its text.
     #[serde(skip)]
     pub(super) run: String,
     machine: String,
     process: u32,
     beat: u64,
-    /// The uploads that it began: key and id.
+    /// The uploads that the run began: key and id.
     pub(super) uploads: Vec<(String, String)>,
 }
 
 impl LeaseRecord {
-    /// Whether the run is known to have ended: it was one of this machine, whose process is gone, or of this
-    /// process, which has given it up.
+    /// Returns whether the run is known to have ended: it was a process of this machine that no longer
+    /// runs, or a run of this process that has given the lease up.
     pub(super) fn is_over(&self) -> bool {
         if self.machine.is_empty() || self.machine != outside::machine_id() {
             return false;
@@ -57,13 +72,13 @@ impl LeaseRecord {
     }
 }
 
-/// The runs of this process that have a lease, or are about to have one.
+/// The runs of this process that have a lease or are about to take one.
 fn active_runs() -> MutexGuard<'static, BTreeSet<String>> {
     static AT_WORK: std::sync::Mutex<BTreeSet<String>> = std::sync::Mutex::new(BTreeSet::new());
     AT_WORK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A run of this process that is at work, for as long as this lives.
+/// Marks a run of this process as at work, for as long as the value lives.
 #[derive(Debug)]
 struct ActiveRun(String);
 
@@ -86,11 +101,11 @@ pub(super) struct Lease {
     object: Arc<LeaseObject>,
     _at_work: ActiveRun,
     beats: JoinHandle<()>,
-    /// The runs whose leases were taken away, for they had died.
+    /// The dead runs whose leases were removed.
     pub(super) evicted: Vec<String>,
-    /// Those of them of this machine: it is known that they will not come back.
+    /// Those of them that ran on this machine: they are known to have ended.
     pub(super) ended: Vec<String>,
-    /// Whether the server refuses to write what is there already, where it is asked to.
+    /// True if the server refuses to overwrite an existing object when asked to.
     pub(super) conditional: bool,
 }
 
@@ -101,14 +116,14 @@ struct LeaseObject {
     record: Mutex<LeaseRecord>,
 }
 
-/// What became of somebody else's lease.
+/// The state of another run's lease after watching it.
 enum OtherLease {
     Gone,
     Held,
     Dead(LeaseRecord),
 }
 
-/// The leases in a folder.
+/// Reads the leases in a folder.
 pub(super) async fn list_leases(objects: &Bucket, folder: &Key) -> Result<Vec<(Key, LeaseRecord)>> {
     let mut found = Vec::new();
     for meta in objects.list_prefix(folder).await? {
@@ -124,7 +139,8 @@ pub(super) async fn list_leases(objects: &Bucket, folder: &Key) -> Result<Vec<(K
 async fn read_lease(objects: &Bucket, key: &Key) -> Result<Option<LeaseRecord>> {
     let bytes = objects.get_object(key).await?;
     let run = key.filename().unwrap_or_default().trim_end_matches(SUFFIX).to_string();
-    // What cannot be read is of a run of another version: its bytes tell whether it changes.
+    // A lease that cannot be parsed is of another version: a hash of its bytes shows whether it
+    // changes.
     let unread = |bytes: &[u8]| {
         let beat = bytes
             .iter()
@@ -153,11 +169,11 @@ impl UploadLog for Lease {
 }
 
 impl Lease {
-    /// Takes the target whose leases lie in `folder`, and ends what runs that died there began.
-    /// `control` writes the lease again and again, however busy the threads are that compute.
+    /// Takes the target whose leases lie in `folder`, and aborts the uploads of dead runs there. The
+    /// runtime `control` renews the lease, however busy the compute threads are.
     ///
     /// # Errors
-    /// Another run that is at work, or a server that refuses.
+    /// Another run is at work, or the server refuses a request.
     pub(super) async fn acquire(
         objects: &Arc<Bucket>,
         folder: &Key,
@@ -177,7 +193,7 @@ impl Lease {
         let (mut buried, mut ended) = (Vec::new(), Vec::new());
         loop {
             objects.put_if_absent(&key, text.clone().into()).await?;
-            // Asked again, it has to refuse.
+            // The second write must be refused.
             let conditional = !objects.put_if_absent(&key, text.clone().into()).await?;
             let mut others = list_leases(objects, folder).await?;
             others.retain(|(other, _)| *other != key);
@@ -218,7 +234,7 @@ impl Lease {
             if !met {
                 continue;
             }
-            // Who met at the door comes back at another moment.
+            // A random pause, so that two runs that met do not meet again.
             tokio::time::sleep(outside::random_jitter(MAX_BACKOFF)).await;
         }
     }
@@ -231,18 +247,18 @@ impl Lease {
         .hint("run again; the target is as it was")
     }
 
-    /// Whether nobody took this run for dead.
+    /// Returns whether the lease is still there: no other run took this one for dead.
     ///
     /// # Errors
-    /// The server refuses.
+    /// The server refuses the request.
     pub(super) async fn is_held(&self) -> Result<bool> {
         Ok(self.object.objects.get_object(&self.object.key).await?.is_some())
     }
 
-    /// Fails if somebody took this run for dead.
+    /// Fails if another run took this one for dead.
     ///
     /// # Errors
-    /// The lease is gone, or the server refuses.
+    /// The lease was removed, or the server refuses the request.
     pub(super) async fn check_held(&self, place: &str) -> Result<()> {
         match self.is_held().await? {
             true => Ok(()),
@@ -250,16 +266,16 @@ impl Lease {
         }
     }
 
-    /// Gives the target back.
+    /// Releases the target.
     pub(super) async fn release(&self) {
         self.beats.abort();
-        // What is not removed now is seen to be dead.
+        // A lease that stays behind stops changing, so the next run finds it dead.
         let _ = self.object.objects.delete_objects(vec![self.object.key.clone()]).await;
     }
 }
 
 impl LeaseObject {
-    /// Writes the lease again; false if it is gone. It was taken away then, and must not come back.
+    /// Rewrites the lease; returns false if it was removed. A removed lease must not come back.
     async fn renew(&self, said: &LeaseRecord) -> Result<bool> {
         if self.objects.head_object(&self.key).await?.is_none() {
             return Ok(false);
@@ -281,7 +297,7 @@ impl LeaseRecord {
     }
 }
 
-/// Writes the lease again and again.
+/// Renews the lease until it was removed.
 async fn renew_periodically(written: Arc<LeaseObject>) {
     loop {
         tokio::time::sleep(LEASE_BEAT).await;
@@ -295,7 +311,7 @@ async fn renew_periodically(written: Arc<LeaseObject>) {
     }
 }
 
-/// Watches a lease for as long as it takes to know whether somebody holds it.
+/// Watches a lease until it is clear whether a run holds it.
 async fn watch_lease(
     objects: &Bucket,
     key: &Key,
@@ -323,8 +339,8 @@ async fn watch_lease(
     Ok(OtherLease::Dead(first))
 }
 
-/// Takes a lease away from a run that died, and ends its uploads. What it completed stays: a run that
-/// was only asleep may still commit it, before or after anybody looks.
+/// Aborts the uploads of a dead run and removes its lease. Files that it completed stay: if the run was
+/// only asleep, it may still commit them, before or after any check for it.
 async fn evict_dead_run(objects: &Bucket, key: &Key, said: &LeaseRecord) -> Result<()> {
     tracing::warn!("cleaning up behind the run {}, which died", said.run);
     let uploads =

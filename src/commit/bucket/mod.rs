@@ -1,11 +1,28 @@
-//! Parquet in an object store: files that are uploaded aside, and records that say which of them are
-//! the target.
+//! Parquet in an object store: data files that are uploaded aside, and records that name those which
+//! are the target.
 //!
-//! Below `s3://bucket/prefix/` lie the data files, `_windrow/000001.json` and on, a record for each
-//! commit, and while a run is at work its lease. A commit completes the uploads, writes the next
-//! record, which must not be there yet, and removes the files that the record does not name. Who
-//! reads by the records sees the old state or the new one; who reads every file of the prefix sees
-//! both for the moment between the first and the last of these steps.
+//! Below `s3://bucket/prefix/` lie the data files, the records `_windrow/000001.json` and on, one for
+//! each commit, and the lease of a run at work.
+//!
+//! 1. The run takes the lease (see `lease`), reads the state, and aborts uploads that dead runs left. A
+//!    crash leaves the old state and the lease.
+//! 2. In a new target it writes the marker `_windrow/000000.json`. From then on, files that no record
+//!    names are not data. A crash leaves the old state, the lease and the marker.
+//! 3. The workers upload parts of data files. A crash leaves uploads that were never completed; no
+//!    reader sees them.
+//! 4. The run checks its lease, completes the uploads and checks its lease again. A crash leaves the
+//!    old state, data files that no record names, and the remaining uploads.
+//! 5. The run writes the next record under the condition that it is not there yet: this is the commit.
+//!    A crash leaves the new state, and the files of the old one.
+//! 6. It removes the files that its record does not name. A crash leaves the new state, and the rest of
+//!    the old files.
+//! 7. It removes the lease. A crash before that leaves the new state and the lease.
+//!
+//! The next run that takes the target removes the lease and aborts the uploads; its commit removes the
+//! files. `vacuum` does both, but leaves for an hour those files that a sleeping run may still commit.
+//!
+//! A reader that follows the records sees the old state or the new one. A reader that reads every file
+//! of the prefix sees both between the first completed upload and the last removed file.
 
 mod lease;
 
@@ -19,16 +36,16 @@ use object_store::multipart::PartId;
 use object_store::path::Path as Key;
 use object_store::{MultipartId, ObjectMeta};
 
-use super::directory::{read_column_notes, unreadable_error};
+use super::directory::read_column_notes;
 use super::publish_options::MERGE_HINT;
-use super::stage::run_name;
+use super::stage::{run_name, unreadable_error};
 use super::{
     CommittedRun, OpenTarget, PublishOptions, RunHistory, SourcePlace, TargetBackend,
     never_written_error,
 };
 use crate::error::{Error, Result};
 use crate::limits::UPLOADS_COMPLETED;
-use crate::outside;
+use crate::outside::{self, FailPoint};
 use crate::stop::Stop;
 use crate::store::{
     Bucket, FileReader, Location, ObjectUrl, RECORD_DIR, Record, RemoteRecords, StoreRegistry,
@@ -40,13 +57,13 @@ use crate::write::{
 };
 use lease::{Lease, list_leases};
 
-/// How much older than the newest object a file is that nobody can still want to commit.
+/// The age, relative to the newest object, from which on no run can still want to commit a file.
 const VACUUM_AGE: chrono::Duration = chrono::Duration::hours(1);
 
-/// What became of a commit.
+/// The outcome of a commit.
 enum CommitOutcome {
     Done,
-    /// The number of the record was taken by another run.
+    /// Another run took the number of the record.
     Conflict,
 }
 
@@ -69,7 +86,7 @@ impl BucketTarget {
     async fn open_bucket_target(&self, workers: usize) -> Result<OpenBucket> {
         let run = run_name();
         let place = self.bucket_prefix().await?;
-        // The lease is kept by a client of its own, which a busy machine does not make wait.
+        // A client of its own renews the lease, so that a busy machine does not delay it.
         let beats = self.access.open_control_bucket(&self.url).await?;
         let control = self.access.control_runtime();
         let lease =
@@ -157,7 +174,7 @@ impl TargetBackend for BucketTarget {
         let below = url.below("part.parquet");
         let names = source.files.iter().filter_map(|path| path.to_str());
         let mut read = names.filter_map(|name| ObjectUrl::parse(name).ok().flatten());
-        // What it reads lies in the target, or what the target gets it would read.
+        // The source reads from the target, or would read the files that the target gets.
         let lists = from.bucket_url() == url.bucket_url()
             && from.matcher().is_ok_and(|matches| matches(below.key()));
         if !lists && !read.any(|file| file.meets(url)) {
@@ -174,19 +191,19 @@ struct OpenBucket {
     run: String,
     place: BucketPrefix,
     lease: Arc<Lease>,
-    /// What lay there when the lease was taken: what a run reads of its target afterwards is of this
-    /// state or of a later one, and a commit on top of another than this one fails.
+    /// The state when the lease was taken. A later read of the target by this run sees this state or a
+    /// later one, and a commit on top of any other state than this one fails.
     state: BucketState,
     /// The last record of that state.
     last: Option<Record>,
     workers: usize,
-    /// Uploads of runs that died, which were aborted when the lease was taken.
+    /// Uploads of dead runs, aborted when the lease was taken.
     aborted: Vec<String>,
-    /// What this run uploads.
+    /// The uploads of this run.
     uploads: Option<Arc<Uploads>>,
 }
 
-/// Where a target is.
+/// The prefix that holds a target.
 #[derive(Clone, Debug)]
 struct BucketPrefix {
     shown: String,
@@ -194,7 +211,7 @@ struct BucketPrefix {
     prefix: Key,
 }
 
-/// What lies there.
+/// The objects and records below a prefix.
 #[derive(Debug)]
 struct BucketState {
     listed: Vec<ObjectMeta>,
@@ -207,7 +224,7 @@ impl BucketPrefix {
         Ok(Self { shown: url.to_string(), objects, prefix: url.path()? })
     }
 
-    /// Where records and leases lie.
+    /// The folder of records and leases.
     fn record_folder(&self) -> Key {
         self.prefix.clone().join(RECORD_DIR)
     }
@@ -218,12 +235,12 @@ impl BucketPrefix {
         Ok(BucketState { listed, records })
     }
 
-    /// The path of an object below the target.
+    /// Returns the path of an object relative to the target.
     fn relative_path(&self, key: &Key) -> String {
         path_below(key, &self.prefix)
     }
 
-    /// The data files that a record does not name, and whether a run of windrow wrote them.
+    /// Returns the data files that a record does not name, each with whether a run of windrow wrote it.
     fn unrecorded_files<'a>(
         &'a self,
         listed: &'a [ObjectMeta],
@@ -233,7 +250,7 @@ impl BucketPrefix {
         let files: BTreeSet<&str> = files.map(|file| file.path.as_str()).collect();
         let folder = self.record_folder();
         let data = listed.iter().filter(move |meta| {
-            // Some tools make empty objects for folders.
+            // Some tools create empty objects for folders.
             !meta.location.prefix_matches(&folder) && meta.size > 0
         });
         data.map(|meta| (&meta.location, self.relative_path(&meta.location)))
@@ -241,13 +258,13 @@ impl BucketPrefix {
             .map(|(key, below)| (key, is_windrow_file(&below)))
     }
 
-    /// The files that runs which died, or old states, left there.
+    /// Returns the leftover files of failed runs and of old states.
     fn leftover_files(&self, listed: &[ObjectMeta], record: Option<&Record>) -> Vec<Key> {
         let ours = self.unrecorded_files(listed, record).filter(|(_, ours)| *ours);
         ours.map(|(key, _)| key.clone()).collect()
     }
 
-    /// What runs that died left: files, and leases with their uploads.
+    /// Describes the leftovers of failed runs: files, and leases with their uploads.
     async fn describe_leftovers(
         &self,
         state: &BucketState,
@@ -275,7 +292,7 @@ impl BucketPrefix {
         Ok(all)
     }
 
-    /// Uploads of files that runs began and nobody ended.
+    /// Lists the uploads of data files that runs began and that were neither completed nor aborted.
     async fn orphaned_uploads(&self) -> Vec<(Key, MultipartId)> {
         let mut begun = self.objects.list_uploads(&self.prefix).await;
         begun.retain(|(key, _)| {
@@ -284,7 +301,7 @@ impl BucketPrefix {
         begun
     }
 
-    /// Refuses a target that lies in another, or has another in it.
+    /// Refuses a target that lies in another target or contains one.
     async fn check_alone(&self, state: &BucketState) -> Result<()> {
         let folder = format!("/{RECORD_DIR}/");
         let inner = state.listed.iter().map(|meta| self.relative_path(&meta.location));
@@ -335,7 +352,7 @@ impl OpenTarget for OpenBucket {
     ) -> Result<Staging> {
         publish.check_scope(&self.place.shown, self.last.as_ref(), MERGE_HINT)?;
         self.state.records.mark_target(&self.place.record_folder()).await?;
-        outside::reach_failpoint("lease-taken");
+        outside::reach_fail_point(FailPoint::LeaseTaken);
         let BucketPrefix { objects, prefix, .. } = &self.place;
         let log = Arc::clone(&self.lease) as Arc<dyn UploadLog>;
         let workers = self.workers.max(output.side_by_side.min(2 * self.workers));
@@ -370,12 +387,12 @@ impl OpenTarget for OpenBucket {
             }
         }
         self.uploads = None;
-        outside::reach_failpoint("record-written");
-        // The run is committed: what stays behind, the next one removes.
+        outside::reach_fail_point(FailPoint::RecordWritten);
+        // The run is committed: the next run removes files that stay behind.
         if let Err(error) = self.remove_old_files(&record).await {
             tracing::warn!("the files of the state before stay behind until the next run: {error}");
         }
-        outside::reach_failpoint("old-removed");
+        outside::reach_fail_point(FailPoint::OldRemoved);
         self.last = Some(record.clone());
         Ok(record)
     }
@@ -392,22 +409,23 @@ impl OpenTarget for OpenBucket {
 }
 
 impl OpenBucket {
-    /// All up to the commit: the files are completed, and nobody has taken this run for dead.
+    /// Does everything before the commit: checks the lease, completes the files, and checks the lease
+    /// again.
     async fn prepare_commit(&self, manifests: &[Manifest], stop: &Stop) -> Result<()> {
         stop.run_until_stopped(self.lease.check_held(&self.place.shown)).await?;
         stop.run_until_stopped(self.complete_uploads(manifests)).await?;
-        outside::reach_failpoint("uploads-complete");
+        outside::reach_fail_point(FailPoint::UploadsComplete);
         stop.run_until_stopped(self.lease.check_held(&self.place.shown)).await?;
-        // Where the server does not look whether the record is there, we do.
+        // If the server does not check that the record is absent, check it here.
         let key = self.state.records.next_key(&self.place.record_folder());
         if !self.lease.conditional && self.place.objects.head_object(&key).await?.is_some() {
             return Err(self.conflict_error());
         }
-        outside::reach_failpoint("before-record");
+        outside::reach_fail_point(FailPoint::BeforeRecord);
         Ok(())
     }
 
-    /// Makes files of all uploads.
+    /// Completes all uploads; each becomes a file.
     async fn complete_uploads(&self, manifests: &[Manifest]) -> Result<()> {
         let mut complete = Vec::new();
         for file in manifests.iter().flat_map(|manifest| &manifest.files) {
@@ -416,7 +434,7 @@ impl OpenBucket {
         stream::iter(complete).buffer_unordered(UPLOADS_COMPLETED).try_collect().await
     }
 
-    /// Makes a file of its upload.
+    /// Completes the upload of one file.
     async fn complete_file(&self, file: &WrittenFile) -> Result<()> {
         let Some(upload) = &file.upload else { return Ok(()) };
         let wrong = |error| Error::internal(format!("{} is no key: {error}", file.path));
@@ -432,10 +450,11 @@ impl OpenBucket {
             .hint("run again; the target is as that run left it")
     }
 
-    /// Writes the next record. It is the commit, for nobody else can have written it before.
+    /// Writes the next record. This is the commit: the condition that the record is absent fails if
+    /// another run has written it.
     ///
     /// # Errors
-    /// Nobody knows whether it is there: whoever asked for it must remove nothing.
+    /// It is unknown whether the record was written: the caller must remove nothing.
     async fn commit_record(&self, record: &Record) -> Result<CommitOutcome> {
         let key = self.state.records.next_key(&self.place.record_folder());
         let unknown = |error: &Error| {
@@ -446,20 +465,20 @@ impl OpenBucket {
         if matches!(created, Ok(true)) {
             return Ok(CommitOutcome::Done);
         }
-        // Perhaps it is ours, and the answer to an attempt was lost.
+        // It may be our record, if the answer to an earlier attempt was lost.
         let there = self.place.objects.get_object(&key).await;
         let there = there.map_err(|error| unknown(&error))?;
         let there = there.and_then(|text| Record::parse(key.as_ref(), &text).ok());
         match (there, created) {
             (Some(there), _) if there.run == record.run => Ok(CommitOutcome::Done),
             (Some(_), _) | (None, Ok(_)) => Ok(CommitOutcome::Conflict),
-            // The attempt may still be on its way.
+            // The request may still reach the server.
             (None, Err(error)) => Err(unknown(&error)),
         }
     }
 
-    /// Removes the files that lay there before and that the record does not name. What came after is
-    /// of another run, which then has the lease.
+    /// Removes the files that were listed when the lease was taken and that the record does not name.
+    /// Files that came later belong to another run, which then holds the lease.
     async fn remove_old_files(&self, record: &Record) -> Result<()> {
         let left = self.place.leftover_files(&self.state.listed, Some(record));
         if left.is_empty() || !self.lease.is_held().await? {
@@ -468,9 +487,9 @@ impl OpenBucket {
         self.place.objects.delete_objects(left).await
     }
 
-    /// Removes what runs that died left behind, beyond what was removed when the target was taken; gives
-    /// the names of both. What may be of a run that only sleeps stays for an hour, or until the next
-    /// commit: nothing else keeps it from committing.
+    /// Removes the leftovers of failed runs that `acquire_target` has not removed; returns the names of
+    /// both. Files that a sleeping run may still commit stay for an hour, or until the next commit:
+    /// nothing else prevents that run from committing them.
     async fn remove_leftovers(&self) -> Result<Vec<String>> {
         let state = &self.state;
         let records = state.records.read_records().await?;
@@ -503,13 +522,13 @@ impl OpenBucket {
         Ok(uploads.chain(aborted).chain(files).collect())
     }
 
-    /// Whether any run was ever here.
+    /// Returns whether there is any trace of a run.
     fn has_any_run(&self) -> bool {
         self.state.records.is_target() || !self.lease.evicted.is_empty() || !self.aborted.is_empty()
     }
 }
 
-/// What an upload is called.
+/// Returns the words for an upload in lists of leftovers.
 fn describe_upload(below: &str) -> String {
     format!("the upload of {below}")
 }

@@ -1,66 +1,57 @@
-//! The lock of a table: an advisory lock of the server, which it gives back when the connection of its holder
-//! ends, however that ends.
+//! The lock of a table: an advisory lock of the server, which releases it when the connection of its
+//! holder ends, however that ends.
 //!
-//! 1. The run asks for the lock. If nobody has it, it is taken.
-//! 2. A holder that is a process of this machine is at work: the run is refused.
-//! 3. A holder of this machine whose process is gone has died: its connection is ended, and the run waits for the
-//!    server to let go, for [`LOCK_OF_A_DEAD_RUN`].
-//! 4. Of a holder elsewhere nobody here knows: the server sees within a second that its connection is closed, also
-//!    in the middle of a statement (`KEEPALIVE_SETTINGS`), so the run waits for [`LOCK_OF_ANOTHER_MACHINE`] and is refused then.
+//! 1. The run asks for the lock. If no run holds it, the run has it. A crash of the run ends its
+//!    connection: the server releases the lock, and nothing stays behind.
+//! 2. A holder that is a process of this machine is at work: the run is refused. A
+//!    crash leaves the lock with its holder.
+//! 3. A holder of this machine whose process has ended is dead. The run ends its connection and waits
+//!    up to [`LOCK_OF_A_DEAD_RUN`] for the server to release the lock. A crash meanwhile leaves the
+//!    lock free, or held by the dead run until the server notices.
+//! 4. The state of a holder on another machine is unknown here. The server notices within a second that
+//!    its connection was closed, even in the middle of a statement (`KEEPALIVE_SETTINGS`). The run
+//!    waits up to [`LOCK_OF_ANOTHER_MACHINE`] and is then refused. A crash meanwhile leaves the lock
+//!    with its holder.
 
 use std::time::Duration;
 
 use deadpool_postgres::Object;
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use super::application_name::machine_mark;
 use super::session::TableSession;
 use crate::error::Error;
-use crate::identity::encode_hex;
 use crate::limits::{LOCK_OF_A_DEAD_RUN, LOCK_OF_ANOTHER_MACHINE};
 use crate::outside;
 use crate::store::CallError;
 
-/// How often it looks meanwhile.
+/// The pause between two attempts to take the lock.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Lets the server see within seconds that who holds the lock has died, also while it works for it: by the
-/// connection, and where the machine is gone by the silence.
+/// Settings by which the server notices within seconds that the holder of the lock has died, even while
+/// it runs a statement for it: by the closed connection, or by silence if the whole machine failed.
 const KEEPALIVE_SETTINGS: [&str; 2] = [
     "SET client_connection_check_interval = '1s'",
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3",
 ];
 
-/// How a run names itself at the server.
-pub(super) fn application_name(run: &str) -> String {
-    format!("windrow {run} {}", machine_mark())
-}
-
-/// What tells this machine from others, short enough for the name of a connection; empty where nothing does.
-fn machine_mark() -> String {
-    match outside::machine_id() {
-        machine if machine.is_empty() => machine,
-        machine => encode_hex(&Sha256::digest(machine.as_bytes())[..4]),
-    }
-}
-
-/// Who holds the lock of a table.
+/// The holder of a table's lock.
 pub(super) struct LockHolder {
-    /// How it names itself at the server.
+    /// The name of its connection.
     name: String,
-    /// Its process there.
+    /// Its process at the server.
     process: i32,
-    /// Its run, and the mark of the machine where that is.
+    /// Its run; `mark` identifies the machine of the run.
     pub(super) run: Option<String>,
     mark: String,
 }
 
-/// Whether who holds a lock is still at work.
+/// The state of the holder of a lock.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Liveness {
-    /// It is a process of this machine.
+    /// It is a live process of this machine.
     Here,
-    /// Nobody here knows.
+    /// It cannot be determined from this machine.
     Elsewhere,
     /// Its process has ended, or it is this run, whose connection broke.
     Dead,
@@ -87,12 +78,12 @@ impl LockHolder {
 }
 
 impl TableSession {
-    /// Takes the lock on a connection that keeps it.
+    /// Takes the lock on a connection that stays open.
     pub(super) async fn acquire_lock(&self) -> Result<(), CallError> {
         let mut control = self.control.lock().await;
         if let Some(client) = control.take() {
             if !client.is_closed() {
-                *control = Some(client); // It has the lock.
+                *control = Some(client); // It still holds the lock.
                 return Ok(());
             }
             drop(Object::take(client));
@@ -104,7 +95,7 @@ impl TableSession {
         loop {
             let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&self.key]).await;
             if row.map_err(&fault)?.get::<_, bool>(0) {
-                // A server before 14 does not know the first; it then looks when it answers.
+                // A server before version 14 does not know the first setting. It then notices when it answers.
                 for setting in KEEPALIVE_SETTINGS {
                     let _ = client.batch_execute(setting).await;
                 }
@@ -138,7 +129,7 @@ impl TableSession {
                     );
                 }
                 if lives == Liveness::Dead {
-                    // Where this user may not, the server sees it by itself.
+                    // If this user lacks the privilege, the server notices the dead connection without it.
                     let end = "SELECT pg_terminate_backend($1)";
                     let _ = client.execute(end, &[&holder.process]).await;
                 }
@@ -147,7 +138,7 @@ impl TableSession {
         }
     }
 
-    /// The error for a table that another run writes.
+    /// Returns the error for a table that another run writes.
     fn lock_held_error(&self, name: &str, process: i32) -> Error {
         Error::target(format!(
             "another run is writing {} ({name}, server process {process})",
@@ -156,12 +147,12 @@ impl TableSession {
         .hint("wait for it, or write to another table")
     }
 
-    /// Who holds the lock.
+    /// Returns the holder of the lock; None if no connection holds it.
     pub(super) async fn query_lock_holder(
         &self,
         client: &Object,
     ) -> Result<Option<LockHolder>, tokio_postgres::Error> {
-        // The two halves of the key, as pg_locks shows them.
+        // The two halves of the key, as `pg_locks` shows them.
         let sql = "SELECT application_name, pg_locks.pid FROM pg_locks JOIN pg_stat_activity USING (pid) \
                    WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
                    AND (classid::bigint << 32) | objid::bigint = $1 \
@@ -183,7 +174,7 @@ mod tests {
             (format!("windrow 20261129T181553699700-{me} {mark}"), Liveness::Here),
             (format!("windrow 20261129T181553699700-4194305 {mark}"), Liveness::Dead),
             (format!("windrow 20261129T181553699700-{me} 00000000"), Liveness::Elsewhere),
-            // Of a build that said nothing of its machine, and of another program.
+            // A connection of a build that did not name its machine, and one of another program.
             (format!("windrow 20261129T181553699700-{me}"), Liveness::Elsewhere),
             ("psql".to_string(), Liveness::Elsewhere),
             (format!("windrow {mine} {mark}"), Liveness::Dead),

@@ -1,15 +1,21 @@
-//! Tables of a PostgreSQL server: rows are copied into an unlogged table beside the target, by
-//! several connections, and moved into it in one transaction.
+//! Tables of a PostgreSQL server: several connections copy rows into a staging table next to the
+//! target, and one transaction moves them into the target.
 //!
-//! 1. The run takes a lock of the server, and drops the tables that dead runs left beside the target.
-//! 2. It makes a staging table; its name carries run, unit and attempt.
-//! 3. Rows are copied into that table.
-//! 4. One transaction deletes the rows of the scope, moves the new ones in and leaves the record: its
-//!    end is the commit.
+//! 1. The run takes the lock of the table (see `lock`), and drops the staging tables of dead runs. A
+//!    crash leaves the old rows; the server releases the lock.
+//! 2. It creates a staging table, whose name carries run, unit and attempt, and the table of records if
+//!    there is none. A crash leaves the old rows and the staging table. The staging table is unlogged,
+//!    unless it is to become the target.
+//! 3. The workers copy rows into the staging table. A crash leaves the same.
+//! 4. One transaction deletes the rows of the scope, moves the new ones in, drops the staging table and
+//!    inserts the record (see `transaction`). A new table without partitions is the staging table,
+//!    renamed. The end of the transaction is the commit. A crash before it leaves the old rows and the
+//!    staging table; a crash after it leaves the new rows and no leftovers.
 //!
-//! Whoever reads the table sees the old rows or the new ones. A crash before 4 ends leaves the old
-//! rows and a staging table, which the next run drops; a crash after it leaves nothing.
+//! A reader of the table sees the old rows or the new ones. Step 1 of the next run drops staging tables
+//! that were left behind.
 
+mod application_name;
 mod lock;
 mod session;
 mod shape;
@@ -25,7 +31,7 @@ use super::{
     never_written_error,
 };
 use crate::error::{Error, Result};
-use crate::outside;
+use crate::outside::{self, FailPoint};
 use crate::stop::Stop;
 use crate::store::{PgLocation, Record, RecordFile, StoreRegistry, TableName};
 use crate::write::{Attempt, Manifest, OutputShape, Staging, TableLayout, TableStaging};
@@ -35,7 +41,7 @@ use shape::{TableChanges, TableShape};
 /// The URL of a table that a run writes to.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TableUrl {
-    /// Where it is.
+    /// The server and the table.
     pub location: PgLocation,
     /// The URL as it was given, with its password.
     pub(super) text: String,
@@ -63,10 +69,11 @@ enum PartitionSpan {
 }
 
 impl TableUrl {
-    /// Reads the URL of a table.
+    /// Parses the URL of a table.
     ///
     /// # Errors
-    /// As [`PgLocation::parse`], or options that mean nothing.
+    /// As [`PgLocation::parse`], or if the URL names a query, a table of windrow's own, or an option
+    /// with an invalid value.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let location = PgLocation::parse(text)?;
         let Some(table) = location.table().cloned() else {
@@ -106,7 +113,8 @@ impl TableUrl {
     }
 }
 
-/// Connections that copy at a time, where the URL does not say. The server has one process for each.
+/// Returns the number of connections that copy at a time, which the URL may set. Each is a process at
+/// the server.
 fn connection_count(target: &TableUrl, workers: usize) -> usize {
     target.connections.unwrap_or(workers.clamp(2, 8))
 }
@@ -123,7 +131,7 @@ impl TableTarget {
         Self { url: url.clone(), access }
     }
 
-    /// The table, to look at it.
+    /// Opens the table for reading only, without its lock.
     async fn unlocked_session(&self) -> Result<TableSession> {
         TableSession::open_unlocked(&self.url, "runs".to_string(), 1, self.access.time_limit())
             .await
@@ -154,10 +162,10 @@ impl TargetBackend for TableTarget {
 
     async fn is_there(&self, record: &Record) -> Result<bool> {
         let rows = self.unlocked_session().await?.count_rows().await?;
-        // Of the long layout each row has many.
+        // In the long layout an output row has many table rows.
         Ok(match self.url.layout {
             TableLayout::Long => rows > 0,
-            // Beside the rows of a scope there are others.
+            // A table also holds rows outside the scope of the last run.
             TableLayout::Wide if record.is_unscoped() => rows == record.rows,
             TableLayout::Wide => rows >= record.rows,
         })
@@ -168,7 +176,7 @@ impl TargetBackend for TableTarget {
         if history.is_empty() {
             return Err(never_written_error(&self.url.location));
         }
-        // Whoever opens a target cleans it.
+        // Acquiring a target removes the leftovers.
         self.acquire_target(1).await?.release().await;
         Ok(history.leftovers)
     }
@@ -191,7 +199,7 @@ struct OpenTable {
     staged: Option<StagedTable>,
 }
 
-/// A table beside the target.
+/// The staging table of an attempt, and its way into the target.
 struct StagedTable {
     shape: TableShape,
     changes: TableChanges,
@@ -224,11 +232,11 @@ impl OpenTarget for OpenTable {
                     "take it out of the header, or partition the table by time: &partition=month",
                 ));
         }
-        self.abandon_staging().await; // Of an attempt before.
+        self.abandon_staging().await; // Drops the table of an earlier attempt.
         let (shape, encoding) = TableShape::from_output(&self.url, output)?;
         let table = self.server.staging_table(attempt);
         let changes = self.server.prepare_staging_table(&shape, &table).await?;
-        outside::reach_failpoint("stage-made");
+        outside::reach_fail_point(FailPoint::StageMade);
         let copier = self.server.copier(&table);
         let columns = shape.column_list();
         self.staged = Some(StagedTable { shape, changes, table });

@@ -1,4 +1,4 @@
-//! A table taken for one run: its lock, what it looks like, and the connections to it.
+//! A session with the server of a table: the lock, the present columns, and the connections of one run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use deadpool_postgres::{Object, Pool};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
-use super::lock::application_name;
+use super::application_name::application_name;
 use super::shape::{ExistingTable, TableChanges, TableColumn, TableShape};
 use super::{TableUrl, connection_count};
 use crate::commit::{CommittedRun, RunHistory};
@@ -19,19 +19,19 @@ use crate::write::{Attempt, Copier};
 /// The table of records, in the schema of the target.
 pub(super) const RUNS: &str = "windrow_runs";
 
-/// Exclusive use of a table by one run. The server releases it when its connection ends, however it
-/// ends.
+/// Exclusive use of a table by one run, once the session has taken the lock. The server releases it
+/// when the connection ends, however it ends.
 pub(super) struct TableSession {
     pub(super) location: PgLocation,
     pub(super) table: TableName,
-    /// The target as `schema.table`, the same however it was named.
+    /// The target as `schema.table`, independent of how the URL names it.
     pub(super) name: String,
     pub(super) pool: Pool,
     pub(super) retry: Arc<Retry>,
     /// The connection that holds the lock.
     pub(super) control: Mutex<Option<Object>>,
     pub(super) run: String,
-    /// The key of its lock.
+    /// The key of the advisory lock.
     pub(super) key: i64,
 }
 
@@ -41,27 +41,27 @@ impl std::fmt::Debug for TableSession {
     }
 }
 
-/// What the name of a table beside a target begins with.
+/// Returns the prefix of the names of a target's staging tables.
 fn stage_prefix(name: &str) -> String {
     let hash = Sha256::digest(name.as_bytes());
     format!("_windrow_{}_", encode_hex(&hash[..6]))
 }
 
-/// What follows: the letters and digits of the run's name.
+/// Returns the part of the name after the prefix: the letters and digits of the run's name.
 fn run_suffix(run: &str) -> String {
     run.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 impl TableSession {
-    /// Takes the table of a target, drops what runs that were killed left beside it, and refuses a
-    /// table with rows that windrow did not write.
+    /// Takes the table of a target, drops the staging tables of killed runs, and refuses a table with
+    /// rows that windrow did not write.
     pub(super) async fn open_locked(
         target: &TableUrl,
         run: String,
         workers: usize,
         limit: Option<Duration>,
     ) -> Result<Self> {
-        // One more than those that copy: it holds the lock.
+        // One connection more than those that copy: it holds the lock.
         let server =
             Self::open_unlocked(target, run, connection_count(target, workers) + 1, limit).await?;
         let retry = Arc::clone(&server.retry);
@@ -71,7 +71,7 @@ impl TableSession {
         Ok(server)
     }
 
-    /// A table that nobody takes: to look at it.
+    /// Opens a table for reading only, without its lock.
     pub(super) async fn open_unlocked(
         target: &TableUrl,
         run: String,
@@ -96,18 +96,18 @@ impl TableSession {
         Ok(server)
     }
 
-    /// The table where one attempt writes aside.
+    /// Returns the staging table of one attempt.
     pub(super) fn staging_table(&self, attempt: &Attempt) -> TableName {
         let (run, unit, number) = (run_suffix(&attempt.run), attempt.unit, attempt.number);
         self.table.sibling_table(format!("{}{run}_{unit}_{number}", stage_prefix(&self.name)))
     }
 
-    /// The runs of the table, oldest first, and the tables that runs that died left beside it.
+    /// Fetches the runs of the table, oldest first, and the staging tables of dead runs.
     pub(super) async fn fetch_history(&self) -> Result<RunHistory> {
         self.retry.call_with_retries("asking for the runs", || self.query_history()).await
     }
 
-    /// The record of the last run of the table.
+    /// Fetches the record of the last run of the table.
     pub(super) async fn fetch_last_record(&self) -> Result<Option<Record>> {
         let text = self
             .retry
@@ -120,7 +120,7 @@ impl TableSession {
         text.map(|text| serde_json::from_str(&text).map_err(broken)).transpose()
     }
 
-    /// The rows of the table.
+    /// Counts the rows of the table.
     pub(super) async fn count_rows(&self) -> Result<u64> {
         let sql = format!("SELECT count(*) FROM {}", self.table);
         let call = || async {
@@ -180,7 +180,7 @@ impl TableSession {
         Ok(RunHistory { runs, leftovers: self.query_leftover_tables(&client).await? })
     }
 
-    /// The tables that runs which died left beside it.
+    /// Lists the staging tables of dead runs.
     pub(super) async fn fetch_leftover_tables(&self) -> Result<Vec<String>> {
         let call = || async { self.query_leftover_tables(&self.get_connection().await?).await };
         self.retry.call_with_retries("asking for tables of runs that died", call).await
@@ -205,7 +205,7 @@ impl TableSession {
         Ok(client.query_one(sql, &[&table.to_string()]).await?.get(0))
     }
 
-    /// The tables beside the target.
+    /// Lists all staging tables of the target.
     async fn query_staging_tables(
         &self,
         client: &Object,
@@ -217,18 +217,19 @@ impl TableSession {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// What an error of this server means.
+    /// Returns a function that explains an error of this server during the action `what`.
     pub(super) fn fault_during(&self, what: &str) -> impl Fn(tokio_postgres::Error) -> CallError {
         let (location, what) = (self.location.clone(), what.to_string());
         move |error| location.to_call_error(&what, &error)
     }
 
-    /// A connection of the pool.
+    /// Takes a connection from the pool.
     pub(super) async fn get_connection(&self) -> Result<Object, CallError> {
         acquire_connection(&self.pool, &self.location).await
     }
 
-    /// The table's name as the server knows it: the search path decides where none is given.
+    /// Returns the table's name as the server knows it. The search path decides the schema if the URL
+    /// names none.
     async fn full_name(&self) -> Result<String> {
         let table = &self.table;
         let call = || async {
@@ -259,7 +260,7 @@ impl TableSession {
         Ok(format!("{schema}.{}", table.table))
     }
 
-    /// Drops the tables of runs that died: nobody else has one here, for this run has the lock.
+    /// Drops the staging tables of dead runs. No live run has one: this run holds the lock.
     async fn drop_stale_tables(&self) -> Result<(), CallError> {
         let client = self.get_connection().await?;
         let fault = self.fault_during("dropping what a dead run left");
@@ -298,7 +299,7 @@ impl TableSession {
         }
     }
 
-    /// What the table looks like; None if there is none.
+    /// Reads the columns of the table; None if the table does not exist.
     async fn query_existing_table(
         &self,
         client: &Object,
@@ -314,14 +315,14 @@ impl TableSession {
         Ok(Some(ExistingTable { columns: columns.iter().map(column).collect(), partitioned }))
     }
 
-    /// Makes the table beside, and says what it takes to bring the target into shape.
+    /// Creates the staging table, and returns the changes that bring the target into shape.
     pub(super) async fn prepare_staging_table(
         &self,
         shape: &TableShape,
         stage: &TableName,
     ) -> Result<TableChanges> {
         let call = || async {
-            self.acquire_lock().await?; // The lock, if it went with its connection.
+            self.acquire_lock().await?; // Again, if the lock was lost with its connection.
             let client = self.get_connection().await?;
             let fault = self.fault_during("preparing the table");
             let held = self.query_existing_table(&client).await.map_err(&fault)?;
@@ -339,7 +340,7 @@ impl TableSession {
                  record jsonb NOT NULL)"
             );
             if let Err(error) = client.batch_execute(&sql).await {
-                // Two runs that make it at once: the other has made it.
+                // Two runs created it at the same time: the other one won.
                 let made = error.code().is_some_and(|code| code.code() == "23505");
                 if !made {
                     return Err(fault(error));
@@ -350,7 +351,7 @@ impl TableSession {
         self.retry.call_with_retries("preparing the table", call).await
     }
 
-    /// What copies rows into the table beside.
+    /// Returns the copier of rows into the staging table.
     pub(super) fn copier(&self, stage: &TableName) -> Copier {
         Copier {
             pool: self.pool.clone(),
@@ -360,8 +361,8 @@ impl TableSession {
         }
     }
 
-    /// Lets go of the table, so that the next run need not wait until the server sees that this one is
-    /// gone.
+    /// Releases the lock, so that the next run need not wait until the server notices that this run has
+    /// ended.
     pub(super) async fn release_lock(&self) {
         let work = async {
             let control = self.control.lock().await;
@@ -371,10 +372,10 @@ impl TableSession {
         let _ = tokio::time::timeout(Duration::from_secs(2), work).await;
     }
 
-    /// Drops the table beside, if the server can be asked; else the next run does it.
+    /// Drops the staging table if the server can be reached; otherwise the next run drops it.
     pub(super) async fn drop_stage(&self, stage: &TableName) {
         let work = async {
-            // Whoever was interrupted may wait for a lock at the server.
+            // An interrupted statement may still wait for a lock at the server: cancel it.
             let token = self.control.try_lock().ok()?.as_ref().map(|client| client.cancel_token());
             if let Some(token) = token {
                 self.location.cancel_request(token).await;

@@ -1,4 +1,5 @@
-//! What a table has to look like for the rows of a run, and what it takes to get it there.
+//! The columns and key that a table needs for the rows of a run, and the statements that bring it
+//! there.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::write::{CopyEncoding, OutputShape, TableLayout};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TableColumn {
     pub(super) name: String,
-    /// As `format_type` writes it.
+    /// The SQL type, as `format_type` writes it.
     pub(super) ty: String,
 }
 
@@ -27,10 +28,10 @@ impl TableColumn {
     }
 }
 
-/// The table that the rows of a run make.
+/// The table that the rows of a run require.
 pub(super) struct TableShape {
     pub(super) table: TableName,
-    /// Where messages say it is.
+    /// The location as messages show it.
     pub(super) shown: String,
     pub(super) columns: Vec<TableColumn>,
     /// Columns of the primary key.
@@ -42,7 +43,7 @@ pub(super) struct TableShape {
 }
 
 impl TableShape {
-    /// The table for an output, and how its batches become rows.
+    /// Returns the table for an output, and the encoding that turns its batches into rows.
     pub(super) fn from_output(
         target: &TableUrl,
         output: &OutputShape,
@@ -114,30 +115,31 @@ impl TableShape {
         Ok((shape, encoding))
     }
 
-    /// The columns' names, for a list in SQL.
+    /// Returns the columns' names as a list in SQL.
     pub(super) fn column_list(&self) -> String {
         self.columns.iter().map(|c| quote_ident(&c.name)).collect::<Vec<_>>().join(", ")
     }
 
-    /// Makes the table beside. One that becomes the target has to outlast a crash of the server.
+    /// Creates the staging table. If it is to become the target it must survive a crash of the server,
+    /// so it is logged.
     pub(super) fn create_stage_sql(&self, stage: &TableName, changes: &TableChanges) -> String {
         let columns: Vec<String> = self.columns.iter().map(TableColumn::sql_definition).collect();
         let columns = columns.join(", ");
         match changes.becomes {
             true => format!("CREATE TABLE {stage} ({columns})"),
-            // Nothing looks at its statistics, and it is gone before anything could be cleaned.
+            // No query uses its statistics, and it is dropped before a vacuum could help.
             false => format!(
                 "CREATE UNLOGGED TABLE {stage} ({columns}) WITH (autovacuum_enabled = false)"
             ),
         }
     }
 
-    /// Makes the table beside the target.
+    /// Renames the staging table to the target.
     pub(super) fn rename_stage_sql(&self, stage: &TableName) -> String {
         format!("ALTER TABLE {stage} RENAME TO {}", quote_ident(&self.table.table))
     }
 
-    /// Makes a table with partitions, without its key, which is made when the rows are in.
+    /// Creates a partitioned table without its key, which is added once the rows are in.
     fn create_table_sql(&self) -> String {
         let columns: Vec<String> = self.columns.iter().map(TableColumn::sql_definition).collect();
         let (columns, time) = (columns.join(", "), quote_ident(&self.time));
@@ -149,7 +151,7 @@ impl TableShape {
         format!("ALTER TABLE {} ADD PRIMARY KEY ({})", self.table, key.join(", "))
     }
 
-    /// The documentation of the set, as comments.
+    /// Returns the documentation of the set as comments of the table and its columns.
     pub(super) fn comments_sql(&self) -> Vec<String> {
         let statement = |(column, text): &(Option<String>, String)| {
             let text = text.replace('\'', "''").replace('\0', "");
@@ -163,7 +165,8 @@ impl TableShape {
         self.comments.iter().map(statement).collect()
     }
 
-    /// What it takes to bring a table with these columns there. `held` is None if there is none.
+    /// Returns the changes that turn a table with the columns of `held` into this one; None if the
+    /// table does not exist.
     pub(super) fn required_changes(&self, held: Option<&ExistingTable>) -> Result<TableChanges> {
         let Some(held) = held else {
             let becomes = self.partition.is_none();
@@ -218,8 +221,8 @@ impl TableShape {
         Ok(changes)
     }
 
-    /// The partitions that rows between two times need. Those of times with a zone begin at midnight in
-    /// UTC, whatever the zone of the session.
+    /// Returns the statements for the partitions that rows between two times need. Partitions by a time
+    /// with a zone begin at midnight in UTC, whatever the zone of the session.
     pub(super) fn partitions_sql(&self, first: TimePoint, last: TimePoint) -> Result<Vec<String>> {
         use chrono::{Datelike, Days, Months};
         let Some(unit) = self.partition else { return Ok(Vec::new()) };
@@ -269,7 +272,7 @@ impl TableShape {
     }
 }
 
-/// A table that exists.
+/// A table that exists at the server.
 #[derive(Debug, Default)]
 pub(super) struct ExistingTable {
     pub(super) columns: Vec<TableColumn>,
@@ -279,11 +282,11 @@ pub(super) struct ExistingTable {
 /// Statements that bring a table into shape.
 #[derive(Debug, Default)]
 pub(super) struct TableChanges {
-    /// There is no target: the table beside becomes it, and its rows are not moved.
+    /// True if the target does not exist: the staging table is renamed to it, and no rows are moved.
     pub(super) becomes: bool,
-    /// Before the rows are moved.
+    /// Statements to run before the rows are moved.
     pub(super) before: Vec<String>,
-    /// After it.
+    /// Statements to run after the rows are moved.
     pub(super) after: Vec<String>,
     added: Vec<String>,
     /// Columns of the table that the run does not fill.
@@ -291,7 +294,7 @@ pub(super) struct TableChanges {
 }
 
 impl TableChanges {
-    /// What people should know.
+    /// Returns messages for the user about columns that were added and columns that stay unfilled.
     pub(super) fn notices(&self) -> Vec<String> {
         let mut notices = Vec::new();
         if !self.added.is_empty() {
@@ -307,8 +310,8 @@ impl TableChanges {
     }
 }
 
-/// The type of a column for values of an Arrow type, as `format_type` writes it; None if there is
-/// none.
+/// Returns the type of a column for values of an Arrow type, as `format_type` writes it; None if there
+/// is none.
 pub(super) fn pg_type(ty: &DataType) -> Option<String> {
     Some(
         match ty {
@@ -335,7 +338,7 @@ pub(super) fn pg_type(ty: &DataType) -> Option<String> {
     )
 }
 
-/// Whether a column of one type takes every value of another as it is.
+/// Returns whether a column of type `held` stores every value of type `ours` unchanged.
 fn type_accepts(held: &str, ours: &str) -> bool {
     let wider: &[&str] = match ours {
         "smallint" => &["integer", "bigint", "numeric", "double precision", "real"],

@@ -1,4 +1,18 @@
 //! The transaction that moves the rows of a run into the table.
+//!
+//! 1. It applies the changes that the table needs before the rows, and creates partitions.
+//! 2. If the target is new and not partitioned, it renames the staging table to the target. Otherwise
+//!    it locks the table against writers, deletes the rows of the scope, inserts those of the staging
+//!    table and drops it.
+//! 3. It adds the primary key to a new table.
+//! 4. It compares the number of rows with the number copied, since a crash of the server may have
+//!    emptied an unlogged staging table.
+//! 5. It writes the comments and inserts the record.
+//! 6. It commits. After a lost answer the next attempt takes the lock again, and looks for the record
+//!    to learn whether the transaction was committed.
+//!
+//! A crash of the run or the server before step 6 leaves the old rows, and the staging table for the
+//! next run to drop. After step 6 it leaves the new rows and their record.
 
 use tokio_postgres::Transaction;
 use tokio_postgres::types::ToSql;
@@ -7,11 +21,11 @@ use super::StagedTable;
 use super::session::{RUNS, TableSession};
 use crate::commit::ScopeBounds;
 use crate::error::{Error, Result};
-use crate::outside;
+use crate::outside::{self, FailPoint};
 use crate::store::{CallError, Record, TimePoint, quote_ident};
 
 impl TableSession {
-    /// Replaces the rows of the run's scope by those of the table beside, and leaves the record.
+    /// Replaces the rows of the run's scope with those of the staging table, and inserts the record.
     pub(super) async fn commit_staged(
         &self,
         staged: &StagedTable,
@@ -32,8 +46,8 @@ impl TableSession {
                 let second = std::mem::replace(&mut again, true);
                 async move {
                     if second {
-                        // The lock went with the connection. While another run had it, the table
-                        // beside was dropped, which ends this one.
+                        // The lock was lost with the connection. If another run has held it since, that run
+                        // dropped the staging table, and this run fails.
                         self.acquire_lock().await?;
                         if work.was_committed().await? {
                             return Ok(());
@@ -46,7 +60,7 @@ impl TableSession {
     }
 }
 
-/// What is to be moved.
+/// The parameters of the transaction, kept for further attempts.
 struct TableCommit<'a> {
     server: &'a TableSession,
     staged: &'a StagedTable,
@@ -57,7 +71,7 @@ struct TableCommit<'a> {
 }
 
 impl TableCommit<'_> {
-    /// Whether an attempt whose end nobody heard of was committed.
+    /// Returns whether an attempt whose answer was lost was committed.
     async fn was_committed(&self) -> Result<bool, CallError> {
         let mut control = self.server.control.lock().await;
         let Some(client) = control.as_mut() else { return Ok(false) };
@@ -76,9 +90,9 @@ impl TableCommit<'_> {
         let wrong = self.server.fault_during("moving the rows");
         let work = client.transaction().await.map_err(&wrong)?;
         self.apply_in_transaction(&work).await?;
-        outside::reach_failpoint("before-commit");
+        outside::reach_fail_point(FailPoint::BeforeCommit);
         work.commit().await.map_err(&wrong)?;
-        outside::reach_failpoint("after-commit");
+        outside::reach_fail_point(FailPoint::AfterCommit);
         Ok(())
     }
 
@@ -86,8 +100,7 @@ impl TableCommit<'_> {
         let (shape, server) = (&self.staged.shape, self.server);
         let wrong = server.fault_during("moving the rows");
         let run = async |sql: &str| work.batch_execute(sql).await.map_err(&wrong);
-        // Whoever holds the table may hold it for ever, such as a session that somebody forgot: it is
-        // tried again, and said.
+        // A forgotten session may lock the table forever: time out, warn and try again.
         run("SET LOCAL lock_timeout = '5s'").await?;
         for statement in self.staged.changes.before.iter().chain(&self.partitions) {
             run(statement).await?;
@@ -109,8 +122,8 @@ impl TableCommit<'_> {
             None => self.count_new_rows(work).await?,
         };
         if moved != self.copied {
-            // After a crash of the server an unlogged table is empty, and chunks may be missing whose
-            // commits did not wait for the disk.
+            // After a crash of the server an unlogged table is empty, and chunks whose commits did not wait
+            // for the disk may be missing.
             let error = Error::target(format!(
                 "{}: the server lost rows that were copied: it has {moved} of {}",
                 server.location, self.copied
@@ -125,10 +138,11 @@ impl TableCommit<'_> {
         self.insert_record(work).await.map_err(&wrong)
     }
 
-    /// The rows of a new table, when it has its key.
+    /// Counts the rows of a new table once it has its key.
     async fn count_new_rows(&self, work: &Transaction<'_>) -> Result<u64, CallError> {
         let wrong = self.server.fault_during("counting the rows");
-        // Who makes the index of a key counts the rows, exactly, as far as its 32-bit float goes.
+        // Building the index of the key counts the rows. The count is exact as far as its 32-bit float
+        // allows.
         let noted = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass($1)";
         let noted =
             work.query_one(noted, &[&self.staged.shape.table.to_string()]).await.map_err(&wrong)?;
@@ -141,11 +155,11 @@ impl TableCommit<'_> {
         Ok(u64::try_from(rows).unwrap_or_default())
     }
 
-    /// Deletes the rows of the scope and moves the new ones in; gives their number.
+    /// Deletes the rows of the scope and inserts the new ones; returns the number of new rows.
     async fn replace_rows(&self, work: &Transaction<'_>) -> Result<u64, CallError> {
         let (shape, server) = (&self.staged.shape, self.server);
         let wrong = server.fault_during("moving the rows");
-        // Readers go on; who writes waits.
+        // Readers continue; writers wait.
         let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", shape.table);
         work.batch_execute(&lock).await.map_err(&wrong)?;
         self.delete_scope(work).await?;
@@ -157,7 +171,7 @@ impl TableCommit<'_> {
         Ok(moved)
     }
 
-    /// The type of a column of the run's rows.
+    /// Returns the type of a column of the run's rows.
     fn type_of(&self, name: &str) -> &str {
         let column = self.staged.shape.columns.iter().find(|column| column.name == name);
         column.map_or("text", |column| column.ty.as_str())
@@ -171,7 +185,8 @@ impl TableCommit<'_> {
         let mut values: Vec<&(dyn ToSql + Sync)> = Vec::new();
         if let Some(symbols) = &self.scope.symbols {
             values.push(symbols);
-            // Byte by byte, whatever the collation takes for equal; an index serves the rest.
+            // Compares byte by byte, even if the collation treats symbols as equal; the first condition can
+            // use an index.
             let (number, ty) = (values.len(), self.type_of(&self.staged.shape.entity));
             conditions.push(format!("{entity} = ANY(${number}::text[]::{ty}[])"));
             conditions.push(format!("{entity}::text COLLATE \"C\" = ANY(${number}::text[])"));
@@ -192,7 +207,8 @@ impl TableCommit<'_> {
         deleted.map(|_| ()).map_err(self.server.fault_during("deleting the rows of the scope"))
     }
 
-    /// Notes the run; the last one has the latest time, whatever the server's clock does.
+    /// Inserts the record of the run. Its time is the latest of all runs of the target, whatever the
+    /// server's clock says.
     async fn insert_record(&self, work: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
         let record = self.record;
         let runs = self.server.table.sibling_table(RUNS);
@@ -220,7 +236,7 @@ impl TableCommit<'_> {
         work.execute(&sql, &values).await.map(|_| ())
     }
 
-    /// Rows that the table does not take.
+    /// Explains an error of rows that the table does not accept.
     fn explain_rejected_rows(&self, error: &tokio_postgres::Error) -> CallError {
         let fault = self.server.location.to_call_error("moving the rows", error);
         let code = error.code().map(|code| code.code().to_string());

@@ -13,25 +13,25 @@ use datafusion::functions_aggregate::min_max::{Max, Min};
 use datafusion::logical_expr::{AggregateUDF, WindowFrame, WindowFrameBound, WindowFrameUnits};
 use windrow_udfs::kernel::Fold;
 
-use super::function::{GroupSlice, StateFactory, WindowState};
 use super::results::WindowResults;
+use super::state::{GroupSlice, StateFactory, WindowState};
 use super::summary::{Extreme, PairSpread, Spread, SumAndCount, Summary};
 use crate::guards::{ExactSum, MomentAggregate};
 use crate::limits::FRAME_ROWS;
 
-/// The rows of a frame, counted from its own row.
+/// The bounds of a frame, counted from its own row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameBounds {
-    /// Rows in the frame; None is all since the first of the group.
+    /// The number of rows in the frame; None means all rows since the first of the group.
     length: Option<usize>,
-    /// Where it ends: before its own row if negative.
+    /// The offset of its last row, which is before its own row if negative.
     end: i64,
-    /// The rows of equal order with the last row belong to it.
+    /// True if rows with the same order as the last row belong to the frame.
     peers: bool,
 }
 
 impl FrameBounds {
-    /// The bounds of a frame that a running summary serves.
+    /// Returns the bounds of a frame that a running summary can compute; None for other frames.
     pub(super) fn from_frame(frame: &WindowFrame) -> Option<Self> {
         let offset = |bound: &WindowFrameBound| -> Option<i64> {
             let rows = |value: &ScalarValue| match value {
@@ -66,13 +66,13 @@ impl FrameBounds {
         }
     }
 
-    /// Whether results wait for rows after their own.
+    /// Returns whether results wait for rows after their own.
     pub(super) fn needs_later_rows(self) -> bool {
         self.end > 0 || self.peers
     }
 }
 
-/// How an aggregate of arguments of these types runs; None if it is none of those known here.
+/// Returns how an aggregate over these argument types runs; None if it is not supported here.
 pub(super) fn frame_factory(
     fun: &AggregateUDF,
     types: &[DataType],
@@ -114,7 +114,7 @@ fn summary_factory<S: Summary, O: ArrowPrimitiveType>(
     Some(Arc::new(move || Ok(Box::new(FrameState::<S, O, _>::new(bounds, result)))))
 }
 
-/// What is given for the rows of a frame.
+/// The function from the summary of a frame to its result.
 trait FrameResultFn<S, O: ArrowPrimitiveType>:
     Fn(&S) -> Option<O::Native> + Copy + Send + Sync + 'static
 {
@@ -174,16 +174,16 @@ fn pair_factory(fun: &dyn std::any::Any, bounds: FrameBounds) -> Option<StateFac
     })
 }
 
-/// What is known of the rows of a frame.
+/// The summary of the rows of a frame.
 enum FrameFold<S: Summary> {
-    /// The last rows, their number fixed.
+    /// A fixed number of the last rows.
     Last(Fold<S>),
     /// All rows since the first.
     All(S),
 }
 
 impl<S: Summary> FrameFold<S> {
-    /// Gives the window that ends with each of the rows.
+    /// Passes to `give` the summary of the frame that ends with each of the rows.
     fn slide_rows(
         &mut self,
         rows: impl ExactSizeIterator<Item = Option<SummaryRow<S>>>,
@@ -208,15 +208,15 @@ impl<S: Summary> FrameFold<S> {
 /// The values of one row.
 type SummaryRow<S> = [<<S as Summary>::In as ArrowPrimitiveType>::Native; 2];
 
-/// One aggregate over the rows of one group.
+/// The state of one aggregate over the rows of one group.
 struct FrameState<S: Summary, O: ArrowPrimitiveType, R> {
     window: FrameFold<S>,
     result: R,
-    /// Results of windows that end before the rows they belong to.
+    /// Results of frames that end before their own rows.
     early: VecDeque<Option<O::Native>>,
-    /// Windows that belong to no row, since they end too early for the first.
+    /// The number of frames still to be skipped: they end too early to belong to a row.
     skip: usize,
-    /// Rows that a window ends behind its own.
+    /// The number of rows by which a frame ends after its own row.
     ahead: usize,
 }
 
@@ -309,10 +309,10 @@ impl<S: Summary, O: ArrowPrimitiveType, R: FrameResultFn<S, O>> WindowState
     }
 }
 
-/// Counts the rows in which an argument of any type has a value.
+/// The state of a count of the rows in which an argument of any type has a value.
 struct CountState(FrameState<SumAndCount<i128>, Int64Type, CountResult>);
 
-/// What counts give for the rows of a frame.
+/// The function from the summary of a frame to its count.
 type CountResult = fn(&SumAndCount<i128>) -> Option<i64>;
 
 impl WindowState for CountState {
@@ -336,11 +336,12 @@ impl WindowState for CountState {
     }
 }
 
-/// A running aggregate whose frames end with the last row of equal order.
+/// The state of a running aggregate whose frames end with the last row of equal order.
 struct PeerFrameState {
     running: Box<dyn WindowState>,
     ty: DataType,
-    /// Rows of equal order that wait for the next, and the result of the last of them.
+    /// The number of rows of equal order that wait for the next row. `last` is the result of the
+    /// last of them.
     waiting: usize,
     last: Option<ArrayRef>,
     order: Vec<ArrayRef>,

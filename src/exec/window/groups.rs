@@ -1,4 +1,5 @@
-//! The rows of one partition, group by group: states come and go, results meet their rows again.
+//! Processes the rows of one partition group by group: creates and ends states, and joins results
+//! to their rows.
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
@@ -14,21 +15,22 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_plan::metrics::{Count, Gauge};
 
-use super::function::{Emission, GroupSlice, StreamedFunction, WindowState, keys_equal};
+use super::function::StreamedFunction;
 use super::results::WindowResults;
+use super::state::{Emission, GroupSlice, WindowState, keys_equal};
 
-/// One function with the expression that it computes and where its results go.
+/// A function with the expression that it computes.
 #[derive(Clone)]
 pub(super) struct WindowCall {
     pub(super) expr: Arc<dyn WindowExpr>,
     pub(super) function: StreamedFunction,
 }
 
-/// What is held of the groups.
+/// The state of the groups of one partition.
 pub(super) struct WindowGroups {
     schema: SchemaRef,
     calls: Vec<WindowCall>,
-    /// For each output column, the call that computes it.
+    /// The index in `calls` that computes each output column.
     outputs: Vec<usize>,
     /// The partition keys of the last row.
     last: Option<Vec<ArrayRef>>,
@@ -37,14 +39,14 @@ pub(super) struct WindowGroups {
     /// The states of groups that may come again.
     kept: Option<RecurringStates>,
     results: Vec<WindowResults>,
-    /// Batches whose results are not all there.
+    /// Batches whose results are not complete.
     pending: VecDeque<RecordBatch>,
     memory: MemoryReservation,
     counted: Count,
     peak: Gauge,
 }
 
-/// States of groups that come again and again, by partition keys.
+/// The states of groups that come again and again, by partition keys.
 struct RecurringStates {
     keys: RowConverter,
     states: HashMap<OwnedRow, Vec<Box<dyn WindowState>>>,
@@ -53,8 +55,8 @@ struct RecurringStates {
 }
 
 impl WindowGroups {
-    /// Before the first row. With `keep`, a group may come again after others, which functions
-    /// that wait for the rest of a group do not allow.
+    /// Creates the state before the first row. With `keep`, a group may come again after others;
+    /// functions that wait for the rest of a group do not allow this.
     pub(super) fn new(
         schema: SchemaRef,
         calls: Vec<WindowCall>,
@@ -91,7 +93,7 @@ impl WindowGroups {
         })
     }
 
-    /// Takes a batch and gives those whose results are complete by now.
+    /// Takes a batch and returns the batches whose results are complete by now.
     pub(super) fn push_batch(&mut self, batch: RecordBatch) -> Result<Vec<RecordBatch>> {
         let rows = batch.num_rows();
         if rows == 0 {
@@ -134,13 +136,13 @@ impl WindowGroups {
         self.take_ready_batches()
     }
 
-    /// Ends the last group and gives the batches that waited for it.
+    /// Ends the last group and returns the batches that waited for it.
     pub(super) fn finish(&mut self) -> Result<Vec<RecordBatch>> {
         self.finish_group()?;
         self.take_ready_batches()
     }
 
-    /// Ends the group before, and takes up or makes the states of the group of a row.
+    /// Ends or stores the states of the group before, and restores or creates those of the group of a row.
     fn start_group(&mut self, keys: &[ArrayRef], row: usize) -> Result<()> {
         let fresh = |calls: &[WindowCall]| {
             calls.iter().map(|c| (c.function.factory)()).collect::<Result<Vec<_>>>()
@@ -178,7 +180,7 @@ impl WindowGroups {
         Ok(())
     }
 
-    /// The batches at the front whose results are all there, with them.
+    /// Returns the batches at the front whose results are complete, together with these results.
     fn take_ready_batches(&mut self) -> Result<Vec<RecordBatch>> {
         self.results.iter_mut().for_each(WindowResults::flush_columns);
         let mut there =
@@ -213,7 +215,7 @@ impl WindowGroups {
     }
 }
 
-/// The values of expressions, row by row.
+/// Evaluates expressions on a batch, row by row.
 fn evaluate_exprs<'a>(
     exprs: impl Iterator<Item = &'a Arc<dyn datafusion::physical_expr::PhysicalExpr>>,
     batch: &RecordBatch,

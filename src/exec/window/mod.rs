@@ -1,11 +1,12 @@
 //! Window functions over sorted rows, batch by batch.
 //!
-//! DataFusion's operators hold all rows of a partition and give one batch at the end, or work row
-//! by row. Here a batch is cut where groups begin, and each function takes the slice of its group:
-//! memory is a batch and the states of one group, and the rows of a group that a function must see
-//! before it can tell its results.
+//! DataFusion's operators hold all rows of a partition and emit one batch at the end, or work row
+//! by row. Here a batch is cut where groups begin, and each function takes the slice of its group.
+//! Memory holds a batch, the states of one group, and the rows of a group that a function must see
+//! before it can emit its results.
 //!
-//! `function::StreamedFunction` says how a window expression is computed; one file per kind computes it.
+//! `function::StreamedFunction` describes how a window expression is computed; one file per kind
+//! computes it.
 
 mod frame_aggregate;
 mod function;
@@ -14,6 +15,7 @@ mod position;
 mod recompute;
 mod results;
 mod shift;
+mod state;
 mod stream_exec;
 mod summary;
 mod whole_group;

@@ -1,5 +1,5 @@
-//! Functions of a row's place in its group: `row_number`, `rank`, `dense_rank`, and `first_value`
-//! and `last_value` where they need no look back.
+//! Functions of a row's position in its group: `row_number`, `rank`, `dense_rank`, and
+//! `first_value` and `last_value` over frames that need no look back.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
 use datafusion::physical_expr::window::{StandardWindowExpr, WindowExpr};
 use datafusion::physical_plan::windows::WindowUDFExpr;
 
-use super::function::{Emission, GroupSlice, StateFactory, WindowState};
 use super::results::WindowResults;
+use super::state::{Emission, GroupSlice, StateFactory, WindowState};
 
-/// How a function of place runs; None if it is none of those known here.
+/// Returns how a position function runs; None if it is not supported here.
 pub(super) fn position_factory(
     expr: &StandardWindowExpr,
     udwf: &WindowUDFExpr,
@@ -50,20 +50,21 @@ pub(super) fn position_factory(
     Some((start, Emission::Immediate))
 }
 
-/// Whether frames begin with the first row of the group and are never empty.
+/// Returns whether frames begin with the first row of the group and are never empty.
 fn starts_at_first_row(frame: &WindowFrame) -> bool {
     let first = matches!(&frame.start_bound, WindowFrameBound::Preceding(v) if v.is_null());
     first && !matches!(frame.end_bound, WindowFrameBound::Preceding(_))
 }
 
-/// Whether frames end with their own row.
+/// Returns whether frames end with their own row.
 fn ends_at_own_row(frame: &WindowFrame) -> bool {
     frame.units == WindowFrameUnits::Rows
         && matches!(frame.end_bound, WindowFrameBound::CurrentRow)
         && !matches!(frame.start_bound, WindowFrameBound::Following(_))
 }
 
-/// Whether the function leaves out NULL, which it does not tell: seen in what it makes of one.
+/// Returns whether the function ignores NULL. It does not expose this, so it is evaluated on a
+/// column with NULLs.
 fn ignores_nulls(expr: &StandardWindowExpr) -> Option<bool> {
     let function = expr.get_standard_func_expr();
     let field = function.field().ok()?;
@@ -94,7 +95,7 @@ impl WindowState for RowNumberState {
 }
 
 struct RankState {
-    /// Without gaps behind rows of equal order.
+    /// True for ranks without gaps after rows of equal order.
     dense: bool,
     rows: u64,
     rank: u64,
@@ -129,7 +130,7 @@ impl WindowState for RankState {
     }
 }
 
-/// The value of the group's first row.
+/// The state of `first_value`: the value of the group's first row.
 struct FirstValueState(Option<ScalarValue>);
 
 impl WindowState for FirstValueState {
@@ -153,7 +154,7 @@ impl WindowState for FirstValueState {
     }
 }
 
-/// The value of the row itself.
+/// The state of `last_value` over frames that end with their own row: the value of the row itself.
 struct OwnValueState;
 
 impl WindowState for OwnValueState {

@@ -1,5 +1,5 @@
-//! Aggregates over frames that move, computed anew for each row: those that cannot take a row out again, and
-//! those of floats, whose sums would keep what rounding left of rows that are gone.
+//! Aggregates over frames that move, recomputed for each row: those that cannot retract a row, and
+//! those of floats, whose sums would keep rounding errors of rows that have left the frame.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use datafusion::logical_expr::window_state::WindowFrameContext;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::window::{SlidingAggregateWindowExpr, WindowExpr};
 
-/// The aggregate of an expression whose frames move, if it is to be computed anew.
+/// Returns the aggregate of an expression whose frames move, if it must be recomputed for each row.
 pub(super) fn recomputed_aggregate(expr: &Arc<dyn WindowExpr>) -> Option<&AggregateFunctionExpr> {
     let sliding = expr.as_any().downcast_ref::<SlidingAggregateWindowExpr>()?;
     let aggregate = sliding.get_aggregate_expr();
-    // Of bits that are taken out again, none and 0 look the same.
+    // `bit_xor` retracts bits, but its state cannot tell no rows from a result of 0.
     let retracts =
         aggregate.create_sliding_accumulator().is_ok() && aggregate.fun().name() != "bit_xor";
-    // The extremes of floats are kept whole.
+    // Extremes and quantiles keep the values themselves, so that no rounding errors remain.
     let rounds = aggregate.field().data_type().is_floating()
         && !["min", "max", "median", "percentile_cont"].contains(&aggregate.fun().name());
     (!retracts || rounds).then_some(aggregate)
 }
 
-/// The results of such an expression over the rows of one group.
+/// Computes the results of such an expression over the rows of one group.
 pub(super) fn evaluate_frames(expr: &Arc<dyn WindowExpr>, group: &RecordBatch) -> Result<ArrayRef> {
     let Some(aggregate) = recomputed_aggregate(expr) else { return expr.evaluate(group) };
     let args = expr.evaluate_args(group)?;

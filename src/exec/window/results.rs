@@ -1,4 +1,4 @@
-//! The results of one function on their way out.
+//! The results of one function until they are emitted.
 
 use std::collections::VecDeque;
 
@@ -8,12 +8,12 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 use windrow_udfs::{OutputColumns, Spec};
 
-/// Results in the order of the rows; some functions run behind the rows they have seen.
+/// Results in the order of the rows; some functions lag behind the rows that they have seen.
 pub(super) struct WindowResults {
     ty: DataType,
     parts: VecDeque<ArrayRef>,
     rows: usize,
-    /// What an indicator writes into until the batch ends.
+    /// The columns into which an indicator writes until the batch ends.
     columns: Option<OutputColumns>,
 }
 
@@ -30,29 +30,29 @@ impl WindowResults {
         }
     }
 
-    /// The columns of an indicator, with room for `capacity` rows.
+    /// Returns the columns of an indicator, with room for `capacity` rows.
     pub(super) fn indicator_columns(&mut self, spec: &Spec, capacity: usize) -> &mut OutputColumns {
         self.columns.get_or_insert_with(|| OutputColumns::new(spec, capacity))
     }
 
-    /// Ends a batch: what indicators wrote becomes an array.
+    /// Ends a batch: turns the values that indicators wrote into an array.
     pub(super) fn flush_columns(&mut self) {
         if let Some(columns) = self.columns.take() {
             self.push(columns.finish());
         }
     }
 
-    /// Results that are there.
+    /// Returns the number of results that are ready.
     pub(super) fn ready_rows(&self) -> usize {
         self.rows
     }
 
-    /// Bytes held.
+    /// Returns the bytes of the results that are buffered.
     pub(super) fn buffered_bytes(&self) -> usize {
         self.parts.iter().map(|part| part.get_array_memory_size()).sum()
     }
 
-    /// Takes the first `ready_rows` results.
+    /// Takes the first `rows` results.
     pub(super) fn take_rows(&mut self, rows: usize) -> Result<ArrayRef> {
         let mut parts: Vec<ArrayRef> = Vec::new();
         let mut wanted = rows;

@@ -9,13 +9,14 @@ use datafusion::functions_window::lead_lag::WindowShift;
 use datafusion::physical_expr::window::StandardWindowFunctionExpr;
 use datafusion::physical_plan::windows::WindowUDFExpr;
 
-use super::function::{Emission, GroupSlice, StateFactory, WindowState};
 use super::results::WindowResults;
+use super::state::{Emission, GroupSlice, StateFactory, WindowState};
 
-/// Longer distances are computed with the whole group at hand.
+/// The distance from which shifts are computed with the whole group in memory.
 const MAX_SHIFT_ROWS: usize = 1 << 24;
 
-/// How a shift runs; None if the function is none, or counts rows with values only.
+/// Returns how a shift runs; None for other functions, for shifts that ignore NULL, and for longer
+/// distances.
 pub(super) fn shift_factory(
     function: &Arc<dyn StandardWindowFunctionExpr>,
     udwf: &WindowUDFExpr,
@@ -23,8 +24,8 @@ pub(super) fn shift_factory(
     if !is_lag_or_lead(udwf) {
         return None;
     }
-    // What rows the function reads for a row far from both ends tells the distance; one that
-    // leaves out NULL reads to an end.
+    // The rows that the function reads for a row far from both ends give the distance. A function
+    // that ignores NULL reads up to an end.
     let (row, all) = (MAX_SHIFT_ROWS * 4, MAX_SHIFT_ROWS * 8);
     let reads = function.create_evaluator().ok()?.get_range(row, all).ok()?;
     let (before, after) = (row.checked_sub(reads.start)?, reads.end.checked_sub(row)?);
@@ -44,13 +45,13 @@ pub(super) fn shift_factory(
     Some((start, waits))
 }
 
-/// Whether a function is `lag` or `lead`.
+/// Returns whether a function is `lag` or `lead`.
 pub(super) fn is_lag_or_lead(udwf: &WindowUDFExpr) -> bool {
     let any: &dyn std::any::Any = udwf.fun().inner().as_ref();
     any.is::<WindowShift>()
 }
 
-/// The values of `last`, then those of the slice.
+/// Concatenates the values of `last` and those of the slice.
 fn concat_with_slice(last: Option<&ArrayRef>, slice: &GroupSlice) -> Result<ArrayRef> {
     let column =
         slice.args.first().ok_or_else(|| internal_datafusion_err!("no column to shift"))?;
@@ -61,7 +62,7 @@ fn concat_with_slice(last: Option<&ArrayRef>, slice: &GroupSlice) -> Result<Arra
     })
 }
 
-/// The last values of a column, copied: a slice would keep the whole column in memory.
+/// Copies the last values of a column: a slice would keep the whole column in memory.
 fn copy_tail(values: &ArrayRef, rows: usize) -> Result<ArrayRef> {
     let all = values.len();
     let last: UInt64Array = (all.saturating_sub(rows)..all).map(|row| row as u64).collect();
@@ -77,7 +78,8 @@ struct LagState {
 impl WindowState for LagState {
     fn append_slice(&mut self, slice: &GroupSlice, results: &mut WindowResults) -> Result<()> {
         let count = slice.rows.len();
-        // Far enough from the start of the group, a slice begins with what the last one ended with.
+        // Far enough from the start of the group, the results of a slice begin with the values kept
+        // of the last one.
         if let Some(last) = self.last.as_ref().filter(|last| last.len() == self.rows)
             && count >= self.rows
         {
@@ -107,7 +109,7 @@ impl WindowState for LagState {
 struct LeadState {
     function: Arc<dyn StandardWindowFunctionExpr>,
     rows: usize,
-    /// The values of the rows whose results are open.
+    /// The values of the rows whose results are pending.
     open: Option<ArrayRef>,
 }
 

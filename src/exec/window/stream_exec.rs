@@ -1,4 +1,4 @@
-//! The operator that stands in plans in place of DataFusion's.
+//! The operator that replaces DataFusion's window operators in plans.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,33 +23,34 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::function::{Emission, streamed_function};
+use super::function::streamed_function;
 use super::groups::{WindowCall, WindowGroups};
-use crate::exec::period_keys;
+use super::state::Emission;
 
-/// In place of a [`WindowAggExec`] all of whose expressions are computed here.
+/// The replacement of a [`WindowAggExec`] all of whose expressions are computed here.
 pub struct StreamWindowExec {
-    /// The operator that this one stands for: its requirements and its properties.
+    /// The operator that this one replaces, which defines its requirements and properties.
     stock: Arc<dyn ExecutionPlan>,
-    /// What is computed, each call once.
+    /// The calls that are computed, each once.
     calls: Vec<WindowCall>,
-    /// For each window expression, the call that computes it.
+    /// The index in `calls` that computes each window expression.
     outputs: Vec<usize>,
-    /// Groups come again, period by period, and their states are kept for it.
+    /// True if groups come again, period by period, and their states are kept for that.
     keep_states: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl StreamWindowExec {
-    /// The operator for some window expressions over one order; None if one of them is not
-    /// [`streamed_function`].
+    /// Creates the operator for window expressions over one order; None if [`streamed_function`] is
+    /// None for one of them. `period_keys` are entity and time of rows that come period by period.
     ///
     /// # Errors
-    /// Of DataFusion for expressions that do not fit the input.
+    /// DataFusion refuses expressions that do not fit the input.
     pub(in crate::exec) fn from_window_exprs(
         exprs: Vec<Arc<dyn WindowExpr>>,
         input: Arc<dyn ExecutionPlan>,
+        period_keys: Option<(usize, usize)>,
     ) -> Result<Option<Self>> {
         let schema = input.schema();
         let partitioned = exprs.first().is_some_and(|expr| !expr.partition_by().is_empty());
@@ -62,8 +63,8 @@ impl StreamWindowExec {
                 calls.push(WindowCall { expr: Arc::clone(expr), function });
             }
         }
-        let keep = period_keys(&input)
-            .is_some_and(|keys| calls.iter().all(|call| can_span_periods(call, keys)));
+        let keep =
+            period_keys.is_some_and(|keys| calls.iter().all(|call| can_span_periods(call, keys)));
         let stock = WindowAggExec::try_new(exprs, input, partitioned)?;
         Ok(Some(Self::new(Arc::new(stock), calls, outputs, keep)))
     }
@@ -80,19 +81,19 @@ impl StreamWindowExec {
         Self { stock, calls, outputs, keep_states: keep, properties: Arc::new(properties), metrics }
     }
 
-    /// Whether groups may come again, period by period.
+    /// Returns whether groups may come again, period by period.
     pub(in crate::exec) fn keeps_states(&self) -> bool {
         self.keep_states
     }
 
-    /// How many functions it computes: expressions that are alike are one.
+    /// Returns the number of functions that are computed: equal expressions count once.
     pub fn computation_count(&self) -> usize {
         self.calls.len()
     }
 }
 
-/// Whether a call can go on with its group in a later period: the groups are the entities, in the
-/// order of their time, and no result waits for later rows.
+/// Returns whether a call can continue its group in a later period: the groups are the entities, in
+/// the order of their time, and no result waits for later rows.
 fn can_span_periods(call: &WindowCall, (entity, time): (usize, usize)) -> bool {
     let is = |expr: &Arc<dyn PhysicalExpr>, column: usize| {
         expr.downcast_ref::<Column>().is_some_and(|known| known.index() == column)
@@ -104,7 +105,7 @@ fn can_span_periods(call: &WindowCall, (entity, time): (usize, usize)) -> bool {
         && matches!(order, [key] if is(&key.expr, time) && !key.options.descending)
 }
 
-/// Whether two expressions over one window have the same results.
+/// Returns whether two expressions over one window have the same results.
 fn has_same_results(a: &Arc<dyn WindowExpr>, b: &Arc<dyn WindowExpr>) -> bool {
     use datafusion::physical_expr::window::StandardWindowExpr;
     let bound = |expr: &Arc<dyn WindowExpr>| {
@@ -159,7 +160,7 @@ impl ExecutionPlan for StreamWindowExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![false] // It does, but a sort for what stands above must not move below.
+        vec![false] // It does, but a sort for a node above must not move below.
     }
 
     fn apply_expressions(
@@ -227,7 +228,7 @@ impl ExecutionPlan for StreamWindowExec {
     }
 }
 
-/// One partition at work.
+/// The execution of one partition.
 struct WindowStream {
     input: stream::Fuse<SendableRecordBatchStream>,
     groups: Option<WindowGroups>,

@@ -1,7 +1,7 @@
-//! Summaries of the rows in a frame that have values: what SQL's aggregates are computed from.
+//! Summaries of the rows in a frame that have values, from which SQL's aggregates are computed.
 //!
-//! Two of neighbouring rows join into one, so that a sliding frame costs log2(n) joins a row and
-//! nothing is ever taken out again: the same rows give the same bits wherever the series starts.
+//! Two neighbouring summaries join into one, so that a sliding frame costs log2(n) joins per row
+//! and never retracts a row. The same rows give the same bits wherever the series starts.
 
 use std::cmp::Ordering;
 use std::fmt::Debug;
@@ -12,25 +12,25 @@ use windrow_udfs::kernel::{Block, Centre, Joint, Moments};
 
 use crate::guards::SampleMoments;
 
-/// A summary with the number of its rows; [`Block::NONE`] is that of no rows.
+/// A summary of rows and their number; [`Block::NONE`] is the summary of no rows.
 pub(super) trait Summary: Block {
-    /// The type of the columns that are summed up.
+    /// The type of the columns that are summarized.
     type In: ArrowPrimitiveType;
 
-    /// The summary of one row of up to two columns.
+    /// Returns the summary of one row of up to two columns.
     fn of_row(row: [<Self::In as ArrowPrimitiveType>::Native; 2]) -> Self;
 
-    /// Adds a row behind the others, with the arithmetic of DataFusion's accumulators.
+    /// Adds a row after the others, with the arithmetic of DataFusion's accumulators.
     fn add_row(&mut self, row: [<Self::In as ArrowPrimitiveType>::Native; 2]);
 
-    /// Whether its result has a value in the type of the results.
+    /// Returns whether the result fits the type of the results.
     #[inline]
     fn fits_result_type(&self) -> bool {
         true
     }
 }
 
-/// Rows and their sum.
+/// The number of rows and their sum.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct SumAndCount<T> {
     pub(super) rows: i64,
@@ -90,9 +90,9 @@ impl Summary for SumAndCount<i128> {
     }
 }
 
-/// A number with the order that SQL's `min` and `max` go by.
+/// A number with the order that SQL's `min` and `max` use.
 pub(super) trait SqlOrdered: Copy + PartialOrd {
-    /// NaN is the greatest, and -0 is less than 0.
+    /// Compares two numbers: NaN is the greatest, and -0 is less than 0.
     fn sql_cmp(self, other: Self) -> Ordering;
 }
 
@@ -160,14 +160,14 @@ macro_rules! extreme {
 extreme!(f64, Float64Type);
 extreme!(i64, Int64Type);
 
-/// Rows, their mean, and the sum of squared distances from it.
+/// The number of rows, their mean, and the sum of squared distances from it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Spread {
     pub(super) rows: f64,
     pub(super) of: Moments,
 }
 
-/// The lengths of two blocks some of whose rows have no value.
+/// Returns the lengths of two blocks in which some rows have no value.
 #[inline]
 fn joint_lengths(older: f64, newer: f64, joint: &Joint) -> Joint {
     if older == joint.older && newer == joint.newer {
@@ -196,7 +196,7 @@ impl Block for Spread {
 }
 
 impl Spread {
-    /// What the moments of its values are made of.
+    /// Returns the sums from which the moments of its values are computed.
     #[inline]
     pub(super) fn sample_moments(&self) -> SampleMoments {
         let Self { rows, of } = *self;
@@ -210,7 +210,7 @@ impl Spread {
 }
 
 impl PairSpread {
-    /// What the moments of its pairs are made of.
+    /// Returns the sums from which the moments of its pairs are computed.
     #[inline]
     pub(super) fn sample_moments(&self) -> SampleMoments {
         let Self { rows, x, y, products } = *self;
@@ -244,7 +244,8 @@ impl Summary for Spread {
     }
 }
 
-/// Rows with values in two columns: both spreads, and the sum of products of the distances.
+/// Rows with values in two columns: their number, both spreads, and the sum of the products of the
+/// distances.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct PairSpread {
     pub(super) rows: f64,

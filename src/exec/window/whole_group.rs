@@ -1,4 +1,5 @@
-//! Functions that need their whole group: it is held, and DataFusion's own code computes them.
+//! Functions that need their whole group: its rows are held, and DataFusion's own code computes the
+//! results.
 
 use std::sync::Arc;
 
@@ -7,11 +8,11 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::common::Result;
 use datafusion::physical_expr::window::WindowExpr;
 
-use super::function::{GroupSlice, WindowState};
 use super::recompute;
 use super::results::WindowResults;
+use super::state::{GroupSlice, WindowState};
 
-/// The rows of a group until it ends.
+/// The state of such a function: the rows of a group until it ends.
 pub(super) struct WholeGroupState {
     expr: Arc<dyn WindowExpr>,
     rows: Vec<Arc<RecordBatch>>,
@@ -42,7 +43,7 @@ impl WindowState for WholeGroupState {
         Ok(())
     }
 
-    /// The rows are the operator's, which holds them until their results are there.
+    /// Counts no rows: they belong to the operator, which holds them until their results are complete.
     fn memory_size(&self) -> usize {
         size_of::<Self>()
     }

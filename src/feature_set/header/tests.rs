@@ -1,4 +1,4 @@
-//! Headers, and what is wrong with them.
+//! Tests of headers and their errors.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Rows of a server as batches, all of one moment.
+//! Reads rows of a server as batches, all from one snapshot.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,11 +33,11 @@ pub(crate) struct ServerColumn {
     pub(crate) ty: Type,
 }
 
-/// A moment of a database that several connections look at.
+/// A snapshot of a database that several connections read.
 pub(crate) struct Snapshot {
     pool: Pool,
     location: PgLocation,
-    /// The name that the server gave it, while this connection holds it.
+    /// The name that the server gave the snapshot, valid while `holder` keeps its transaction open.
     name: String,
     holder: Mutex<Object>,
 }
@@ -48,11 +48,11 @@ impl std::fmt::Debug for Snapshot {
     }
 }
 
-/// A transaction that changes nothing and sees one moment.
+/// Begins a read-only transaction that sees one moment.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 impl Snapshot {
-    /// Now.
+    /// Takes a snapshot of the present moment.
     pub(crate) async fn export_snapshot(
         pool: &Pool,
         location: &PgLocation,
@@ -65,7 +65,7 @@ impl Snapshot {
         Ok(Self { pool, location, name: row.get(0), holder: Mutex::new(holder) })
     }
 
-    /// The columns of what stands behind FROM.
+    /// Returns the columns of the relation behind FROM.
     pub(crate) async fn describe_relation(
         &self,
         relation: &str,
@@ -82,10 +82,10 @@ impl Snapshot {
         Ok(statement.columns().iter().map(column).collect())
     }
 
-    /// The one row that a source's `query_revision` gives, as text.
+    /// Returns the one row that a source's `revision` query gives, as text.
     pub(crate) async fn query_revision(&self, query: &str) -> Result<String, CallError> {
         let holder = self.holder.lock().await;
-        // Its last line may end with a comment.
+        // The last line of the query may end with a comment, so the bracket stands on its own line.
         let query = query.trim().trim_end_matches(';');
         let sql = format!("SELECT revision::text FROM ({query}\n) AS revision");
         let rows = holder.query(&sql, &[]).await;
@@ -102,7 +102,7 @@ impl Snapshot {
         }
     }
 
-    /// The symbols, sorted byte by byte, and the type of their column.
+    /// Returns the symbols, sorted byte by byte, and the type of their column.
     pub(crate) async fn query_symbols(
         &self,
         relation: &str,
@@ -116,14 +116,14 @@ impl Snapshot {
              FROM (SELECT 1) one LEFT JOIN (SELECT {entity} FROM {relation} LIMIT 1) x ON true"
         );
         let ty: String = holder.query_one(&sql, &[]).await.map_err(fault)?.get(0);
-        // As the name of a type, `character` is one of one letter.
+        // As the name of a type, `character` means a single letter.
         let ty = if ty == "character" { "bpchar".to_string() } else { ty };
         let sql = match self
             .has_leading_index(&holder, relation, &keys.entity)
             .await
             .map_err(fault)?
         {
-            // From one symbol to the next by the index, and not over all rows.
+            // Steps from one symbol to the next in the index instead of reading all rows.
             true => format!(
                 "WITH RECURSIVE found AS (SELECT min({entity}) AS symbol FROM {relation} UNION ALL \
                  SELECT (SELECT min({entity}) FROM {relation} WHERE {entity} > found.symbol) \
@@ -139,7 +139,7 @@ impl Snapshot {
         Ok((rows.iter().map(|row| row.get(0)).collect(), ty))
     }
 
-    /// Whether an index of a table begins with a column that `min` knows.
+    /// Returns whether an index of a table begins with a column of a type that `min` supports.
     async fn has_leading_index(
         &self,
         holder: &Object,
@@ -157,7 +157,8 @@ impl Snapshot {
         Ok(holder.query_opt(sql, &[&relation, &column]).await?.is_some())
     }
 
-    /// What orders rows of one key: nothing where the server lets none be twice, else their place.
+    /// Returns the SQL that orders rows of one key: empty if a unique index excludes duplicates or
+    /// the rows have no position, else their position.
     pub(crate) async fn tie_breaker(
         &self,
         relation: &str,
@@ -179,11 +180,11 @@ impl Snapshot {
             Some((_, true)) | None => "",
             Some((kind, _)) if kind == "r" || kind == "m" => ", ctid",
             Some((kind, _)) if kind == "p" => ", tableoid, ctid",
-            Some(_) => "", // A view: its rows have no place.
+            Some(_) => "", // The rows of a view have no position.
         })
     }
 
-    /// A connection that sees this moment.
+    /// Returns a connection that sees this snapshot.
     async fn connect_at_snapshot(&self) -> Result<Object, CallError> {
         let client = acquire_connection(&self.pool, &self.location).await?;
         let sql = format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{}'", self.name);
@@ -198,9 +199,9 @@ impl Snapshot {
 pub(crate) struct PostgresPartition {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) statement: String,
-    /// The types that the server gives.
+    /// The types that the server sends.
     pub(crate) types: Vec<Type>,
-    /// The columns, and the ordinal behind them.
+    /// The columns, followed by the ordinal.
     pub(crate) schema: SchemaRef,
     pub(crate) ordinal: u32,
 }
@@ -231,7 +232,7 @@ impl PartitionStream for PostgresPartition {
     }
 }
 
-/// What is still to be read of a partition.
+/// The progress of reading one partition.
 struct CopyCursor {
     snapshot: Arc<Snapshot>,
     statement: String,
@@ -245,13 +246,13 @@ struct CopyCursor {
 struct OpenCopy {
     rows: Pin<Box<BinaryCopyOutStream>>,
     ended: bool,
-    /// None once the rows are read: it is back in the pool.
+    /// None once all rows are read and the connection is back in the pool.
     client: Option<Object>,
 }
 
 impl Drop for OpenCopy {
     fn drop(&mut self) {
-        // A connection in the middle of a COPY serves nobody else.
+        // A connection in the middle of a COPY cannot be reused, so it leaves the pool.
         if let Some(client) = self.client.take() {
             drop(Object::take(client));
         }
@@ -260,7 +261,8 @@ impl Drop for OpenCopy {
 
 impl CopyCursor {
     async fn next_copy_batch(&mut self) -> Result<Option<RecordBatch>> {
-        // The run begins anew with another snapshot: rows of this one are already on their way.
+        // A transient fault makes the run start again with another snapshot: rows of this one have
+        // already been passed on.
         let lost = |fault: CallError| match fault.transient {
             true => fault.error.as_transient(),
             false => fault.error,
@@ -285,7 +287,7 @@ impl CopyCursor {
         let mut count = 0;
         while count < self.rows {
             let Some(row) = open.rows.next().await else {
-                // Else the connection goes, and its transaction with it.
+                // If ROLLBACK fails, the connection is dropped, and its transaction ends with it.
                 if let Some(client) = &open.client
                     && client.batch_execute("ROLLBACK").await.is_ok()
                 {
@@ -319,7 +321,7 @@ impl CopyCursor {
     }
 }
 
-/// Microseconds or days since 1970, from those since 2000.
+/// Microseconds or days since 1970, converted from those since 2000.
 struct Ticks(i64);
 
 impl<'a> FromSql<'a> for Ticks {
@@ -343,7 +345,7 @@ impl<'a> FromSql<'a> for Ticks {
     }
 }
 
-/// The values of one column.
+/// The builder of the values of one column.
 enum ColumnBuilder {
     Boolean(BooleanBuilder),
     Int16(Int16Builder),

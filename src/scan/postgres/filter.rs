@@ -1,4 +1,4 @@
-//! Filters on the keys as the server takes them.
+//! Translates filters on the keys to the server's SQL.
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
@@ -6,8 +6,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use crate::scan::schema::KeyColumns;
 use crate::store::quote_ident;
 
-/// A condition on the keys in the server's SQL; None if it speaks of anything else. A filter on another
-/// column must see the row that won among duplicates.
+/// Translates a condition on the keys to the server's SQL; None if it refers to anything else. A
+/// filter on another column must see the row that won among duplicates.
 pub(crate) fn filter_to_sql(filter: &Expr, keys: &KeyColumns) -> Option<String> {
     Some(match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
@@ -60,7 +60,7 @@ pub(crate) fn filter_to_sql(filter: &Expr, keys: &KeyColumns) -> Option<String> 
     })
 }
 
-/// A key as it compares here: text byte by byte.
+/// Returns the SQL of a key column that compares as windrow does: text byte by byte.
 fn key_column_sql(name: &str, keys: &KeyColumns) -> Option<String> {
     if name == keys.entity {
         return Some(format!("{}::text COLLATE \"C\"", quote_ident(name)));
@@ -68,7 +68,7 @@ fn key_column_sql(name: &str, keys: &KeyColumns) -> Option<String> {
     (name == keys.time).then(|| quote_ident(name))
 }
 
-/// A value of a key; None for NULL and for types that no key has.
+/// Returns the SQL of a value of a key; None for NULL and for types that no key has.
 fn key_value_sql(value: &ScalarValue) -> Option<String> {
     let text =
         |text: &str| (!text.contains('\0')).then(|| format!("'{}'", text.replace('\'', "''")));
@@ -80,7 +80,7 @@ fn key_value_sql(value: &ScalarValue) -> Option<String> {
         ScalarValue::Utf8(Some(value))
         | ScalarValue::LargeUtf8(Some(value))
         | ScalarValue::Utf8View(Some(value)) => {
-            // Backslashes mean themselves, as the standard says and the server does by default.
+            // Backslashes stand for themselves, as in the SQL standard and by the server's default.
             text(value)
         }
         ScalarValue::Date32(Some(days)) => {
@@ -88,7 +88,7 @@ fn key_value_sql(value: &ScalarValue) -> Option<String> {
             let day = chrono::DateTime::from_timestamp_micros(micros)?;
             Some(format!("'{}'::date", day.format("%Y-%m-%d")))
         }
-        // A time without a zone is written with one that means nothing to it.
+        // A time without a zone is written with an offset, which its type ignores.
         ScalarValue::TimestampMicrosecond(Some(micros), None) => at(*micros, "timestamp"),
         ScalarValue::TimestampMicrosecond(Some(micros), Some(_)) => at(*micros, "timestamptz"),
         _ => None,

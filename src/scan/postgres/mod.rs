@@ -1,4 +1,4 @@
-//! Rows of a PostgreSQL server as batches, and conditions as SQL.
+//! Reads rows of a PostgreSQL server as batches, and translates conditions to SQL.
 
 mod copy_reader;
 mod filter;

@@ -1,4 +1,4 @@
-//! One CSV file.
+//! The sink of one CSV file.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use crate::error::{Error, Result};
 use crate::outside::files::{self, LocalFile};
 use crate::write::{WriteJob, unwritable_error};
 
-/// Bytes that are collected before they go to the file.
+/// Bytes collected before a write to the file.
 const BUFFER: usize = 1 << 20;
 
-/// The sink of the one partition that a CSV file has.
+/// Creates the sink of the only partition that a CSV file has.
 pub(super) struct CsvSinks {
     path: PathBuf,
     target: PathBuf,

@@ -1,4 +1,4 @@
-//! What the parquet files of a job have in common: their names, folders, columns and encodings.
+//! The common properties of the parquet files of a job: names, folders, columns and encodings.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::limits::ROW_GROUP_ROWS;
 use crate::write::{Attempt, WriteJob};
 
-/// What every file of a job has in common.
+/// The common properties of all files of a job.
 pub(super) struct FileLayout {
     attempt: Attempt,
     pub(super) entity: usize,
@@ -31,8 +31,8 @@ pub(super) struct FileLayout {
     pub(super) schema: SchemaRef,
     properties: WriterProperties,
     pub(super) compression: config::Compression,
-    /// Rows of a row group, and the bytes that they take until they are written: once in pages, and
-    /// once in those that are not full.
+    /// The rows of a row group, and the bytes that they take until they are written: once in full pages
+    /// and once in pages that are not full yet.
     pub(super) group: (usize, usize),
     pool: Arc<dyn MemoryPool>,
 }
@@ -80,7 +80,7 @@ impl FileLayout {
 }
 
 impl FileLayout {
-    /// Reserves what the row groups that are open at a time take, before anything else asks.
+    /// Reserves the memory of `open` row groups, before anything else requests memory.
     pub(super) fn reserve_row_groups(&self, open: usize) -> Result<MemoryReservation> {
         let memory = MemoryConsumer::new("row groups").register(&self.pool);
         memory.try_grow(open * self.group.1).map_err(|error| {
@@ -93,8 +93,8 @@ impl FileLayout {
     }
 }
 
-/// Rows of a row group and their bytes: fewer where more groups are open at a time than there are
-/// workers, and where a memory limit leaves less room for them.
+/// Returns the rows of a row group and their bytes. Groups are smaller if more of them are open at a
+/// time than there are workers, and if a memory limit leaves less room.
 fn row_group_size(
     schema: &SchemaRef,
     limit: MemoryLimit,
@@ -113,7 +113,7 @@ fn row_group_size(
 }
 
 impl FileLayout {
-    /// The columns of a file, 64-bit floats as 32-bit ones where that was asked for.
+    /// Returns the columns of a file, with 64-bit floats narrowed to 32 bits if the set asks for it.
     pub(super) fn file_columns(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let columns = self.columns.iter().zip(self.schema.fields()).map(|(column, field)| {
             let values = batch.column(*column);
@@ -161,8 +161,9 @@ impl FileLayout {
     }
 }
 
-/// Floats are split into bytes and not kept in dictionaries, unless a file begins with few values;
-/// keys are sorted and delta coded. docs/performance.md has the figures.
+/// Returns the properties of a file. Floats are split into bytes, without a dictionary unless a file
+/// begins with few distinct values. Integers and times, such as the time key, are delta coded.
+/// docs/performance.md has the figures.
 fn writer_properties(
     schema: &SchemaRef,
     output: &OutputShape,
@@ -183,7 +184,7 @@ fn writer_properties(
         .set_max_row_group_row_count(Some(group))
         .set_created_by(concat!("windrow ", env!("CARGO_PKG_VERSION")).to_string())
         .set_key_value_metadata(Some(facts.to_vec()));
-    // Pages are found by the keys, and by nothing else.
+    // Readers find pages only by the keys.
     for key in [output.entity, output.time] {
         let path = ColumnPath::from(output.schema.field(key).name().as_str());
         builder = builder.set_column_statistics_enabled(path, EnabledStatistics::Page);
@@ -219,7 +220,7 @@ pub(super) fn parquet_codec(compression: config::Compression) -> Compression {
         config::Compression::None => Compression::UNCOMPRESSED,
         config::Compression::Snappy => Compression::SNAPPY,
         config::Compression::Lz4 => Compression::LZ4_RAW,
-        // Columns of floats that LZ4 is better for say so themselves.
+        // Columns of floats for which LZ4 is better override this in their own metadata.
         config::Compression::Auto => Compression::ZSTD(ZstdLevel::default()),
         config::Compression::Zstd(level) => {
             Compression::ZSTD(ZstdLevel::try_new(level.into()).unwrap_or_default())
@@ -228,15 +229,17 @@ pub(super) fn parquet_codec(compression: config::Compression) -> Compression {
 }
 
 impl FileLayout {
-    /// The path of a file below the target. Run, unit and attempt are in the name: a reader that
-    /// listed the old state finds its files or none of them, and so does a commit.
+    /// Returns the path of a file below the target. The name carries run, unit and attempt, so no file
+    /// of a new state has the name of an old one: a reader that listed the old state finds its files or
+    /// none of them, and so does a commit.
     pub(super) fn file_path(&self, folder: &str, partition: usize, file: usize) -> String {
         let Attempt { run, unit, number } = &self.attempt;
         let name = format!("part-{run}-{unit:04}-{number}-{partition:04}-{file:04}.parquet");
         if folder.is_empty() { name } else { format!("{folder}/{name}") }
     }
 
-    /// The properties of a file by its first rows, and which of its columns are encoded here.
+    /// Returns the properties of a file whose first rows are given, and which of its columns are
+    /// encoded by `float_encoder`.
     pub(super) fn properties_for(&self, first: &RecordBatch) -> (WriterProperties, Vec<bool>) {
         let mut properties = self.properties.clone().into_builder();
         let mut own = Vec::with_capacity(first.num_columns());
@@ -254,11 +257,11 @@ impl FileLayout {
     }
 }
 
-/// Values of a column that are looked at to choose its encoding.
+/// The number of values sampled to choose the encoding of a column.
 const SAMPLE: usize = 4096;
 
-/// Whether few values come again and again, such as ranks and counts: a dictionary then takes a
-/// fraction of what split bytes take.
+/// Returns whether few distinct values recur, such as ranks and counts. A dictionary then takes a
+/// fraction of the space of split bytes.
 fn has_few_values(column: &ArrayRef) -> bool {
     let Some(floats) = column.as_primitive_opt::<Float64Type>() else { return false };
     let floats = floats.slice(0, floats.len().min(SAMPLE));
@@ -274,10 +277,10 @@ fn has_few_values(column: &ArrayRef) -> bool {
     known >= SAMPLE / 8
 }
 
-/// Whether a path below a target has the name of a file that a run wrote.
+/// Returns whether a path below a target has the name of a file that a run wrote.
 pub fn is_windrow_file(below: &str) -> bool {
     let (folders, name) = below.rsplit_once('/').unwrap_or(("", below));
-    // Below a folder that names no value lies another target.
+    // A folder that is not `key=value` belongs to another target.
     if !folders.is_empty() && !folders.split('/').all(|folder| folder.contains('=')) {
         return false;
     }
@@ -286,14 +289,15 @@ pub fn is_windrow_file(below: &str) -> bool {
     let parts: Vec<&str> = parts.map(|parts| parts.split('-').collect()).unwrap_or_default();
     let [time, rest @ ..] = parts.as_slice() else { return false };
     let day = time.split_once('T').filter(|(day, time)| numbers(day) && numbers(time));
-    // Process, partition and file; of later versions also unit and attempt, before the partition.
+    // The rest is process, partition and file. Later versions add unit and attempt before the
+    // partition.
     day.is_some() && [3, 5].contains(&rest.len()) && rest.iter().all(|part| numbers(part))
 }
 
-/// What a folder is called where the value is NULL.
+/// The folder value for NULL.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// `key=value/key=value` of one row, with hive's escaping.
+/// Returns `key=value/key=value` for one row, with hive's escaping.
 pub(super) fn hive_folder(
     batch: &RecordBatch,
     columns: &[usize],
@@ -309,11 +313,11 @@ pub(super) fn hive_folder(
             let options = FormatOptions::default().with_display_error(false);
             let text = ArrayFormatter::try_new(values, &options)?.value(row).try_to_string()?;
             match text == NULL {
-                true => text.replacen('_', "%5F", 1), // A value that looks like none.
+                true => text.replacen('_', "%5F", 1), // A value that looks like the NULL folder.
                 false => escape_hive(&text),
             }
         };
-        // A name is text as well: it never leads out of the folder.
+        // A column's name is free text, too: escaped, it cannot lead out of the folder.
         parts.push(format!("{}={text}", escape_hive(schema.field(*column).name())));
     }
     Ok(parts.join("/"))

@@ -1,7 +1,8 @@
-//! A column of floats on its way into a row group, encoded here: most of what windrow writes.
+//! Encodes a column of floats for a row group: most of the data that windrow writes.
 //!
-//! The bytes of a float are split into streams (BYTE_STREAM_SPLIT) as the rows come in, several at
-//! a time, and a full page goes to the press. The parquet crate does the same byte by byte.
+//! The bytes of each float are split into streams (BYTE_STREAM_SPLIT) as the rows arrive, several
+//! values at a time, and a full page goes to the compressor. The parquet crate does the same byte by
+//! byte.
 
 use std::sync::Arc;
 
@@ -20,32 +21,32 @@ use pulp::{Simd, WithSimd};
 
 use super::page_compressor::{PageCompressor, Strategy};
 
-/// Values of a page: enough for the compression, few enough that a reader of one symbol, which reads
-/// whole pages, reads little else.
+/// The values of a page: enough for good compression, and few enough that a reader of one symbol, which
+/// reads whole pages, reads little else.
 pub(super) const PAGE_VALUES: usize = 20_000;
 
-/// Rows of a page, with those that have no value.
+/// The maximum rows of a page, including those without a value.
 const PAGE_ROWS: usize = PAGE_VALUES + PAGE_VALUES / 4;
 
-/// Bytes that the levels of a page may take: one bit a row, and what stands before them.
+/// The maximum bytes of a page's levels: one bit per row, and the prefix.
 const LEVEL_BYTES: usize = PAGE_ROWS / 8 + 64;
 
-/// Rows of a chunk that tell how the next one is best compressed.
+/// The rows a chunk needs before its compression strategy is reused for the next one.
 const MIN_TELLING_ROWS: usize = PAGE_VALUES / 2;
 
-/// Rows of a chunk that room is made for before anything is known of it.
+/// The maximum rows that memory is allocated for before anything is known about a chunk.
 const MAX_PREALLOCATED_ROWS: usize = 1 << 17;
 
-/// Values that are split at a time: few enough to stay near the processor for all streams.
+/// The values split at a time: few enough to stay in the processor's cache for all streams.
 const SPLIT_BLOCK: usize = 512;
 
-/// A number that is split into bytes.
+/// A number that can be split into bytes.
 trait Float: Copy + PartialOrd {
     const BYTES: usize;
     const LEAST: Self;
     const GREATEST: Self;
 
-    /// The byte of this weight.
+    /// Returns the byte with this weight; 0 is the lowest.
     fn nth_byte(self, index: usize) -> u8;
 }
 
@@ -76,17 +77,17 @@ pub(super) struct FloatColumn {
     column: ColumnDescPtr,
     compression: Compression,
     open: OpenPage,
-    /// The least and the greatest number; the first is the greater one if there is none.
+    /// The least and the greatest number; while there is none, the first is the greater one.
     range: (f64, f64),
-    /// How its pages are compressed; None before the first.
+    /// The compression strategy of its pages; None before the first page.
     way: Option<Strategy>,
-    /// The pages that are full.
+    /// The full pages, with their headers.
     chunk: Vec<u8>,
     offsets: OffsetIndexBuilder,
     written: ChunkCounts,
 }
 
-/// What the metadata of the chunk counts.
+/// The counts for the metadata of a chunk.
 #[derive(Default)]
 struct ChunkCounts {
     pages: i32,
@@ -95,54 +96,54 @@ struct ChunkCounts {
     uncompressed: usize,
 }
 
-/// The page that is not full yet.
+/// The page that is being filled.
 struct OpenPage {
-    /// Room for the levels, and then streams of bytes with room for as many values each as a page
-    /// has rows.
+    /// Room for the levels, followed by the byte streams. Each stream has room for `room` values.
     bytes: Vec<u8>,
     width: usize,
     room: usize,
     values: usize,
     rows: usize,
-    /// Rows that it may have.
+    /// The maximum number of rows.
     most: usize,
-    /// Which rows have a value; None while all have.
+    /// Which rows have a value; None while all have one.
     known: Option<BooleanBufferBuilder>,
 }
 
-/// A chunk with all its pages.
+/// A finished chunk with all its pages.
 pub(super) struct ColumnChunk {
     pub(super) bytes: bytes::Bytes,
     pub(super) close: ColumnCloseResult,
-    /// What it leaves, but for its own bytes.
+    /// The scratch for the next chunk, without the memory of `bytes`.
     pub(super) before: ColumnScratch,
 }
 
-/// What a chunk leaves to the next one of its column: memory, and what it tells of it.
+/// State that a chunk passes to the next one of its column: memory, and what was learned about
+/// compression.
 #[derive(Default)]
 pub(super) struct ColumnScratch {
-    /// Its bytes.
+    /// The size of the last chunk in bytes.
     size: Option<usize>,
-    /// How its pages were compressed, if they held enough values to tell.
+    /// The strategy of its pages, if they held enough values to judge.
     way: Option<Strategy>,
     page: Vec<u8>,
     chunk: Vec<u8>,
 }
 
 impl ColumnScratch {
-    /// Takes the memory of a chunk that was written.
+    /// Takes back the memory of a chunk that was written.
     pub(super) fn recycle_chunk(&mut self, chunk: bytes::Bytes) {
         self.chunk = chunk.into();
     }
 }
 
-/// Whether a column is one that is encoded here.
+/// Returns whether columns of a type are encoded here.
 pub(super) fn supports_type(ty: &DataType) -> bool {
     matches!(ty, DataType::Float32 | DataType::Float64)
 }
 
 impl FloatColumn {
-    /// An empty chunk of at most `rows` rows of a column without nesting.
+    /// Creates an empty chunk of at most `rows` rows of a column without nesting.
     pub(super) fn new(
         column: ColumnDescPtr,
         compression: Compression,
@@ -158,7 +159,8 @@ impl FloatColumn {
         if bytes.len() != LEVEL_BYTES + width * room {
             bytes = vec![0; LEVEL_BYTES + width * room];
         }
-        // What is never written is never taken from the system; growing would copy what is there.
+        // The system provides memory only once it is written, whereas growing would copy the present
+        // bytes.
         let size = size.unwrap_or(width * rows.min(MAX_PREALLOCATED_ROWS));
         chunk.clear();
         if chunk.capacity() < size {
@@ -184,7 +186,7 @@ impl FloatColumn {
         }
     }
 
-    /// Takes the rows of an array of the column's type.
+    /// Appends the rows of an array of the column's type.
     pub(super) fn append_array(
         &mut self,
         rows: &dyn Array,
@@ -235,7 +237,7 @@ impl FloatColumn {
         Ok(())
     }
 
-    /// Ends the chunk.
+    /// Closes the chunk.
     pub(super) fn close_chunk(mut self, press: &mut PageCompressor) -> Result<ColumnChunk> {
         if self.open.rows > 0 {
             self.end_page(press)?;
@@ -248,8 +250,8 @@ impl FloatColumn {
         let telling = 2 * written.nulls <= written.rows && written.rows >= MIN_TELLING_ROWS;
         let way = way.filter(|_| telling);
         let nulls = Some(written.nulls as u64);
-        // As the format asks: NaN is not counted, and a zero at the end of a range has the sign
-        // that includes both zeros.
+        // The format requires that NaN is not counted, and that a zero at the end of a range has the
+        // sign that includes both zeros.
         let range = Some(range).filter(|(least, greatest)| least <= greatest);
         let least = range.map(|(least, _)| if least == 0.0 { -0.0 } else { least });
         let greatest = range.map(|(_, greatest)| if greatest == 0.0 { 0.0 } else { greatest });
@@ -288,13 +290,14 @@ impl FloatColumn {
     }
 }
 
-/// The header of a page of split floats, as [the format] has it: in Thrift's compact protocol.
+/// Returns the header of a page of split floats, as defined by [the format] in Thrift's compact
+/// protocol.
 ///
 /// [the format]: https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 fn page_header(rows: usize, uncompressed: usize, compressed: usize) -> Vec<u8> {
-    /// What stands before a number in the field after the last one.
+    /// The prefix of a number in the field right after the last one.
     const NEXT: u8 = 0x15;
-    /// What stands before a struct in the second field after the last one.
+    /// The prefix of a struct in the second field after the last one.
     const STRUCT: u8 = 0x2C;
     const END: u8 = 0;
     let mut header = Vec::with_capacity(32);
@@ -308,19 +311,19 @@ fn page_header(rows: usize, uncompressed: usize, compressed: usize) -> Vec<u8> {
     header.push(STRUCT);
     put(&mut header, rows);
     for encoding in [Encoding::BYTE_STREAM_SPLIT, Encoding::RLE, Encoding::RLE] {
-        put(&mut header, encoding as usize); // Of the values, and of the two kinds of levels.
+        put(&mut header, encoding as usize); // For the values and both kinds of levels.
     }
     header.extend([END, END]);
     header
 }
 
 impl OpenPage {
-    /// Rows that it takes before it may be full.
+    /// Returns the number of rows that certainly fit before the page may be full.
     fn free_rows(&self) -> usize {
         (self.room - self.values).min(self.most - self.rows)
     }
 
-    /// Takes rows that the page has room for, and gives the least and the greatest value.
+    /// Appends rows that the page has room for; returns the least and the greatest value.
     fn append_values<T: Float>(&mut self, values: &[T], nulls: Option<&NullBuffer>) -> (T, T) {
         let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
         if let Some(nulls) = nulls {
@@ -349,7 +352,7 @@ impl OpenPage {
         self.values += values.len();
     }
 
-    /// Puts the levels before the streams, and the streams side by side; gives the bytes of the
+    /// Writes the levels before the streams and moves the streams together; returns the bytes of the
     /// levels.
     fn assemble_page(&mut self, optional: bool) -> usize {
         if self.values < self.room {
@@ -381,12 +384,12 @@ fn all_known(rows: usize) -> BooleanBufferBuilder {
     known
 }
 
-/// Splits values, and widens a range to hold them; compiled once for every kind of vectors that a
-/// processor may have.
+/// Splits values and widens a range to hold them. It is compiled once for each vector instruction set
+/// that a processor may have.
 struct SplitKernel<'a, T> {
     values: &'a [T],
     streams: &'a mut [u8],
-    /// Values that a stream has room for.
+    /// The number of values that a stream has room for.
     room: usize,
     at: usize,
     range: &'a mut (T, T),
@@ -404,7 +407,7 @@ impl<T: Float> WithSimd for SplitKernel<'_, T> {
     }
 }
 
-/// Splits values into streams with room for `room` values each, from value `at` on.
+/// Splits values into streams with room for `room` values each, starting at value `at`.
 #[inline(always)]
 fn split_into_streams<T: Float>(values: &[T], streams: &mut [u8], room: usize, at: usize) {
     for (index, stream) in streams.chunks_exact_mut(room).enumerate() {
@@ -414,7 +417,7 @@ fn split_into_streams<T: Float>(values: &[T], streams: &mut [u8], room: usize, a
     }
 }
 
-/// Widens a range to hold some values. NaN is passed over.
+/// Widens a range to hold some values. NaN is skipped.
 #[inline(always)]
 fn widen_min_max<T: Float>(values: &[T], range: &mut (T, T)) {
     let mut lanes = ([range.0; 8], [range.1; 8]);
@@ -433,7 +436,7 @@ fn widen_min_max<T: Float>(values: &[T], range: &mut (T, T)) {
     }
 }
 
-/// Levels of 0 and 1: as runs, or a bit for each if that is shorter.
+/// Encodes levels of 0 and 1 as runs, or with one bit each if that is shorter.
 fn encode_levels(known: &BooleanBuffer) -> Vec<u8> {
     let packed = known.len().div_ceil(8);
     let mut runs = Vec::new();
@@ -452,7 +455,7 @@ fn encode_levels(known: &BooleanBuffer) -> Vec<u8> {
     runs
 }
 
-/// A run of one level.
+/// Encodes a run of one level.
 fn encode_run(rows: usize, known: bool) -> Vec<u8> {
     if rows == 0 {
         return Vec::new();
@@ -462,7 +465,7 @@ fn encode_run(rows: usize, known: bool) -> Vec<u8> {
     run
 }
 
-/// A number in groups of seven bits, low ones first.
+/// Encodes a number in groups of seven bits, low ones first.
 fn encode_varint(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 0x80 {

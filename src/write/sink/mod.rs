@@ -1,4 +1,4 @@
-//! What rows go into: one trait for parquet files, uploads, CSV files and tables of a server.
+//! The sinks of rows: one trait for parquet files, uploads, CSV files and tables of a server.
 
 mod csv;
 mod file_layout;
@@ -27,45 +27,45 @@ pub use parquet_file::{FileScratch, ParquetFile};
 pub use postgres::{Copier, CopyEncoding, TableLayout, TableStaging};
 pub use upload::{UploadLog, Uploads};
 
-/// Where a run writes aside: made by whoever took the target.
+/// The staging place of a run, created by the holder of the target.
 #[derive(Clone)]
 pub enum Staging {
-    /// Parquet files in a directory beside the target.
+    /// Parquet files in a directory next to the target.
     Folder(PathBuf),
-    /// Parquet files that are uploaded and not completed.
+    /// Parquet files that are uploaded but not completed.
     Uploads(Arc<Uploads>),
-    /// One CSV file beside the target.
+    /// One CSV file next to the target.
     CsvFile {
-        /// Where to write.
+        /// The path to write to.
         path: PathBuf,
-        /// What messages call it.
+        /// The path that messages show.
         target: PathBuf,
     },
-    /// A table beside the target.
+    /// A staging table next to the target.
     Table(Arc<TableStaging>),
 }
 
-/// What the rows of one partition go into.
+/// The sink of the rows of one partition.
 #[async_trait]
 pub trait PartitionSink: Send {
-    /// Takes rows, in order. It waits while too much of what it took is on its way.
+    /// Accepts rows, in order. Waits while too much of the accepted data is still in flight.
     ///
     /// # Errors
-    /// A place that cannot be written, or values that it does not hold.
+    /// The place cannot be written, or cannot hold a value.
     async fn write_batch(&mut self, batch: &RecordBatch) -> Result<()>;
 
-    /// Ends what is open. The rows are computed then; what is given resolves when all of them are
-    /// where they belong.
+    /// Closes the sink. When this returns, no more rows are computed; the returned future resolves once
+    /// all of them are stored.
     ///
     /// # Errors
     /// As [`PartitionSink::write_batch`].
     async fn finish(self: Box<Self>) -> Result<FlushFuture>;
 }
 
-/// Resolves when the rows of a partition are where they belong.
+/// Resolves when the rows of a partition are stored.
 pub type FlushFuture = BoxFuture<'static, Result<WrittenPartition>>;
 
-/// What the sink of one partition wrote.
+/// The result of the sink of one partition.
 #[derive(Debug, Default)]
 pub struct WrittenPartition {
     /// Files or uploads.
@@ -74,16 +74,16 @@ pub struct WrittenPartition {
     pub(super) staged: Option<StagedRows>,
 }
 
-/// Makes the sinks of a job.
+/// Creates the sinks of a job.
 pub(super) trait SinkFactory: Send + Sync {
-    /// The sink of one partition.
+    /// Creates the sink of one partition.
     fn partition_sink(&self, number: usize) -> Result<Box<dyn PartitionSink>>;
 
-    /// Reserves what so many open sinks take, before anything else asks for memory.
+    /// Reserves the memory of `open` open sinks, before anything else requests memory.
     fn reserve_memory(&self, open: usize) -> Result<Option<MemoryReservation>>;
 }
 
-/// The sinks for a staging place: the one place that tells kinds of sinks apart.
+/// Creates the sinks for a staging place. Only this function distinguishes the kinds of sinks.
 pub(super) fn build_sink_factory(
     staging: &Staging,
     job: &WriteJob,

@@ -1,10 +1,10 @@
 //! Compresses the pages of split floats.
 //!
-//! Of a float's bytes the low ones are noise and the high ones hardly differ from row to row. A page
-//! holds all first bytes, then all second ones, and so on, so that the noise stands together: it is
-//! stored as it is, which a zstd frame allows for every block, and only the rest is compressed. The
-//! frame is one that any reader takes; it is made, and read, in a fraction of the time that looking
-//! for patterns in noise takes.
+//! The low bytes of a float are noise, and the high ones hardly differ from row to row. A page holds
+//! all first bytes, then all second ones, and so on, so the noise is contiguous. It is stored
+//! uncompressed, which a zstd frame allows for every block, and only the rest is compressed. Any reader
+//! accepts such a frame. Writing and reading it takes a fraction of the time of searching for patterns
+//! in noise.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -15,18 +15,18 @@ use zstd::zstd_safe::CParameter;
 
 use crate::config::Compression;
 
-/// Compresses pages one after the other.
+/// The compressor of a sequence of pages.
 pub(super) struct PageCompressor {
     codec: CompressionCodec,
-    /// Room for a page.
+    /// A buffer for a page.
     out: Vec<u8>,
-    /// Room for a part of a page.
+    /// A buffer for a part of a page.
     part: Vec<u8>,
 }
 
 enum CompressionCodec {
     None,
-    /// With `auto`, LZ4 takes the place of zstd for columns that hardly gain by it.
+    /// With `auto`, LZ4 replaces zstd for columns that hardly gain from zstd.
     Zstd {
         zstd: Box<Compressor<'static>>,
         auto: bool,
@@ -35,18 +35,18 @@ enum CompressionCodec {
     Snappy(Box<snap::raw::Encoder>),
 }
 
-/// How the pages of a column are compressed.
+/// The compression strategy of the pages of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strategy {
-    /// As a whole.
+    /// The page is compressed as a whole.
     Whole,
-    /// Noise is stored: where zstd is asked for.
+    /// Noise is stored uncompressed; only if zstd is requested.
     Apart,
-    /// As a whole, by LZ4 in place of zstd: with `auto`.
+    /// The page is compressed as a whole by LZ4 instead of zstd; only with `auto`.
     Fast,
 }
 
-/// What zstd has to save of what LZ4 leaves, to be worth its time: one part in so many.
+/// The gain of zstd over LZ4 that is worth its time: one part in `MIN_ZSTD_GAIN`.
 const MIN_ZSTD_GAIN: usize = 16;
 
 impl PageCompressor {
@@ -63,7 +63,7 @@ impl PageCompressor {
             Compression::Auto | Compression::Zstd(_) => {
                 let mut compressor = Compressor::new(level.into()).map_err(ParquetError::from)?;
                 if level == 1 {
-                    // Shorter matches cost a third more time here, and save a fiftieth.
+                    // Shorter matches cost a third more time here and save only a fiftieth.
                     compressor
                         .set_parameter(CParameter::MinMatch(7))
                         .map_err(ParquetError::from)?;
@@ -74,8 +74,8 @@ impl PageCompressor {
         Ok(Self { codec, out: Vec::new(), part: Vec::new() })
     }
 
-    /// The compressed page, and how it was compressed. A page is its first `head` bytes and then
-    /// streams of equal length. Without a `way`, all are tried.
+    /// Compresses a page; returns its bytes and the strategy. A page is its first `head` bytes followed
+    /// by streams of equal length. If `way` is None, the candidates are tried.
     pub(super) fn compress_page(
         &mut self,
         page: &[u8],
@@ -99,7 +99,7 @@ impl PageCompressor {
                 .compress(page, out)
                 .map_err(|error| ParquetError::External(Box::new(error)))?,
             CompressionCodec::Zstd { zstd, auto } => {
-                // Only where it is asked for: finding it takes long beside LZ4.
+                // Evaluated only on demand: it takes long compared to LZ4.
                 let patterned = || patterned_range(page, head, streams);
                 used = match way {
                     Some(way) => way,
@@ -117,7 +117,7 @@ impl PageCompressor {
 }
 
 impl CompressionCodec {
-    /// The most bytes that a page may take when it is compressed.
+    /// Returns the maximum size of a compressed page.
     fn max_compressed_size(&self, page: usize) -> usize {
         match self {
             Self::None => page,
@@ -132,7 +132,7 @@ impl CompressionCodec {
     }
 }
 
-/// How a page is best compressed; what is in `out` and `part` is lost.
+/// Chooses the best strategy for a page; overwrites `out` and `part`.
 fn choose_strategy(
     zstd: &mut Compressor<'static>,
     auto: bool,
@@ -141,10 +141,11 @@ fn choose_strategy(
     out: &mut [u8],
     part: &mut Vec<u8>,
 ) -> Result<Strategy> {
-    // Patterns that span many rows show only if the whole page is looked at.
+    // Patterns that span many rows show only in the whole page.
     let whole = compress_zstd(zstd, page, out)?;
     if auto {
-        // Pages that zstd gains by have hardly any noise: looking for it costs more than it saves.
+        // Pages that gain from zstd have hardly any noise: searching for noise costs more than it
+        // saves.
         let fast = compress_lz4(page, out)?;
         return Ok(if fast <= whole + whole / MIN_ZSTD_GAIN {
             Strategy::Fast
@@ -156,25 +157,25 @@ fn choose_strategy(
     Ok(if apart <= whole + whole / 32 { Strategy::Apart } else { Strategy::Whole })
 }
 
-/// LZ4.
+/// Compresses bytes with LZ4.
 fn compress_lz4(bytes: &[u8], out: &mut [u8]) -> Result<usize> {
     lz4_flex::block::compress_into(bytes, out)
         .map_err(|error| ParquetError::External(Box::new(error)))
 }
 
-/// A frame of zstd.
+/// Compresses bytes into a zstd frame.
 fn compress_zstd(zstd: &mut Compressor<'static>, bytes: &[u8], out: &mut [u8]) -> Result<usize> {
     zstd.compress_to_buffer(bytes, out).map_err(ParquetError::from)
 }
 
-/// Bytes of a stream that are looked at.
+/// The number of bytes sampled from a stream.
 const SAMPLE: usize = 1024;
 
-/// The share of a stream that compressing it has to save, to be worth its time here and that of
-/// every reader.
+/// The share of a stream that compression must save, to be worth the writer's time and that of every
+/// reader.
 const MIN_SAVING: f64 = 0.15;
 
-/// The part of a page that is compressed: the streams next to each other that save most.
+/// Returns the part of a page to compress: the adjacent streams that save most.
 fn patterned_range(page: &[u8], head: usize, streams: usize) -> Range<usize> {
     let length = (page.len() - head) / streams.max(1);
     let start = |stream: usize| head + stream * length;
@@ -189,15 +190,15 @@ fn patterned_range(page: &[u8], head: usize, streams: usize) -> Range<usize> {
         }
     }
     match found {
-        // The levels are few bytes, and go with the first stream.
+        // The levels are few bytes, so they are compressed with the first stream.
         Some((0, end)) => 0..start(end),
         Some((from, end)) => start(from)..start(end),
         None => page.len()..page.len(),
     }
 }
 
-/// The share of its bytes that a stream probably saves if it is compressed: by what its bytes tell,
-/// or by how often one follows itself.
+/// Estimates the share of its bytes that a stream saves if compressed: by the entropy of its bytes, or
+/// by how often a byte repeats the one before.
 fn estimate_savings(bytes: &[u8]) -> f64 {
     let sample = &bytes[bytes.len() / 2..];
     let sample = &sample[..sample.len().min(SAMPLE)];
@@ -210,25 +211,25 @@ fn estimate_savings(bytes: &[u8]) -> f64 {
     }
     let count = sample.len() as f64;
     let told: f64 = counts.iter().filter(|c| **c > 0).map(|c| INFORMATION[*c]).sum();
-    // Some bytes come twice by chance in a sample of this size.
+    // Corrects for bytes that occur twice by chance in a sample of this size.
     let chance = 255.0 / (2.0 * count * std::f64::consts::LN_2);
     let bits = count.log2() - told / count + chance;
     let repeats = sample.windows(2).filter(|pair| pair[0] == pair[1]).count() as f64;
     (1.0 - bits / 8.0).max(repeats / count)
 }
 
-/// `n * log2(n)` for what can be counted in a sample.
+/// `n * log2(n)` for each count that a sample can have.
 static INFORMATION: LazyLock<[f64; SAMPLE + 1]> = LazyLock::new(|| {
     std::array::from_fn(|n| if n == 0 { 0.0 } else { n as f64 * (n as f64).log2() })
 });
 
-/// The most bytes of a block in a zstd frame.
+/// The maximum bytes of a block in a zstd frame.
 const MAX_BLOCK: usize = 128 * 1024;
 
-/// The bytes of a frame beside its blocks, and of the headers of blocks that are there for any page.
+/// The bytes of a frame outside its blocks, plus the block headers that any page has.
 const FRAME_OVERHEAD: usize = 32;
 
-/// Bytes that are filled from their beginning.
+/// A buffer that is filled from its beginning.
 struct FillBuffer<'a> {
     room: &'a mut [u8],
     filled: usize,
@@ -241,7 +242,7 @@ impl FillBuffer<'_> {
     }
 }
 
-/// A zstd frame in which all but the `patterned_range` bytes are stored.
+/// Writes a zstd frame in which all bytes outside `patterned` are stored uncompressed.
 fn write_zstd_frame(
     zstd: &mut Compressor<'static>,
     page: &[u8],
@@ -269,7 +270,7 @@ fn write_zstd_frame(
     Ok(out.filled)
 }
 
-/// Blocks that hold bytes as they are; `last` ends the frame.
+/// Writes blocks of uncompressed bytes; `last` ends the frame.
 fn write_stored_blocks(bytes: &[u8], last: bool, out: &mut FillBuffer) {
     let mut rest = bytes;
     while !rest.is_empty() || (last && bytes.is_empty()) {
@@ -283,13 +284,13 @@ fn write_stored_blocks(bytes: &[u8], last: bool, out: &mut FillBuffer) {
     }
 }
 
-/// Three bytes before a block: whether it is the last, its kind, its size.
+/// Writes the three bytes before a block: whether it is the last, its kind, its size.
 fn write_block_header(last: bool, kind: usize, size: usize, out: &mut FillBuffer) {
     let word = usize::from(last) | kind << 1 | size << 3;
     out.append_bytes(&word.to_le_bytes()[..3]);
 }
 
-/// Takes the blocks of a frame into another one; `last` says whether they end it.
+/// Copies the blocks of a frame into another frame; `last` ends that frame.
 fn copy_blocks(frame: &[u8], last: bool, out: &mut FillBuffer) -> Result<()> {
     let broken = || ParquetError::General("zstd gave a frame that is none".to_string());
     let descriptor = *frame.get(4).ok_or_else(broken)?;
@@ -305,7 +306,7 @@ fn copy_blocks(frame: &[u8], last: bool, out: &mut FillBuffer) -> Result<()> {
             _ => return Err(broken()),
         };
         let (ends, kind, size) = (word & 1 == 1, word >> 1 & 3, word >> 3);
-        let held = if kind == 1 { 1 } else { size }; // A repeated byte stands once.
+        let held = if kind == 1 { 1 } else { size }; // A repeated byte is stored once.
         let block = rest.get(3..3 + held).ok_or_else(broken)?;
         write_block_header(ends && last, kind, size, out);
         out.append_bytes(block);
@@ -320,7 +321,7 @@ fn copy_blocks(frame: &[u8], last: bool, out: &mut FillBuffer) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// The compressed page.
+    /// Returns the compressed page and its strategy.
     fn through(
         press: &mut PageCompressor,
         page: &[u8],
@@ -332,7 +333,7 @@ mod tests {
         (pressed.to_vec(), way)
     }
 
-    /// Bytes of a linear congruence, whose high ones pass for noise.
+    /// Returns the high bytes of a linear congruential generator, which pass for noise.
     fn noise(count: usize) -> Vec<u8> {
         let mut state = 1_u64;
         let mut next = || {
@@ -378,7 +379,7 @@ mod tests {
         let (pressed, way) = through(&mut press, &page, 0, 4, None);
         assert_eq!(way, Strategy::Apart);
         assert!((60_000..60_100).contains(&pressed.len()), "{}", pressed.len());
-        // What comes again after many rows is noise to a sample.
+        // A pattern that repeats only after many rows is noise to a sample.
         let again = noise[..5_000].repeat(16);
         assert_eq!(patterned_range(&again, 0, 4), 80_000..80_000);
         let (pressed, way) = through(&mut press, &again, 0, 4, None);
@@ -393,15 +394,15 @@ mod tests {
         let (pressed, way) = through(&mut press, &noise, 0, 8, None);
         assert_eq!(way, Strategy::Fast);
         assert!(lz4_flex::block::decompress(&pressed, noise.len()).unwrap() == noise);
-        // Four values that follow no pattern: two bits, of which LZ4 sees nothing.
+        // Four values without a pattern: two bits of information each, which LZ4 cannot use.
         let few: Vec<u8> = noise.iter().map(|byte| byte & 3).collect();
         let (pressed, way) = through(&mut press, &few, 0, 8, None);
         assert_ne!(way, Strategy::Fast);
         assert!(zstd::decode_all(pressed.as_slice()).unwrap() == few);
-        // What was found for a page holds for those after it.
+        // A strategy that is passed in is used for the page.
         let (_, way) = through(&mut press, &noise, 0, 8, Some(way));
         assert_ne!(way, Strategy::Fast);
-        // Who asks for zstd gets nothing else.
+        // An explicit zstd setting never uses LZ4.
         let mut press = PageCompressor::new(Compression::Zstd(1)).unwrap();
         assert_ne!(through(&mut press, &noise, 0, 8, None).1, Strategy::Fast);
     }

@@ -20,30 +20,31 @@ use super::float_encoder::{ColumnScratch, FloatColumn};
 use super::page_compressor::PageCompressor;
 use crate::config::Compression;
 
-/// Bytes that are handed to the system at a time.
+/// Bytes passed to the system at a time.
 const BUFFER: usize = 256 << 10;
 
-/// A parquet file that is being written, as fast as windrow can.
+/// A writer of one parquet file, faster than that of the parquet crate for columns of floats.
 pub struct ParquetFile {
     writer: SerializedFileWriter<BufWriter<Box<dyn Write + Send>>>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
-    /// The columns that are encoded here.
+    /// Which columns are encoded here.
     own: Vec<bool>,
-    /// What those are compressed with.
+    /// The compression of those columns.
     compression: basic::Compression,
-    /// Rows of a row group at most.
+    /// The maximum rows of a row group.
     most: usize,
     kept: FileScratch,
-    /// The columns of the open row group: one for each leaf.
+    /// The column writers of the open row group, one for each leaf.
     open: Vec<LeafWriter>,
     rows: usize,
 }
 
-/// What one file leaves to the next one of its schema: memory, and how its columns are best compressed.
+/// State that a file passes to the next one of its schema: memory, and the best compression of its
+/// columns.
 pub struct FileScratch {
     compressor: PageCompressor,
-    /// What the last row group left, for each leaf.
+    /// The state that the last row group left, for each leaf.
     columns: Vec<ColumnScratch>,
 }
 
@@ -54,10 +55,10 @@ impl std::fmt::Debug for FileScratch {
 }
 
 impl FileScratch {
-    /// For a first file with this compression.
+    /// Creates the scratch for a first file with this compression.
     ///
     /// # Errors
-    /// A compressor that cannot be made.
+    /// The compressor cannot be created.
     pub fn new(compression: Compression) -> Result<Self> {
         Ok(Self { compressor: PageCompressor::new(compression)?, columns: Vec::new() })
     }
@@ -75,11 +76,12 @@ enum LeafWriter {
 }
 
 impl ParquetFile {
-    /// An empty file. `own` says which columns are encoded here: columns of floats whose properties
-    /// ask for BYTE_STREAM_SPLIT, without dictionary. `kept` has the compression of the properties.
+    /// Creates an empty file. `own` marks the columns that are encoded here: columns of floats whose
+    /// properties set BYTE_STREAM_SPLIT, without a dictionary. The compression of `kept` must be that
+    /// of the properties.
     ///
     /// # Errors
-    /// A type that parquet does not have, or a file that cannot be written.
+    /// Parquet lacks a type of the schema, or the file cannot be written.
     pub fn new(
         file: Box<dyn Write + Send>,
         schema: SchemaRef,
@@ -92,7 +94,7 @@ impl ParquetFile {
         let mut facts = properties.key_value_metadata().cloned().unwrap_or_default();
         facts.push(arrow_schema_metadata(&schema));
         let mut properties = properties.into_builder().set_key_value_metadata(Some(facts));
-        // The crate makes writers for these columns, too, each with a compressor if it is to have one.
+        // The crate creates writers for these columns, too, each with a compressor unless uncompressed.
         for (field, _) in schema.fields().iter().zip(&own).filter(|(_, own)| **own) {
             let path = ColumnPath::from(field.name().as_str());
             properties = properties.set_column_compression(path, basic::Compression::UNCOMPRESSED);
@@ -108,15 +110,15 @@ impl ParquetFile {
         Ok(Self { writer, factory, schema, own, compression, most, kept, open, rows: 0 })
     }
 
-    /// Rows of the open row group.
+    /// The rows of the open row group.
     pub(super) fn open_rows(&self) -> usize {
         self.rows
     }
 
-    /// Writes rows; a row group that is full ends.
+    /// Writes rows; ends each row group that becomes full.
     ///
     /// # Errors
-    /// Columns that are not those of the schema, or a file that cannot be written.
+    /// The columns do not match the schema, or the file cannot be written.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let mut from = 0;
         while from < batch.num_rows() {
@@ -163,7 +165,7 @@ impl ParquetFile {
         Ok(())
     }
 
-    /// The columns of a new row group.
+    /// Creates the column writers of a new row group.
     fn create_leaf_writers(&mut self) -> Result<Vec<LeafWriter>> {
         let group = self.writer.flushed_row_groups().len();
         let leaves = self.writer.schema_descr();
@@ -185,7 +187,7 @@ impl ParquetFile {
             .collect())
     }
 
-    /// Ends the row group, if one is open.
+    /// Ends the row group if one is open.
     pub(super) fn end_group(&mut self) -> Result<()> {
         if self.open.is_empty() {
             return Ok(());
@@ -207,10 +209,10 @@ impl ParquetFile {
         Ok(())
     }
 
-    /// Ends the file.
+    /// Closes the file.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// The file cannot be written.
     pub fn close(mut self) -> Result<FileScratch> {
         self.end_group()?;
         let mut file = self.writer.into_inner()?;
@@ -219,15 +221,16 @@ impl ParquetFile {
     }
 }
 
-/// Arrow's schema, which tells readers what parquet's does not: time zones, notes. Texts stand in it as
-/// plain ones: pyarrow 26 reads views, but neither compares nor sorts them.
+/// Returns Arrow's schema for the metadata. It gives readers what parquet's schema lacks: time zones
+/// and notes. Text columns are declared as plain strings: pyarrow 26 reads string views, but neither
+/// compares nor sorts them.
 fn arrow_schema_metadata(schema: &Schema) -> KeyValue {
     let fields: Fields = schema.fields().iter().map(field_without_views).collect();
     let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
     KeyValue::new(ARROW_SCHEMA_META_KEY.to_string(), encode_arrow_schema(&schema))
 }
 
-/// A field without views.
+/// Replaces view types in a field by plain ones.
 fn field_without_views(field: &FieldRef) -> FieldRef {
     let ty = match field.data_type() {
         DataType::Utf8View => DataType::Utf8,

@@ -1,4 +1,4 @@
-//! Parquet files: one after the other for each partition, in a folder or as uploads.
+//! Writes the parquet files of a partition one after the other, into a folder or as uploads.
 
 use std::io::Write;
 use std::ops::Range;
@@ -21,12 +21,12 @@ use super::{FlushFuture, PartitionSink, SinkFactory, WrittenFile, WrittenPartiti
 use crate::error::{Error, Result};
 use crate::limits::FILES_FLUSHED;
 use crate::outside::{
-    self,
+    self, FailPoint,
     files::{self, LocalFile},
 };
 use crate::write::{WriteJob, unwritable_error};
 
-/// The sinks of a job.
+/// Creates the parquet sinks of a job.
 pub(super) struct ParquetSinks {
     destination: Destination,
     layout: Arc<FileLayout>,
@@ -48,17 +48,17 @@ impl SinkFactory for ParquetSinks {
     }
 }
 
-/// Where the files of a run are written: aside, wherever that is.
+/// The staging place of a run's files.
 #[derive(Clone)]
 pub(super) enum Destination {
-    /// A directory beside the target.
+    /// A directory next to the target.
     Folder(PathBuf),
     /// Uploads that the commit completes.
     Uploads(Arc<Uploads>),
 }
 
 impl Destination {
-    /// The error for a file that cannot be written.
+    /// Returns the error for a file that cannot be written.
     fn unwritable_file_error(&self, below: &str, error: &dyn std::fmt::Display) -> Error {
         match self {
             Self::Folder(folder) => unwritable_error(&folder.join(below), error),
@@ -66,7 +66,7 @@ impl Destination {
         }
     }
 
-    /// A new file: where its bytes go, and what becomes of it.
+    /// Creates a new file; returns the writer of its bytes, and the handle that stores it.
     fn create_output_file(&self, below: &str) -> Result<(Box<dyn Write + Send>, OutputFile)> {
         match self {
             Self::Folder(folder) => {
@@ -87,7 +87,7 @@ impl Destination {
     }
 }
 
-/// A file on its way.
+/// A file that is not stored yet.
 enum OutputFile {
     File(LocalFile),
     Upload(Box<Upload>),
@@ -106,7 +106,7 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    /// The rows where another symbol begins than stood before.
+    /// Returns the rows at which a symbol begins that differs from the one before.
     fn symbol_starts(&self, symbols: &ArrayRef) -> Result<Vec<usize>, ArrowError> {
         let runs = partition(&[ArrayRef::clone(symbols)])?.ranges();
         let mut starts: Vec<usize> = runs.into_iter().map(|run| run.start).collect();
@@ -127,11 +127,11 @@ struct PartitionWriter {
     number: usize,
     layout: Arc<FileLayout>,
     open: Option<OpenFile>,
-    /// What the last file left.
+    /// The scratch of the last file.
     kept: Option<FileScratch>,
     /// The entity of the last row.
     last: Option<ArrayRef>,
-    /// How many files were begun.
+    /// The number of files begun.
     begun: usize,
     closed: ClosedFiles,
 }
@@ -139,14 +139,14 @@ struct PartitionWriter {
 /// Files that are closed.
 #[derive(Default)]
 struct ClosedFiles {
-    /// Those that are where they belong.
+    /// Those that are stored.
     files: Vec<WrittenFile>,
-    /// Those on their way, while the next ones are written.
+    /// Those being stored while the next ones are written.
     flushing: JoinSet<Result<WrittenFile>>,
 }
 
 impl ClosedFiles {
-    /// Waits until no more files than that are on their way.
+    /// Waits until at most `most` files are still being stored.
     async fn wait_for_flushes(&mut self, most: usize) -> Result<()> {
         while self.flushing.len() > most {
             let Some(flushed) = self.flushing.join_next().await else { break };
@@ -171,7 +171,7 @@ impl PartitionWriter {
         }
     }
 
-    /// Lets what was written go on its way; it waits while too much of it is.
+    /// Sends what was written; waits while too much is in flight.
     async fn apply_backpressure(&mut self) -> Result<()> {
         if let Some(OpenFile { out: OutputFile::Upload(upload), .. }) = &mut self.open {
             upload.send_full_parts().await?;
@@ -179,7 +179,7 @@ impl PartitionWriter {
         self.closed.wait_for_flushes(FILES_FLUSHED).await
     }
 
-    /// Takes rows; files that end on the way are closed.
+    /// Appends rows; closes files that end within the batch.
     fn append_to_files(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
@@ -203,9 +203,9 @@ impl PartitionWriter {
         Ok(())
     }
 
-    /// The rows cut where an entity stands behind a later one: there another period begins, and
-    /// with it another file, so that every file is sorted. The first stretch is empty if the batch
-    /// itself begins so.
+    /// Cuts the rows where an entity sorts before the one above it. There the next period begins, and
+    /// with it another file, so that every file is sorted. The first stretch is empty if the cut is at
+    /// the start of the batch.
     fn sorted_stretches(&mut self, batch: &RecordBatch) -> Result<Vec<Range<usize>>, ArrowError> {
         let (rows, entities) = (batch.num_rows(), batch.column(self.layout.entity));
         let falls = lt(&entities.slice(1, rows - 1), &entities.slice(0, rows - 1))?;
@@ -267,11 +267,11 @@ impl PartitionWriter {
                 self.closed.flushing.spawn(upload.finish(rows));
             }
         }
-        outside::reach_failpoint("file-closed");
+        outside::reach_fail_point(FailPoint::FileClosed);
         Ok(())
     }
 
-    /// Begins the next file, whose first rows are known.
+    /// Starts the next file, whose first rows are given.
     fn start_file(&mut self, folder: &str, first: &RecordBatch) -> Result<OpenFile> {
         let below = self.layout.file_path(folder, self.number, self.begun);
         self.begun += 1;
@@ -298,7 +298,7 @@ impl PartitionSink for PartitionWriter {
 
     async fn finish(mut self: Box<Self>) -> Result<FlushFuture> {
         self.close_file()?;
-        // What the files were written with goes now: the next partition begins.
+        // Frees the writer's buffers now, since the next partition begins.
         let Self { mut closed, .. } = *self;
         Ok(Box::pin(async move {
             closed.wait_for_flushes(0).await?;

@@ -1,35 +1,35 @@
-//! Row groups of whole symbols: a reader that wants one symbol reads its groups and no others.
+//! Row groups of whole symbols: a reader of one symbol reads only the row groups of that symbol.
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::parquet::errors::Result;
 
 use super::parquet_file::{FileScratch, ParquetFile};
 
-/// A parquet file whose row groups hold whole symbols. A symbol larger than a group has groups of
-/// its own.
+/// A parquet file whose row groups hold whole symbols. A symbol larger than a row group has row groups
+/// of its own.
 ///
-/// Whether a symbol still fits is known when it ends, so its rows are held back until then: with
-/// those in the open group they are never more than one group.
+/// A symbol's size is known only when the symbol ends, so its rows are held back until then. Together
+/// with the rows of the open row group they never exceed one row group.
 pub(super) struct SymbolGroupWriter {
     file: ParquetFile,
-    /// Rows of a group at most.
+    /// The maximum rows of a row group.
     most: usize,
     held: Vec<RecordBatch>,
     /// Rows of the open group before the current symbol.
     before: usize,
     /// Rows of the current symbol so far.
     symbol: usize,
-    /// Whether rows of the current symbol are written at once: it has the group to itself.
+    /// True if rows of the current symbol are written at once, because it has the row group to itself.
     alone: bool,
 }
 
 impl SymbolGroupWriter {
-    /// Groups of at most `most` rows, as the file has it.
+    /// Creates a writer of row groups of at most `most` rows, which is also the limit of the file.
     pub(super) fn new(file: ParquetFile, most: usize) -> Self {
         Self { file, most, held: Vec::new(), before: 0, symbol: 0, alone: true }
     }
 
-    /// Takes rows sorted by symbol; `starts` are the rows where another symbol begins.
+    /// Writes rows sorted by symbol; `starts` are the rows at which another symbol begins.
     pub(super) fn write_symbols(&mut self, batch: &RecordBatch, starts: &[usize]) -> Result<()> {
         let rows = batch.num_rows();
         let (mut from, mut begin, mut new) = (0, 0, false); // Rows before `from` are written.
@@ -67,7 +67,7 @@ impl SymbolGroupWriter {
         Ok(())
     }
 
-    /// Ends the file.
+    /// Closes the file.
     pub(super) fn close(mut self) -> Result<FileScratch> {
         self.flush_held()?;
         self.file.close()
@@ -95,7 +95,8 @@ mod tests {
     use super::*;
     use crate::config::Compression;
 
-    /// Writes symbols of these sizes in batches of `size` rows; rows of each group, and the symbols.
+    /// Writes symbols with these numbers of rows in batches of `size` rows; returns the rows of each
+    /// row group, and the symbols read back.
     fn groups(symbols: &[usize], size: usize) -> (Vec<i64>, Vec<i32>) {
         let numbers = symbols.iter().enumerate();
         let all: Vec<i32> = numbers.flat_map(|(i, n)| std::iter::repeat_n(i as i32, *n)).collect();

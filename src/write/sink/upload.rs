@@ -1,7 +1,17 @@
-//! Files on their way into an object store: parts that are sent while the next ones are written.
+//! Uploads of files into an object store: parts are sent while the next ones are written.
 //!
-//! A file is not there before its upload is completed, which the commit does from the manifest. Until then nobody sees
-//! it, and a run that fails leaves nothing.
+//! 1. The file's bytes are cut into parts in memory; nothing is on the server. A crash leaves nothing.
+//! 2. With the first full part, or at the end of a small file, the multipart upload is begun. A crash
+//!    leaves an upload that no lease names; the next run finds it where the server lists uploads.
+//! 3. The upload is noted in the lease before any part is sent, or, beyond `UPLOADS_NOTED` uploads, when
+//!    the lease is next renewed. A crash leaves an upload that the next run aborts by the lease.
+//! 4. The parts are sent, several at a time. A crash leaves an incomplete upload with parts.
+//! 5. The manifest names the upload and its parts. A crash leaves the same.
+//! 6. The commit completes the upload, and only then the file exists. A crash leaves a file that no
+//!    record names.
+//!
+//! Before step 6 no reader sees the file. A run that fails without a crash aborts its uploads and
+//! removes completed files (see `abandon`).
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -20,31 +30,32 @@ use crate::error::{Error, Result, group_digits};
 use crate::limits::{UPLOAD_PART, UPLOAD_PART_LIMITED, UPLOAD_PARTS};
 use crate::store::Bucket;
 
-/// Notes uploads that were begun, so that somebody can end them if this run cannot.
+/// The log of uploads that were begun, by which another run can abort them if this run cannot.
 #[async_trait]
 pub trait UploadLog: Send + Sync {
-    /// Notes one upload: its key, and what the server calls it.
+    /// Notes one upload: its key and the server's id.
     ///
     /// # Errors
-    /// It cannot be noted: the upload must not go on.
+    /// The note cannot be stored: the upload must not continue.
     async fn log_upload(&self, key: &Key, id: &str) -> Result<()>;
 }
 
-/// The files of one run.
+/// The uploads of one run.
 pub struct Uploads {
     objects: Arc<Bucket>,
     prefix: Key,
     log: Arc<dyn UploadLog>,
-    /// One for each part that is on its way.
+    /// One permit for each part in flight.
     permits: Arc<Semaphore>,
     part: usize,
     begun: Mutex<Vec<(Key, MultipartId)>>,
-    /// Held for reading by whoever begins an upload.
+    /// A task that begins an upload holds the read lock.
     beginning: Arc<RwLock<()>>,
 }
 
 impl Uploads {
-    /// Uploads below a prefix by so many workers. Where memory is `limited`, parts are small and few.
+    /// Creates the uploads below a prefix for `workers` workers. If memory is `limited`, parts are
+    /// small and few.
     pub fn new(
         objects: &Arc<Bucket>,
         prefix: &Key,
@@ -67,7 +78,8 @@ impl Uploads {
         }
     }
 
-    /// A new file, by its path below the target: where its bytes are written, and what sends them.
+    /// Starts a file, given by its path below the target; returns the writer of its bytes, and the
+    /// upload that sends them.
     pub(super) fn start_upload(self: &Arc<Self>, below: &str) -> Result<(PartWriter, Upload)> {
         let wrong = |error| Error::internal(format!("{below} is no key: {error}"));
         let below = Key::parse(below).map_err(wrong)?;
@@ -86,7 +98,7 @@ impl Uploads {
         Ok((PartWriter(queue), upload))
     }
 
-    /// Ends all uploads, and removes those that were completed.
+    /// Aborts all uploads, and removes files that were completed.
     pub async fn abandon(&self) {
         let _none_begins = self.beginning.write().await;
         let begun = std::mem::take(&mut *lock_mutex(&self.begun));
@@ -104,7 +116,7 @@ fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What was written and is not sent yet.
+/// Bytes that were written and not sent yet.
 #[derive(Default)]
 struct PartQueue {
     size: usize,
@@ -113,7 +125,7 @@ struct PartQueue {
     bytes: u64,
 }
 
-/// Where the bytes of a file are written.
+/// The writer of a file's bytes.
 pub(super) struct PartWriter(Arc<Mutex<PartQueue>>);
 
 impl Write for PartWriter {
@@ -133,11 +145,11 @@ impl Write for PartWriter {
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        Ok(()) // A part is sent when it is full, and the last at the end.
+        Ok(()) // Parts are sent when full, and the last one at the end.
     }
 }
 
-/// What sends the parts of a file.
+/// The sender of a file's parts.
 pub(super) struct Upload {
     uploads: Arc<Uploads>,
     key: Key,
@@ -151,7 +163,7 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Sends the parts that are full. It waits while too many are on their way.
+    /// Sends the full parts. Waits while too many are in flight.
     pub(super) async fn send_full_parts(&mut self) -> Result<()> {
         while let Some(sent) = self.tasks.try_join_next() {
             self.record_sent_part(sent)?;
@@ -165,7 +177,7 @@ impl Upload {
         }
     }
 
-    /// Sends what is left of a file with so many rows, and waits until all of it is there.
+    /// Sends the rest of a file with `rows` rows, and waits until the server has all parts.
     pub(super) async fn finish(mut self, rows: u64) -> Result<WrittenFile> {
         self.send_full_parts().await?;
         let last = std::mem::take(&mut lock_mutex(&self.queue).part);
@@ -224,7 +236,8 @@ impl Upload {
     async fn begin_multipart(&mut self) -> Result<MultipartId> {
         let (uploads, key) = (Arc::clone(&self.uploads), self.key.clone());
         let beginning = Arc::clone(&uploads.beginning).read_owned().await;
-        // On its own, so that its name is known even if this run is stopped while it is asked for.
+        // A task of its own, so that the id becomes known even if this run is stopped during the
+        // request.
         let begun = tokio::spawn(async move {
             let id = uploads.objects.begin_upload(&key).await?;
             lock_mutex(&uploads.begun).push((key.clone(), id.clone()));

@@ -2,20 +2,18 @@
 
 use super::*;
 
-/// Where a commit lets itself be killed on its way into a bucket, and whether the run is committed.
-const POINTS: [(&str, bool); 6] = [
-    ("lease-taken", false),
-    ("file-closed", false),
-    ("rows-written", false),
-    ("uploads-complete", false),
-    ("record-written", true),
-    ("old-removed", true),
-];
+use windrow::outside::FailPoint;
+
+/// Whether a run that was killed at a step has committed.
+fn is_committed_at(point: FailPoint) -> bool {
+    matches!(point, FailPoint::RecordWritten | FailPoint::OldRemoved)
+}
 
 #[test]
 fn killed_at_every_step() {
     for exists in [false, true] {
-        for (point, committed) in POINTS {
+        for point in FailPoint::OF_BUCKET {
+            let committed = is_committed_at(point);
             let store = Store::start();
             let folder = prepare(&store);
             let folder = folder.path();
@@ -23,20 +21,20 @@ fn killed_at_every_step() {
                 run_state(folder, 1);
             }
             let mut killed = windrow(folder);
-            killed.args(args(2, TARGET)).env("WINDROW_FAULT", point).stderr(Stdio::null());
-            assert_eq!(killed.status().unwrap().code(), None, "{point}: it was not killed");
+            killed.args(args(2, TARGET)).env("WINDROW_FAULT", point.name()).stderr(Stdio::null());
+            assert_eq!(killed.status().unwrap().code(), None, "{point:?}: it was not killed");
             let expected = if committed { Some(2) } else { exists.then_some(1) };
-            assert_eq!(state(folder), expected, "{point}, target existed: {exists}");
+            assert_eq!(state(folder), expected, "{point:?}, target existed: {exists}");
             let told = run(folder, &["runs", TARGET]);
             let told = String::from_utf8(told.stderr).unwrap();
             assert!(
                 told.contains("left by a run that died: the uploads of the run"),
-                "{point}: {told}"
+                "{point:?}: {told}"
             );
             run_state(folder, 3);
-            assert_eq!(state(folder), Some(3), "{point}");
+            assert_eq!(state(folder), Some(3), "{point:?}");
             let records = 1 + usize::from(exists) + usize::from(committed);
-            assert_eq!((counts(&store), store.uploads()), ([3, records, 0], 0), "{point}");
+            assert_eq!((counts(&store), store.uploads()), ([3, records, 0], 0), "{point:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Every single fault, in order: the Nth call of a command to what lies outside fails, for every N, in every way.
-//! Calls to files are counted by `windrow::find_out_of_range`, requests by the object store of the tests, what is sent to
-//! PostgreSQL by a line to it.
+//! `windrow::outside` counts calls to files, the object store of the tests counts requests, and a proxy counts what is
+//! sent to PostgreSQL.
 //!
 //! What must hold then, whatever failed:
 //! 1. A reader that knows nothing of windrow finds one committed state, the one before or the one after.

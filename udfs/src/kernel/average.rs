@@ -1,8 +1,8 @@
-//! Moving averages, each a brick of its own, and [`Average`]: the choice among them by TA-Lib's
-//! number.
+//! Moving averages, each a component of its own, and [`Average`], which chooses one of them by
+//! TA-Lib's number.
 
 use super::{Delay, Fold, Smoother, SumBlock, WeightedSum, ratio_or_zero};
-use crate::indicator::Memory;
+use crate::memory::Memory;
 use serde::{Deserialize, Serialize};
 
 /// TA-Lib's moving averages, by its numbers.
@@ -33,7 +33,7 @@ pub enum MaType {
     Rma = 13,
 }
 
-/// T3's volume factor where nothing chooses one.
+/// The default volume factor of T3.
 const VFACTOR: f64 = 0.7;
 
 impl MaType {
@@ -52,12 +52,12 @@ impl MaType {
         MaType::Rma,
     ];
 
-    /// TA-Lib's number.
+    /// Returns TA-Lib's number.
     pub const fn talib_code(self) -> u8 {
         self as u8
     }
 
-    /// TA-Lib's name in lower case.
+    /// Returns TA-Lib's name in lower case.
     pub const fn name(self) -> &'static str {
         match self {
             MaType::Sma => "sma",
@@ -74,22 +74,22 @@ impl MaType {
         }
     }
 
-    /// The average with this name, in any case.
+    /// Returns the average with this name, in upper or lower case.
     pub fn from_name(name: &str) -> Option<Self> {
         MaType::ALL.into_iter().find(|ma| ma.name().eq_ignore_ascii_case(name.trim()))
     }
 
-    /// The average with this number.
+    /// Returns the average with this number.
     pub fn from_code(code: f64) -> Option<Self> {
         MaType::ALL.into_iter().find(|ma| f64::from(ma.talib_code()) == code)
     }
 
-    /// All numbers and names: `0 sma, 1 ema, ...`.
+    /// Lists all numbers and names: `0 sma, 1 ema, ...`.
     pub fn choices_text() -> String {
         MaType::ALL.map(|ma| format!("{} {}", ma.talib_code(), ma.name())).join(", ")
     }
 
-    /// Rows before the first value of an average over `length` rows.
+    /// Returns the rows before the first value of an average over `length` rows.
     pub fn lookback_over(self, length: usize) -> usize {
         match self {
             _ if length <= 1 => 0,
@@ -103,8 +103,8 @@ impl MaType {
         }
     }
 
-    /// Rows after which the start practically no longer shows: the lookback of windows, an estimate
-    /// else.
+    /// Returns the rows after which the start practically no longer shows: the lookback for windows,
+    /// an estimate for recursions.
     pub fn warmup_over(self, length: usize) -> usize {
         let stages = match self {
             _ if length <= 1 => 0,
@@ -114,14 +114,14 @@ impl MaType {
             MaType::Dema => Smoother::ema_fade_rows(length) * 6 / 5,
             MaType::Tema => Smoother::ema_fade_rows(length) * 7 / 5,
             MaType::T3 => Smoother::ema_fade_rows(length) * 2,
-            // The weight depends on the data; its mean is near an ema's of 10 rows in a noisy
-            // market.
+            // The weight depends on the data; in a noisy market its mean is near that of an ema
+            // of 10 rows.
             MaType::Kama => Smoother::ema_fade_rows(length.max(60)),
         };
         self.lookback_over(length) + stages
     }
 
-    /// Whether it forgets, and how.
+    /// Returns how much of the past the average depends on.
     pub fn memory_class(self) -> Memory {
         match self {
             MaType::Sma | MaType::Wma | MaType::Trima | MaType::Hma => Memory::Window,
@@ -133,7 +133,7 @@ impl MaType {
 /// Any moving average, chosen by a parameter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Average {
-    /// Over one row every average is the row itself.
+    /// The row itself, which every average over one row is.
     Same,
     /// [`MaType::Sma`]
     Sma(Mean),
@@ -158,7 +158,7 @@ pub enum Average {
 }
 
 impl Average {
-    /// The average of kind `ma` over `length` rows.
+    /// Creates the average of kind `ma` over `length` rows.
     pub fn new(ma: MaType, length: usize) -> Self {
         match ma {
             _ if length <= 1 => Average::Same,
@@ -176,7 +176,7 @@ impl Average {
         }
     }
 
-    /// The average after `value`.
+    /// Returns the average after `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         match self {
@@ -194,7 +194,7 @@ impl Average {
         }
     }
 
-    /// [`Average::next`] for many rows: the choice is made once, not for every row.
+    /// Computes [`Average::next`] for many rows: the choice is made once, not for every row.
     pub fn next_rows(&mut self, values: &[f64], means: &mut [f64]) {
         match self {
             Average::Same => means.copy_from_slice(values),
@@ -224,18 +224,18 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// A window of `length` rows.
+    /// Creates a window of `length` rows.
     pub fn new(length: usize) -> Self {
         Mean { sum: Fold::new(length), length: length as f64 }
     }
 
-    /// The mean of the window that ends with `value`.
+    /// Returns the mean of the window that ends with `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         self.sum.push_row(SumBlock(value)).0 / self.length
     }
 
-    /// [`Mean::next`] for many rows.
+    /// Computes [`Mean::next`] for many rows.
     pub fn next_rows(&mut self, values: &[f64], means: &mut [f64]) {
         let length = self.length;
         self.sum.push_rows(values.iter().map(|value| SumBlock(*value)), |row, sum| {
@@ -252,19 +252,19 @@ pub struct WeightedMean {
 }
 
 impl WeightedMean {
-    /// A window of `length` rows.
+    /// Creates a window of `length` rows.
     pub fn new(length: usize) -> Self {
         let n = length as f64;
         WeightedMean { window: Fold::new(length), weights: n * (n + 1.0) / 2.0 }
     }
 
-    /// The weighted mean of the window that ends with `value`.
+    /// Returns the weighted mean of the window that ends with `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         self.window.push_row(WeightedSum::from_value(value)).weighted / self.weights
     }
 
-    /// [`WeightedMean::next`] for many rows.
+    /// Computes [`WeightedMean::next`] for many rows.
     pub fn next_rows(&mut self, values: &[f64], means: &mut [f64]) {
         let (rows, weights) =
             (values.iter().map(|value| WeightedSum::from_value(*value)), self.weights);
@@ -272,7 +272,7 @@ impl WeightedMean {
     }
 }
 
-/// The mean of means of half the length: weights that rise to the middle and fall again.
+/// The mean of means over half the length: the weights rise to the middle and fall again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TriangularMean {
     first: Mean,
@@ -280,18 +280,18 @@ pub struct TriangularMean {
 }
 
 impl TriangularMean {
-    /// A window of `length` rows.
+    /// Creates a window of `length` rows.
     pub fn new(length: usize) -> Self {
         TriangularMean { first: Mean::new(length.div_ceil(2)), second: Mean::new(length / 2 + 1) }
     }
 
-    /// The triangular mean of the window that ends with `value`.
+    /// Returns the triangular mean of the window that ends with `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         self.second.next(self.first.next(value))
     }
 
-    /// [`TriangularMean::next`] for many rows.
+    /// Computes [`TriangularMean::next`] for many rows.
     pub fn next_rows(&mut self, values: &[f64], means: &mut [f64]) {
         let mut first = vec![f64::NAN; values.len()];
         self.first.next_rows(values, &mut first);
@@ -299,8 +299,8 @@ impl TriangularMean {
     }
 }
 
-/// Hull's average: twice the weighted mean of half the window less that of the whole, weighted
-/// again.
+/// Hull's average: twice the weighted mean of half the window, minus that of the whole window,
+/// smoothed by another weighted mean.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HullAverage {
     half: WeightedMean,
@@ -309,7 +309,7 @@ pub struct HullAverage {
 }
 
 impl HullAverage {
-    /// A window of `length` rows.
+    /// Creates a window of `length` rows.
     pub fn new(length: usize) -> Self {
         HullAverage {
             half: WeightedMean::new((length / 2).max(1)),
@@ -318,18 +318,18 @@ impl HullAverage {
         }
     }
 
-    /// Rows of the last smoothing: the root of the length.
+    /// Returns the rows of the last smoothing: the square root of the length.
     fn last_length(length: usize) -> usize {
         length.isqrt().max(1)
     }
 
-    /// The average after `value`.
+    /// Returns the average after `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         self.last.next(2.0 * self.half.next(value) - self.whole.next(value))
     }
 
-    /// [`HullAverage::next`] for many rows.
+    /// Computes [`HullAverage::next`] for many rows.
     pub fn next_rows(&mut self, values: &[f64], means: &mut [f64]) {
         let mut half = vec![f64::NAN; values.len()];
         self.half.next_rows(values, &mut half);
@@ -339,19 +339,19 @@ impl HullAverage {
     }
 }
 
-/// A chain of exponential averages, each smoothing the one before it.
+/// A chain of exponential averages, each of which smooths the one before it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SmootherChain {
     stages: Vec<Smoother>,
 }
 
 impl SmootherChain {
-    /// `stages` averages over `length` rows each.
+    /// Creates `stages` averages over `length` rows each.
     pub fn new(length: usize, stages: usize) -> Self {
         SmootherChain { stages: vec![Smoother::from_ema_period(length); stages] }
     }
 
-    /// What every stage gives after `value`, the first stage first.
+    /// Returns the average of every stage after `value`, the first stage first.
     #[inline]
     pub fn next_stages<const STAGES: usize>(&mut self, value: f64) -> [f64; STAGES] {
         let mut results = [f64::NAN; STAGES];
@@ -369,12 +369,12 @@ impl SmootherChain {
 pub struct DoubleExponential(SmootherChain);
 
 impl DoubleExponential {
-    /// Averages over `length` rows each.
+    /// Creates averages over `length` rows each.
     pub fn new(length: usize) -> Self {
         DoubleExponential(SmootherChain::new(length, 2))
     }
 
-    /// The average after `value`.
+    /// Returns the average after `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         let [one, two] = self.0.next_stages(value);
@@ -387,12 +387,12 @@ impl DoubleExponential {
 pub struct TripleExponential(SmootherChain);
 
 impl TripleExponential {
-    /// Averages over `length` rows each.
+    /// Creates averages over `length` rows each.
     pub fn new(length: usize) -> Self {
         TripleExponential(SmootherChain::new(length, 3))
     }
 
-    /// The average after `value`.
+    /// Returns the average after `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         let [one, two, three] = self.0.next_stages(value);
@@ -400,7 +400,8 @@ impl TripleExponential {
     }
 }
 
-/// Tillson's T3: three double averages of factor v in a chain, multiplied out.
+/// Tillson's T3: a chain of three double averages with factor v, multiplied out over six
+/// exponential averages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TillsonAverage {
     chain: SmootherChain,
@@ -408,7 +409,7 @@ pub struct TillsonAverage {
 }
 
 impl TillsonAverage {
-    /// Averages over `length` rows with volume factor `v`.
+    /// Creates averages over `length` rows with volume factor `v`.
     pub fn new(length: usize, v: f64) -> Self {
         let (square, cube) = (v * v, v * v * v);
         TillsonAverage {
@@ -422,7 +423,7 @@ impl TillsonAverage {
         }
     }
 
-    /// The average after `value`.
+    /// Returns the average after `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         let [_, _, three, four, five, six] = self.chain.next_stages(value);
@@ -431,7 +432,8 @@ impl TillsonAverage {
     }
 }
 
-/// An exponential average of a value that is ahead of itself by what the window's lag takes away.
+/// An exponential average of each value plus its change over the lag of the window, which offsets
+/// that lag.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ZeroLagAverage {
     delay: Delay,
@@ -439,7 +441,7 @@ pub struct ZeroLagAverage {
 }
 
 impl ZeroLagAverage {
-    /// An average over `length` rows.
+    /// Creates an average over `length` rows.
     pub fn new(length: usize) -> Self {
         ZeroLagAverage {
             delay: Delay::new(ZeroLagAverage::window_lag(length)),
@@ -451,7 +453,7 @@ impl ZeroLagAverage {
         (length - 1) / 2
     }
 
-    /// The average after `value`.
+    /// Returns the average after `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         let late = self.delay.push(value);
@@ -459,8 +461,8 @@ impl ZeroLagAverage {
     }
 }
 
-/// Kaufman's average: it follows fast while the price goes straight, and hardly moves while it goes
-/// about.
+/// Kaufman's average: it follows fast while the price moves in one direction, and hardly moves while
+/// the price goes back and forth.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct KaufmanAverage {
     delay: Delay,
@@ -470,7 +472,7 @@ pub struct KaufmanAverage {
 }
 
 impl KaufmanAverage {
-    /// A window of `length` rows.
+    /// Creates a window of `length` rows.
     pub fn new(length: usize) -> Self {
         KaufmanAverage {
             delay: Delay::new(length),
@@ -480,7 +482,7 @@ impl KaufmanAverage {
         }
     }
 
-    /// The average after `value`.
+    /// Returns the average after `value`.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         let (slow, fast) = (2.0 / 31.0, 2.0 / 3.0);

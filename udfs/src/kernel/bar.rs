@@ -1,36 +1,36 @@
-//! Arithmetic of one bar and of two neighbouring ones.
+//! Arithmetic of one bar and of two neighbouring bars.
 
 use super::{Smoother, ratio_or_zero};
 use serde::{Deserialize, Serialize};
 
-/// The mean of high, low and close.
+/// Returns the mean of high, low and close.
 #[inline]
 pub fn typical_price(high: f64, low: f64, close: f64) -> f64 {
     (high + low + close) / 3.0
 }
 
-/// Chaikin's money flow: volume, weighted from -1 (close at the low) to 1 (close at the high).
+/// Returns Chaikin's money flow: volume, weighted from -1 (close at the low) to 1 (close at the high).
 #[inline]
 pub fn money_flow(high: f64, low: f64, close: f64, volume: f64) -> f64 {
     let range = high - low;
     if range > 0.0 { ((close - low) - (high - close)) / range * volume } else { 0.0 }
 }
 
-/// The range of a bar widened to the close before it.
+/// The range of a bar, widened to the close before it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TrueRange {
     close: f64,
 }
 
 impl Default for TrueRange {
-    /// Before the first bar.
+    /// Creates the state before the first bar.
     fn default() -> Self {
         TrueRange { close: f64::NAN }
     }
 }
 
 impl TrueRange {
-    /// The true range of a bar, NaN for the first.
+    /// Returns the true range of a bar, NaN for the first.
     #[inline]
     pub fn next_range(&mut self, high: f64, low: f64, close: f64) -> f64 {
         let previous = std::mem::replace(&mut self.close, close);
@@ -54,7 +54,7 @@ pub struct DirectionalMovement {
 }
 
 impl DirectionalMovement {
-    /// Smoothed over `length` bars.
+    /// Creates movement and range that are smoothed over `length` bars.
     pub fn new(length: usize) -> Self {
         let smooth = Smoother::wilder_sum(length);
         DirectionalMovement {
@@ -68,7 +68,7 @@ impl DirectionalMovement {
         }
     }
 
-    /// Movement up and movement down as shares of the true range; NaN for the first `length` bars.
+    /// Returns upward and downward movement as shares of the true range; NaN for the first `length` bars.
     #[inline]
     pub fn next_shares(&mut self, high: f64, low: f64, close: f64) -> [f64; 2] {
         let up = high - std::mem::replace(&mut self.high, high);

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The mean of a window, and the mean distance of its values from it.
 ///
-/// There is no summary of half a window from which this could be joined: every row looks at the
-/// whole window again, in the order from the oldest to the newest.
+/// It cannot be joined from summaries of half a window: every row goes through the whole window
+/// again, from the oldest value to the newest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AbsoluteDeviation {
     ring: Vec<f64>,
@@ -16,28 +16,28 @@ pub struct AbsoluteDeviation {
 }
 
 impl AbsoluteDeviation {
-    /// A window of `length` rows.
+    /// Creates a window of `length` rows.
     pub fn new(length: usize) -> Self {
         AbsoluteDeviation { ring: vec![f64::NAN; length], at: 0, mean: Fold::new(length) }
     }
 
-    /// `(mean, mean absolute deviation)` of the window that ends with `value`.
+    /// Returns `(mean, mean absolute deviation)` of the window that ends with `value`.
     #[inline]
     pub fn next_deviation(&mut self, value: f64) -> (f64, f64) {
         let length = self.ring.len();
         self.ring[self.at] = value;
         self.at = if self.at + 1 == length { 0 } else { self.at + 1 };
-        // This mean of equal values is that value exactly, so that a flat window deviates by
-        // nothing.
+        // This mean of equal values is exactly that value, so that the deviation of a flat window
+        // is 0.
         let mean = self.mean.push_row(Centre::from_value(value)).mean_value();
         let (newer, older) = self.ring.split_at(self.at);
         let distances = older.iter().chain(newer).map(|other| (other - mean).abs());
         (mean, distances.sum::<f64>() / length as f64)
     }
 
-    /// What [`AbsoluteDeviation::next_deviation`] gives for many rows, with the same bits: all rows take
-    /// their oldest value, then all the next one, so that rows and not the values of a row wait for
-    /// each other.
+    /// Computes [`AbsoluteDeviation::next_deviation`] for many rows, with the same bits. All rows add
+    /// their oldest value, then all add the next one: additions of different rows do not wait for each
+    /// other, as those of one row would.
     pub fn deviation_rows(&mut self, values: &[f64], means: &mut [f64], deviations: &mut [f64]) {
         let length = self.ring.len();
         if values.len() < 32 || length > values.len() {
@@ -60,7 +60,7 @@ impl AbsoluteDeviation {
     }
 }
 
-/// The mean distance from the mean for many rows; the window of row `i` is `line[i..][..length]`.
+/// The mean distances from the mean for many rows; the window of row `i` is `line[i..][..length]`.
 struct Distances<'a> {
     length: usize,
     line: &'a [f64],
@@ -89,5 +89,5 @@ impl WithSimd for Distances<'_> {
     }
 }
 
-/// Rows whose sums stay near the processor while their windows pass by.
+/// Rows per chunk: few enough that their sums stay in the cache while their windows are read.
 const NEAR: usize = 512;

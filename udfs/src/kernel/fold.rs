@@ -1,12 +1,12 @@
-//! The window brick: a summary of the last n rows that depends on those rows only.
+//! The summary of a window: it depends on the last n rows only.
 //!
-//! A running sum carries its history in its rounding error, and a fresh sum costs n per row.
-//! [`Fold`] does neither. It joins summaries of 1, 2, 5, 10, 20 rows (the leading binary digits of
-//! n): the summary of a long window is joined from two of half the length that were computed
-//! before. Which row is joined with which is fixed by its distance from the newest row, so the same
-//! window gives the same bits wherever the series starts; a row costs about log2(n) joins, the
-//! error grows with log2(n) and not with n, and NaN or an overflow leaves the result with the row
-//! that brought it.
+//! A running sum carries its history in its rounding error, and a fresh sum costs n additions per
+//! row. [`Fold`] avoids both. It joins summaries of 1, 2, 5, 10, 20 rows (the leading binary digits
+//! of n): it joins the summary of a long window from two of half the length that it computed
+//! before. The order of joins depends only on the distance from the newest row, so the same window
+//! gives the same bits wherever the series starts. A row costs about log2(n) joins, and the error
+//! grows with log2(n), not with n. NaN or an overflow leaves the result together with the row that
+//! brought it.
 
 use pulp::{Simd, WithSimd};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -14,14 +14,14 @@ use std::fmt::Debug;
 
 /// A summary of consecutive rows that can be joined with the summary of the rows after them.
 pub trait Block: Copy + Debug + Send + Serialize + DeserializeOwned + 'static {
-    /// What stands for rows that do not exist yet: joined with anything it gives NaN.
+    /// The summary of rows that do not exist yet: joined with anything it gives NaN.
     const NONE: Self;
 
-    /// The summary of both. The lengths are in `joint`, since they are the same on every row.
+    /// Joins two summaries. The lengths are in `joint`, since they are the same on every row.
     fn join_blocks(older: Self, newer: Self, joint: &Joint) -> Self;
 }
 
-/// The lengths of two neighbouring blocks, and what is computed from them once.
+/// The lengths of two neighbouring blocks, and numbers that are computed from them once.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Joint {
     /// Rows in the newer block.
@@ -42,12 +42,12 @@ impl Joint {
     }
 }
 
-/// One doubling: a ring of the summaries of `half` rows, and how two of them are joined.
+/// One doubling: a ring of summaries of half the rows, and the lengths with which two are joined.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct DoublingLevel<B> {
     ring: Vec<B>,
     at: usize,
-    /// The doubled window leaves out the newest row, which is then joined by itself.
+    /// True if the doubled window leaves out the newest row, which is then joined on its own.
     odd: bool,
     double: Joint,
     single: Joint,
@@ -61,7 +61,7 @@ pub struct Fold<B: Block> {
 }
 
 impl<B: Block> Fold<B> {
-    /// A window of `length` rows (at least 1).
+    /// Creates a window of `length` rows (at least 1).
     pub fn new(length: usize) -> Self {
         let digits = usize::BITS - length.max(1).leading_zeros() - 1;
         let mut half = 1;
@@ -80,7 +80,7 @@ impl<B: Block> Fold<B> {
         Fold { levels: levels.collect() }
     }
 
-    /// Takes the newest row and gives the summary of the window that ends with it.
+    /// Takes the newest row and returns the summary of the window that ends with it.
     #[inline]
     pub fn push_row(&mut self, row: B) -> B {
         let mut window = row;
@@ -101,13 +101,13 @@ impl<B: Block> Fold<B> {
 }
 
 impl<B: Block> Fold<B> {
-    /// Bytes on the heap: about two blocks per row of the window.
+    /// Returns the bytes on the heap: about two blocks per row of the window.
     pub fn heap_size(&self) -> usize {
         let rings = self.levels.iter().map(|level| level.ring.len() * size_of::<B>());
         rings.sum::<usize>() + self.levels.len() * size_of::<DoublingLevel<B>>()
     }
 
-    /// What [`Fold::push_row`] gives for many rows, with the same bits: level by level over whole
+    /// Computes [`Fold::push_row`] for many rows, with the same bits. It runs level by level over whole
     /// slices, of which the processor takes as many rows at a time as its vectors hold.
     pub fn push_rows(
         &mut self,
@@ -117,14 +117,14 @@ impl<B: Block> Fold<B> {
         let count = rows.len();
         let held: usize = self.levels.iter().map(|level| level.ring.len()).sum();
         if count < 32 || held > 4 * count {
-            // Moving the rings in and out of line would cost more than it saves.
+            // Copying the rings into a line and back would cost more than it saves.
             return rows.enumerate().for_each(|(row, block)| give(row, self.push_row(block)));
         }
         pulp::Arch::new().dispatch(FoldRun { levels: &mut self.levels, rows, give });
     }
 }
 
-/// [`Fold::push_rows`], compiled once for every kind of vectors that a processor may have.
+/// The run of [`Fold::push_rows`], compiled once for every vector width that a processor may have.
 struct FoldRun<'a, B: Block, I, G> {
     levels: &'a mut [DoublingLevel<B>],
     rows: I,
@@ -138,15 +138,15 @@ impl<B: Block, I: ExactSizeIterator<Item = B>, G: FnMut(usize, B)> WithSimd
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, _: S) {
-        // In front of the windows there is room for any level's ring, so that the doubled windows
-        // are written where the next level wants them.
+        // There is room for any level's ring in front of the windows, so that the doubled windows
+        // are written where the next level expects them.
         let front = self.levels.iter().map(|level| level.ring.len()).max().unwrap_or(0);
         let room = front + self.rows.len();
         let (mut line, mut next) = (Vec::with_capacity(room), Vec::with_capacity(room));
         line.resize(front, B::NONE);
         next.resize(front, B::NONE);
         line.extend(self.rows);
-        // Windows of an odd number of rows are joined with single rows, too.
+        // Windows of an odd number of rows are also joined with single rows.
         let odd = self.levels.iter().skip(1).any(|level| level.odd);
         let rows = if odd { line[front..].to_vec() } else { Vec::new() };
         for (i, level) in self.levels.iter_mut().enumerate() {
@@ -161,8 +161,8 @@ impl<B: Block, I: ExactSizeIterator<Item = B>, G: FnMut(usize, B)> WithSimd
 }
 
 impl<B: Block> DoublingLevel<B> {
-    /// Doubles the windows of many rows, which stand in `line` behind `front` places, into `next`.
-    /// `rows` are the rows themselves; they are those of `line` if it is empty.
+    /// Doubles the windows of many rows, which follow `front` places in `line`, into `next`. `rows` are
+    /// the single rows; if it is empty, they are those of `line`.
     #[inline(always)]
     fn double_windows(&mut self, rows: &[B], line: &mut [B], front: usize, next: &mut Vec<B>) {
         let (length, count) = (self.ring.len(), line.len() - front);
@@ -228,7 +228,7 @@ impl Block for Highest {
 
     #[inline(always)]
     fn join_blocks(older: Self, newer: Self, _: &Joint) -> Self {
-        // A row that does not exist compares as false and stays, which the lookback hides.
+        // A missing row (NaN) compares as false and stays, which the lookback hides.
         Highest(if newer.0 >= older.0 { newer.0 } else { older.0 })
     }
 }
@@ -246,17 +246,17 @@ impl Block for Lowest {
     }
 }
 
-/// The largest value of a window and how many rows ago it was; of equal ones the newest.
+/// The largest value of a window and its age in rows; of equal values, the newest.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Peak {
     /// The largest value.
     pub value: f64,
-    /// Rows since it.
+    /// The rows since that value.
     pub age: f64,
 }
 
 impl Peak {
-    /// The newest row.
+    /// Returns the summary of the newest row.
     pub fn from_value(value: f64) -> Self {
         Peak { value, age: 0.0 }
     }
@@ -267,7 +267,7 @@ impl Block for Peak {
 
     #[inline(always)]
     fn join_blocks(older: Self, newer: Self, joint: &Joint) -> Self {
-        // Two choices and no jump: which block wins cannot be predicted.
+        // Two selects and no branch: a processor cannot predict which block wins.
         let newest = newer.value >= older.value;
         Peak {
             value: if newest { newer.value } else { older.value },
@@ -286,7 +286,7 @@ pub struct WeightedSum {
 }
 
 impl WeightedSum {
-    /// The summary of one row.
+    /// Returns the summary of one row.
     pub fn from_value(value: f64) -> Self {
         WeightedSum { sum: value, weighted: value }
     }
@@ -304,8 +304,9 @@ impl Block for WeightedSum {
     }
 }
 
-/// The mean of a block: its oldest value, and how far the mean is from that. Differences of prices that
-/// are close are exact, so that a mean is as exact as the rows differ, however far they are from zero.
+/// The mean of a block: its oldest value, and the distance of the mean from it. Differences of prices
+/// that are close are exact, so the error of a mean depends on how much the rows differ, not on how far
+/// they are from zero.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Centre {
     oldest: f64,
@@ -313,31 +314,31 @@ pub struct Centre {
 }
 
 impl Centre {
-    /// The mean of one value.
+    /// Returns the mean of one value.
     #[inline(always)]
     pub const fn from_value(value: f64) -> Self {
         Centre { oldest: value, offset: 0.0 }
     }
 
-    /// The mean in one number.
+    /// Returns the mean as one number.
     #[inline(always)]
     pub fn mean_value(self) -> f64 {
         self.oldest + self.offset
     }
 
-    /// How far the mean of newer rows is from this one.
+    /// Returns the distance from this mean to the mean of newer rows.
     #[inline(always)]
     pub fn step_to(self, newer: Self) -> f64 {
         (newer.oldest - self.oldest) + (newer.offset - self.offset)
     }
 
-    /// How far a value is from the mean.
+    /// Returns the distance from the mean to a value.
     #[inline(always)]
     pub fn distance_to(self, value: f64) -> f64 {
         (value - self.oldest) - self.offset
     }
 
-    /// The mean so much further on.
+    /// Returns the mean shifted by a distance.
     #[inline(always)]
     pub fn shift_by(self, by: f64) -> Self {
         Centre { offset: self.offset + by, ..self }
@@ -353,7 +354,7 @@ impl Block for Centre {
     }
 }
 
-/// Mean and sum of squared distances from it: exact zeros for a flat window, and no cancellation.
+/// The mean and the sum of squared distances from it: exactly 0 for a flat window, and no cancellation.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Moments {
     /// The mean.
@@ -363,7 +364,7 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// The summary of one row.
+    /// Returns the summary of one row.
     pub fn from_value(value: f64) -> Self {
         Moments { mean: Centre::from_value(value), squares: 0.0 }
     }
@@ -382,7 +383,7 @@ impl Block for Moments {
     }
 }
 
-/// Means of two columns, their sums of squared distances and of the products of distances.
+/// The means of two columns, their sums of squared distances, and the sum of products of distances.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Comoments {
     /// The first column.
@@ -394,7 +395,7 @@ pub struct Comoments {
 }
 
 impl Comoments {
-    /// The summary of one row.
+    /// Returns the summary of one row.
     pub fn from_pair(x: f64, y: f64) -> Self {
         Comoments { x: Moments::from_value(x), y: Moments::from_value(y), products: 0.0 }
     }
@@ -414,8 +415,8 @@ impl Block for Comoments {
     }
 }
 
-/// Mean of a window and the sum of products of its distances from it with the row numbers'
-/// distances.
+/// The mean of a window, and the sum of products of the distances of values from their mean and of
+/// row numbers from theirs.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Trend {
     /// The mean.
@@ -425,7 +426,7 @@ pub struct Trend {
 }
 
 impl Trend {
-    /// The summary of one row.
+    /// Returns the summary of one row.
     pub fn from_value(value: f64) -> Self {
         Trend { mean: Centre::from_value(value), products: 0.0 }
     }

@@ -1,7 +1,7 @@
-//! Bricks that indicators hold by value: windows, smoothing, averages and the arithmetic of one
-//! bar. Numerical care lives here once. Bricks know nothing of functions, parameters or NULL; a
-//! brick that has not seen enough rows gives NaN, and NaN passes through chains of bricks until all
-//! have seen enough.
+//! Components that indicators hold by value: windows, smoothing, averages and the arithmetic of one
+//! bar. All numerical care is in this module. Components know nothing of functions, parameters or
+//! NULL. A component that has not seen enough rows gives NaN, and NaN passes through chains of
+//! components until all have seen enough.
 
 mod average;
 mod bar;
@@ -23,7 +23,7 @@ pub use smooth::Smoother;
 
 use serde::{Deserialize, Serialize};
 
-/// The value of `length` rows ago; NaN until there is one.
+/// The value from `length` rows ago; NaN until there is one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Delay {
     ring: Vec<f64>,
@@ -31,12 +31,12 @@ pub struct Delay {
 }
 
 impl Delay {
-    /// A delay of `length` rows; a delay of 0 gives the value itself.
+    /// Creates a delay of `length` rows; a delay of 0 gives the value itself.
     pub fn new(length: usize) -> Self {
         Delay { ring: vec![f64::NAN; length], at: 0 }
     }
 
-    /// Takes the newest value and gives the one that left.
+    /// Takes the newest value and returns the one that leaves.
     #[inline]
     pub fn push(&mut self, value: f64) -> f64 {
         let at = self.at;
@@ -48,12 +48,12 @@ impl Delay {
     }
 }
 
-/// A running total that nothing leaves; an overflow gives NaN and is not taken.
+/// A running total of all values; a value that would overflow it gives NaN and is skipped.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RunningTotal(f64);
 
 impl RunningTotal {
-    /// The total after `value`.
+    /// Returns the total after `value`.
     #[inline]
     pub fn add_finite(&mut self, value: f64) -> f64 {
         let next = self.0 + value;
@@ -64,21 +64,21 @@ impl RunningTotal {
     }
 }
 
-/// `part / whole`, and 0 where `whole` is 0, as TA-Lib has it.
+/// Returns `part / whole`, and 0 where `whole` is 0, as TA-Lib does.
 #[inline]
 pub fn ratio_or_zero(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
 
-/// `part / (high - low)`, and 0 where `high` and `low` differ by no more than rounding, as TA-Lib
-/// has it.
+/// Returns `part / (high - low)`, and 0 where `high` and `low` differ by no more than rounding, as
+/// TA-Lib does.
 #[inline]
 pub fn range_ratio(part: f64, high: f64, low: f64) -> f64 {
     let range = high - low;
     if is_noise(range, high.abs() + low.abs()) { 0.0 } else { part / range }
 }
 
-/// Whether a difference of numbers of this size is no more than their rounding: TA-Lib's threshold.
+/// Returns whether a difference of numbers of this size is within their rounding: TA-Lib's threshold.
 #[inline]
 pub fn is_noise(difference: f64, size: f64) -> bool {
     difference.abs() <= 1e-14 * size

@@ -1,11 +1,11 @@
-//! Exponential smoothing, the one recursion that most indicators share.
+//! Exponential smoothing, the recursion that most indicators share.
 
 use serde::{Deserialize, Serialize};
 
 /// An exponential average seeded with the mean of its first n values, as in TA-Lib.
 ///
-/// A value that is not finite, or that would carry the average over the largest number, gives NaN
-/// and is otherwise not taken: one bad row must not poison the rows after it.
+/// A value that is not finite, or that would make the average overflow, gives NaN and is skipped:
+/// one bad row must not poison the rows after it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Smoother {
     alpha: f64,
@@ -16,23 +16,23 @@ pub struct Smoother {
 }
 
 impl Smoother {
-    /// Weight 2 / (n + 1).
+    /// Creates an average with weight 2 / (n + 1).
     pub fn from_ema_period(length: usize) -> Self {
         Smoother::new(length, 2.0 / (length as f64 + 1.0))
     }
 
-    /// Wilder's weight 1 / n.
+    /// Creates an average with Wilder's weight 1 / n.
     pub fn from_wilder_period(length: usize) -> Self {
         Smoother::new(length, 1.0 / length as f64)
     }
 
-    /// Wilder's weight 1 / n, seeded as his directional movement is: with n values, the first of
-    /// which is taken for 0, so that it is ready one row earlier.
+    /// Creates an average with Wilder's weight 1 / n, seeded as in his directional movement: with n
+    /// values of which the first counts as 0, so that it is ready one row earlier.
     pub fn wilder_sum(length: usize) -> Self {
         Smoother { missing: (length - 1).max(1), ..Smoother::from_wilder_period(length) }
     }
 
-    /// Weight 2 / (n + 1), seeded with the first value alone.
+    /// Creates an average with weight 2 / (n + 1), seeded with the first value alone.
     pub fn ema_from_first(length: usize) -> Self {
         Smoother { missing: 1, divisor: 1.0, ..Smoother::from_ema_period(length) }
     }
@@ -42,7 +42,7 @@ impl Smoother {
         Smoother { alpha, value: f64::NAN, seed: 0.0, divisor, missing: length }
     }
 
-    /// The average after `value`, NaN until it is seeded.
+    /// Returns the average after `value`, NaN until it is seeded.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
         if self.missing > 0 {
@@ -73,8 +73,8 @@ impl Smoother {
         self.value
     }
 
-    /// What is not finite is not taken; what is too small for a full mantissa is 0, since
-    /// arithmetic on such numbers is slow and never reaches 0 by itself.
+    /// Skips an average that is not finite, and sets a subnormal one to 0: arithmetic on subnormal
+    /// numbers is slow and never reaches 0.
     #[cold]
     fn settle_abnormal(&mut self, next: f64) -> f64 {
         if next.is_finite() {
@@ -84,19 +84,19 @@ impl Smoother {
         f64::NAN
     }
 
-    /// Rows until the seed weighs less than the last bit of an average with this weight.
+    /// Returns the rows until the seed weighs less than the last bit of an average with this weight.
     ///
     /// An estimate: 40 / alpha was enough on every series that was measured.
     pub fn fade_rows(alpha: f64) -> usize {
         (40.0 / alpha).ceil() as usize
     }
 
-    /// [`Smoother::fade_rows`] for the weight of [`Smoother::from_ema_period`].
+    /// Returns [`Smoother::fade_rows`] for the weight of [`Smoother::from_ema_period`].
     pub fn ema_fade_rows(length: usize) -> usize {
         Smoother::fade_rows(2.0 / (length as f64 + 1.0))
     }
 
-    /// [`Smoother::fade_rows`] for the weight of [`Smoother::from_wilder_period`].
+    /// Returns [`Smoother::fade_rows`] for the weight of [`Smoother::from_wilder_period`].
     pub fn wilder_fade_rows(length: usize) -> usize {
         Smoother::fade_rows(1.0 / length as f64)
     }

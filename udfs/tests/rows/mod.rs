@@ -1,4 +1,4 @@
-//! Rows for tests: generated bars, and runs of one call over them. It knows no function by name.
+//! Rows for tests: generated bars, and runs of one call over them. This module knows no function by name.
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,7 +10,7 @@ use windrow_udfs::{BoundCall, Entry, FunctionKind, MaType, Param, ParamKind};
 /// A column; None is NULL.
 pub type Column = Vec<Option<f64>>;
 
-/// A small generator of numbers in 0..1, the same on every machine.
+/// A small generator of random numbers in 0..1, the same on every machine.
 pub struct Random(pub u64);
 
 impl Random {
@@ -21,7 +21,7 @@ impl Random {
     }
 }
 
-/// A random walk of bars: the columns that `entry` reads, in its order.
+/// Returns a random walk of bars: the columns that `entry` reads, in its order.
 pub fn walk(entry: &Entry, rows: usize, seed: u64) -> Vec<Vec<f64>> {
     let mut random = Random(seed);
     let mut bars: [Vec<f64>; 5] = Default::default();
@@ -43,7 +43,7 @@ pub fn walk(entry: &Entry, rows: usize, seed: u64) -> Vec<Vec<f64>> {
     entry.spec.inputs.iter().map(column).collect()
 }
 
-/// Calls to test: the defaults, the smallest periods, small periods, and every moving average.
+/// Returns the calls to test: the defaults, the smallest periods, small periods, and every moving average.
 pub fn calls() -> Vec<BoundCall> {
     let indicators = windrow_udfs::all_functions()
         .filter(|entry| entry.spec.function_kind() == FunctionKind::Indicator);
@@ -71,24 +71,24 @@ fn variants(entry: &'static Entry) -> Vec<BoundCall> {
     variants
 }
 
-/// Columns without NULL.
+/// Returns the columns without NULL.
 pub fn whole(columns: &[Vec<f64>]) -> Vec<Column> {
     columns.iter().map(|column| column.iter().map(|value| Some(*value)).collect()).collect()
 }
 
-/// Columns as arrays; NaN and infinity stay what they are.
+/// Returns columns as arrays; NaN and infinity stay as they are.
 pub fn arrays(columns: &[Column]) -> Vec<ArrayRef> {
     let array = |column: &Column| Arc::new(Float64Array::from(column.clone())) as ArrayRef;
     columns.iter().map(array).collect()
 }
 
-/// One call over all rows at once.
+/// Runs one call over all rows at once.
 pub fn run(bound: &BoundCall, columns: &[Column]) -> Vec<Column> {
     let rows = columns[0].len();
     unpack(&bound.new_kernel().unwrap().compute_rows(&arrays(columns), rows).unwrap())
 }
 
-/// The outputs of an array, which is Float64 or a struct of them.
+/// Returns the outputs of an array, which is Float64 or a struct of Float64.
 pub fn unpack(array: &ArrayRef) -> Vec<Column> {
     let column =
         |array: &ArrayRef| -> Column { array.as_primitive::<Float64Type>().iter().collect() };
@@ -109,7 +109,7 @@ pub fn unpack(array: &ArrayRef) -> Vec<Column> {
     }
 }
 
-/// Asserts that two runs of a call gave the same bits, and says where they differ if not.
+/// Asserts that two runs of a call gave the same bits; the failure names the first difference.
 pub fn assert_same(bound: &BoundCall, what: &str, got: &[Column], want: &[Column]) {
     for (output, (got, want)) in got.iter().zip(want).enumerate() {
         assert_eq!(got.len(), want.len(), "{what}: {bound:?} has other rows");

@@ -1,4 +1,4 @@
-//! Columns of floats, read again by the parquet crate.
+//! Tests that the parquet crate reads encoded columns of floats.
 
 use std::fs::File;
 
@@ -13,7 +13,7 @@ use super::super::parquet_file::{FileScratch, ParquetFile};
 use super::*;
 use crate::config;
 
-/// Writes columns and reads them again.
+/// Writes columns and reads them back.
 fn through(columns: &[(&str, ArrayRef)], codec: config::Compression, group: usize) -> File {
     let fields = columns.iter().map(|(name, column)| (*name, Arc::clone(column)));
     let batch = RecordBatch::try_from_iter(fields).unwrap();
@@ -32,7 +32,7 @@ fn through(columns: &[(&str, ArrayRef)], codec: config::Compression, group: usiz
         }
         (file, writer.close().unwrap())
     };
-    // In memory that another file has used.
+    // Write into memory that another file has used.
     let (_, kept) = write(&batch.slice(0, batch.num_rows() / 2), FileScratch::new(codec).unwrap());
     let (file, _) = write(&batch, kept);
     let reader = ParquetRecordBatchReaderBuilder::try_new(file.reopen().unwrap()).unwrap();
@@ -97,7 +97,7 @@ fn pages_are_full_of_values() {
         .collect();
     let whole = vec![0, 20_000, 40_000];
     assert_eq!(begins[0], whole);
-    // As many rows as a page may have at most.
+    // The maximum rows of a page.
     assert_eq!(begins[1], [0, 25_000, 45_000]);
     assert_eq!(begins[2], [0, 20_203, 40_405]);
     assert_eq!(begins[3], [0, 25_000, 50_000]);

@@ -1,6 +1,6 @@
-//! Single values as PostgreSQL's binary COPY takes them: their length, then the bytes that the
+//! Single values in the format of PostgreSQL's binary COPY: their length, then the bytes that the
 //! type's `recv` function reads (PostgreSQL documentation, "COPY", file formats; `numeric_recv` and
-//! its like in the server's source).
+//! similar functions in the server's source).
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, StringViewArray,
@@ -11,13 +11,13 @@ use datafusion::arrow::datatypes::{
     Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 
-/// Days from 1970 to 2000, where the server's days begin.
+/// Days from 1970 to 2000, the server's epoch for dates.
 const EPOCH_DAYS: i64 = 10_957;
 
-/// Microseconds from 1970 to 2000, where the server's times begin.
+/// Microseconds from 1970 to 2000, the server's epoch for times.
 const EPOCH_MICROSECONDS: i64 = EPOCH_DAYS * 86_400 * 1_000_000;
 
-/// The length of a NULL.
+/// The length that marks a NULL.
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 
 /// The values of one column.
@@ -34,7 +34,7 @@ enum CellValues<'a> {
     Bigint(&'a [i64]),
     Real(&'a [f32]),
     Double(&'a [f64]),
-    /// Digits, and how many of them follow the point.
+    /// The digits, and how many of them follow the decimal point.
     Numeric(&'a [i128], u8),
     /// Days since 1970.
     Date(&'a [i32]),
@@ -45,7 +45,7 @@ enum CellValues<'a> {
 }
 
 impl<'a> Cells<'a> {
-    /// The cells of a column; None for a type that is not among those of the wire.
+    /// Returns the cells of a column; None if the type is not sent over the wire.
     pub(super) fn from_column(column: &'a ArrayRef) -> Option<Self> {
         let values = match column.data_type() {
             DataType::Boolean => CellValues::Boolean(column.as_boolean()),
@@ -72,7 +72,7 @@ impl<'a> Cells<'a> {
         Some(Self { nulls: column.nulls(), values, rows: column.len() })
     }
 
-    /// About as many bytes as all of them take.
+    /// Estimates the bytes that all cells take.
     pub(super) fn estimate_bytes(&self) -> usize {
         let value = match self.values {
             CellValues::Boolean(_) => 1,
@@ -87,7 +87,7 @@ impl<'a> Cells<'a> {
     /// Writes the value of a row.
     ///
     /// # Errors
-    /// A value that the server has no bytes for, in words.
+    /// A description of a value that the server cannot represent.
     #[inline]
     pub(super) fn write_cell(&self, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
         if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
@@ -123,7 +123,7 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// A time from 1970 on, counted from 2000 on; the least number is the server's -infinity.
+/// Converts a time since 1970 into one since 2000. The smallest number is the server's -infinity.
 fn since_2000(value: i64, epoch: i64, least: i64, unit: &str) -> Result<i64, String> {
     value
         .checked_sub(epoch)
@@ -131,21 +131,21 @@ fn since_2000(value: i64, epoch: i64, least: i64, unit: &str) -> Result<i64, Str
         .ok_or_else(|| format!("{value} {unit} since 1970 is before all times that a table holds"))
 }
 
-/// A value of four bytes.
+/// Writes a value of four bytes.
 fn write_four_bytes(value: [u8; 4], out: &mut Vec<u8>) {
     let mut cell = [0, 0, 0, 4, 0, 0, 0, 0];
     cell[4..].copy_from_slice(&value);
     out.extend_from_slice(&cell);
 }
 
-/// A value of eight bytes.
+/// Writes a value of eight bytes.
 fn write_eight_bytes(value: [u8; 8], out: &mut Vec<u8>) {
     let mut cell = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
     cell[4..].copy_from_slice(&value);
     out.extend_from_slice(&cell);
 }
 
-/// A value of any length.
+/// Writes a value of any length.
 fn write_sized(value: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     let Ok(length) = i32::try_from(value.len()) else {
         return Err(format!("a value of {} bytes is more than a table holds", value.len()));
@@ -155,7 +155,8 @@ fn write_sized(value: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-/// A decimal number: digits of base 10,000, aligned at the point, without zeros at either end.
+/// Writes a decimal number: digits of base 10,000, aligned at the decimal point, without zeros at
+/// either end.
 fn write_numeric(value: i128, scale: u8, out: &mut Vec<u8>) {
     let ten_to = |n: u8| 10_u128.pow(u32::from(n));
     let magnitude = value.unsigned_abs();
@@ -209,7 +210,7 @@ fn write_numeric(value: i128, scale: u8, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    /// Number of digits, weight, sign, digits after the point, and the digits.
+    /// Returns the number of digits, the weight, the sign, the digits after the point, and the digits.
     fn parts(value: i128, scale: u8) -> (i16, i16, bool, i16, Vec<i16>) {
         let mut out = Vec::new();
         write_numeric(value, scale, &mut out);

@@ -1,4 +1,4 @@
-//! Rows go to the server in chunks, each of which it has whole or not at all.
+//! Sends rows to the server in chunks, each of which is stored atomically and exactly once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,12 +17,12 @@ use crate::error::{Error, Result};
 use crate::limits::COPY_CHUNK;
 use crate::store::{CallError, PgLocation, Retry, TableName, acquire_connection};
 
-/// Bytes that are handed to a connection at a time.
+/// Bytes passed to a connection at a time.
 const PIECE: usize = 64 << 10;
 
-/// What a chunk's transaction begins with: its number, and no wait for the disk at its end. The last
-/// commit of a run waits for all of them; should the server crash before, the run counts fewer rows
-/// than it copied.
+/// The first statement of a chunk's transaction: it returns the transaction's number, and turns off the
+/// wait for the disk at commit. The last commit of a run waits for all of them. If the server crashes
+/// before, the run counts fewer rows than it copied.
 const BEGIN: &str = "SELECT txid_current(), set_config('synchronous_commit', 'off', true)";
 
 /// Copies chunks over any free connection.
@@ -32,26 +32,26 @@ pub struct Copier {
     pub pool: Pool,
     /// The server.
     pub location: PgLocation,
-    /// When a copy is tried again.
+    /// The retry policy of a copy.
     pub retry: Arc<Retry>,
-    /// The table beside the target.
+    /// The staging table.
     pub stage: TableName,
 }
 
-/// What became of a chunk whose connection broke.
+/// The state of a chunk whose connection broke.
 enum ChunkStatus {
     /// Not in the table.
     Missing,
     /// In the table.
     Stored,
-    /// The server has not made up its mind.
+    /// The server is still executing the transaction.
     Unknown,
 }
 
 impl Copier {
-    /// Copies a chunk, whatever happens to connections, once; gives its memory back.
+    /// Copies a chunk exactly once, even if connections break; returns its memory.
     async fn copy_chunk(self, columns: String, chunk: Bytes) -> Result<Bytes> {
-        // The transaction whose end nobody heard of; 0 is none.
+        // The transaction whose commit was not answered; 0 means none.
         let unheard = AtomicI64::new(0);
         let call = || {
             let (this, columns, bytes, unheard) = (&self, &columns, chunk.clone(), &unheard);
@@ -81,7 +81,7 @@ impl Copier {
                     sink.feed(piece).await.map_err(fault)?;
                 }
                 sink.as_mut().finish().await.map_err(fault)?;
-                // From here on it may be in the table although the connection breaks.
+                // From here on the chunk may be in the table even if the connection breaks.
                 unheard.store(number.get(0), Ordering::Relaxed);
                 work.commit().await.map_err(fault)
             }
@@ -90,7 +90,7 @@ impl Copier {
         Ok(chunk)
     }
 
-    /// Whether a transaction whose end nobody heard of was committed.
+    /// Asks whether a transaction whose commit was not answered was committed.
     async fn query_chunk_status(
         &self,
         client: &Object,
@@ -98,7 +98,7 @@ impl Copier {
     ) -> Result<ChunkStatus, CallError> {
         let row = client.query_one("SELECT txid_status($1)", &[&transaction]).await;
         let row = match row {
-            // A server that crashed may not have come as far again.
+            // After a crash the server may not have reached this transaction number again.
             Err(error) if error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) => {
                 return Ok(ChunkStatus::Missing);
             }
@@ -113,13 +113,12 @@ impl Copier {
     }
 }
 
-/// The chunks of one partition: one is filled while another is sent, in the same two pieces of memory
-/// all along.
+/// The sink of one partition: it fills a chunk while another is sent, and reuses the same two buffers.
 pub(super) struct TableSink {
     staging: Arc<TableStaging>,
     rows: Option<CopyBuffer>,
     sending: Option<JoinHandle<Result<Bytes>>>,
-    /// Memory of a chunk that was sent.
+    /// The memory of a chunk that was sent.
     spare: Vec<u8>,
     copied: u64,
     bytes: u64,
@@ -138,7 +137,7 @@ impl TableSink {
         Self { staging, rows: None, sending: None, spare: Vec::new(), copied: 0, bytes: 0 }
     }
 
-    /// Takes rows; sends a chunk that is full.
+    /// Encodes rows; sends the chunk if it is full.
     pub(super) async fn fill_chunk(&mut self, batch: &RecordBatch) -> Result<()> {
         let new = || CopyBuffer::new(std::mem::take(&mut self.spare));
         let mut rows = self.rows.take().unwrap_or_else(new);
@@ -163,19 +162,19 @@ impl TableSink {
         Ok(())
     }
 
-    /// Waits for the chunk that is being sent.
+    /// Waits until the chunk in flight was sent.
     async fn wait_for_chunk(&mut self) -> Result<()> {
         if let Some(sending) = self.sending.take() {
             let sent = sending.await;
             let chunk =
                 sent.map_err(|error| Error::internal(format!("a copy panicked: {error}")))??;
-            // Nobody else has it any more, so nothing is copied.
+            // The last reference: the conversion copies nothing.
             self.spare = chunk.into();
         }
         Ok(())
     }
 
-    /// Sends the rest, and waits until the server has all of it.
+    /// Sends the last chunk, and waits until the server has all rows.
     pub(super) async fn send_rest(&mut self) -> Result<()> {
         if let Some(rows) = self.rows.take() {
             self.send_chunk(rows).await?;
@@ -183,7 +182,7 @@ impl TableSink {
         self.wait_for_chunk().await
     }
 
-    /// What the server has.
+    /// Returns the counts of the rows that the server has.
     pub(super) fn staged_rows(&self) -> StagedRows {
         let table = self.staging.copier.stage.to_string();
         StagedRows { table, copied: self.copied, bytes: self.bytes }

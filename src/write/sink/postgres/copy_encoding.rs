@@ -1,4 +1,4 @@
-//! Batches as PostgreSQL's binary COPY takes them.
+//! Encodes batches for PostgreSQL's binary COPY.
 
 use std::sync::Arc;
 
@@ -14,35 +14,35 @@ use datafusion::arrow::error::ArrowError;
 use super::cells::Cells;
 use crate::error::{Error, Result};
 
-/// What a binary COPY begins with: its signature, no flags, and no more of a header.
+/// The start of a binary COPY: its signature, no flags, and no header extension.
 const HEADER: [u8; 19] = *b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
-/// What it ends with, in place of a row's number of columns.
+/// The end of a binary COPY, in place of a row's number of columns.
 const FOOTER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// How the features of a row are laid out.
+/// The layout of the features of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableLayout {
-    /// A column for each.
+    /// One column for each feature.
     Wide,
-    /// A row for each: entity, time, feature, value.
+    /// One row for each feature: entity, time, feature, value.
     Long,
 }
 
-/// How the batches of a run become rows of a table.
+/// The encoding of a run's batches as rows of a table.
 pub struct CopyEncoding {
     layout: TableLayout,
     entity: usize,
     time: usize,
-    /// The types that go over the wire.
+    /// The columns and types that are sent.
     wire: SchemaRef,
 }
 
 impl CopyEncoding {
-    /// For batches of a schema.
+    /// Creates the encoding for batches of a schema.
     ///
     /// # Errors
-    /// Features that the long layout has no value for, in words.
+    /// A description of features that the long layout cannot store.
     pub fn new(
         layout: TableLayout,
         schema: SchemaRef,
@@ -75,7 +75,7 @@ impl CopyEncoding {
         Ok(Self { layout, entity, time, wire: Arc::new(Schema::new(fields)) })
     }
 
-    /// Rows as the table has them.
+    /// Returns rows in the layout of the table.
     fn to_table_rows(&self, batch: &RecordBatch) -> Result<Vec<RecordBatch>, ArrowError> {
         match self.layout {
             TableLayout::Wide => {
@@ -93,7 +93,7 @@ impl CopyEncoding {
         }
     }
 
-    /// The rows of one feature that have a value.
+    /// Returns the rows of one feature that have a value.
     fn feature_rows(
         &self,
         batch: &RecordBatch,
@@ -123,21 +123,21 @@ impl CopyEncoding {
     }
 }
 
-/// Rows on their way, as COPY takes them.
+/// Encoded rows in the format of COPY.
 pub(super) struct CopyBuffer {
     bytes: Vec<u8>,
     rows: u64,
 }
 
 impl CopyBuffer {
-    /// No rows, in memory that may have been used before.
+    /// Creates an empty buffer in memory that may have been used before.
     pub(super) fn new(mut bytes: Vec<u8>) -> Self {
         bytes.clear();
         bytes.extend_from_slice(&HEADER);
         Self { bytes, rows: 0 }
     }
 
-    /// Adds the rows of a batch.
+    /// Appends the rows of a batch.
     pub(super) fn encode_batch(
         &mut self,
         encoding: &CopyEncoding,
@@ -180,12 +180,12 @@ impl CopyBuffer {
         Ok(())
     }
 
-    /// Bytes so far.
+    /// The bytes encoded so far.
     pub(super) fn encoded_bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// All of it, and the number of rows.
+    /// Returns the complete bytes and the number of rows.
     pub(super) fn finish(mut self) -> (Vec<u8>, u64) {
         self.bytes.extend_from_slice(&FOOTER);
         (self.bytes, self.rows)
@@ -196,7 +196,7 @@ fn encoding_error(error: &dyn std::fmt::Display) -> Error {
     Error::internal(format!("rows cannot be encoded: {error}"))
 }
 
-/// Values in the type that goes over the wire.
+/// Casts values to the type that is sent.
 fn to_wire(column: &ArrayRef, ty: &DataType) -> Result<ArrayRef, ArrowError> {
     if matches!(column.data_type(), DataType::Timestamp(TimeUnit::Nanosecond, _)) {
         let ticks = cast(column, &DataType::Int64)?;
@@ -210,13 +210,13 @@ fn to_wire(column: &ArrayRef, ty: &DataType) -> Result<ArrayRef, ArrowError> {
     cast(column, ty)
 }
 
-/// Whether values of a type are numbers, or count as 0 and 1.
+/// Returns whether values of a type are numbers, or Booleans, which count as 0 and 1.
 fn is_number_like(ty: &DataType) -> bool {
     ty.is_numeric() || *ty == DataType::Boolean
 }
 
-/// The type that values are cast to before they are encoded: one that `pg_type` has a column for, and
-/// [`Cells`] write as that column reads it.
+/// Returns the type that values are cast to before they are encoded. `pg_type` has a column type for
+/// it, and [`Cells`] write its values as that column reads them.
 fn wire_type(ty: &DataType) -> DataType {
     match ty {
         DataType::Dictionary(_, values) => wire_type(values),

@@ -1,5 +1,5 @@
-//! A table of a PostgreSQL server: rows are copied into a table beside the target, by several
-//! connections.
+//! The sink of a table of a PostgreSQL server: several connections copy rows into a staging table next
+//! to the target.
 
 mod cells;
 mod chunks;
@@ -18,17 +18,17 @@ use chunks::TableSink;
 pub use chunks::Copier;
 pub use copy_encoding::{CopyEncoding, TableLayout};
 
-/// A table beside a target, and how rows get into it.
+/// A staging table next to a target, and the means to copy rows into it.
 pub struct TableStaging {
-    /// The connections, and the table.
+    /// The connections and the staging table.
     pub copier: Copier,
-    /// What becomes of a batch.
+    /// The encoding of a batch.
     pub encoding: CopyEncoding,
     /// The columns that are copied, as a list in SQL.
     pub columns: String,
 }
 
-/// The sinks of a table: each fills chunks of its own.
+/// The sinks of a table; each fills its own chunks.
 pub(super) struct TableSinks(pub(super) Arc<TableStaging>);
 
 impl SinkFactory for TableSinks {
