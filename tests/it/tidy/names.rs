@@ -59,7 +59,7 @@ fn functions_say_what_they_do() {
     let is_one_word = |name: &str| !name.trim_matches('_').contains('_');
     let one_word = share(&|name, count| if is_one_word(name) { count } else { 0 });
     let unique = share(&|_, count| if count == 1 { 1 } else { 0 });
-    println!("functions of one word: {one_word:.1} %, of a name of their own: {unique:.1} %");
+    eprintln!("functions of one word: {one_word:.1} %, of a name of their own: {unique:.1} %");
     assert!(one_word <= ONE_WORD, "{one_word:.1} % of the functions have names of one word");
     assert!(unique >= UNIQUE, "only {unique:.1} % of the functions have a name of their own");
 }
