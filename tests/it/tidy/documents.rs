@@ -75,7 +75,7 @@ fn every_function_of_the_architecture_exists() {
     let is_defined = |name: &str| {
         let words = ["fn", "struct", "enum", "trait", "const", "static", "type", "mod", "pub"];
         let defines = |word: &&str| code.contains(&format!("{word} {name}"));
-        words.iter().any(|word| defines(word)) || code.contains(&format!("    {name}"))
+        words.iter().any(defines) || code.contains(&format!("    {name}"))
     };
     let named = Regex::new(r"`([A-Za-z_]+(?:::[A-Za-z_]+)+)(?:\(\))?`").unwrap();
     let mut wrong = Vec::new();
