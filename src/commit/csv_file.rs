@@ -1,4 +1,4 @@
-//! One CSV file, written to a stage and renamed over the old file; its record lies next to it.
+//! One CSV file, written to a stage and exchanged with the old file; its record lies next to it.
 //!
 //! 1. The run takes the lock next to the file, and recovers from killed runs: it removes their stages,
 //!    renames the record of the present file to its final name, and removes other pending records. A

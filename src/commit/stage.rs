@@ -3,6 +3,7 @@
 //!
 //! Everything that a run writes before its commit lies next to the target, under a name that begins
 //! with a dot. Readers of the target and of its parent directory therefore do not take it for data.
+//! `directory.rs` and `csv_file.rs` have the steps of a commit, and what a crash after each leaves.
 
 use std::fs::Metadata;
 use std::io::Write;

@@ -132,7 +132,7 @@ pub(super) fn plan_inputs(plan: &Arc<dyn ExecutionPlan>) -> Vec<&Arc<dyn Executi
 
 impl fmt::Debug for SharedPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut told = f.debug_struct("Shared");
+        let mut told = f.debug_struct("SharedPlan");
         told.field("number", &self.number).field("plan", &self.plan).finish_non_exhaustive()
     }
 }

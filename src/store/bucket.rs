@@ -48,7 +48,7 @@ pub struct Bucket {
 
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Objects").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Bucket").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -36,7 +36,7 @@ pub struct StoreRegistry {
 
 impl fmt::Debug for StoreRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access").field("limit", &self.limit).finish_non_exhaustive()
+        f.debug_struct("StoreRegistry").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 
