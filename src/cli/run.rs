@@ -98,6 +98,11 @@ pub(super) async fn run_set(args: RunArgs, config: Config, stop: Stop) -> Result
         engine.run(set, &options).await
     };
     let outcome = args.progress.run_with_progress(&name, &progress, work).await?;
+    for (source, _) in args.session.sources.parse_sources()? {
+        if !outcome.record.inputs.contains_key(&source) {
+            eprintln!("note: --source {source}: {name} does not read this source");
+        }
+    }
     print_outcome(&outcome, args.json)?;
     Ok(u8::from(!outcome.record.left_out.is_empty()))
 }

@@ -32,6 +32,10 @@ impl StatementArgs {
     pub(super) async fn build_engine(&self, config: Config) -> Result<Engine> {
         let mut engine = self.session.build_engine(config).await?;
         engine.allow_writing(self.write);
+        if !engine.config().disabled_rules.is_empty() {
+            let rules = &engine.config().disabled_rules;
+            eprintln!("note: disabled_rules is {rules}: values and plans may differ");
+        }
         Ok(engine)
     }
 }

@@ -9,7 +9,9 @@ use super::common_subplans::FILTER_PUSHDOWN;
 use super::memory_pool::{self, SharedPool};
 use crate::config::Config;
 use crate::error::{Error, Result, did_you_mean};
-use crate::exec::{DisabledRules, WindrowOptions, physical_rule_names, physical_rules};
+use crate::exec::{
+    DisabledRules, REQUIREMENTS, WindrowOptions, physical_rule_names, physical_rules,
+};
 use crate::guards;
 use crate::limits::{SPILL_FAN_IN, SPILLED_BYTES};
 use crate::sql::diagnose_error;
@@ -41,6 +43,12 @@ fn disabled_rules(settings: &SessionConfig) -> Result<DisabledRules> {
     let mut known = guards::logical_rule_names();
     known.extend(physical_rule_names());
     known.retain(|name| name != FILTER_PUSHDOWN);
+    let mut required = guards::required_rule_names();
+    required.extend([FILTER_PUSHDOWN, REQUIREMENTS].map(str::to_string));
+    if let Some(name) = required.iter().find(|name| disabled.contains(name)) {
+        return Err(Error::usage(format!("disabled_rules: {name} cannot be switched off"))
+            .hint("without it nothing can be planned"));
+    }
     let unknown = disabled.names().find(|name| !known.iter().any(|known| known == name));
     match unknown.map(str::to_string) {
         None => Ok(disabled),

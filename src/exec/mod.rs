@@ -22,7 +22,7 @@ pub use dedup::{DedupExec, PeriodFinder};
 pub use partition_independence::has_independent_partitions;
 pub use period_keys::period_keys;
 pub use periods::PeriodsExec;
-pub use physical_rules::{physical_rule_names, physical_rules};
+pub use physical_rules::{REQUIREMENTS, physical_rule_names, physical_rules};
 pub use require_order::{RequireOrderExec, ensure_order};
 pub use session_options::{DisabledRules, WindrowOptions};
 pub use shared_plan::{SharedExec, SharedPlan};

@@ -22,7 +22,7 @@ use super::session_options::DisabledRules;
 use super::window_steps::{settle_window_order, to_stream_window};
 
 /// The rule before which windrow's steps run; without it nothing would sort or exchange rows for them.
-const REQUIREMENTS: &str = "EnsureRequirements";
+pub const REQUIREMENTS: &str = "EnsureRequirements";
 
 /// Rules of DataFusion that are removed, each with the reason.
 const REMOVED_RULES: [(&str, &str); 2] = [

@@ -91,6 +91,11 @@ pub fn logical_rule_names() -> Vec<String> {
     adapting.chain(rules.iter().map(|rule| rule.name().to_string())).collect()
 }
 
+/// The names of the rules that give types to expressions, without which nothing can be planned.
+pub fn required_rule_names() -> Vec<String> {
+    all_rules().0.iter().skip(1).map(|rule| rule.name().to_string()).collect()
+}
+
 type AnalyzerRules = Vec<Arc<dyn AnalyzerRule + Send + Sync>>;
 type OptimizerRules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 

@@ -73,4 +73,14 @@ mod tests {
             .map_err(|error| error.to_string());
         assert_eq!(own, Err("x".to_string()));
     }
+
+    #[test]
+    fn a_missing_file_handle_is_no_fault_of_the_file() {
+        let path = Path::new("bars/a.parquet");
+        let error = unreadable_file_error(path, &std::io::Error::from_raw_os_error(24));
+        assert_eq!(error.bad_file(), None);
+        assert!(error.to_string().contains("raise the limit on open files (ulimit -n)"), "{error}");
+        let corrupt = unreadable_file_error(path, &std::io::Error::other("no magic"));
+        assert_eq!(corrupt.bad_file(), Some("bars/a.parquet"));
+    }
 }

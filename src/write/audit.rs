@@ -7,9 +7,11 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::kernels::cmp::not_distinct;
 use datafusion::arrow::compute::{SortOptions, and, is_null, or};
+use datafusion::arrow::datatypes::{Float32Type, Float64Type};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::Result as PlanResult;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::collect_columns;
 
 use super::manifest::{AuditCount, Manifest};
 use crate::error::{Error, Result, TextPlace, pluralize_count};
@@ -101,9 +103,34 @@ fn failing_rows(
     condition: &Arc<dyn PhysicalExpr>,
     batch: &RecordBatch,
 ) -> PlanResult<BooleanArray> {
-    let values = condition.evaluate(batch)?.into_array(batch.num_rows())?;
+    let batch = with_positive_nan(condition, batch)?;
+    let values = condition.evaluate(&batch)?.into_array(batch.num_rows())?;
     let values = values.as_boolean();
     Ok(values.iter().map(|v| Some(v == Some(false))).collect())
+}
+
+/// Returns the batch with positive NaN for every NaN of the columns that a condition reads. Arrow compares a negative
+/// NaN, which processors compute, as less than every number; NaN is greater than every number, as in PostgreSQL.
+fn with_positive_nan(
+    condition: &Arc<dyn PhysicalExpr>,
+    batch: &RecordBatch,
+) -> PlanResult<RecordBatch> {
+    let mut columns = batch.columns().to_vec();
+    for column in collect_columns(condition) {
+        let Some(array) = columns.get_mut(column.index()) else { continue };
+        if let Some(values) = array.as_primitive_opt::<Float64Type>() {
+            if values.values().iter().any(|value| value.is_nan() && value.is_sign_negative()) {
+                let positive = |value: f64| if value.is_nan() { f64::NAN } else { value };
+                *array = Arc::new(values.unary::<_, Float64Type>(positive));
+            }
+        } else if let Some(values) = array.as_primitive_opt::<Float32Type>()
+            && values.values().iter().any(|value| value.is_nan() && value.is_sign_negative())
+        {
+            let positive = |value: f32| if value.is_nan() { f32::NAN } else { value };
+            *array = Arc::new(values.unary::<_, Float32Type>(positive));
+        }
+    }
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 
 /// Returns the union of two row masks; None means no rows.

@@ -84,6 +84,11 @@ fn what_is_wrong_with_rules_is_named() {
         told,
         "error: disabled_rules: there is no rule stream_window; did you mean stream_windows?\n"
     );
+    for rule in ["EnsureRequirements", "push_down_filter", "type_coercion"] {
+        let (good, told) = sql(folder, rule, "SELECT 1");
+        let expected = format!("error: disabled_rules: {rule} cannot be switched off; ");
+        assert!(!good && told.starts_with(&expected), "{told}");
+    }
     std::fs::write(folder.join("s.sql"), "SELECT symbol, ts, close FROM bars").unwrap();
     for words in [
         &["run", "s.sql", "--source", "bars=bars", "--to", "out"][..],
