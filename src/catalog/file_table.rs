@@ -59,6 +59,105 @@ pub struct FileTable {
     opening: Duration,
 }
 
+/// Lists the files of a source. Returns the listing, the last record if the source is a target, and with
+/// `keep_going` the files that were left out.
+async fn list_source(
+    location: &Location,
+    access: &StoreRegistry,
+    keep_going: bool,
+) -> Result<(Listing, Option<Record>, Vec<SkippedFile>)> {
+    match location.clone() {
+        Location::Local(path) => {
+            offload_blocking(move || {
+                // A copy without its records is read as plain files.
+                let record =
+                    if has_detached_records(&path)? { None } else { read_latest_record(&path)? };
+                let listing = list_local_files(&path)?;
+                if let Some(record) = &record {
+                    check_recorded_files(&path, &listing, record)?;
+                }
+                Ok((open_csv_handles(listing)?, record, Vec::new()))
+            })
+            .await
+        }
+        Location::Bucket(url) => {
+            let (listing, record) = list_bucket_files(access, &url).await?;
+            Ok((listing, record, Vec::new()))
+        }
+        Location::Web(urls) => {
+            let (listing, without) = list_web_files(access, &urls, keep_going).await?;
+            Ok((listing, None, without))
+        }
+    }
+}
+
+fn check_file_count(files: usize, location: &Location) -> Result<()> {
+    if files <= SOURCE_FILES {
+        return Ok(());
+    }
+    let (files, most) = (group_digits(files as u64), group_digits(SOURCE_FILES as u64));
+    Err(Error::data(format!("{location} has {files} files, past the limit of {most}"))
+        .hint("compact it"))
+}
+
+/// Refuses a file that has a column twice.
+fn check_distinct_columns(info: &FileInfo) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    let Some(twice) = info.schema.fields().iter().find(|field| !seen.insert(field.name())) else {
+        return Ok(());
+    };
+    let file = display_path(&info.file.path);
+    Err(Error::data(format!("column {} is twice in {file}", twice.name()))
+        .hint("name the columns apart and write the file again")
+        .with_bad_file(file))
+}
+
+/// How the footers of a source are read.
+struct FooterReading<'a> {
+    kind: FileKind,
+    keys: &'a KeyColumns,
+    cache: &'a FooterCache,
+    threads: usize,
+    keep_going: bool,
+}
+
+impl FooterReading<'_> {
+    /// Returns the footers of the files in their order: those of the cache, and the others read now. With
+    /// `keep_going`, a file that cannot be read goes to `left_out`.
+    async fn read_all(
+        &self,
+        files: Vec<FileRef>,
+        left_out: &mut Vec<SkippedFile>,
+    ) -> Result<Vec<Arc<FileInfo>>> {
+        let known: Vec<_> = files.iter().map(|file| self.cache.get(file, self.keys)).collect();
+        let new = files.into_iter().zip(&known).filter(|(_, known)| known.is_none());
+        let new: Vec<_> = new.map(|(file, _)| file).collect();
+        let (kind, keys, threads) = (self.kind, self.keys.clone(), self.threads);
+        let read = offload_blocking(move || Ok(read_footers(new, kind, &keys, threads)));
+        let mut read = read.await?.into_iter();
+        let mut infos = Vec::new();
+        for known in known {
+            if let Some(info) = known {
+                infos.push(info);
+                continue;
+            }
+            match read.next().ok_or_else(|| Error::internal("a footer went missing"))? {
+                Ok(info) => {
+                    let info = Arc::new(info);
+                    self.cache.put(&info, self.keys);
+                    infos.push(info);
+                }
+                Err(error) if self.keep_going && error.bad_file().is_some() => {
+                    let file = error.bad_file().unwrap_or_default().to_string();
+                    left_out.push((file, error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(infos)
+    }
+}
+
 impl FileTable {
     /// Lists the files of a source and reads their footers, except those that `footers` holds.
     /// `leave` holds the names of files to skip, and `keep_going`: if true, files that cannot be
@@ -117,31 +216,7 @@ impl FileTable {
             ));
         }
         let location = Location::parse(&config.location)?;
-        let mut left_out = Vec::new();
-        let (listing, record) = match location.clone() {
-            Location::Local(path) => {
-                offload_blocking(move || {
-                    // A copy without its records is read as plain files.
-                    let record = if has_detached_records(&path)? {
-                        None
-                    } else {
-                        read_latest_record(&path)?
-                    };
-                    let listing = list_local_files(&path)?;
-                    if let Some(record) = &record {
-                        check_recorded_files(&path, &listing, record)?;
-                    }
-                    Ok((open_csv_handles(listing)?, record))
-                })
-                .await?
-            }
-            Location::Bucket(url) => list_bucket_files(access, &url).await?,
-            Location::Web(urls) => {
-                let (listing, without) = list_web_files(access, &urls, keep_going).await?;
-                left_out.extend(without);
-                (listing, None)
-            }
-        };
+        let (listing, record, mut left_out) = list_source(&location, access, keep_going).await?;
         let (keys, commit) = match record {
             Some(record) => {
                 (KeyColumns { entity: record.entity, time: record.time }, Some(record.run))
@@ -150,41 +225,9 @@ impl FileTable {
         };
         let Listing { kind, mut files, .. } = listing;
         files.retain(|file| !skip.contains(&display_path(&file.path)));
-        if files.len() > SOURCE_FILES {
-            let (files, most) =
-                (group_digits(files.len() as u64), group_digits(SOURCE_FILES as u64));
-            return Err(Error::data(format!(
-                "{location} has {files} files, past the limit of {most}"
-            ))
-            .hint("compact it"));
-        }
-        let mut known: Vec<_> = files.iter().map(|file| footers.get(file, &keys)).collect();
-        let new = files.into_iter().zip(&known).filter(|(_, known)| known.is_none());
-        let (new, of_keys): (Vec<_>, _) = (new.map(|(file, _)| file).collect(), keys.clone());
-        let read = offload_blocking(move || Ok(read_footers(new, kind, &of_keys, threads)));
-        let mut read = read.await?.into_iter();
-        let mut infos = Vec::new();
-        for known in &mut known {
-            let info = match known.take() {
-                Some(info) => {
-                    infos.push(info);
-                    continue;
-                }
-                None => read.next().ok_or_else(|| Error::internal("a footer went missing"))?,
-            };
-            match info {
-                Ok(info) => {
-                    let info = Arc::new(info);
-                    footers.put(&info, &keys);
-                    infos.push(info);
-                }
-                Err(error) if keep_going && error.bad_file().is_some() => {
-                    let file = error.bad_file().unwrap_or_default().to_string();
-                    left_out.push((file, error.to_string()));
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        check_file_count(files.len(), &location)?;
+        let reading = FooterReading { kind, keys: &keys, cache: footers, threads, keep_going };
+        let mut infos = reading.read_all(files, &mut left_out).await?;
         if commit.is_some() && infos.len() <= TARGET_FILES_HELD {
             infos = infos.iter().map(with_open_handle).collect::<Result<_>>()?;
         }
@@ -204,14 +247,7 @@ impl FileTable {
         if commit.is_some() {
             check_recorded_keys(&schema, &keys, &location)?;
         }
-        for (info, file) in infos.iter().map(|i| (&i.schema, display_path(&i.file.path))) {
-            let mut seen = BTreeSet::new();
-            if let Some(twice) = info.fields().iter().find(|f| !seen.insert(f.name())) {
-                return Err(Error::data(format!("column {} is twice in {file}", twice.name()))
-                    .hint("name the columns apart and write the file again")
-                    .with_bad_file(file));
-            }
-        }
+        infos.iter().try_for_each(|info| check_distinct_columns(info))?;
         Ok(Self {
             name: name.to_string(),
             config: config.clone(),

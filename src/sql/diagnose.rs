@@ -151,80 +151,105 @@ fn syntax_error(message: &str) -> Error {
 }
 
 fn plan_error(message: &str, text: &str, tables: &[String], spanned: Option<TextPlace>) -> Error {
-    let quoted = |start: &str| {
-        let rest = message.strip_prefix(start)?;
-        rest.split('\'').next().map(str::to_string)
+    None.or_else(|| unknown_function_error(message, text, spanned.clone()))
+        .or_else(|| repeated_output_error(message, text))
+        .or_else(|| unknown_table_error(message, text, tables, spanned.clone()))
+        .or_else(|| argument_type_error(message, text, spanned.clone()))
+        .or_else(|| unmatched_signature_error(message, text, spanned.clone()))
+        .unwrap_or_else(|| known_message_error(message, text, spanned))
+}
+
+/// Returns the text between a start of the message and the next quote.
+fn quoted_after(message: &str, start: &str) -> Option<String> {
+    let rest = message.strip_prefix(start)?;
+    rest.split('\'').next().map(str::to_string)
+}
+
+/// An unknown function, with the nearest known name.
+fn unknown_function_error(message: &str, text: &str, spanned: Option<TextPlace>) -> Option<Error> {
+    let name = quoted_after(message, "Invalid function '")?;
+    let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| name.eq_ignore_ascii_case(theirs));
+    let near = elsewhere.map(|(_, ours)| *ours);
+    let near =
+        near.or_else(|| nearest_name(&name, windrow_udfs::all_functions().map(|e| e.spec.name)));
+    let theirs = message.split("Did you mean '").nth(1).and_then(|r| r.split('\'').next());
+    let theirs = theirs.and_then(|theirs| nearest_name(&name, [theirs]));
+    let error = Error::query(format!("unknown function {name}"));
+    let error = match near.or(theirs) {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None => error.hint("`windrow functions` lists the indicators"),
     };
-    if let Some(name) = quoted("Invalid function '") {
-        let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| name.eq_ignore_ascii_case(theirs));
-        let near = elsewhere.map(|(_, ours)| *ours);
-        let near = near
-            .or_else(|| nearest_name(&name, windrow_udfs::all_functions().map(|e| e.spec.name)));
-        let theirs = message.split("Did you mean '").nth(1).and_then(|r| r.split('\'').next());
-        let theirs = theirs.and_then(|theirs| nearest_name(&name, [theirs]));
-        let error = Error::query(format!("unknown function {name}"));
-        let error = match near.or(theirs) {
-            Some(near) => error.hint(format!("did you mean {near}?")),
-            None => error.hint("`windrow functions` lists the indicators"),
-        };
-        return attach_place(error, spanned.or_else(|| find_word_place(text, &name, true)));
-    }
-    if let Some(rest) = message.strip_prefix("Projections require unique expression names but the")
-    {
-        let name = rest.split("expression \"").nth(1).unwrap_or_default();
-        let name = name.split("\" at position").next().unwrap_or_default();
-        let name = match name.rsplit_once('.') {
-            Some((_, column)) if !name.contains(['(', ' ']) => column,
-            _ => name,
-        };
-        let error = Error::query(format!(
-            "output column {} is there twice",
-            message_patterns::to_sql_wording(name)
-        ))
-        .hint("give each a name of its own with AS, and leave it out of *");
-        return attach_place(error, find_word_place(text, name, false));
-    }
-    if let Some(name) = quoted("table '").filter(|_| message.ends_with("not found")) {
-        let name = name.rsplit('.').next().unwrap_or(&name).to_string();
-        let known = tables.iter().map(String::as_str);
-        let error = Error::query(format!("unknown table {name}"));
-        let error = match nearest_name(&name, known) {
-            Some(near) => error.hint(format!("did you mean {near}?")),
-            None => {
-                error.hint(format!("give --source {name}=LOCATION, or name it in windrow.yaml"))
-            }
-        };
-        return attach_place(error, spanned.or_else(|| find_word_place(text, &name, false)));
-    }
-    if let Some(name) = quoted("Failed to coerce arguments to satisfy a call to '") {
-        let given = message.split(&format!("argument types '{name}")).nth(1);
-        let given = given.and_then(|rest| rest.split('\'').next()).unwrap_or_default();
-        let error =
-            Error::query(format!("{name} cannot take {}", message_patterns::to_sql_wording(given)));
-        let error = match windrow_udfs::find_function(&name) {
-            Some(entry) => {
-                error.hint(format!("write {}, with numbers", entry.spec.call_signature()))
-            }
-            None => error.hint("cast the arguments to types that it takes"),
-        };
-        return attach_place(error, spanned.or_else(|| find_word_place(text, &name, true)));
-    }
-    if let Some(name) =
-        message.split('\'').nth(1).filter(|_| message.contains("match any signature"))
-    {
-        // DataFusion reports `mean` under its other name, `avg`.
-        let written = if find_word_place(text, name, true).is_none() && name == "avg" {
-            "mean"
-        } else {
-            name
-        };
-        let error = signature_error(
-            name,
-            message,
-            &first_call_arguments(text, written).unwrap_or_default(),
-        );
-        return attach_place(error, spanned.or_else(|| find_word_place(text, written, true)));
-    }
+    Some(attach_place(error, spanned.or_else(|| find_word_place(text, &name, true))))
+}
+
+/// Two outputs of one name.
+fn repeated_output_error(message: &str, text: &str) -> Option<Error> {
+    let start = "Projections require unique expression names but the";
+    let rest = message.strip_prefix(start)?;
+    let name = rest.split("expression \"").nth(1).unwrap_or_default();
+    let name = name.split("\" at position").next().unwrap_or_default();
+    let name = match name.rsplit_once('.') {
+        Some((_, column)) if !name.contains(['(', ' ']) => column,
+        _ => name,
+    };
+    let error = Error::query(format!(
+        "output column {} is there twice",
+        message_patterns::to_sql_wording(name)
+    ))
+    .hint("give each a name of its own with AS, and leave it out of *");
+    Some(attach_place(error, find_word_place(text, name, false)))
+}
+
+/// An unknown table, with the nearest known name.
+fn unknown_table_error(
+    message: &str,
+    text: &str,
+    tables: &[String],
+    spanned: Option<TextPlace>,
+) -> Option<Error> {
+    let name = quoted_after(message, "table '").filter(|_| message.ends_with("not found"))?;
+    let name = name.rsplit('.').next().unwrap_or(&name).to_string();
+    let known = tables.iter().map(String::as_str);
+    let error = Error::query(format!("unknown table {name}"));
+    let error = match nearest_name(&name, known) {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None => error.hint(format!("give --source {name}=LOCATION, or name it in windrow.yaml")),
+    };
+    Some(attach_place(error, spanned.or_else(|| find_word_place(text, &name, false))))
+}
+
+/// Arguments of types that a function does not take.
+fn argument_type_error(message: &str, text: &str, spanned: Option<TextPlace>) -> Option<Error> {
+    let start = "Failed to coerce arguments to satisfy a call to '";
+    let name = quoted_after(message, start)?;
+    let given = message.split(&format!("argument types '{name}")).nth(1);
+    let given = given.and_then(|rest| rest.split('\'').next()).unwrap_or_default();
+    let error =
+        Error::query(format!("{name} cannot take {}", message_patterns::to_sql_wording(given)));
+    let error = match windrow_udfs::find_function(&name) {
+        Some(entry) => error.hint(format!("write {}, with numbers", entry.spec.call_signature())),
+        None => error.hint("cast the arguments to types that it takes"),
+    };
+    Some(attach_place(error, spanned.or_else(|| find_word_place(text, &name, true))))
+}
+
+/// Arguments that match no form of a function.
+fn unmatched_signature_error(
+    message: &str,
+    text: &str,
+    spanned: Option<TextPlace>,
+) -> Option<Error> {
+    let name = message.split('\'').nth(1).filter(|_| message.contains("match any signature"))?;
+    // DataFusion reports `mean` under its other name, `avg`.
+    let written =
+        if find_word_place(text, name, true).is_none() && name == "avg" { "mean" } else { name };
+    let error =
+        signature_error(name, message, &first_call_arguments(text, written).unwrap_or_default());
+    Some(attach_place(error, spanned.or_else(|| find_word_place(text, written, true))))
+}
+
+/// Any other message: in words of its own if it is known, and at the function that it names.
+fn known_message_error(message: &str, text: &str, spanned: Option<TextPlace>) -> Error {
     let error = match message_patterns::match_known_message(message)
         .or_else(|| unsupported_form_error(message))
     {

@@ -285,45 +285,15 @@ impl StoreBuilder<'_> {
         if let Some(profile) = &profile {
             builder = profile.apply_credentials(builder)?;
         }
-        let keys = [
-            (StoreKey::AccessKeyId, AmazonS3ConfigKey::AccessKeyId),
-            (StoreKey::SecretAccessKey, AmazonS3ConfigKey::SecretAccessKey),
-            (StoreKey::SessionToken, AmazonS3ConfigKey::Token),
-        ];
-        for (key, known) in keys {
-            if let Some(value) = self.get_setting(key) {
-                builder = builder.with_config(known, value);
-            }
-        }
-        if let Some(anonymous) = self.settings.flag_value(StoreKey::Anonymous) {
-            builder = builder.with_skip_signature(anonymous);
-        }
-        let region = match self
-            .get_setting(StoreKey::Region)
-            .map(str::to_string)
-            .or(region)
-            .or_else(|| of_profile("region"))
-        {
-            Some(region) => region,
-            // A self-hosted server accepts any region.
-            None if endpoint.is_some() => "us-east-1".to_string(),
-            None => {
-                let asked = resolve_bucket_region(self.url.bucket(), &ClientOptions::new()).await;
-                asked.unwrap_or_else(|_| "us-east-1".to_string())
-            }
-        };
+        builder = self.apply_own_keys(builder);
+        let region = region.or_else(|| of_profile("region"));
+        let region = self.s3_region(region, endpoint.is_some()).await;
         let virtual_host = match self.settings.flag_value(StoreKey::PathStyle) {
             Some(path_style) => !path_style,
             None => endpoint.is_none() && !self.url.bucket().contains('.'),
         };
         if let Some(endpoint) = endpoint {
-            let endpoint = match endpoint.split_once("://") {
-                Some((scheme, host)) if virtual_host => {
-                    format!("{scheme}://{}.{host}", self.url.bucket())
-                }
-                _ => endpoint,
-            };
-            builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
+            builder = builder.with_endpoint(self.s3_endpoint(endpoint, virtual_host));
         }
         let options = self.client_options(allow_http);
         let store = builder
@@ -338,6 +308,49 @@ impl StoreBuilder<'_> {
         let connector = self.connector.clone();
         let uploads = UploadList { store: Arc::clone(&store), region, connector, options };
         Ok((store, uploads))
+    }
+
+    /// Applies the keys of the configuration, and whether requests are signed.
+    fn apply_own_keys(&self, mut builder: AmazonS3Builder) -> AmazonS3Builder {
+        let keys = [
+            (StoreKey::AccessKeyId, AmazonS3ConfigKey::AccessKeyId),
+            (StoreKey::SecretAccessKey, AmazonS3ConfigKey::SecretAccessKey),
+            (StoreKey::SessionToken, AmazonS3ConfigKey::Token),
+        ];
+        for (key, known) in keys {
+            if let Some(value) = self.get_setting(key) {
+                builder = builder.with_config(known, value);
+            }
+        }
+        match self.settings.flag_value(StoreKey::Anonymous) {
+            Some(anonymous) => builder.with_skip_signature(anonymous),
+            None => builder,
+        }
+    }
+
+    /// Returns the region: that of the configuration, or `known`, or the one that Amazon reports for the bucket.
+    async fn s3_region(&self, known: Option<String>, has_endpoint: bool) -> String {
+        const ANY: &str = "us-east-1";
+        match self.get_setting(StoreKey::Region).map(str::to_string).or(known) {
+            Some(region) => region,
+            // A self-hosted server accepts any region.
+            None if has_endpoint => ANY.to_string(),
+            None => {
+                let asked = resolve_bucket_region(self.url.bucket(), &ClientOptions::new()).await;
+                asked.unwrap_or_else(|_| ANY.to_string())
+            }
+        }
+    }
+
+    /// Returns the endpoint as requests name it: with the bucket in its host, or without.
+    fn s3_endpoint(&self, endpoint: String, virtual_host: bool) -> String {
+        let endpoint = match endpoint.split_once("://") {
+            Some((scheme, host)) if virtual_host => {
+                format!("{scheme}://{}.{host}", self.url.bucket())
+            }
+            _ => endpoint,
+        };
+        endpoint.trim_end_matches('/').to_string()
     }
 
     fn gcs_builder(&self) -> Result<GoogleCloudStorageBuilder> {
