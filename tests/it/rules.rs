@@ -102,10 +102,7 @@ fn what_is_wrong_with_rules_is_named() {
             .unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{words:?} {told}");
-        assert!(
-            told.starts_with("error: disabled_rules is merge_join: without a rule, "),
-            "{told}"
-        );
+        assert!(told.contains("error: disabled_rules is merge_join: without a rule, "), "{told}");
         assert!(!folder.join("out/_windrow").exists() && !folder.join("a.csv").exists());
     }
 }

@@ -11,8 +11,28 @@ const LINE_COLUMNS: usize = 120;
 const LONG_FILES: [(&str, usize); 1] = [("tests/it/postgres.rs", 867)];
 
 /// Functions above the limit with their lines.
-const LONG_FUNCTIONS: [(&str, &str, usize); 2] =
-    [("src/catalog/file_table.rs", "open_once", 62), ("src/store/registry.rs", "build_s3", 76)];
+const LONG_FUNCTIONS: [(&str, &str, usize); 20] = [
+    ("src/analysis/relation.rs", "analyze_node", 77),
+    ("src/catalog/file_scan.rs", "scan", 83),
+    ("src/catalog/file_table.rs", "open_once", 62),
+    ("src/catalog/postgres_table.rs", "open", 64),
+    ("src/catalog/postgres_table.rs", "scan", 86),
+    ("src/commit/bucket/lease.rs", "acquire", 64),
+    ("src/commit/table/shape.rs", "from_output", 70),
+    ("src/engine/compact.rs", "prepare_materialization", 75),
+    ("src/engine/materialize.rs", "complete_record", 66),
+    ("src/engine/plan_checks.rs", "check_window_frame", 66),
+    ("src/guards/operands.rs", "adapt_expr_part", 67),
+    ("src/scan/csv_text.rs", "profile_columns", 71),
+    ("src/scan/schema.rs", "reconcile_schemas", 76),
+    ("src/sql/depth.rs", "check_depth", 62),
+    ("src/sql/diagnose.rs", "schema_error", 69),
+    ("src/sql/indicator_calls.rs", "positional_arguments", 74),
+    ("src/sql/nested_windows.rs", "hoist_select", 82),
+    ("src/store/http.rs", "send_once", 64),
+    ("src/store/postgres.rs", "parse", 66),
+    ("src/store/registry.rs", "build_s3", 76),
+];
 
 /// Tells what is above a limit, has grown, or need not be in the list of exceptions.
 fn compare(found: &[(String, usize)], exceptions: &[(String, usize)]) -> Vec<String> {
