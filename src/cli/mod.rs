@@ -143,10 +143,16 @@ fn exit_without_threads() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         // The start of tokio's message; a test checks that it has not changed.
-        const WORDS: &str = "OS can't spawn worker thread: ";
+        const OF_TOKIO: &str = "OS can't spawn worker thread: ";
+        const OF_STD: &str = "failed to spawn thread: ";
         let text = panic.payload_as_str().unwrap_or_default();
-        let Some(reason) = text.strip_prefix(WORDS) else { return tell(panic) };
-        let error = executor::thread_start_error(std::io::Error::other(reason.to_string()));
+        let reason = match text.strip_prefix(OF_TOKIO) {
+            Some(reason) => reason.to_string(),
+            // The rest of this text is the debug form of an error.
+            None if text.starts_with(OF_STD) => "the system refused".to_string(),
+            None => return tell(panic),
+        };
+        let error = executor::thread_start_error(std::io::Error::other(reason));
         eprintln!("error: {error}");
         std::process::exit(error.exit_code().into());
     }));
