@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::{Sql, normalize_ident, span_place};
+use super::{Sql, normalize_ident, span_place, walk};
 use crate::error::{Error, Result};
 
 /// A dropped clause in the words of the statement, the hint, and its span.
@@ -218,6 +218,22 @@ fn check_function_call(
     )
 }
 
+/// Returns whether outputs or QUALIFY call a window function.
+fn has_window(select: &Select) -> bool {
+    struct AnyWindowFinder;
+    impl Visitor for AnyWindowFinder {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Function(function) if function.over.is_some() => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    walk::read(&select.projection, &mut AnyWindowFinder).is_break()
+        || walk::read(&select.qualify, &mut AnyWindowFinder).is_break()
+}
+
 struct DroppedClauseFinder<'a> {
     is_scalar: &'a dyn Fn(&str) -> bool,
 }
@@ -254,6 +270,12 @@ impl Visitor for DroppedClauseFinder<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<DroppedClause> {
+        // DataFusion keeps all rows then.
+        let no_window = select.qualify.as_ref().filter(|_| !has_window(select));
+        if let Some(condition) = no_window {
+            let way_out = "write the condition into WHERE or HAVING";
+            refuse_clause_if(true, "QUALIFY without a window function", way_out, condition.span())?;
+        }
         let span = select.span();
         let Select {
             select_token: _,
