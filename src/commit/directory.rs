@@ -218,8 +218,12 @@ impl OpenTarget for OpenDirectory {
             remove_unnamed(stage.path(), &record).map_err(unwritable)?;
             write_record(stage.path(), &target, &record).map_err(unwritable)?;
             outside::reach_fail_point(FailPoint::RecordWritten);
-            let announced = announced_folders::announce_folders(&target, stage.path(), &record)
-                .map_err(unwritable)?;
+            let announced = announced_folders::announce_folders(&target, stage.path(), &record);
+            if announced.is_err() {
+                // The error of the announcement counts.
+                let _ = announced_folders::remove_announced_files(&target);
+            }
+            let announced = announced.map_err(unwritable)?;
             outside::reach_fail_point(FailPoint::FoldersMade);
             Ok((stage, record, announced))
         })
