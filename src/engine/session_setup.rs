@@ -40,6 +40,9 @@ pub fn configure_session(mut builder: SessionStateBuilder) -> Result<SessionStat
 fn disabled_rules(settings: &SessionConfig) -> Result<DisabledRules> {
     let options = settings.options().extensions.get::<WindrowOptions>();
     let disabled = DisabledRules::parse(options.map_or("", |options| &options.disabled_rules));
+    if disabled.names().next().is_none() {
+        return Ok(disabled); // Each session asks: the names are listed only for those that disable some.
+    }
     let mut known = guards::logical_rule_names();
     known.extend(physical_rule_names());
     known.retain(|name| name != FILTER_PUSHDOWN);

@@ -5,13 +5,14 @@
 //! `EnsureRequirements`, which establishes order and distribution after them. `disabled_rules`
 //! switches steps off by name, to find the one that causes a wrong value.
 
-use datafusion::common::SchemaExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{DataFusionError, Result, internal_datafusion_err, internal_err};
+use datafusion::common::{
+    DataFusionError, Result, SchemaExt, internal_datafusion_err, internal_err,
+};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
@@ -87,10 +88,9 @@ pub fn physical_rules(
         let at = rules.iter().position(|rule| rule.name() == name);
         rules.remove(at.ok_or_else(|| missing_rule_error(name))?);
     }
-    let requirements = rules.iter().position(|rule| rule.name() == REQUIREMENTS);
-    let requirements = requirements.ok_or_else(|| missing_rule_error(REQUIREMENTS))?;
     rules.retain(|rule| rule.name() == REQUIREMENTS || !disabled.contains(rule.name()));
-    let at = rules.iter().position(|rule| rule.name() == REQUIREMENTS).unwrap_or(requirements);
+    let at = rules.iter().position(|rule| rule.name() == REQUIREMENTS);
+    let at = at.ok_or_else(|| missing_rule_error(REQUIREMENTS))?;
     rules.insert(at, Arc::new(StepRule::new(StepStage::BeforeRequirements, disabled)));
     rules.insert(0, Arc::new(StepRule::new(StepStage::First, disabled)));
     Ok(rules)

@@ -13,7 +13,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::{Sql, normalize_ident, span_place, walk};
+use super::qualify_clause::has_own_window;
+use super::{Sql, normalize_ident, span_place};
 use crate::error::{Error, Result};
 
 /// A dropped clause in the words of the statement, the hint, and its span.
@@ -218,22 +219,6 @@ fn check_function_call(
     )
 }
 
-/// Returns whether outputs or QUALIFY call a window function.
-fn has_window(select: &Select) -> bool {
-    struct AnyWindowFinder;
-    impl Visitor for AnyWindowFinder {
-        type Break = ();
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            match expr {
-                Expr::Function(function) if function.over.is_some() => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
-            }
-        }
-    }
-    walk::read(&select.projection, &mut AnyWindowFinder).is_break()
-        || walk::read(&select.qualify, &mut AnyWindowFinder).is_break()
-}
-
 struct DroppedClauseFinder<'a> {
     is_scalar: &'a dyn Fn(&str) -> bool,
 }
@@ -271,7 +256,7 @@ impl Visitor for DroppedClauseFinder<'_> {
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<DroppedClause> {
         // DataFusion keeps all rows then.
-        let no_window = select.qualify.as_ref().filter(|_| !has_window(select));
+        let no_window = select.qualify.as_ref().filter(|_| !has_own_window(select));
         if let Some(condition) = no_window {
             let way_out = "write the condition into WHERE or HAVING";
             refuse_clause_if(true, "QUALIFY without a window function", way_out, condition.span())?;

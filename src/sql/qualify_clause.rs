@@ -39,6 +39,15 @@ pub(super) fn add_qualify_window(select: &mut Select) {
     select.qualify = Some(binary_expr(nested(condition), BinaryOperator::And, nested(anything)));
 }
 
+/// Returns whether the outputs or QUALIFY call a window function outside their subqueries.
+pub(super) fn has_own_window(select: &Select) -> bool {
+    let outputs = select.projection.iter().filter_map(|item| match item {
+        SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) => Some(expr),
+        _ => None,
+    });
+    outputs.chain(&select.qualify).any(|expr| first_window(expr, &[]).is_some())
+}
+
 fn binary_expr(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }

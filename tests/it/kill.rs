@@ -19,7 +19,7 @@ fn points_of(target: &str) -> &'static [FailPoint] {
     if target == "out.csv" { &FailPoint::OF_CSV_FILE } else { &FailPoint::OF_DIRECTORY }
 }
 
-/// Whether a run that was killed at a step has committed.
+/// True if a run that was killed at the step has committed.
 pub(crate) fn is_committed_at(point: FailPoint) -> bool {
     use FailPoint::{AfterCleaning, AfterExchange, BeforeCleaning};
     matches!(point, AfterExchange | BeforeCleaning | AfterCleaning)

@@ -1,4 +1,4 @@
-//! What a run promises: scope, labels, partitions, sets that read sets, records.
+//! The promises of a run: scope, labels, partitions, sets that read sets, records.
 
 use super::support::{Bars, bits, fails, ok, plain_glob, rows, run, run_json, write_parquet};
 

@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-/// What tells a person nothing: parts of DataFusion, of its parser, and its names of types.
+/// Words that tell a person nothing: parts of DataFusion, of its parser, and its names of types.
 pub(crate) const RAW: &str = r"panicked|bug in windrow|[Ii]nternal error|[A-Za-z]+ \{ [a-z_]+:|Some\(|Ident |[Pp]hysical|logical expression|retract_batch|ast node|<subquery>|(Csv|Parser|Arrow|Schema|Execution|Cast|Compute) error|OuterReference|DataFusion|Optimizer|Coercion|coercion|Signature|candidate|ExecutionPlan|\w+Exec\b|\b(Large)?Utf8(View)?\b|\bU?Int(8|16|32|64)\b|\bFloat(32|64)\b|Timestamp\(|MonthDayNano|\bStatement\(|not implemented|\n *\n";
 
 /// The command, in a folder of its own, without the settings of whoever runs the tests.

@@ -4,7 +4,7 @@ use super::*;
 
 use windrow::outside::FailPoint;
 
-/// Whether a run that was killed at a step has committed.
+/// True if a run that was killed at the step has committed.
 fn is_committed_at(point: FailPoint) -> bool {
     matches!(point, FailPoint::RecordWritten | FailPoint::OldRemoved)
 }

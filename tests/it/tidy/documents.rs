@@ -27,7 +27,7 @@ fn prose(text: &str) -> String {
     text.lines().filter(is_prose).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a word in backquotes is a path of the repository.
+/// True if a word in backquotes is a path of the repository.
 fn is_path(word: &str) -> bool {
     let roots = ["src/", "udfs/", "tests/", "fuzz/", "docs/", "benches/", "queries/", "vendor/"];
     roots.iter().any(|root| word.starts_with(root)) && !word.contains(['*', ' ', '{', '<'])
@@ -66,7 +66,7 @@ fn every_path_exists() {
     assert!(wrong.is_empty(), "paths that do not exist:\n{}", wrong.join("\n"));
 }
 
-/// Whether a file defines a function, or another item, of this name.
+/// True if the file defines a function, or another item, of this name.
 fn defines(file: &SourceFile, name: &str) -> bool {
     const WORDS: [&str; 8] = ["fn", "struct", "enum", "trait", "const", "static", "type", "mod"];
     WORDS.iter().any(|word| {

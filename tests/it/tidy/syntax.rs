@@ -19,7 +19,7 @@ pub(super) struct Function {
     pub(super) line: usize,
     /// The number of lines from `fn` to the closing bracket.
     pub(super) lines: usize,
-    /// Whether a trait demands the name.
+    /// True if a trait demands the name.
     pub(super) is_trait_impl: bool,
 }
 
