@@ -1,5 +1,9 @@
 //! Folders that a commit is about to add to a directory. They are created before the commit for readers
 //! that list folder by folder. Each holds a file without rows, which belongs to no state.
+//!
+//! Until the commit, and after a crash before it, other readers find these files among those of the old state.
+//! So they have the columns and types of the old state: some readers take the types of all files from one of
+//! them.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -15,11 +19,12 @@ use crate::outside::files;
 use crate::store::{FileReader, Record, announced_name, is_announced};
 
 /// Creates the folders of a state that its target does not have yet, each with a file without rows.
-/// Returns whether there were any.
+/// `held` is the record of the old state. Returns whether there were any.
 pub(super) fn announce_folders(
     target: &Path,
     stage: &Path,
     record: &Record,
+    held: Option<&Record>,
 ) -> std::io::Result<bool> {
     let folders = record.files.iter().filter_map(|file| Path::new(&file.path).parent());
     let folders: BTreeSet<&Path> =
@@ -27,12 +32,14 @@ pub(super) fn announce_folders(
     if folders.is_empty() || !files::path_exists(target)? {
         return Ok(false);
     }
+    let old = held.and_then(|held| held.files.first()).map(|file| target.join(&file.path));
+    let like = old.unwrap_or_else(|| stage.join(&record.files[0].path));
     let mut without_rows = None;
     for folder in folders.into_iter().map(|folder| target.join(folder)) {
         if !files::path_exists(&folder)? {
             let bytes = match without_rows.take() {
                 Some(bytes) => bytes,
-                None => file_without_rows(&stage.join(&record.files[0].path))?,
+                None => file_without_rows(&like)?,
             };
             files::create_folder(&folder)?;
             let name = announced_name(&record.run);

@@ -261,7 +261,7 @@ impl OpenTarget for OpenCsvFile {
             Ok((stage, record, pending))
         })
         .await?;
-        let committed = stage.commit(stop).await;
+        let committed = stage.commit(stop, check_owner).await;
         let target = self.path.clone();
         run_blocking(move || {
             // If this fails or is never reached, the next run does it.

@@ -212,13 +212,14 @@ impl OpenTarget for OpenDirectory {
     ) -> Result<Record> {
         let missing = || Error::internal("a directory is published that was not staged");
         let stage = self.stage.take().ok_or_else(missing)?;
-        let target = self.path.clone();
+        let (target, held) = (self.path.clone(), self.held.clone());
         let (stage, record, announced) = run_blocking(move || {
             let unwritable = |error| unwritable_error(&target, &error);
             remove_unnamed(stage.path(), &record).map_err(unwritable)?;
             write_record(stage.path(), &target, &record).map_err(unwritable)?;
             outside::reach_fail_point(FailPoint::RecordWritten);
-            let announced = announced_folders::announce_folders(&target, stage.path(), &record);
+            let announced =
+                announced_folders::announce_folders(&target, stage.path(), &record, held.as_ref());
             if announced.is_err() {
                 // The error of the announcement counts.
                 let _ = announced_folders::remove_announced_files(&target);
@@ -257,10 +258,11 @@ async fn exchange_later(stage: Stage, announced: bool, stop: &Stop) -> Result<()
         };
         stop.run_until_stopped(listed).await?;
     }
-    stage.commit(stop).await
+    stage.commit(stop, check_owner).await
 }
 
-/// Refuses a directory with files that no run wrote: a commit would remove them.
+/// Refuses a directory with files that no run wrote: a commit would remove them. A run checks this when it takes
+/// the lock, and again right before the exchange, since somebody may put a file there while it computes.
 fn check_owner(target: &Path) -> Result<()> {
     let found = files::find_metadata(target).map_err(|error| unreadable_error(target, &error))?;
     let Some(found) = found else { return Ok(()) };

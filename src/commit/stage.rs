@@ -154,13 +154,20 @@ impl Stage {
 
     /// Makes the stage the target in one step: an exchange of two names if the target exists, a rename
     /// if not. Removes the old state afterwards. The commit can be stopped until the exchange; after it
-    /// the run is committed.
-    pub(super) async fn commit(mut self, stop: &Stop) -> Result<()> {
-        let path = self.path.clone();
+    /// the run is committed. `check_target` looks at the target right before the exchange; if it fails, the target
+    /// stays as it was.
+    pub(super) async fn commit(
+        mut self,
+        stop: &Stop,
+        check_target: fn(&Path) -> Result<()>,
+    ) -> Result<()> {
+        let (path, target) = (self.path.clone(), self.target.clone());
         let synced = run_blocking(move || {
             let synced = sync_tree(&path).and_then(|()| files::read_metadata(&path));
             outside::reach_fail_point(FailPoint::BeforeExchange);
-            synced.map_err(|error| unwritable_error(&path, &error))
+            let synced = synced.map_err(|error| unwritable_error(&path, &error))?;
+            check_target(&target)?;
+            Ok(synced)
         });
         let staged = stop.run_until_stopped(synced).await?;
         if let Err(error) = exchange_paths(&self.path, &self.target)

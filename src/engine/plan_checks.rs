@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 
 use super::mixed_type_checks::{self, Operand, check_comparable, check_zones};
 use super::plan_messages::{at_first_column, display_expr, display_value};
-use super::subquery_checks::check_subquery;
+use super::subquery_checks::{check_pulled_conditions, check_subquery};
 use crate::error::{Error, Result, group_digits};
 use crate::guards::{is_comparison, nanoseconds_per_unit};
 use crate::limits::PLAN_NODES;
@@ -71,6 +71,9 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
             let order =
                 || sort.expr.iter().find_map(|sort| check_interval_order(&sort.expr, &schema));
             found = found.take().or_else(order);
+        }
+        if let LogicalPlan::Subquery(subquery) = node {
+            found = found.take().or(check_pulled_conditions(subquery)?);
         }
         node.apply_expressions(|expr| {
             expr.apply(|part| {

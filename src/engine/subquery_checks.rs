@@ -1,9 +1,13 @@
 //! Checks of correlated subqueries. DataFusion turns them into joins and pulls the conditions on outer columns out.
-//! An aggregate without GROUP BY, a LIMIT or an OFFSET below would then count the rows of all outer rows.
+//! An aggregate without GROUP BY, a LIMIT, an OFFSET or a window function would then take in the rows of all outer
+//! rows, and the condition of one side of an outer join would remove rows of both.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result as PlanResult, ScalarValue};
-use datafusion::logical_expr::{Expr, Limit, LogicalPlan, Subquery};
+use datafusion::common::{JoinType, Result as PlanResult, ScalarValue};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, Join, Limit, LogicalPlan, Operator, Subquery, Window,
+};
 
 use crate::error::Error;
 
@@ -52,4 +56,78 @@ fn keeps_one_row(limit: &Limit) -> bool {
         Some(_) => Some(-1),
     };
     matches!(number(&limit.skip), None | Some(0)) && number(&limit.fetch).is_none_or(|n| n > 0)
+}
+
+/// Refuses a correlated subquery of any form (a value, EXISTS, IN, ANY, LATERAL) with an operator that DataFusion
+/// would compute before the conditions on outer columns, though SQL computes it after them.
+pub(super) fn check_pulled_conditions(subquery: &Subquery) -> PlanResult<Option<Error>> {
+    let mut found = None;
+    subquery.subquery.apply(|node| {
+        let wrong = match node {
+            LogicalPlan::Window(window) if !has_outer_keys(window) => Some((
+                "a window function over the rows that these columns select",
+                "compute the window in a query of its own (WITH), and join it; or let every window be over \
+                 PARTITION BY the column that WHERE compares by `=`",
+            )),
+            LogicalPlan::Join(join) if reads_outer_in_optional_side(join) => Some((
+                "a condition on them in the optional side of an outer join",
+                "write the condition into a query of its own (WITH), or into ON",
+            )),
+            // A subquery in this one is looked at by itself.
+            LogicalPlan::Subquery(_) => return Ok(TreeNodeRecursion::Jump),
+            _ => None,
+        };
+        Ok(match wrong {
+            None => TreeNodeRecursion::Continue,
+            Some((what, way_out)) => {
+                let error = Error::query(format!(
+                    "a subquery that reads columns of the query around it cannot have {what}"
+                ));
+                found = Some(error.hint(way_out));
+                TreeNodeRecursion::Stop
+            }
+        })
+    })?;
+    Ok(found)
+}
+
+/// Returns whether the conditions on outer columns below a window each select whole partitions of it, so that its
+/// values are the same before and after them.
+fn has_outer_keys(window: &Window) -> bool {
+    let mut input = &window.input;
+    while let LogicalPlan::Filter(filter) = input.as_ref() {
+        let conditions = split_conjunction(&filter.predicate).into_iter();
+        if !conditions.filter(|part| part.contains_outer()).all(|part| is_key_of(part, window)) {
+            return false;
+        }
+        input = &filter.input;
+    }
+    input.all_out_ref_exprs().is_empty()
+}
+
+/// Returns whether a condition compares an outer column by `=` with a column that is in PARTITION BY of every window
+/// function of the operator.
+fn is_key_of(condition: &Expr, window: &Window) -> bool {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else {
+        return false;
+    };
+    let key = match (left.as_ref(), right.as_ref()) {
+        (Expr::OuterReferenceColumn(..), key @ Expr::Column(_))
+        | (key @ Expr::Column(_), Expr::OuterReferenceColumn(..)) => key,
+        _ => return false,
+    };
+    window.window_expr.iter().all(|expr| {
+        matches!(expr.clone().unalias(), Expr::WindowFunction(call) if call.params.partition_by.contains(key))
+    })
+}
+
+/// Returns whether the side of an outer join that may have no row for a row of the other reads outer columns.
+fn reads_outer_in_optional_side(join: &Join) -> bool {
+    let reads_outer = |side: &LogicalPlan| !side.all_out_ref_exprs().is_empty();
+    match join.join_type {
+        JoinType::Left => reads_outer(&join.right),
+        JoinType::Right => reads_outer(&join.left),
+        JoinType::Full => reads_outer(&join.left) || reads_outer(&join.right),
+        _ => false,
+    }
 }

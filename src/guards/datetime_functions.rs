@@ -1,6 +1,6 @@
-//! `date_part`, `to_timestamp` and its variants. DataFusion parses text into timestamps without the zone that it
+//! `date_part`, `date_bin`, `to_timestamp` and its variants. DataFusion parses text into timestamps without the zone that it
 //! declares for them, and the plan fails. It clamps floating-point seconds to the range of nanoseconds, and turns NaN
-//! into 1970.
+//! into 1970. `date_bin` is NULL for times that nanoseconds do not hold.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, make_array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Int64Type, TimeUnit};
+use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::functions::datetime;
@@ -71,6 +72,69 @@ fn duration_seconds(spans: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef> {
     let counts = cast(spans, &DataType::Int64)?;
     let counts = counts.as_primitive::<Int64Type>();
     Ok(Arc::new(counts.unary::<_, Float64Type>(|count| count as f64 / each)))
+}
+
+/// Returns `date_bin` that fails where DataFusion's has NULL for a time.
+pub(super) fn date_bin() -> ScalarUDF {
+    DateBin { inner: datetime::date_bin() }.into()
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct DateBin {
+    inner: Arc<ScalarUDF>,
+}
+
+impl ScalarUDFImpl for DateBin {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, args: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(args)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        self.inner.return_field_from_args(args)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (given, rows) = (args.args.clone(), args.number_rows);
+        let result = self.inner.invoke_with_args(args)?;
+        let unknown = match &result {
+            ColumnarValue::Scalar(value) => value.is_null(),
+            ColumnarValue::Array(values) => values.null_count() > 0,
+        };
+        if unknown {
+            let (given, result) =
+                (ColumnarValue::values_to_arrays(&given)?, result.to_array(rows)?);
+            check_binned(&given, &result)?;
+        }
+        Ok(result)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.inner.documentation()
+    }
+}
+
+/// Refuses a NULL of `date_bin` in a row whose arguments are all known.
+fn check_binned(given: &[ArrayRef], result: &ArrayRef) -> Result<()> {
+    // One value stands for all rows.
+    let row_of = |values: &ArrayRef, row: usize| if values.len() == 1 { 0 } else { row };
+    let lost = (0..result.len()).find(|row| {
+        result.is_null(*row) && given.iter().all(|values| values.is_valid(row_of(values, *row)))
+    });
+    match (lost, given.get(1)) {
+        (Some(row), Some(times)) => exec_err!(
+            "date_bin: {} is not in the years 1677 to 2262, which nanoseconds hold",
+            array_value_to_string(times, row_of(times, row))?
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Returns `to_timestamp` and its variants for a session with these settings.

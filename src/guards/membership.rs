@@ -1,16 +1,19 @@
 //! `x IN (SELECT ...)` that is neither a condition of its own nor part of an OR. DataFusion 55.2 treats an unknown
 //! answer (x is NULL, or the rows have a NULL) as false, which NOT, `=` and IS turn into true.
+//!
+//! `x = ANY (SELECT ...)` too: DataFusion puts x next to the columns of the rows, and takes it for one of them if they
+//! come from a table of the same name.
 
 use std::sync::Arc;
 
 use datafusion::common::alias::AliasGenerator;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, Result, ScalarValue, plan_err};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::InSubquery;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, lit, not, scalar_subquery,
-    when,
+    BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, SubqueryAlias, lit, not,
+    scalar_subquery, when,
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
@@ -47,12 +50,54 @@ impl OptimizerRule for Membership {
         plan: LogicalPlan,
         config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        let LogicalPlan::Filter(Filter { predicate, input, .. }) = plan else {
-            return Ok(Transformed::no(plan));
-        };
-        rewrite_membership(predicate, ConditionRole::Conjunct, config.alias_generator())?
-            .map_data(|predicate| Filter::try_new(predicate, input).map(LogicalPlan::Filter))
+        let alias = config.alias_generator();
+        let named = plan
+            .map_expressions(|expr| expr.transform_up(|part| alias_set_comparison(part, alias)))?;
+        named.transform_data(|plan| {
+            let LogicalPlan::Filter(Filter { predicate, input, .. }) = plan else {
+                return Ok(Transformed::no(plan));
+            };
+            rewrite_membership(predicate, ConditionRole::Conjunct, alias)?
+                .map_data(|predicate| Filter::try_new(predicate, input).map(LogicalPlan::Filter))
+        })
     }
+}
+
+/// Gives the rows of `x = ANY (SELECT ...)` or ALL a name of their own. DataFusion cannot plan new names for rows that
+/// depend on columns of the query around them; if a table has one name inside and outside, that is an error.
+fn alias_set_comparison(expr: Expr, alias: &Arc<AliasGenerator>) -> Result<Transformed<Expr>> {
+    let Expr::SetComparison(mut comparison) = expr else { return Ok(Transformed::no(expr)) };
+    let rows = &comparison.subquery.subquery;
+    // The optimizer applies its rules more than once; one name is enough.
+    if matches!(rows.as_ref(), LogicalPlan::SubqueryAlias(named) if is_row_alias(named)) {
+        return Ok(Transformed::no(Expr::SetComparison(comparison)));
+    }
+    if !comparison.subquery.outer_ref_columns.is_empty() {
+        if has_table_of(&comparison.expr, rows)? {
+            return plan_err!(
+                "ANY, ALL or SOME (SELECT ...) that reads columns of the query around it cannot read a table of the same name; give the table in the subquery another name"
+            );
+        }
+        return Ok(Transformed::no(Expr::SetComparison(comparison)));
+    }
+    if let [column] = rows.schema().columns().as_slice() {
+        comparison.subquery.subquery = alias_rows(rows, column, alias)?;
+    }
+    Ok(Transformed::yes(Expr::SetComparison(comparison)))
+}
+
+/// Returns whether a plan has a table of the name of one whose columns the expression reads.
+fn has_table_of(expr: &Expr, plan: &LogicalPlan) -> Result<bool> {
+    let columns = expr.column_refs();
+    let mut found = false;
+    plan.apply(|node| {
+        let mut tables = node.schema().iter().filter_map(|(table, _)| table);
+        found |= tables.any(|table| columns.iter().any(|of| of.relation.as_ref() == Some(table)));
+        // An alias hides the names below it.
+        let hides = matches!(node, LogicalPlan::SubqueryAlias(_));
+        Ok(if hides { TreeNodeRecursion::Jump } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 fn rewrite_membership(
@@ -103,11 +148,26 @@ fn has_null_aware_join(found: &InSubquery) -> bool {
 fn alias_subquery(mut found: InSubquery, alias: &Arc<AliasGenerator>) -> Result<InSubquery> {
     let columns = found.subquery.subquery.schema().columns();
     if let ([column], []) = (columns.as_slice(), found.subquery.outer_ref_columns.as_slice()) {
-        let rows = LogicalPlanBuilder::from(Arc::clone(&found.subquery.subquery));
-        let rows = rows.project(vec![Expr::Column(column.clone()).alias("value")])?;
-        found.subquery.subquery = Arc::new(rows.alias(alias.next("__rows"))?.build()?);
+        found.subquery.subquery = alias_rows(&found.subquery.subquery, column, alias)?;
     }
     Ok(found)
+}
+
+/// The beginning of the names of aliased rows.
+const ROW_ALIAS: &str = "__rows";
+
+fn alias_rows(
+    rows: &Arc<LogicalPlan>,
+    column: &Column,
+    alias: &AliasGenerator,
+) -> Result<Arc<LogicalPlan>> {
+    let rows = LogicalPlanBuilder::from(Arc::clone(rows));
+    let rows = rows.project(vec![Expr::Column(column.clone()).alias("value")])?;
+    rows.alias(alias.next(ROW_ALIAS))?.build().map(Arc::new)
+}
+
+fn is_row_alias(named: &SubqueryAlias) -> bool {
+    named.alias.table().starts_with(ROW_ALIAS)
 }
 
 fn three_valued_membership(found: InSubquery, alias: &Arc<AliasGenerator>) -> Result<Expr> {

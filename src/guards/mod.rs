@@ -8,7 +8,7 @@
 //! | `percentile` | the weight between two values is cut to six decimals; the median of integers is an integer | apache/datafusion#25266 |
 //! | `moments` | variances, covariances and regressions lose digits the further values are from zero; `corr` over groups is a small difference of large sums | |
 //! | `zones` | a cast to a timestamp without zone gives the UTC clock, though a cast to a date gives the day in the zone | |
-//! | `datetime_functions` | `to_timestamp` of a text column loses the zone of its type; doubles beyond nanoseconds are clamped, NaN becomes 1970 | |
+//! | `datetime_functions` | `to_timestamp` of a text column loses the zone of its type; doubles beyond nanoseconds are clamped, NaN becomes 1970; `date_bin` is NULL beyond them | |
 //! | `intervals` | intervals are compared by months, then days, then the rest | |
 //! | `membership` | `x IN (SELECT ...)` under NOT, `=` or IS treats unknown as false | |
 //! | `decimals` | a cast of a decimal to double does not give the nearest double | |
@@ -137,6 +137,7 @@ pub fn register_functions(state: &mut SessionState) -> Result<()> {
         state.register_udf(Arc::new(function))?;
     }
     state.register_udf(Arc::new(datetime_functions::date_part()))?;
+    state.register_udf(Arc::new(datetime_functions::date_bin()))?;
     for function in replacement_aggregates()? {
         state.register_udaf(function)?;
     }

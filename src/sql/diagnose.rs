@@ -209,6 +209,12 @@ fn unknown_table_error(
 ) -> Option<Error> {
     let name = quoted_after(message, "table '").filter(|_| message.ends_with("not found"))?;
     let name = name.rsplit('.').next().unwrap_or(&name).to_string();
+    if tables.contains(&name) {
+        let error = Error::query(format!("WITH RECURSIVE {name} reads itself without UNION"));
+        let error =
+            error.hint("leave RECURSIVE out to read the source, or give the query another name");
+        return Some(attach_place(error, spanned.or_else(|| find_word_place(text, &name, false))));
+    }
     let known = tables.iter().map(String::as_str);
     let error = Error::query(format!("unknown table {name}"));
     let error = match nearest_name(&name, known) {

@@ -408,12 +408,14 @@ const KINDS: &[MessagePattern] = &[
         "$1 is not supported",
         "write it in another way",
     ),
-    (r"^Savepoints not supported", "transactions are not supported", "each statement stands alone"),
+    (r"^Empty tuple not supported yet", "GROUP BY () is not supported", "leave GROUP BY out"),
+    (r"^INTERVAL expression cannot be ", "an INTERVAL is a quoted text", "write INTERVAL '5 days'"),
     (
-        r"SET variant not implemented yet|^SET with scope",
-        "this form of SET is not supported",
-        "write SET name = value, or use flags and windrow.yaml",
+        r#"^WITH query name "(.*)" specified more than once"#,
+        "the name $1 stands for two queries of WITH",
+        "give one of them another name",
     ),
+    (r"^Savepoints not supported", "transactions are not supported", "each statement stands alone"),
     (
         r#"^Invalid or Unsupported Configuration: could not find config namespace for key "(.*)""#,
         "unknown setting $1",

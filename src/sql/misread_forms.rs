@@ -161,7 +161,11 @@ impl Visitor for MisreadFormFinder {
             "a statement that changes rows (INSERT, UPDATE, DELETE, MERGE)",
             way_out,
             statement.span(),
-        )
+        )?;
+        // DataFusion would take settings that switch guards off.
+        let sets = matches!(statement, Statement::Set(_) | Statement::Reset(_));
+        let way_out = "use the flags of the command, or windrow.yaml";
+        refuse_form_if(sets, "SET or RESET", way_out, statement.span())
     }
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<MisreadForm> {
@@ -206,6 +210,12 @@ impl Visitor for MisreadFormFinder {
                 Expr::Value(value) => check_timestamp_literal(&value.value, data_type, span),
                 _ => ControlFlow::Continue(()),
             },
+            Expr::Value(value) => refuse_form_if(
+                matches!(value.value, Value::HexStringLiteral(_)),
+                "a hexadecimal literal",
+                "write a number in decimal digits, or decode('ff', 'hex') for bytes",
+                span,
+            ),
             Expr::SimilarTo { .. } => {
                 refuse_form_if(true, "SIMILAR TO", "write LIKE, or symbol ~ '^A.*$'", span)
             }

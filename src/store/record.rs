@@ -233,10 +233,19 @@ pub fn announced_name(run: &str) -> String {
     format!("part-{run}-announced.parquet")
 }
 
-/// Returns whether a file is an announced file, which belongs to no state.
+/// Returns whether a file is an announced file, which belongs to no state. The name of the run in its name tells it
+/// from a file of somebody else: the time in microseconds and a process id, such as `20260131T235959123456-4711`.
 pub fn is_announced(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.starts_with("part-") && name.ends_with("-announced.parquet")
+    let run = name.strip_prefix("part-").and_then(|rest| rest.strip_suffix("-announced.parquet"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    run.and_then(|run| {
+        let (time, process) = run.split_once('-')?;
+        let (day, clock) = time.split_once('T')?;
+        let is_time = day.len() == 8 && clock.len() == 12 && is_number(day) && is_number(clock);
+        Some(is_time && is_number(process))
+    })
+    .unwrap_or(false)
 }
 
 /// Returns whether a directory was moved or copied without the texts of its records.

@@ -2,13 +2,14 @@
 //! the old state or the new one, whole; the next run succeeds with nothing cleaned by hand.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::datatypes::Float64Type;
+use datafusion::arrow::datatypes::{Field, Float64Type};
+use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use windrow::outside::FailPoint;
 
@@ -104,14 +105,28 @@ fn killed_at_every_step() {
     }
 }
 
+/// Writes a set with a folder for each state, and runs it once.
+fn run_by_state(folder: &Path) -> String {
+    let by_state = SET.replacen("/*", "/*\npartition_by: [version]", 1);
+    let by_state = by_state.replace("AS state,", "AS state, 'v{{ state }}' AS version,");
+    std::fs::write(folder.join("set.sql"), &by_state).unwrap();
+    run(folder, 1, "out");
+    by_state
+}
+
+/// Waits until a run has created the folder `out/version=v2`.
+fn wait_for_folder(folder: &Path, child: &mut Child) {
+    while !folder.join("out/version=v2").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended without the folder");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A run into folders, then one that adds a folder and that `end` ends before its commit.
 fn ended_after_its_folders(end: impl FnOnce(&Path, Vec<String>)) {
     let folder = prepare();
     let folder = folder.path();
-    let by_state = SET.replacen("/*", "/*\npartition_by: [version]", 1);
-    let by_state = by_state.replace("AS state,", "AS state, 'v{{ state }}' AS version,");
-    std::fs::write(folder.join("set.sql"), by_state).unwrap();
-    run(folder, 1, "out");
+    run_by_state(folder);
     let entries = || -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(folder.join("out"))
             .unwrap()
@@ -151,15 +166,57 @@ fn folders_that_a_killed_run_has_added_are_left_and_go() {
 fn a_run_that_is_asked_to_stop_takes_its_folders_back() {
     ended_after_its_folders(|folder, words| {
         let mut child = windrow(folder).args(words).stderr(Stdio::null()).spawn().unwrap();
-        while !folder.join("out/version=v2").exists() {
-            assert!(child.try_wait().unwrap().is_none(), "the run ended without the folder");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_for_folder(folder, &mut child);
         let asked = std::process::Command::new("kill").arg(child.id().to_string()).status();
         assert!(asked.unwrap().success());
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert!(!folder.join("out/version=v2").exists());
     });
+}
+
+/// Until the commit, other readers find the announced file among those of the old state.
+#[test]
+fn an_added_folder_has_the_columns_of_the_old_state() {
+    let folder = prepare();
+    let folder = folder.path();
+    let set = run_by_state(folder);
+    let other = set.replace("AS state,", "AS state, 'text' AS added,");
+    assert_ne!(set, other);
+    std::fs::write(folder.join("set.sql"), other).unwrap();
+    let mut killed = windrow(folder);
+    killed.args(args(2, "out")).env("WINDROW_FAULT", FailPoint::FoldersMade.name());
+    assert_eq!(killed.stderr(Stdio::null()).status().unwrap().code(), None);
+    let columns = |state: &str| {
+        let files: Vec<_> = std::fs::read_dir(folder.join("out").join(state)).unwrap().collect();
+        let file = files[0].as_ref().unwrap();
+        let opened = std::fs::File::open(file.path()).unwrap();
+        let meta = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new()).unwrap();
+        let named = |field: &Arc<Field>| (field.name().clone(), field.data_type().clone());
+        meta.schema().fields().iter().map(named).collect::<Vec<_>>()
+    };
+    assert_eq!(columns("version=v2"), columns("version=v1"));
+}
+
+#[test]
+fn a_file_of_somebody_else_stays_though_it_came_during_the_run() {
+    let folder = prepare();
+    let folder = folder.path();
+    run_by_state(folder);
+    let mut child = windrow(folder).args(args(2, "out")).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_folder(folder, &mut child);
+    let theirs = folder.join("out/theirs.parquet");
+    std::fs::write(&theirs, "theirs").unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("out holds files that windrow did not write, such as out/theirs.parquet"),
+        "{told}"
+    );
+    assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "theirs");
+    assert!(!folder.join("out/version=v2").exists());
+    std::fs::remove_file(theirs).unwrap();
+    assert_eq!(read(folder, "out"), Some(1));
 }
 
 /// Kills by `WINDROW_KILLS` (100) runs in turn into a directory, one with folders and a CSV file: every other one at a
