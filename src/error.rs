@@ -80,6 +80,7 @@ struct ErrorDetails {
     file: Option<String>,
     symbol: Option<String>,
     transient: bool,
+    disk_full: bool,
 }
 
 impl Error {
@@ -94,6 +95,7 @@ impl Error {
             file: None,
             symbol: None,
             transient: false,
+            disk_full: false,
         }))
     }
 
@@ -182,6 +184,23 @@ impl Error {
     /// Returns whether the same call may succeed when it is retried.
     pub fn is_transient(&self) -> bool {
         self.0.transient
+    }
+
+    /// Marks the error of a disk that has no space left.
+    #[must_use]
+    pub fn as_disk_full(mut self) -> Self {
+        self.0.disk_full = true;
+        self
+    }
+
+    /// Returns whether a disk has no space left.
+    pub fn is_disk_full(&self) -> bool {
+        self.0.disk_full
+    }
+
+    /// Returns the hint on how to fix it, if there is one.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.0.hint.as_deref()
     }
 
     /// Returns the kind, which says who must act.

@@ -32,6 +32,9 @@ pub mod identity;
 pub mod limits;
 /// Everything that the program touches outside of itself: files, the clock, random numbers, processes.
 pub mod outside;
+/// Durable jobs: claimed by lease and token, finished once.
+#[cfg(feature = "serve")]
+pub mod queue;
 /// Batches -> text: tables, CSV, JSON, Markdown, charts; writes into a given `Write`.
 pub mod render;
 /// A line editor and commands on top of the engine.

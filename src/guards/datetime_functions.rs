@@ -1,6 +1,6 @@
-//! `date_part`, `date_bin`, `to_timestamp` and its variants. DataFusion parses text into timestamps without the zone that it
-//! declares for them, and the plan fails. It clamps floating-point seconds to the range of nanoseconds, and turns NaN
-//! into 1970. `date_bin` is NULL for times that nanoseconds do not hold.
+//! `date_part`, `date_bin`, `to_timestamp` and its variants. DataFusion parses text into timestamps without the zone
+//! that it declares for them, and the plan fails. It clamps floating-point seconds to the range of nanoseconds, and
+//! turns NaN into 1970. `date_bin` is NULL for times that nanoseconds do not hold.
 
 use std::hash::Hash;
 use std::sync::Arc;

@@ -164,6 +164,40 @@ limits! {
         /// The time for which a failing server gets no calls.
         SERVER_LEFT_ALONE: Duration = Duration::from_secs(5), show_duration(SERVER_LEFT_ALONE), "The server is called again.";
     }
+    "Queue" {
+        /// The jobs in a queue that have not ended.
+        QUEUED_JOBS: u64 = 1_000_000, show_count(QUEUED_JOBS, "job"), "The request is refused with 429, and says when to come again.";
+        /// The jobs of one client in a queue that have not ended.
+        QUEUED_JOBS_PER_CLIENT: u64 = 500_000, show_count(QUEUED_JOBS_PER_CLIENT, "job"), "The request is refused with 429, and says when to come again.";
+        /// The ended jobs that a queue keeps.
+        HISTORY_JOBS: u64 = 100_000, show_count(HISTORY_JOBS, "job"), "The oldest groups of jobs are removed.";
+        /// The age of the ended jobs that a queue keeps.
+        HISTORY_AGE: Duration = Duration::from_secs(7 * 24 * 3600), show_duration(HISTORY_AGE), "Older groups of jobs are removed.";
+        /// The time for which a worker has a batch before it must renew its lease.
+        JOB_LEASE: Duration = Duration::from_secs(15), show_duration(JOB_LEASE), "Another worker takes the jobs; the first one commits nothing.";
+        /// The transient errors of one job.
+        JOB_ATTEMPTS: u32 = 3, show_count(JOB_ATTEMPTS as u64, "attempt"), "The job is dead, and keeps its errors.";
+        /// The deaths of workers while they compute one job alone.
+        DEATHS_ALONE: u32 = 5, show_count(DEATHS_ALONE as u64, "death"), "The job is dead, and keeps its errors.";
+        /// The errors that a job keeps.
+        JOB_ERRORS: usize = 20, show_count(JOB_ERRORS as u64, "error"), "The oldest are forgotten.";
+        /// The longest wait before a job is tried again.
+        RETRY_LONGEST: Duration = Duration::from_secs(300), show_duration(RETRY_LONGEST), "The job is tried again after it.";
+        /// The time by which a job must be older to go before one of the next higher priority.
+        PRIORITY_HEAD_START: Duration = Duration::from_secs(300), show_duration(PRIORITY_HEAD_START), "The older job goes first.";
+        /// The jobs that wait and are looked at for one batch.
+        CLAIM_CANDIDATES: usize = 10_000, show_count(CLAIM_CANDIDATES as u64, "job"), "The others go into the next batch.";
+        /// The groups of ended jobs that are removed at once, beyond those that ended just then.
+        PRUNED_GROUPS: u64 = 100, show_count(PRUNED_GROUPS, "group"), "The others are removed the next time.";
+        /// The jobs ahead of a waiting one that are counted for it.
+        AHEAD_COUNTED: u64 = 10_000, show_count(AHEAD_COUNTED, "job"), "The count stops there.";
+        /// The changes of a group that are read at once.
+        CHANGES_READ: u64 = 500, show_count(CHANGES_READ, "job"), "The others are read next.";
+        /// The requests that share one transaction of a SQLite queue.
+        WRITES_TOGETHER: usize = 256, show_count(WRITES_TOGETHER as u64, "request"), "The others go into the next transaction.";
+        /// The requests that wait for a transaction of a SQLite queue.
+        WRITES_WAITING: usize = 1_024, show_count(WRITES_WAITING as u64, "request"), "Further requests wait at their senders.";
+    }
     "Terminal and messages" {
         /// The depth to which files that `\i` runs may run other files.
         FILES_IN_FILES: usize = 16, show_count(FILES_IN_FILES as u64, "file"), "The innermost file is refused.";

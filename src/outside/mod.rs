@@ -11,6 +11,7 @@ pub mod faults;
 pub mod files;
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -28,6 +29,27 @@ pub fn utc_now() -> DateTime<Utc> {
 /// Returns a random part of a duration, so that callers that failed together do not retry together.
 pub fn random_jitter(bound: Duration) -> Duration {
     bound.mul_f64(fastrand::f64())
+}
+
+/// Returns a random number from 0 to 1.
+pub fn random_fraction() -> f64 {
+    fastrand::f64()
+}
+
+/// Random numbers from a seed, for tests that repeat them.
+#[derive(Debug)]
+pub struct SeededNumbers(Mutex<fastrand::Rng>);
+
+impl SeededNumbers {
+    /// Creates the numbers of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(fastrand::Rng::with_seed(seed)))
+    }
+
+    /// Returns the next number, from 0 to 1.
+    pub fn fraction(&self) -> f64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).f64()
+    }
 }
 
 /// Returns the id of this process.

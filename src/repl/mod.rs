@@ -126,7 +126,8 @@ async fn run_script(session: &mut Session, input: &mut dyn BufRead) -> Result<u8
             continue;
         }
         let (mut pieces, rest) = split_input(&pending);
-        if ended && !is_blank_text(rest) {
+        // A comment that nobody closed may hide statements: the parser says where it begins.
+        if ended && (!is_blank_text(rest) || has_open_token(rest)) {
             pieces.push(InputPiece::Statement(rest.trim()));
         }
         let flow = session.run_typed(&pieces).await;

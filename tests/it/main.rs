@@ -23,6 +23,7 @@ mod opening;
 mod plans;
 mod postgres;
 mod progress;
+mod queue;
 mod readers;
 mod repl;
 mod report;

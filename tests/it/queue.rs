@@ -1,0 +1,455 @@
+//! The queue: one suite for each driver. Tests step it by a clock of their own, and compare the whole queue as text.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use windrow::error::Error;
+use windrow::queue::{
+    Batch, BatchBounds, BatchEnd, Enqueued, GroupState, JobFilter, JobName, JobOutcome, JobRequest,
+    JobState, NewGroup, NewJob, Priority, Queue, QueueBounds, QueueClock, SqliteQueue,
+    SteppedClock, WaitReason, list_queue,
+};
+
+/// The time at which tests begin, in microseconds since 1970.
+const START: i64 = 1_700_000_000_000_000;
+const SECOND: i64 = 1_000_000;
+const MANY: BatchBounds = BatchBounds { jobs: 100, cost: u64::MAX };
+
+struct Stage {
+    queue: Arc<dyn Queue>,
+    clock: Arc<SteppedClock>,
+    _folder: tempfile::TempDir,
+}
+
+async fn open_sqlite(path: &Path, clock: &Arc<SteppedClock>, bounds: QueueBounds) -> SqliteQueue {
+    let clock = QueueClock::Stepped(Arc::clone(clock));
+    SqliteQueue::open(path, bounds, clock).await.unwrap().0
+}
+
+async fn stage(bounds: QueueBounds) -> Stage {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SteppedClock::new(START, 7));
+    let queue = Arc::new(open_sqlite(&folder.path().join("queue.sqlite"), &clock, bounds).await);
+    Stage { queue, clock, _folder: folder }
+}
+
+fn group(client: &str, priority: Priority, set: &str, symbols: &[&str]) -> NewGroup {
+    let job = |symbol: &&str| NewJob { set: set.into(), symbol: symbol.to_string(), cost: 10 };
+    let jobs = symbols.iter().map(job).collect();
+    NewGroup { client: client.into(), priority, jobs, ..NewGroup::default() }
+}
+
+impl Stage {
+    async fn add(&self, new: NewGroup) -> (String, Vec<JobName>) {
+        match self.queue.enqueue(new).await.unwrap() {
+            Enqueued::Accepted { group, jobs, .. } => (group, jobs),
+            refused => panic!("{refused:?}"),
+        }
+    }
+
+    async fn claim(&self, worker: &str) -> Batch {
+        self.queue.claim(worker, MANY).await.unwrap().expect("a batch").0
+    }
+
+    async fn finish(&self, batch: &Batch, outcome: &JobOutcome) -> usize {
+        let outcomes: BTreeMap<_, _> =
+            batch.jobs.iter().map(|job| (job.name.clone(), outcome.clone())).collect();
+        self.queue.finish(batch.token, outcomes).await.unwrap().len()
+    }
+
+    async fn expect(&self, text: &str) {
+        let found = list_queue(self.queue.as_ref(), START).await.unwrap();
+        let wanted: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        assert_eq!(found.lines().collect::<Vec<_>>(), wanted);
+    }
+}
+
+fn symbols(batch: &Batch) -> Vec<&str> {
+    batch.jobs.iter().map(|job| job.symbol.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_batch_from_request_to_end() {
+    let stage = stage(QueueBounds::default()).await;
+    let (name, jobs) = stage.add(group("ann", Priority::Normal, "momentum", &["A", "B"])).await;
+    stage.add(group("ann", Priority::Normal, "volume", &["A"])).await;
+    stage.clock.advance(SECOND);
+    let waits = stage.queue.job(&jobs[1]).await.unwrap().unwrap().waits;
+    assert_eq!(waits, Some(WaitReason::Behind(1)));
+    let (batch, end) = stage.queue.claim("w1", MANY).await.unwrap().unwrap();
+    assert_eq!((symbols(&batch), end, batch.retried), (vec!["A", "B"], BatchEnd::NoMore, false));
+    stage.clock.advance(10 * SECOND);
+    let renewed = stage.queue.renew(batch.token, 0.5).await.unwrap().unwrap();
+    assert_eq!(renewed.lease_until, START + 26 * SECOND);
+    stage
+        .expect(
+            "momentum/A ann normal running token 1 w1 until +26.0 progress 50
+             momentum/B ann normal running token 1 w1 until +26.0 progress 50
+             volume/A ann normal queued",
+        )
+        .await;
+    assert_eq!(stage.queue.rate().await.unwrap(), None);
+    assert_eq!(stage.finish(&batch, &JobOutcome::Done).await, 2);
+    stage
+        .expect(
+            "momentum/A ann normal done progress 100 ended +11.0
+             momentum/B ann normal done progress 100 ended +11.0
+             volume/A ann normal queued",
+        )
+        .await;
+    // Two jobs of a cost of 10 in 10 s.
+    assert_eq!(stage.queue.rate().await.unwrap(), Some(2.0));
+    let group = stage.queue.group(&name).await.unwrap().unwrap();
+    assert_eq!((group.state(), group.done, group.total), (GroupState::Done, 2, 2));
+    // A second end changes nothing: the batch is over.
+    assert_eq!(stage.finish(&batch, &JobOutcome::Cancelled).await, 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_its_lease_changes_nothing() {
+    let stage = stage(QueueBounds::default()).await;
+    stage.add(group("ann", Priority::Normal, "momentum", &["A", "B", "C", "D"])).await;
+    let lost = stage.claim("w1").await;
+    stage.clock.advance(16 * SECOND);
+    let next = stage.claim("w2").await;
+    // The batch of a worker that died is halved, and nobody is charged.
+    assert_eq!((symbols(&next), next.token, next.retried), (vec!["A", "B"], 2, true));
+    assert_eq!(stage.queue.renew(lost.token, 0.9).await.unwrap(), None);
+    assert_eq!(stage.finish(&lost, &JobOutcome::Done).await, 0);
+    let error = "[worker: the worker w1 ended without a word (4)]";
+    stage
+        .expect(&format!(
+            "momentum/A ann normal running token 2 w2 until +31.0 batch 2 {error}
+             momentum/B ann normal running token 2 w2 until +31.0 batch 2 {error}
+             momentum/C ann normal queued due +16.0 batch 2 {error}
+             momentum/D ann normal queued due +16.0 batch 2 {error}"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn five_deaths_alone_make_a_job_dead() {
+    let stage = stage(QueueBounds::default()).await;
+    let (name, _) = stage.add(group("ann", Priority::Normal, "momentum", &["A"])).await;
+    for worker in ["w1", "w2", "w3", "w4", "w5"] {
+        assert_eq!(symbols(&stage.claim(worker).await), ["A"]);
+        stage.clock.advance(16 * SECOND);
+    }
+    assert!(stage.queue.claim("w6", MANY).await.unwrap().is_none());
+    let jobs = stage.queue.jobs(JobFilter { limit: 9, ..JobFilter::default() }).await.unwrap();
+    assert_eq!((jobs[0].state, jobs[0].deaths, jobs[0].errors.len()), (JobState::Dead, 5, 5));
+    let group = stage.queue.group(&name).await.unwrap().unwrap();
+    assert_eq!((group.state(), group.failed()), (GroupState::Failed, 1));
+}
+
+#[tokio::test]
+async fn transient_errors_are_tried_again_and_others_halve_the_batch() {
+    let stage = stage(QueueBounds::default()).await;
+    stage.add(group("ann", Priority::Normal, "momentum", &["A", "B"])).await;
+    let down = Error::target("the server is down").as_transient();
+    for attempt in 1..=3 {
+        let batch = stage.claim("w").await;
+        assert_eq!(symbols(&batch), ["A", "B"]);
+        stage.finish(&batch, &JobOutcome::Failed(down.clone())).await;
+        assert!(stage.queue.claim("w", MANY).await.unwrap().is_none(), "{attempt}");
+        stage.clock.advance(10 * SECOND);
+    }
+    let states = |jobs: Vec<windrow::queue::JobRow>| -> Vec<_> {
+        jobs.iter().rev().map(|job| (job.symbol.clone(), job.state)).collect()
+    };
+    let all = || stage.queue.jobs(JobFilter { limit: 9, ..JobFilter::default() });
+    let dead = |symbol: &str| (symbol.to_string(), JobState::Dead);
+    assert_eq!(states(all().await.unwrap()), [dead("A"), dead("B")]);
+
+    stage.add(group("ann", Priority::Normal, "momentum", &["C", "D", "E"])).await;
+    let wrong = Error::query("unknown column clos");
+    let mut tried = Vec::new();
+    while let Some((batch, _)) = stage.queue.claim("w", MANY).await.unwrap() {
+        tried.push(symbols(&batch).join(""));
+        let outcome = |symbol: &str| match symbol {
+            "D" => JobOutcome::Failed(wrong.clone()),
+            _ if batch.jobs.len() > 1 && tried.last().unwrap().contains('D') => {
+                JobOutcome::Failed(wrong.clone())
+            }
+            _ => JobOutcome::Done,
+        };
+        let outcomes =
+            batch.jobs.iter().map(|job| (job.name.clone(), outcome(&job.symbol))).collect();
+        stage.queue.finish(batch.token, outcomes).await.unwrap();
+    }
+    assert_eq!(tried, ["CDE", "C", "D", "E"]);
+    let ended = states(all().await.unwrap());
+    let of = |symbol: &str| ended.iter().find(|(name, _)| name == symbol).unwrap().1;
+    assert_eq!([of("C"), of("D"), of("E")], [JobState::Done, JobState::Failed, JobState::Done]);
+}
+
+#[tokio::test]
+async fn priorities_age() {
+    let stage = stage(QueueBounds::default()).await;
+    let next = || async {
+        let batch = stage.claim("w").await;
+        stage.finish(&batch, &JobOutcome::Done).await;
+        batch.set
+    };
+    stage.add(group("ann", Priority::Low, "low", &["A"])).await;
+    stage.add(group("ann", Priority::Normal, "normal", &["A"])).await;
+    stage.add(group("ann", Priority::High, "high", &["A"])).await;
+    assert_eq!([next().await, next().await], ["high", "normal"]);
+    // A low job waits ten minutes at most for new ones of high priority.
+    stage.clock.advance(9 * 60 * SECOND);
+    stage.add(group("ann", Priority::High, "high", &["A"])).await;
+    assert_eq!(next().await, "high");
+    stage.clock.advance(2 * 60 * SECOND);
+    stage.add(group("ann", Priority::High, "high", &["A"])).await;
+    assert_eq!([next().await, next().await], ["low", "high"]);
+}
+
+#[tokio::test]
+async fn a_batch_ends_for_a_reason() {
+    let stage = stage(QueueBounds::default()).await;
+    stage.add(group("ann", Priority::Normal, "momentum", &["A", "B", "C"])).await;
+    // The same set with other parameters is other work.
+    let mut other = group("ann", Priority::Normal, "momentum", &["A"]);
+    other.request = JobRequest { from: Some("2024-01-01".into()), ..JobRequest::default() };
+    stage.add(other).await;
+    let mut ends = Vec::new();
+    for bounds in [
+        BatchBounds { jobs: 1, cost: 1_000 },
+        BatchBounds { jobs: 9, cost: 15 },
+        BatchBounds { jobs: 9, cost: 5 },
+        MANY,
+    ] {
+        let (batch, end) = stage.queue.claim("w", bounds).await.unwrap().unwrap();
+        ends.push((symbols(&batch).join(""), end, batch.request.from.is_some()));
+    }
+    let one = |symbol: &str, end| (symbol.to_string(), end, false);
+    assert_eq!(
+        ends,
+        [
+            one("A", BatchEnd::Jobs(1)),
+            one("B", BatchEnd::Cost(15)),
+            one("C", BatchEnd::NoMore),
+            ("A".to_string(), BatchEnd::NoMore, true)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn equal_requests_are_one() {
+    let stage = stage(QueueBounds::default()).await;
+    let keyed = |digest: &str| {
+        let mut new = group("ann", Priority::Normal, "momentum", &["A", "B"]);
+        new.idempotency = Some(("key".into(), digest.into()));
+        new
+    };
+    let first = stage.add(keyed("x")).await;
+    assert_eq!(stage.add(keyed("x")).await, first);
+    assert_eq!(stage.queue.enqueue(keyed("y")).await.unwrap(), Enqueued::KeyTaken);
+    // The keys of two clients are apart.
+    let other = NewGroup { client: "bob".into(), ..keyed("y") };
+    assert_ne!(stage.add(other).await.0, first.0);
+    // Misses of the cache share a job that has not ended.
+    let miss = || {
+        let mut new = group("eve", Priority::High, "volume", &["A"]);
+        new.shares = true;
+        new
+    };
+    let shared = stage.add(miss()).await;
+    for _ in 0..5 {
+        assert_eq!(stage.add(miss()).await, shared);
+    }
+    while let Some((batch, _)) = stage.queue.claim("w", MANY).await.unwrap() {
+        stage.finish(&batch, &JobOutcome::Done).await;
+    }
+    assert_ne!(stage.add(miss()).await, shared);
+}
+
+#[tokio::test]
+async fn cancelled_jobs_end_and_running_ones_are_told() {
+    let stage = stage(QueueBounds::default()).await;
+    let (name, jobs) = stage.add(group("ann", Priority::Normal, "momentum", &["A", "B"])).await;
+    let cancelled = stage.queue.cancel(&jobs[0]).await.unwrap().unwrap();
+    assert_eq!(cancelled.state, JobState::Cancelled);
+    let batch = stage.claim("w").await;
+    assert_eq!(symbols(&batch), ["B"]);
+    assert_eq!(stage.queue.cancel_group(&name).await.unwrap(), 1);
+    let renewed = stage.queue.renew(batch.token, 0.1).await.unwrap().unwrap();
+    assert_eq!(renewed.cancels, jobs[1..]);
+    // A worker that dies leaves a cancelled job.
+    stage.clock.advance(20 * SECOND);
+    assert!(stage.queue.claim("w", MANY).await.unwrap().is_none());
+    let group = stage.queue.group(&name).await.unwrap().unwrap();
+    assert_eq!((group.state(), group.cancelled), (GroupState::Cancelled, 2));
+    let nobody = JobName { group: "nobody".into(), number: 0 };
+    assert_eq!(stage.queue.cancel(&nobody).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_queue_has_bounds() {
+    let bounds = QueueBounds { jobs: 4, jobs_per_client: 3, history_jobs: 2, ..Default::default() };
+    let stage = stage(bounds).await;
+    stage.add(group("ann", Priority::Normal, "momentum", &["A", "B"])).await;
+    let enqueue = |client: &str, symbols: &[&str]| {
+        stage.queue.enqueue(group(client, Priority::Normal, "momentum", symbols))
+    };
+    let refused = enqueue("ann", &["C", "D"]).await.unwrap();
+    assert_eq!(refused, Enqueued::ClientFull { most: 3 });
+    let refused = enqueue("bob", &["C", "D", "E"]).await.unwrap();
+    assert_eq!(refused, Enqueued::Full { most: 4 });
+    for symbol in ["E", "F", "G"] {
+        let batch = stage.claim("w").await;
+        stage.finish(&batch, &JobOutcome::Done).await;
+        stage.clock.advance(SECOND);
+        stage.add(group("ann", Priority::Normal, "momentum", &[symbol])).await;
+    }
+    // Of the history two jobs stay.
+    stage
+        .expect(
+            "momentum/E ann normal done progress 100 ended +1.0
+             momentum/F ann normal done progress 100 ended +2.0
+             momentum/G ann normal queued",
+        )
+        .await;
+    let depth = stage.queue.depth().await.unwrap();
+    assert_eq!(depth.queued[&Priority::Normal], (1, 10));
+}
+
+#[tokio::test]
+async fn changes_of_a_group_have_no_gap() {
+    let stage = stage(QueueBounds::default()).await;
+    let (name, _) = stage.add(group("ann", Priority::Normal, "momentum", &["A", "B", "C"])).await;
+    let group = stage.queue.group(&name).await.unwrap().unwrap();
+    let mut seen = Vec::new();
+    let mut after = 0;
+    let one = BatchBounds { jobs: 1, cost: 0 };
+    loop {
+        let changes = stage.queue.changes(&group, after).await.unwrap();
+        for job in &changes {
+            seen.push(format!("{} {}", job.symbol, job.state.name()));
+            after = after.max(job.change);
+        }
+        let Some((batch, _)) = stage.queue.claim("w", one).await.unwrap() else { break };
+        stage.finish(&batch, &JobOutcome::Done).await;
+    }
+    assert_eq!(seen, ["A queued", "B queued", "C queued", "A done", "B done", "C done"]);
+}
+
+#[tokio::test]
+async fn jobs_survive_a_crash_and_batches_wait_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.sqlite");
+    let clock = Arc::new(SteppedClock::new(START, 7));
+    let bounds = QueueBounds::default;
+    let queue = open_sqlite(&path, &clock, bounds()).await;
+    queue.enqueue(group("ann", Priority::Normal, "momentum", &["A", "B"])).await.unwrap();
+    let (batch, _) = queue.claim("w", MANY).await.unwrap().unwrap();
+    // Another process cannot open it meanwhile.
+    let second = SqliteQueue::open(&path, bounds(), QueueClock::default()).await;
+    let told = second.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(told.starts_with("another process has the queue"), "{told}");
+    // A copy of the files is what a crash would leave.
+    let copy = folder.path().join("copy.sqlite");
+    for ending in ["", "-wal"] {
+        let from = format!("{}{ending}", path.display());
+        std::fs::copy(from, format!("{}{ending}", copy.display())).unwrap();
+    }
+    let copied = SqliteQueue::open(&copy, bounds(), QueueClock::Stepped(Arc::clone(&clock))).await;
+    let (copied, returned) = copied.unwrap();
+    assert_eq!(returned, 1);
+    let (again, _) = copied.claim("w2", MANY).await.unwrap().unwrap();
+    assert_eq!((symbols(&again), again.token, again.retried), (vec!["A"], batch.token + 1, true));
+    drop(queue);
+    // The lock is free once the queue is closed.
+    let wait = Duration::from_millis(10);
+    while SqliteQueue::open(&path, bounds(), QueueClock::default()).await.is_err() {
+        tokio::time::sleep(wait).await;
+    }
+}
+
+#[tokio::test]
+async fn files_of_others_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("q.sqlite");
+    std::fs::write(&path, "this is no database, but long enough to be one".repeat(50)).unwrap();
+    let open = || async {
+        let opened = SqliteQueue::open(&path, QueueBounds::default(), QueueClock::default()).await;
+        opened.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let told = open().await;
+    assert!(told.contains("file is not a database; restore the file from a backup"), "{told}");
+    std::fs::remove_file(&path).unwrap();
+    let theirs = rusqlite::Connection::open(&path).unwrap();
+    theirs.execute_batch("CREATE TABLE t (x); PRAGMA user_version = 3;").unwrap();
+    drop(theirs);
+    assert!(open().await.contains("is a database of another program; name another file"));
+}
+
+/// Random steps of four workers, with a clock that also jumps back: every job ends once.
+#[tokio::test]
+async fn every_job_ends_once() {
+    for seed in 0..6 {
+        let stage = stage(QueueBounds::default()).await;
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut held, mut done): (Vec<Batch>, BTreeMap<JobName, u32>) = Default::default();
+        let mut added = 0;
+        for step in 0..400 {
+            match random.u8(0..10) {
+                0 | 1 if step < 200 => {
+                    let symbols: Vec<String> =
+                        (0..random.usize(1..5)).map(|n| format!("S{added}{n}")).collect();
+                    added += symbols.len();
+                    let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
+                    let set = ["momentum", "volume"][random.usize(0..2)];
+                    let priority = Priority::ALL[random.usize(0..3)];
+                    stage.add(group("ann", priority, set, &symbols)).await;
+                }
+                0..=4 => {
+                    let bounds = BatchBounds { jobs: random.usize(1..6), cost: 1_000 };
+                    held.extend(
+                        stage.queue.claim("w", bounds).await.unwrap().map(|(batch, _)| batch),
+                    );
+                }
+                5..=7 if !held.is_empty() => {
+                    let batch = held.swap_remove(random.usize(0..held.len()));
+                    let outcome = match random.u8(0..10) {
+                        0 => JobOutcome::Failed(Error::target("down").as_transient()),
+                        1 => JobOutcome::Returned,
+                        _ => JobOutcome::Done,
+                    };
+                    let outcomes = batch.jobs.iter().map(|job| (job.name.clone(), outcome.clone()));
+                    for job in stage.queue.finish(batch.token, outcomes.collect()).await.unwrap() {
+                        if job.state == JobState::Done {
+                            *done.entry(job.name).or_default() += 1;
+                        }
+                    }
+                }
+                // A worker dies.
+                8 if !held.is_empty() => drop(held.swap_remove(0)),
+                _ => stage.clock.advance(random.i64(-3..12) * SECOND),
+            }
+        }
+        for _ in 0..2_000 {
+            stage.clock.advance(20 * SECOND);
+            let Some((batch, _)) = stage.queue.claim("w", MANY).await.unwrap() else {
+                continue;
+            };
+            for job in &batch.jobs {
+                *done.entry(job.name.clone()).or_default() += 1;
+            }
+            assert_eq!(stage.finish(&batch, &JobOutcome::Done).await, batch.jobs.len());
+        }
+        let filter = JobFilter { limit: 10_000, ..JobFilter::default() };
+        let jobs = stage.queue.jobs(filter).await.unwrap();
+        assert_eq!(jobs.len(), added, "{seed}");
+        for job in jobs {
+            let times = done.get(&job.name).copied().unwrap_or_default();
+            match job.state {
+                JobState::Done => assert_eq!(times, 1, "{seed}: {}", job.name),
+                JobState::Dead => assert_eq!(times, 0, "{seed}: {}", job.name),
+                state => panic!("{seed}: {} is {}", job.name, state.name()),
+            }
+        }
+    }
+}
