@@ -324,8 +324,9 @@ def check_references():
             for source in volume.get("projected", {}).get("sources", []):
                 secrets |= {(source["secret"]["name"], entry["key"]) for entry in source["secret"]["items"]}
         for variable in container["env"]:
-            if "secretKeyRef" in variable.get("valueFrom", {}):
-                secrets.add((variable["valueFrom"]["secretKeyRef"]["name"], variable["valueFrom"]["secretKeyRef"]["key"]))
+            secret = variable.get("valueFrom", {}).get("secretKeyRef")
+            if secret:
+                secrets.add((secret["name"], secret["key"]))
         secrets |= {(source["secretRef"]["name"], "") for source in container["envFrom"]}
     for overlay in OVERLAYS:
         for item in of_kind(overlay, "TriggerAuthentication"):
@@ -484,7 +485,7 @@ def dashboard_expressions():
             found.append((f"variable {variable['name']}", f"count by ({label}) ({expression})"))
     for place, expression in found:
         for variable, value in DASHBOARD_VARIABLES.items():
-            expression = re.sub(rf"{re.escape(variable)}\b", lambda _: value, expression)
+            expression = re.sub(rf"{re.escape(variable)}\b", value, expression)
         yield f"dashboard: {place}", expression
 
 
@@ -535,8 +536,9 @@ def check_metrics(listed):
     """Each metric and label that rules, their tests and the dashboard name is one that windrow has."""
     histograms = {name for name in listed if name.endswith("_duration_seconds")}
     series = listed - histograms | {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
-    tests = [series["series"] for group in read(DEPLOY / "rules_test.yml")[0]["tests"] for series in group["input_series"]]
-    places = [*alerts(), *dashboard_expressions(), *(("a test of rules", text) for text in tests)]
+    groups = read(DEPLOY / "rules_test.yml")[0]["tests"]
+    tests = [("a test of rules", given["series"]) for group in groups for given in group["input_series"]]
+    places = [*alerts(), *dashboard_expressions(), *tests]
     for place, expression in places:
         metrics, labels = names_of(expression)
         if not metrics:
@@ -585,6 +587,12 @@ def main(arguments):
         return 0
     [metrics] = arguments or ["tests/deploy/metrics.txt"]
     listed = set(Path(metrics).read_text().split())
+    try:
+        for overlay in OVERLAYS:
+            render(overlay)
+    except (RuntimeError, yaml.YAMLError) as error:
+        print(f"FAILED, nothing else was checked: {error}\n0 passed, 1 failed")
+        return 1
     failed = 0
     for check in CHECKS:
         try:

