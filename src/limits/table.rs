@@ -193,6 +193,12 @@ limits! {
         AHEAD_COUNTED: u64 = 10_000, show_count(AHEAD_COUNTED, "job"), "The count stops there.";
         /// The changes of a group that are read at once.
         CHANGES_READ: u64 = 500, show_count(CHANGES_READ, "job"), "The others are read next.";
+        /// The connections of one process to a PostgreSQL queue.
+        QUEUE_CONNECTIONS: usize = 8, show_count(QUEUE_CONNECTIONS as u64, "connection"), "Further requests wait for one.";
+        /// The time after which a PostgreSQL queue ends a session that stopped in the middle of a transaction.
+        STOPPED_WRITER: Duration = Duration::from_secs(5), show_duration(STOPPED_WRITER), "The server rolls it back; the others go on.";
+        /// The time that a request waits for the others of a PostgreSQL queue.
+        WRITER_PATIENCE: Duration = Duration::from_secs(10), show_duration(WRITER_PATIENCE), "The request fails, and may be sent again.";
         /// The requests that share one transaction of a SQLite queue.
         WRITES_TOGETHER: usize = 256, show_count(WRITES_TOGETHER as u64, "request"), "The others go into the next transaction.";
         /// The requests that wait for a transaction of a SQLite queue.

@@ -2,12 +2,13 @@
 //! once.
 //!
 //! `model.rs` has the words, `transitions.rs` and `batch.rs` the rules as pure functions, and `operations.rs` the
-//! operations, once for all drivers. A driver (`sqlite/`) stores rows, and knows no rule.
+//! operations, once for all drivers. A driver (`sqlite/`, `postgres/`) stores rows, and knows no rule.
 
 mod batch;
 mod listing;
 mod model;
 mod operations;
+mod postgres;
 mod sqlite;
 mod transaction;
 mod transitions;
@@ -29,6 +30,7 @@ pub use model::{
     Batch, Enqueued, GroupRow, GroupState, JobError, JobFilter, JobName, JobOutcome, JobRequest,
     JobRow, JobState, NewGroup, NewJob, Priority, QueueDepth, Renewed, error_kind_name, queue_time,
 };
+pub use postgres::PgQueue;
 pub use sqlite::SqliteQueue;
 
 /// The bounds of a queue.

@@ -418,3 +418,11 @@ pub struct JobFilter {
 pub fn queue_time(micros: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(micros).unwrap_or_default()
 }
+
+/// Returns the errors of a job as JSON; empty if there are none.
+pub(super) fn error_texts(job: &JobRow) -> String {
+    if job.errors.is_empty() {
+        return String::new();
+    }
+    serde_json::to_string(&job.errors).unwrap_or_default()
+}

@@ -117,12 +117,33 @@ impl PgLocation {
     /// The URL names no table or query, or both, or has an unknown option or an invalid value. No
     /// message contains the password.
     pub fn parse(text: &str) -> Result<Self> {
+        const EXAMPLE: &str = "write postgres://user@host:5432/database?table=NAME";
+        let location = Self::parse_url(text, EXAMPLE)?;
+        if location.table.is_some() == location.query.is_some() {
+            let why = "it names no table, or a query as well";
+            return Err(Error::usage(format!("{}: {why}", location.shown)).hint(EXAMPLE));
+        }
+        Ok(location)
+    }
+
+    /// Parses the URL of a database, as [`PgLocation::parse`] does.
+    ///
+    /// # Errors
+    /// The URL names a table or a query, or has an unknown option or an invalid value.
+    pub fn parse_database(text: &str) -> Result<Self> {
+        const EXAMPLE: &str = "write postgres://user@host:5432/database";
+        let location = Self::parse_url(text, EXAMPLE)?;
+        if location.table.is_some() || location.query.is_some() || !location.options.is_empty() {
+            let why = "it names more than a database";
+            return Err(Error::usage(format!("{}: {why}", location.shown)).hint(EXAMPLE));
+        }
+        Ok(location)
+    }
+
+    fn parse_url(text: &str, example: &'static str) -> Result<Self> {
         check_variables_set(text)?;
         let shown = without_password(text);
-        let wrong = |why: &str| {
-            Error::usage(format!("{shown}: {why}"))
-                .hint("write postgres://user@host:5432/database?table=NAME")
-        };
+        let wrong = |why: &str| Error::usage(format!("{shown}: {why}")).hint(example);
         let (server, query) = text.split_once('?').unwrap_or((text, ""));
         let (mut table, mut asked, mut options, mut rest, mut mode, mut root) =
             (None, None, Vec::new(), Vec::new(), None, None);
@@ -153,9 +174,6 @@ impl PgLocation {
                         .hint(did_you_mean(key, "options", known)));
                 }
             }
-        }
-        if table.is_some() == asked.is_some() {
-            return Err(wrong("it names no table, or a query as well"));
         }
         let separator = if rest.is_empty() { "" } else { "?" };
         let mut config: Config = format!("{server}{separator}{}", rest.join("&"))

@@ -76,7 +76,7 @@ FLAGS = {
 SECONDS_TO_SPARE = 15
 
 # The table of the queue, and the other words that the query of the ScaledObject may use.
-QUEUE_NAMES = {"windrow_queue", "jobs", "state", "priority", "cost_estimate", "queued", "running"}
+QUEUE_NAMES = {"windrow_queue", "jobs", "state", "priority", "cost", "queued", "running"}
 QUERY_WORDS = {"select", "coalesce", "sum", "0", "bigint", "from", "where", "in"}
 
 METRIC_LABELS = {"set", "priority", "status", "endpoint", "le", "job", "instance", "namespace"}

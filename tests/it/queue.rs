@@ -8,9 +8,11 @@ use std::time::Duration;
 use windrow::error::Error;
 use windrow::queue::{
     Batch, BatchBounds, BatchEnd, Enqueued, GroupState, JobFilter, JobName, JobOutcome, JobRequest,
-    JobState, NewGroup, NewJob, Priority, Queue, QueueBounds, QueueClock, SqliteQueue,
+    JobState, NewGroup, NewJob, PgQueue, Priority, Queue, QueueBounds, QueueClock, SqliteQueue,
     SteppedClock, WaitReason, list_queue,
 };
+
+use super::servers::Cluster;
 
 /// The time at which tests begin, in microseconds since 1970.
 const START: i64 = 1_700_000_000_000_000;
@@ -20,7 +22,7 @@ const MANY: BatchBounds = BatchBounds { jobs: 100, cost: u64::MAX };
 struct Stage {
     queue: Arc<dyn Queue>,
     clock: Arc<SteppedClock>,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 async fn open_sqlite(path: &Path, clock: &Arc<SteppedClock>, bounds: QueueBounds) -> SqliteQueue {
@@ -28,17 +30,66 @@ async fn open_sqlite(path: &Path, clock: &Arc<SteppedClock>, bounds: QueueBounds
     SqliteQueue::open(path, bounds, clock).await.unwrap().0
 }
 
-async fn stage(bounds: QueueBounds) -> Stage {
+async fn sqlite_stage(bounds: QueueBounds) -> Stage {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(SteppedClock::new(START, 7));
     let queue = Arc::new(open_sqlite(&folder.path().join("queue.sqlite"), &clock, bounds).await);
-    Stage { queue, clock, _folder: folder }
+    Stage { queue, clock, _folder: Some(folder) }
+}
+
+/// A queue in a database of its own; None without a server.
+async fn postgres_stage(bounds: QueueBounds) -> Option<Stage> {
+    let base = tokio::task::spawn_blocking(|| Some(Cluster::shared()?.base())).await.unwrap()?;
+    let clock = Arc::new(SteppedClock::new(START, 7));
+    let stepped = QueueClock::Stepped(Arc::clone(&clock));
+    let queue = Arc::new(PgQueue::open(&base.database(), bounds, stepped).await.unwrap());
+    Some(Stage { queue, clock, _folder: None })
+}
+
+/// Runs each test with each driver.
+macro_rules! with_each_driver {
+    ($($test:ident $bounds:expr;)*) => {
+        mod sqlite {
+            use super::*;
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(sqlite_stage($bounds).await).await;
+            })*
+        }
+        mod postgres {
+            use super::*;
+            $(#[tokio::test]
+            async fn $test() {
+                if let Some(stage) = postgres_stage($bounds).await {
+                    super::$test(stage).await;
+                }
+            })*
+        }
+    };
+}
+
+with_each_driver! {
+    a_batch_from_request_to_end QueueBounds::default();
+    a_worker_that_lost_its_lease_changes_nothing QueueBounds::default();
+    five_deaths_alone_make_a_job_dead QueueBounds::default();
+    transient_errors_are_tried_again_and_others_halve_the_batch QueueBounds::default();
+    priorities_age QueueBounds::default();
+    a_batch_ends_for_a_reason QueueBounds::default();
+    equal_requests_are_one QueueBounds::default();
+    cancelled_jobs_end_and_running_ones_are_told QueueBounds::default();
+    the_queue_has_bounds QueueBounds { jobs: 4, jobs_per_client: 3, history_jobs: 2, ..Default::default() };
+    changes_of_a_group_have_no_gap QueueBounds::default();
+    every_job_ends_once QueueBounds::default();
 }
 
 fn group(client: &str, priority: Priority, set: &str, symbols: &[&str]) -> NewGroup {
     let job = |symbol: &&str| NewJob { set: set.into(), symbol: symbol.to_string(), cost: 10 };
     let jobs = symbols.iter().map(job).collect();
     NewGroup { client: client.into(), priority, jobs, ..NewGroup::default() }
+}
+
+fn everything() -> JobFilter {
+    JobFilter { limit: 10_000, ..JobFilter::default() }
 }
 
 impl Stage {
@@ -70,9 +121,7 @@ fn symbols(batch: &Batch) -> Vec<&str> {
     batch.jobs.iter().map(|job| job.symbol.as_str()).collect()
 }
 
-#[tokio::test]
-async fn a_batch_from_request_to_end() {
-    let stage = stage(QueueBounds::default()).await;
+async fn a_batch_from_request_to_end(stage: Stage) {
     let (name, jobs) = stage.add(group("ann", Priority::Normal, "momentum", &["A", "B"])).await;
     stage.add(group("ann", Priority::Normal, "volume", &["A"])).await;
     stage.clock.advance(SECOND);
@@ -107,9 +156,7 @@ async fn a_batch_from_request_to_end() {
     assert_eq!(stage.finish(&batch, &JobOutcome::Cancelled).await, 0);
 }
 
-#[tokio::test]
-async fn a_worker_that_lost_its_lease_changes_nothing() {
-    let stage = stage(QueueBounds::default()).await;
+async fn a_worker_that_lost_its_lease_changes_nothing(stage: Stage) {
     stage.add(group("ann", Priority::Normal, "momentum", &["A", "B", "C", "D"])).await;
     let lost = stage.claim("w1").await;
     stage.clock.advance(16 * SECOND);
@@ -129,9 +176,7 @@ async fn a_worker_that_lost_its_lease_changes_nothing() {
         .await;
 }
 
-#[tokio::test]
-async fn five_deaths_alone_make_a_job_dead() {
-    let stage = stage(QueueBounds::default()).await;
+async fn five_deaths_alone_make_a_job_dead(stage: Stage) {
     let (name, _) = stage.add(group("ann", Priority::Normal, "momentum", &["A"])).await;
     for worker in ["w1", "w2", "w3", "w4", "w5"] {
         assert_eq!(symbols(&stage.claim(worker).await), ["A"]);
@@ -144,9 +189,7 @@ async fn five_deaths_alone_make_a_job_dead() {
     assert_eq!((group.state(), group.failed()), (GroupState::Failed, 1));
 }
 
-#[tokio::test]
-async fn transient_errors_are_tried_again_and_others_halve_the_batch() {
-    let stage = stage(QueueBounds::default()).await;
+async fn transient_errors_are_tried_again_and_others_halve_the_batch(stage: Stage) {
     stage.add(group("ann", Priority::Normal, "momentum", &["A", "B"])).await;
     let down = Error::target("the server is down").as_transient();
     for attempt in 1..=3 {
@@ -185,9 +228,7 @@ async fn transient_errors_are_tried_again_and_others_halve_the_batch() {
     assert_eq!([of("C"), of("D"), of("E")], [JobState::Done, JobState::Failed, JobState::Done]);
 }
 
-#[tokio::test]
-async fn priorities_age() {
-    let stage = stage(QueueBounds::default()).await;
+async fn priorities_age(stage: Stage) {
     let next = || async {
         let batch = stage.claim("w").await;
         stage.finish(&batch, &JobOutcome::Done).await;
@@ -206,9 +247,7 @@ async fn priorities_age() {
     assert_eq!([next().await, next().await], ["low", "high"]);
 }
 
-#[tokio::test]
-async fn a_batch_ends_for_a_reason() {
-    let stage = stage(QueueBounds::default()).await;
+async fn a_batch_ends_for_a_reason(stage: Stage) {
     stage.add(group("ann", Priority::Normal, "momentum", &["A", "B", "C"])).await;
     // The same set with other parameters is other work.
     let mut other = group("ann", Priority::Normal, "momentum", &["A"]);
@@ -236,9 +275,7 @@ async fn a_batch_ends_for_a_reason() {
     );
 }
 
-#[tokio::test]
-async fn equal_requests_are_one() {
-    let stage = stage(QueueBounds::default()).await;
+async fn equal_requests_are_one(stage: Stage) {
     let keyed = |digest: &str| {
         let mut new = group("ann", Priority::Normal, "momentum", &["A", "B"]);
         new.idempotency = Some(("key".into(), digest.into()));
@@ -266,9 +303,7 @@ async fn equal_requests_are_one() {
     assert_ne!(stage.add(miss()).await, shared);
 }
 
-#[tokio::test]
-async fn cancelled_jobs_end_and_running_ones_are_told() {
-    let stage = stage(QueueBounds::default()).await;
+async fn cancelled_jobs_end_and_running_ones_are_told(stage: Stage) {
     let (name, jobs) = stage.add(group("ann", Priority::Normal, "momentum", &["A", "B"])).await;
     let cancelled = stage.queue.cancel(&jobs[0]).await.unwrap().unwrap();
     assert_eq!(cancelled.state, JobState::Cancelled);
@@ -286,10 +321,7 @@ async fn cancelled_jobs_end_and_running_ones_are_told() {
     assert_eq!(stage.queue.cancel(&nobody).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn the_queue_has_bounds() {
-    let bounds = QueueBounds { jobs: 4, jobs_per_client: 3, history_jobs: 2, ..Default::default() };
-    let stage = stage(bounds).await;
+async fn the_queue_has_bounds(stage: Stage) {
     stage.add(group("ann", Priority::Normal, "momentum", &["A", "B"])).await;
     let enqueue = |client: &str, symbols: &[&str]| {
         stage.queue.enqueue(group(client, Priority::Normal, "momentum", symbols))
@@ -316,9 +348,7 @@ async fn the_queue_has_bounds() {
     assert_eq!(depth.queued[&Priority::Normal], (1, 10));
 }
 
-#[tokio::test]
-async fn changes_of_a_group_have_no_gap() {
-    let stage = stage(QueueBounds::default()).await;
+async fn changes_of_a_group_have_no_gap(stage: Stage) {
     let (name, _) = stage.add(group("ann", Priority::Normal, "momentum", &["A", "B", "C"])).await;
     let group = stage.queue.group(&name).await.unwrap().unwrap();
     let mut seen = Vec::new();
@@ -386,11 +416,11 @@ async fn files_of_others_are_refused() {
     assert!(open().await.contains("is a database of another program; name another file"));
 }
 
-/// Random steps of four workers, with a clock that also jumps back: every job ends once.
-#[tokio::test]
-async fn every_job_ends_once() {
-    for seed in 0..6 {
-        let stage = stage(QueueBounds::default()).await;
+/// Random steps of workers, with a clock that also jumps back: every job ends once. The stage is used for one seed
+/// after the other.
+async fn every_job_ends_once(stage: Stage) {
+    for seed in 0..4 {
+        let before = stage.queue.jobs(everything()).await.unwrap().len();
         let mut random = fastrand::Rng::with_seed(seed);
         let (mut held, mut done): (Vec<Batch>, BTreeMap<JobName, u32>) = Default::default();
         let mut added = 0;
@@ -440,10 +470,9 @@ async fn every_job_ends_once() {
             }
             assert_eq!(stage.finish(&batch, &JobOutcome::Done).await, batch.jobs.len());
         }
-        let filter = JobFilter { limit: 10_000, ..JobFilter::default() };
-        let jobs = stage.queue.jobs(filter).await.unwrap();
-        assert_eq!(jobs.len(), added, "{seed}");
-        for job in jobs {
+        let jobs = stage.queue.jobs(everything()).await.unwrap();
+        assert_eq!(jobs.len(), before + added, "{seed}");
+        for job in jobs.into_iter().take(added) {
             let times = done.get(&job.name).copied().unwrap_or_default();
             match job.state {
                 JobState::Done => assert_eq!(times, 1, "{seed}: {}", job.name),
@@ -452,4 +481,85 @@ async fn every_job_ends_once() {
             }
         }
     }
+}
+
+/// Two processes with two workers each, and a server that crashes in between: each job ends once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn workers_share_a_server_that_crashes() {
+    let own = tokio::task::spawn_blocking(|| {
+        let cluster = Cluster::start()?;
+        let url = cluster.base().database();
+        Some((Arc::new(cluster), url))
+    });
+    let Some((cluster, url)) = own.await.unwrap() else { return };
+    let open = || PgQueue::open(&url, QueueBounds::default(), QueueClock::default());
+    let queues = [Arc::new(open().await.unwrap()), Arc::new(open().await.unwrap())];
+    for n in 0..10 {
+        let symbols: Vec<String> = (0..20).map(|symbol| format!("S{n}-{symbol}")).collect();
+        let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
+        let set = ["momentum", "volume"][n % 2];
+        queues[0].enqueue(group("ann", Priority::Normal, set, &symbols)).await.unwrap();
+    }
+    let ended = Arc::new(std::sync::Mutex::new(BTreeMap::<JobName, u32>::new()));
+    let mut workers = Vec::new();
+    for (number, queue) in queues.iter().chain(&queues).enumerate() {
+        let (queue, ended) = (Arc::clone(queue), Arc::clone(&ended));
+        workers.push(tokio::spawn(async move {
+            let bounds = BatchBounds { jobs: 7, cost: u64::MAX };
+            loop {
+                match queue.claim(&format!("w{number}"), bounds).await {
+                    Ok(Some((batch, _))) => {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        let outcome =
+                            |job: &windrow::queue::JobRow| (job.name.clone(), JobOutcome::Done);
+                        let outcomes: BTreeMap<_, _> = batch.jobs.iter().map(outcome).collect();
+                        // An answer that was lost is asked for again; the second one changes nothing.
+                        while let Err(error) = queue.finish(batch.token, outcomes.clone()).await {
+                            assert!(error.is_transient(), "{error}");
+                            tokio::time::sleep(Duration::from_millis(20)).await;
+                        }
+                        for job in batch.jobs {
+                            *ended.lock().unwrap().entry(job.name).or_default() += 1;
+                        }
+                    }
+                    // A claim whose answer was lost is returned when its lease ends.
+                    Ok(None) if queue.depth().await.is_ok_and(|depth| depth.running == 0) => return,
+                    Ok(None) => tokio::time::sleep(Duration::from_millis(50)).await,
+                    Err(error) => {
+                        assert!(error.is_transient(), "{error}");
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+            }
+        }));
+    }
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let crashed = Arc::clone(&cluster);
+    tokio::task::spawn_blocking(move || {
+        crashed.crash();
+        crashed.go_on();
+    })
+    .await
+    .unwrap();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    let jobs = queues[1].jobs(everything()).await.unwrap();
+    assert_eq!(jobs.len(), 200);
+    assert!(jobs.iter().all(|job| job.state == JobState::Done));
+    let ended = ended.lock().unwrap();
+    assert!(ended.values().all(|times| *times == 1), "{ended:?}");
+    assert_eq!(ended.len(), 200);
+}
+
+#[tokio::test]
+async fn a_postgres_queue_is_a_database() {
+    let open = |url: &'static str| async move {
+        let opened = PgQueue::open(url, QueueBounds::default(), QueueClock::default()).await;
+        opened.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(
+        open("postgres://ann:secret@host/db?table=jobs").await,
+        "postgres://ann@host/db?table=jobs: it names more than a database; write postgres://user@host:5432/database"
+    );
 }

@@ -176,6 +176,11 @@ pub(crate) struct Base<'a> {
 }
 
 impl Base<'_> {
+    /// Its URL.
+    pub(crate) fn database(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{}", self.cluster.port, self.name)
+    }
+
     /// The URL of a table in it.
     pub(crate) fn url(&self, table: &str) -> String {
         self.url_by(self.cluster.port, table)

@@ -1,5 +1,6 @@
 //! An S3 server within the test process, whose requests can be made to fail.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -41,6 +42,10 @@ pub(crate) struct Store {
     judge: Arc<Mutex<Judge>>,
     asked: Arc<Mutex<Vec<String>>>,
     busy: Arc<AtomicUsize>,
+    /// The clients whose connections were accepted, in order.
+    clients: Arc<Mutex<Vec<SocketAddr>>>,
+    /// The number of clients, the earliest ones, that are dead: what they sent is not served any more.
+    dead: Arc<AtomicUsize>,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -66,11 +71,19 @@ impl Store {
             asked: Arc::clone(&asked),
             begun: Arc::default(),
             busy: Arc::default(),
+            client: 0,
+            dead: Arc::default(),
         };
-        let busy = Arc::clone(&front.busy);
+        let (busy, dead) = (Arc::clone(&front.busy), Arc::clone(&front.dead));
+        let clients: Arc<Mutex<Vec<SocketAddr>>> = Arc::default();
+        let accepted = Arc::clone(&clients);
         runtime.spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let front = front.clone();
+            while let Ok((socket, from)) = listener.accept().await {
+                let mut front = front.clone();
+                let mut accepted = accepted.lock().unwrap();
+                accepted.push(from);
+                front.client = accepted.len();
+                drop(accepted);
                 let _ = socket.set_nodelay(true);
                 tokio::spawn(async move {
                     let builder = Builder::new(TokioExecutor::new());
@@ -78,7 +91,7 @@ impl Store {
                 });
             }
         });
-        Self { folder, port, judge, asked, busy, runtime: Some(runtime) }
+        Self { folder, port, judge, asked, busy, clients, dead, runtime: Some(runtime) }
     }
 
     /// What windrow.yaml says of it.
@@ -139,6 +152,19 @@ impl Store {
         }
     }
 
+    /// Takes all clients so far for dead: what they sent and the server has not read yet is not served.
+    pub(crate) fn bury_clients(&self) {
+        // Connections are accepted in order: once this one is, all earlier ones are.
+        let before = self.clients.lock().unwrap().len();
+        let last = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let last = last.local_addr().unwrap();
+        while !self.clients.lock().unwrap()[before..].contains(&last) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.dead.store(self.clients.lock().unwrap().len(), Ordering::SeqCst);
+        self.settle();
+    }
+
     /// Waits until no request is at work.
     pub(crate) fn settle(&self) {
         while self.busy.load(Ordering::SeqCst) > 0 {
@@ -175,6 +201,10 @@ struct Front {
     begun: Arc<Mutex<Vec<(String, String)>>>,
     /// Requests that are at work.
     busy: Arc<AtomicUsize>,
+    /// The number of the client of this connection, from 1.
+    client: usize,
+    /// The number of clients that are dead.
+    dead: Arc<AtomicUsize>,
 }
 
 impl Front {
@@ -235,6 +265,9 @@ impl Service<Request<Incoming>> for Front {
     type Future = std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if self.client <= self.dead.load(Ordering::SeqCst) {
+            return Box::pin(async { Err("the client is dead".into()) });
+        }
         let (method, path) = (request.method().to_string(), request.uri().to_string());
         let fate = (self.judge.lock().unwrap())(&method, &path);
         self.asked.lock().unwrap().push(format!("{method} {path}"));

@@ -80,14 +80,6 @@ pub(super) fn place_of<T: PartialEq>(all: &[T], value: &T) -> i64 {
     all.iter().position(|one| one == value).unwrap_or_default() as i64
 }
 
-/// Returns the errors of a job as JSON; empty if there are none.
-pub(super) fn errors_text(job: &JobRow) -> String {
-    if job.errors.is_empty() {
-        return String::new();
-    }
-    serde_json::to_string(&job.errors).unwrap_or_default()
-}
-
 /// Runs a prepared statement that returns rows.
 pub(super) fn query_rows<T>(
     connection: &rusqlite::Connection,

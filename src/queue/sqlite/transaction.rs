@@ -6,11 +6,11 @@ use std::path::Path;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::rows::{GROUP, JOB, errors_text, place_of, query_rows, read_group, read_job};
+use super::rows::{GROUP, JOB, place_of, query_rows, read_group, read_job};
 use super::store_error;
 use crate::error::{Error, Result};
 use crate::queue::QueueClock;
-use crate::queue::model::{GroupRow, JobName, JobRow, JobState, Priority};
+use crate::queue::model::{GroupRow, JobName, JobRow, JobState, Priority, error_texts};
 use crate::queue::transaction::{GroupInsert, KeyedGroup, OpenJobs, QueueTransaction};
 
 /// The part of one caller in a transaction.
@@ -222,7 +222,7 @@ impl QueueTransaction for SqliteTransaction<'_> {
                 job.started,
                 job.finished,
                 job.cancels,
-                errors_text(job),
+                error_texts(job),
                 self.change
             ]);
             updated.map_err(|error| self.fail(&error))?;

@@ -73,7 +73,11 @@ impl Place for Bucket {
     }
 
     fn disarm(&self) -> Vec<String> {
-        self.store.settle(); // What was on its way when the process died.
+        if self.is_dead() {
+            self.store.bury_clients(); // What was on its way when the process died.
+        } else {
+            self.store.settle();
+        }
         self.store.judge(|_, _| Fate::Pass);
         std::mem::take(&mut *self.seen.lock().unwrap()).calls
     }

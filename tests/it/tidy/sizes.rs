@@ -11,7 +11,7 @@ const LINE_COLUMNS: usize = 120;
 const LONG_FILES: [(&str, usize); 1] = [("tests/it/postgres.rs", 867)];
 
 /// Functions above the limit with their lines.
-const LONG_FUNCTIONS: [(&str, &str, usize); 20] = [
+const LONG_FUNCTIONS: [(&str, &str, usize); 19] = [
     ("src/analysis/relation.rs", "analyze_node", 77),
     ("src/catalog/file_scan.rs", "scan", 83),
     ("src/catalog/file_table.rs", "open_once", 62),
@@ -30,7 +30,6 @@ const LONG_FUNCTIONS: [(&str, &str, usize); 20] = [
     ("src/sql/indicator_calls.rs", "positional_arguments", 74),
     ("src/sql/nested_windows.rs", "hoist_select", 82),
     ("src/store/http.rs", "send_once", 64),
-    ("src/store/postgres.rs", "parse", 66),
     ("src/store/registry.rs", "build_s3", 76),
 ];
 
