@@ -13,11 +13,13 @@ use crate::error::Error;
 
 /// Refuses a correlated subquery that DataFusion would compute wrongly.
 pub(super) fn check_subquery(expr: &Expr) -> PlanResult<Option<Error>> {
-    let (Subquery { subquery, outer_ref_columns, .. }, exists) = match expr {
-        Expr::Exists(found) => (&found.subquery, true),
-        Expr::InSubquery(found) => (&found.subquery, false),
+    let (Subquery { subquery, outer_ref_columns, .. }, name) = match expr {
+        Expr::Exists(found) => (&found.subquery, "EXISTS"),
+        Expr::InSubquery(found) => (&found.subquery, "IN"),
+        Expr::SetComparison(found) => (&found.subquery, "ANY or ALL"),
         _ => return Ok(None),
     };
+    let exists = matches!(expr, Expr::Exists(_));
     if outer_ref_columns.is_empty() {
         return Ok(None);
     }
@@ -36,7 +38,6 @@ pub(super) fn check_subquery(expr: &Expr) -> PlanResult<Option<Error>> {
         if let Some((what, way_out)) = wrong
             && !node.all_out_ref_exprs().is_empty()
         {
-            let name = if exists { "EXISTS" } else { "IN" };
             let error = Error::query(format!(
                 "{name} of a subquery that reads columns of the query around it cannot have {what}"
             ));
@@ -70,8 +71,8 @@ pub(super) fn check_pulled_conditions(subquery: &Subquery) -> PlanResult<Option<
                  PARTITION BY the column that WHERE compares by `=`",
             )),
             LogicalPlan::Join(join) if reads_outer_in_optional_side(join) => Some((
-                "a condition on them in the optional side of an outer join",
-                "write the condition into a query of its own (WITH), or into ON",
+                "a condition on them in an outer join",
+                "join without them in a query of its own (WITH), and write the condition into WHERE",
             )),
             // A subquery in this one is looked at by itself.
             LogicalPlan::Subquery(_) => return Ok(TreeNodeRecursion::Jump),
@@ -121,13 +122,51 @@ fn is_key_of(condition: &Expr, window: &Window) -> bool {
     })
 }
 
-/// Returns whether the side of an outer join that may have no row for a row of the other reads outer columns.
+/// Returns whether ON of an outer join reads outer columns, or its side that may have no row for a row of the other.
 fn reads_outer_in_optional_side(join: &Join) -> bool {
     let reads_outer = |side: &LogicalPlan| !side.all_out_ref_exprs().is_empty();
+    let in_condition = join.filter.iter().any(Expr::contains_outer)
+        || join.on.iter().any(|(left, right)| left.contains_outer() || right.contains_outer());
     match join.join_type {
+        JoinType::Left | JoinType::Right | JoinType::Full if in_condition => true,
         JoinType::Left => reads_outer(&join.right),
         JoinType::Right => reads_outer(&join.left),
         JoinType::Full => reads_outer(&join.left) || reads_outer(&join.right),
         _ => false,
+    }
+}
+
+/// Refuses LATERAL with an aggregate without GROUP BY below a condition, such as HAVING. DataFusion turns it into an
+/// outer join: rows that the condition should remove would come with NULL.
+pub(super) fn check_lateral(join: &Join) -> PlanResult<Option<Error>> {
+    for side in [&join.left, &join.right] {
+        let mut side = side;
+        while let LogicalPlan::SubqueryAlias(named) = side.as_ref() {
+            side = &named.input;
+        }
+        let LogicalPlan::Subquery(found) = side.as_ref() else { continue };
+        let filters = found.subquery.exists(|node| Ok(filters_whole_aggregate(node)))?;
+        if filters && !found.outer_ref_columns.is_empty() {
+            let error = Error::query(
+                "LATERAL cannot have a condition (HAVING, or WHERE outside) on an aggregate without GROUP BY",
+            );
+            return Ok(Some(error.hint("write the condition into WHERE of the query around it")));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns whether an operator filters the row of an aggregate without GROUP BY.
+fn filters_whole_aggregate(node: &LogicalPlan) -> bool {
+    let LogicalPlan::Filter(filter) = node else { return false };
+    let mut input = &filter.input;
+    loop {
+        input = match input.as_ref() {
+            LogicalPlan::Projection(of) => &of.input,
+            LogicalPlan::SubqueryAlias(of) => &of.input,
+            LogicalPlan::Filter(of) => &of.input,
+            LogicalPlan::Aggregate(of) => return of.group_expr.is_empty(),
+            _ => return false,
+        };
     }
 }
