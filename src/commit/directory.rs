@@ -46,8 +46,8 @@ use crate::limits::FOLDERS_LISTED;
 use crate::outside::{self, FailPoint, files};
 use crate::stop::Stop;
 use crate::store::{
-    FileReader, RECORD_DIR, Record, RecordFile, is_announced, list_records, read_latest_record,
-    record_text_dir,
+    FileReader, RECORD_DIR, Record, RecordFile, is_announced, is_record_name, list_records,
+    read_latest_record, record_text_dir,
 };
 use crate::write::{Attempt, ColumnNotes, Manifest, OutputShape, Staging, unwritable_error};
 
@@ -307,7 +307,7 @@ fn find_foreign_file(
                 return Ok(Some(found));
             }
         } else {
-            let record = folder == records && path.extension().is_some_and(|e| e == "json");
+            let record = folder == records && is_record_name(&path);
             if !record && !ours.contains(&path) && !is_announced(&path) {
                 return Ok(Some(path));
             }

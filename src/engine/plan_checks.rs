@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 
 use super::mixed_type_checks::{self, Operand, check_comparable, check_zones};
 use super::plan_messages::{at_first_column, display_expr, display_value};
-use super::subquery_checks::{check_lateral, check_pulled_conditions, check_subquery};
+use super::subquery_checks::{check_pulled_conditions, check_subquery};
 use crate::error::{Error, Result, group_digits};
 use crate::guards::{is_comparison, nanoseconds_per_unit};
 use crate::limits::PLAN_NODES;
@@ -74,9 +74,6 @@ pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
         }
         if let LogicalPlan::Subquery(subquery) = node {
             found = found.take().or(check_pulled_conditions(subquery)?);
-        }
-        if let LogicalPlan::Join(join) = node {
-            found = found.take().or(check_lateral(join)?);
         }
         node.apply_expressions(|expr| {
             expr.apply(|part| {

@@ -2,11 +2,13 @@
 //! An aggregate without GROUP BY, a LIMIT, an OFFSET or a window function would then take in the rows of all outer
 //! rows, and the condition of one side of an outer join would remove rows of both.
 
+use std::collections::BTreeSet;
+
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{JoinType, Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, Join, Limit, LogicalPlan, Operator, Subquery, Window,
+    Aggregate, BinaryExpr, Expr, Join, Limit, LogicalPlan, Operator, Subquery, Window,
 };
 
 use crate::error::Error;
@@ -24,13 +26,18 @@ pub(super) fn check_subquery(expr: &Expr) -> PlanResult<Option<Error>> {
         return Ok(None);
     }
     let mut found = None;
+    let topmost = topmost_limit(subquery);
     subquery.apply(|node| {
         let wrong = match node {
-            LogicalPlan::Aggregate(of) if of.group_expr.is_empty() => Some((
+            LogicalPlan::Aggregate(of) if always_has_row(of) => Some((
                 "an aggregate without GROUP BY, which always has a row",
                 "compare with the aggregate: x = (SELECT max(y) FROM ... WHERE ...)",
             )),
-            LogicalPlan::Limit(limit) if !(exists && keeps_one_row(limit)) => {
+            LogicalPlan::Limit(limit)
+                if !(exists
+                    && keeps_one_row(limit)
+                    && topmost.is_some_and(|topmost| std::ptr::eq(topmost, limit))) =>
+            {
                 Some(("LIMIT or OFFSET", "number the rows by row_number() and compare the number"))
             }
             _ => None,
@@ -47,6 +54,27 @@ pub(super) fn check_subquery(expr: &Expr) -> PlanResult<Option<Error>> {
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(found)
+}
+
+/// Returns the limit of the whole result, if there is one: nothing but columns and order are chosen after it.
+fn topmost_limit(plan: &LogicalPlan) -> Option<&Limit> {
+    let mut plan = plan;
+    loop {
+        plan = match plan {
+            LogicalPlan::Projection(of) => &of.input,
+            LogicalPlan::SubqueryAlias(of) => &of.input,
+            LogicalPlan::Sort(of) => &of.input,
+            LogicalPlan::Limit(limit) => return Some(limit),
+            _ => return None,
+        };
+    }
+}
+
+/// Returns whether an aggregate may have a row for no rows: it has no GROUP BY, or one with an empty set of columns,
+/// as in ROLLUP.
+fn always_has_row(aggregate: &Aggregate) -> bool {
+    let mut by = aggregate.group_expr.iter();
+    aggregate.group_expr.is_empty() || by.any(|expr| matches!(expr, Expr::GroupingSet(_)))
 }
 
 /// Returns whether a limit keeps at least one row of a non-empty input.
@@ -74,6 +102,23 @@ pub(super) fn check_pulled_conditions(subquery: &Subquery) -> PlanResult<Option<
                 "a condition on them in an outer join",
                 "join without them in a query of its own (WITH), and write the condition into WHERE",
             )),
+            LogicalPlan::Filter(_) if filters_whole_aggregate(node) && reads_outer(node) => Some((
+                "a condition (HAVING, or WHERE outside) on an aggregate without GROUP BY",
+                "write the condition into the query around it, or CASE WHEN count(*) > 1 THEN sum(x) END",
+            )),
+            LogicalPlan::Distinct(_) if reads_outer(node) => Some((
+                "DISTINCT",
+                "use GROUP BY, or leave DISTINCT out where equal rows make no difference",
+            )),
+            LogicalPlan::Aggregate(of)
+                if reads_outer(node)
+                    && of.group_expr.iter().any(|by| matches!(by, Expr::GroupingSet(_))) =>
+            {
+                Some((
+                    "ROLLUP, CUBE or GROUPING SETS",
+                    "group in a query of its own (WITH), and join it",
+                ))
+            }
             // A subquery in this one is looked at by itself.
             LogicalPlan::Subquery(_) => return Ok(TreeNodeRecursion::Jump),
             _ => None,
@@ -89,7 +134,50 @@ pub(super) fn check_pulled_conditions(subquery: &Subquery) -> PlanResult<Option<
             }
         })
     })?;
-    Ok(found)
+    match found {
+        None => check_equal_names(&subquery.subquery),
+        found => Ok(found),
+    }
+}
+
+fn reads_outer(plan: &LogicalPlan) -> bool {
+    !plan.all_out_ref_exprs().is_empty()
+}
+
+/// Refuses a correlated subquery with a pulled column whose name another table of the subquery has too, if that other
+/// column is pulled or read as well: DataFusion would take one for the other.
+fn check_equal_names(subquery: &LogicalPlan) -> PlanResult<Option<Error>> {
+    let (mut pulled, mut others, mut read) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    subquery.apply(|node| {
+        match node {
+            LogicalPlan::Subquery(_) => return Ok(TreeNodeRecursion::Jump),
+            LogicalPlan::Filter(filter) => {
+                let parts = split_conjunction(&filter.predicate).into_iter();
+                for column in parts.filter(|part| part.contains_outer()).flat_map(Expr::column_refs)
+                {
+                    let twins = filter.input.schema().columns().into_iter();
+                    others.extend(twins.filter(|o| o.name == column.name && o != column));
+                    pulled.insert(column.clone());
+                }
+            }
+            LogicalPlan::Join(_) => {}
+            node => {
+                node.apply_expressions(|expr| {
+                    read.extend(expr.column_refs().into_iter().cloned());
+                    Ok(TreeNodeRecursion::Continue)
+                })?;
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let taken = others.into_iter().find(|other| pulled.contains(other) || read.contains(other));
+    Ok(taken.map(|column| {
+        let name = column.name;
+        Error::query(format!(
+            "a subquery that compares {name} with a column of the query around it reads {name} of another table too"
+        ))
+        .hint(format!("read one of the tables as (SELECT {name} AS other_{name}, ... FROM ...)"))
+    }))
 }
 
 /// Returns whether the conditions on outer columns below a window each select whole partitions of it, so that its
@@ -124,7 +212,6 @@ fn is_key_of(condition: &Expr, window: &Window) -> bool {
 
 /// Returns whether ON of an outer join reads outer columns, or its side that may have no row for a row of the other.
 fn reads_outer_in_optional_side(join: &Join) -> bool {
-    let reads_outer = |side: &LogicalPlan| !side.all_out_ref_exprs().is_empty();
     let in_condition = join.filter.iter().any(Expr::contains_outer)
         || join.on.iter().any(|(left, right)| left.contains_outer() || right.contains_outer());
     match join.join_type {
@@ -136,26 +223,6 @@ fn reads_outer_in_optional_side(join: &Join) -> bool {
     }
 }
 
-/// Refuses LATERAL with an aggregate without GROUP BY below a condition, such as HAVING. DataFusion turns it into an
-/// outer join: rows that the condition should remove would come with NULL.
-pub(super) fn check_lateral(join: &Join) -> PlanResult<Option<Error>> {
-    for side in [&join.left, &join.right] {
-        let mut side = side;
-        while let LogicalPlan::SubqueryAlias(named) = side.as_ref() {
-            side = &named.input;
-        }
-        let LogicalPlan::Subquery(found) = side.as_ref() else { continue };
-        let filters = found.subquery.exists(|node| Ok(filters_whole_aggregate(node)))?;
-        if filters && !found.outer_ref_columns.is_empty() {
-            let error = Error::query(
-                "LATERAL cannot have a condition (HAVING, or WHERE outside) on an aggregate without GROUP BY",
-            );
-            return Ok(Some(error.hint("write the condition into WHERE of the query around it")));
-        }
-    }
-    Ok(None)
-}
-
 /// Returns whether an operator filters the row of an aggregate without GROUP BY.
 fn filters_whole_aggregate(node: &LogicalPlan) -> bool {
     let LogicalPlan::Filter(filter) = node else { return false };
@@ -165,7 +232,7 @@ fn filters_whole_aggregate(node: &LogicalPlan) -> bool {
             LogicalPlan::Projection(of) => &of.input,
             LogicalPlan::SubqueryAlias(of) => &of.input,
             LogicalPlan::Filter(of) => &of.input,
-            LogicalPlan::Aggregate(of) => return of.group_expr.is_empty(),
+            LogicalPlan::Aggregate(of) => return always_has_row(of),
             _ => return false,
         };
     }

@@ -91,8 +91,14 @@ fn has_table_of(expr: &Expr, plan: &LogicalPlan) -> Result<bool> {
     let columns = expr.column_refs();
     let mut found = false;
     plan.apply(|node| {
-        let mut tables = node.schema().iter().filter_map(|(table, _)| table);
-        found |= tables.any(|table| columns.iter().any(|of| of.relation.as_ref() == Some(table)));
+        found |= node.schema().iter().any(|(table, field)| {
+            let same = |of: &&Column| match (&of.relation, table) {
+                (Some(of), Some(table)) => of == table,
+                // Columns of queries without a name are known by their own.
+                _ => of.name == *field.name(),
+            };
+            columns.iter().any(same)
+        });
         // An alias hides the names below it.
         let hides = matches!(node, LogicalPlan::SubqueryAlias(_));
         Ok(if hides { TreeNodeRecursion::Jump } else { TreeNodeRecursion::Continue })

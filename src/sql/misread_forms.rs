@@ -16,12 +16,17 @@ use crate::error::{Error, Result};
 /// A misread form in the words of the statement, the hint, and its span.
 type MisreadForm = (&'static str, &'static str, Span);
 
+const SETTINGS_HINT: &str = "use the flags of the command, or windrow.yaml";
+
 impl Sql {
     /// Refuses forms that would compute something else.
     ///
     /// # Errors
     /// The first such form.
     pub fn refuse_misread_forms(&self) -> Result<()> {
+        if self.is_reset() {
+            return Err(Error::query("RESET is not supported").hint(SETTINGS_HINT));
+        }
         match self.visit_statement(&mut MisreadFormFinder) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break((what, way_out, span)) => {
@@ -163,9 +168,8 @@ impl Visitor for MisreadFormFinder {
             statement.span(),
         )?;
         // DataFusion would take settings that switch guards off.
-        let sets = matches!(statement, Statement::Set(_) | Statement::Reset(_));
-        let way_out = "use the flags of the command, or windrow.yaml";
-        refuse_form_if(sets, "SET or RESET", way_out, statement.span())
+        let sets = matches!(statement, Statement::Set(_));
+        refuse_form_if(sets, "SET", SETTINGS_HINT, statement.span())
     }
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<MisreadForm> {

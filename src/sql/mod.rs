@@ -149,6 +149,11 @@ impl Sql {
     }
 
     /// Returns the statement without EXPLAIN in front of it.
+    /// Returns whether it is RESET, which DataFusion parses by itself.
+    fn is_reset(&self) -> bool {
+        matches!(self.explained_statement(), Parsed::Reset(_))
+    }
+
     fn explained_statement(&self) -> &Parsed {
         let mut parsed = &self.statement;
         while let Parsed::Explain(explain) = parsed {

@@ -26,8 +26,8 @@ pub use location::{
 pub use postgres::{PgLocation, TableName, acquire_connection, password, quote_ident};
 pub use record::{
     COLUMN_ROLE_KEY, LABEL_ROLE, RECORD_DIR, RECORD_FORMAT, Record, RecordFile, RecordInput,
-    RemoteRecords, SymbolRange, announced_name, has_detached_records, is_announced, list_records,
-    read_latest_record, record_text_dir,
+    RemoteRecords, SymbolRange, announced_name, has_detached_records, is_announced, is_record_name,
+    list_records, read_latest_record, record_text_dir,
 };
 pub use registry::StoreRegistry;
 pub use remote_listing::{list_bucket_files, list_records_above, list_web_files, path_below};

@@ -347,6 +347,12 @@ fn record_number(name: &str) -> Option<u64> {
     name.strip_suffix(".json")?.parse().ok()
 }
 
+/// Returns whether a file has the name of a record: a number of at least six digits, and `.json`.
+pub fn is_record_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.len() >= "000001.json".len() && record_number(name).is_some()
+}
+
 /// Lists the records of a parquet target, oldest first; empty if it is no target.
 ///
 /// # Errors
@@ -364,11 +370,8 @@ pub fn list_records(target: &Path) -> Result<Vec<PathBuf>> {
                 .hint("check that it may be read"));
         }
     };
-    let mut paths: Vec<PathBuf> = entries
-        .iter()
-        .map(std::fs::DirEntry::path)
-        .filter(|path| path.extension().is_some_and(|e| e == "json"))
-        .collect();
+    let mut paths: Vec<PathBuf> =
+        entries.iter().map(std::fs::DirEntry::path).filter(|path| is_record_name(path)).collect();
     // From a million on, names are longer: sort by number.
     paths.sort_by_key(|path| {
         (path.file_name().and_then(|name| record_number(name.to_str()?)), path.clone())
