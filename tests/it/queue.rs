@@ -487,7 +487,7 @@ async fn every_job_ends_once(stage: Stage) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn workers_share_a_server_that_crashes() {
     let own = tokio::task::spawn_blocking(|| {
-        let cluster = Cluster::start()?;
+        let cluster = Cluster::start_durable()?;
         let url = cluster.base().database();
         Some((Arc::new(cluster), url))
     });

@@ -43,6 +43,11 @@ impl Cluster {
         Self::start_with("", |_| {})
     }
 
+    /// A new one that keeps what it committed, also if it crashes.
+    pub(crate) fn start_durable() -> Option<Self> {
+        Self::start_with("-c synchronous_commit=on", |_| {})
+    }
+
     /// A new one that speaks TLS, with a certificate for `localhost`; its authority is `ca.crt`.
     pub(crate) fn start_with_tls() -> Option<Self> {
         let tls = "-c ssl=on -c ssl_cert_file=../server.crt -c ssl_key_file=../server.key";

@@ -70,6 +70,7 @@ impl Store {
             judge: Arc::clone(&judge),
             asked: Arc::clone(&asked),
             begun: Arc::default(),
+            aborted: Arc::default(),
             busy: Arc::default(),
             client: 0,
             dead: Arc::default(),
@@ -199,6 +200,8 @@ struct Front {
     judge: Arc<Mutex<Judge>>,
     asked: Arc<Mutex<Vec<String>>>,
     begun: Arc<Mutex<Vec<(String, String)>>>,
+    /// The uploads that somebody aborted.
+    aborted: Arc<Mutex<Vec<(String, String)>>>,
     /// Requests that are at work.
     busy: Arc<AtomicUsize>,
     /// The number of the client of this connection, from 1.
@@ -221,6 +224,14 @@ impl Front {
         if method == "GET" && query.starts_with("uploads") {
             return Ok(self.list(query));
         }
+        let again = |(_, id): &(String, String)| {
+            method == "DELETE" && query.contains(&format!("uploadId={id}"))
+        };
+        let aborted = self.aborted.lock().unwrap().iter().find(|upload| again(upload)).cloned();
+        if let Some((_, id)) = aborted {
+            self.remove_parts(&id);
+            return Ok(Response::builder().status(204).body(s3s::Body::empty()).unwrap());
+        }
         let answer = Service::call(&self.service, request).await.map_err(Into::into);
         let ended = |(_, id): &(String, String)| query.contains(&format!("uploadId={id}"));
         match answer {
@@ -233,18 +244,41 @@ impl Front {
                 Ok(Response::from_parts(head, s3s::Body::from(text)))
             }
             Ok(response) if query.contains("uploadId=") && method != "PUT" => {
-                self.begun.lock().unwrap().retain(|begun| !ended(begun));
+                let mut begun = self.begun.lock().unwrap();
+                if method == "DELETE" {
+                    let aborted = begun.iter().filter(|begun| ended(begun)).cloned();
+                    self.aborted.lock().unwrap().extend(aborted);
+                }
+                begun.retain(|begun| !ended(begun));
+                drop(begun);
                 Ok(response)
             }
             answer => answer,
         }
     }
 
-    /// The answer of `ListMultipartUploads`.
+    /// The files of the parts of an upload.
+    fn parts(&self, id: &str) -> Vec<PathBuf> {
+        let name = format!(".upload_id-{id}.");
+        let files = std::fs::read_dir(&self.folder).unwrap().flatten();
+        let of = |file: &std::fs::DirEntry| file.file_name().to_string_lossy().starts_with(&name);
+        files.filter(of).map(|file| file.path()).collect()
+    }
+
+    fn remove_parts(&self, id: &str) {
+        for part in self.parts(id) {
+            let _ = std::fs::remove_file(part);
+        }
+    }
+
+    /// The answer of `ListMultipartUploads`. As at real servers, an aborted upload is there while it has parts: one
+    /// that was on its way then may come after the abort.
     fn list(&self, query: &str) -> Response<s3s::Body> {
         let prefix = query.split("prefix=").nth(1).and_then(|p| p.split('&').next()).unwrap();
         let prefix = percent_encoding::percent_decode_str(prefix).decode_utf8_lossy();
-        let begun = self.begun.lock().unwrap();
+        let mut begun = self.begun.lock().unwrap().clone();
+        let aborted = self.aborted.lock().unwrap().clone();
+        begun.extend(aborted.into_iter().filter(|(_, id)| !self.parts(id).is_empty()));
         let found = begun.iter().filter(|(key, _)| key.starts_with(&*prefix));
         let upload = |(key, id): &(String, String)| {
             format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>")
