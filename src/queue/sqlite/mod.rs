@@ -33,10 +33,13 @@ use crate::limits::{WRITES_TOGETHER, WRITES_WAITING};
 use crate::outside::files;
 use transaction::SqliteTransaction;
 
+/// The statements of a caller; they return its error.
+type WritePart = Box<dyn FnOnce(&mut SqliteTransaction<'_>) -> Option<Error> + Send>;
+
 /// The part of a caller in the next transaction.
 struct Write {
     /// Runs the part of the caller and keeps its result. Returns its error; the part is rolled back then.
-    run: Option<Box<dyn FnOnce(&mut SqliteTransaction<'_>) -> Option<Error> + Send>>,
+    run: Option<WritePart>,
     /// Sends the result, or the error of the commit.
     answer: Box<dyn FnOnce(Result<()>) + Send>,
 }
@@ -313,7 +316,7 @@ fn refuse_network_file_system(folder: &Path) -> Result<()> {
     const NETWORK: [(i64, &str); 4] =
         [(0x6969, "NFS"), (0xff53_4d42, "CIFS"), (0xfe53_4d42, "SMB"), (0x0102_1997, "9P")];
     let Ok(found) = rustix::fs::statfs(folder) else { return Ok(()) };
-    let magic = found.f_type as i64 & 0xffff_ffff;
+    let magic = found.f_type & 0xffff_ffff;
     match NETWORK.iter().find(|(number, _)| *number == magic) {
         None => Ok(()),
         Some((_, name)) => Err(Error::usage(format!(
