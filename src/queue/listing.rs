@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Queue;
+use super::QueueReads;
 use super::model::{JobFilter, JobRow, JobState};
 use crate::error::Result;
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 ///
 /// # Errors
 /// If the queue cannot be read.
-pub async fn list_queue(queue: &dyn Queue, since: i64) -> Result<String> {
+pub async fn list_queue(queue: &dyn QueueReads, since: i64) -> Result<String> {
     let mut jobs = queue.jobs(JobFilter { limit: usize::MAX, ..JobFilter::default() }).await?;
     jobs.sort_by_key(|job| job.id);
     let mut out = String::new();

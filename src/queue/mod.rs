@@ -2,9 +2,11 @@
 //! once.
 //!
 //! `model.rs` has the words, `transitions.rs` and `batch.rs` the rules as pure functions, and `operations.rs` the
-//! operations, once for all drivers. A driver (`sqlite/`, `postgres/`) stores rows, and knows no rule.
+//! operations, which `driver.rs` runs over any driver. A driver (`sqlite/`, `postgres/`) stores rows, and knows no
+//! rule.
 
 mod batch;
+mod driver;
 mod listing;
 mod model;
 mod operations;
@@ -69,12 +71,39 @@ pub struct JobStatus {
     pub waits: Option<WaitReason>,
 }
 
+/// The readable side of a queue.
+///
+/// Every method fails if the store of the queue cannot be reached.
+#[async_trait]
+pub trait QueueReads: Send + Sync {
+    /// Returns a job.
+    async fn job(&self, name: &JobName) -> Result<Option<JobStatus>>;
+
+    /// Returns chosen jobs, the latest first.
+    async fn jobs(&self, filter: JobFilter) -> Result<Vec<JobRow>>;
+
+    /// Returns a group.
+    async fn group(&self, name: &str) -> Result<Option<GroupRow>>;
+
+    /// Returns all jobs of a group, by number.
+    async fn group_jobs(&self, group: &GroupRow) -> Result<Vec<JobRow>>;
+
+    /// Returns the jobs of a group that changed after a change, in the order of changes.
+    async fn changes(&self, group: &GroupRow, after: i64) -> Result<Vec<JobRow>>;
+
+    /// Counts the jobs that wait and run.
+    async fn depth(&self) -> Result<QueueDepth>;
+
+    /// Returns the measured rate: cost per second of one worker. None if nothing was measured.
+    async fn rate(&self) -> Result<Option<f64>>;
+}
+
 /// A durable queue. All processes that share it may use it at the same time.
 ///
 /// Every method fails if the store of the queue cannot be reached or written; such an error is transient if the same
 /// call may succeed later.
 #[async_trait]
-pub trait Queue: Send + Sync {
+pub trait Queue: QueueReads {
     /// Queues a group of jobs. They are durable once this returns.
     async fn enqueue(&self, group: NewGroup) -> Result<Enqueued>;
 
@@ -97,27 +126,6 @@ pub trait Queue: Send + Sync {
 
     /// Asks to cancel all jobs of a group; returns the number of those that had not ended.
     async fn cancel_group(&self, group: &str) -> Result<u64>;
-
-    /// Returns a job.
-    async fn job(&self, name: &JobName) -> Result<Option<JobStatus>>;
-
-    /// Returns chosen jobs, the latest first.
-    async fn jobs(&self, filter: JobFilter) -> Result<Vec<JobRow>>;
-
-    /// Returns a group.
-    async fn group(&self, name: &str) -> Result<Option<GroupRow>>;
-
-    /// Returns all jobs of a group, by number.
-    async fn group_jobs(&self, group: &GroupRow) -> Result<Vec<JobRow>>;
-
-    /// Returns the jobs of a group that changed after a change, in the order of changes.
-    async fn changes(&self, group: &GroupRow, after: i64) -> Result<Vec<JobRow>>;
-
-    /// Counts the jobs that wait and run.
-    async fn depth(&self) -> Result<QueueDepth>;
-
-    /// Returns the measured rate: cost per second of one worker. None if nothing was measured.
-    async fn rate(&self) -> Result<Option<f64>>;
 
     /// Waits until jobs may have come, or for `at_most`.
     async fn wait_for_jobs(&self, at_most: Duration);

@@ -7,14 +7,13 @@
 //! 3. `renew_lease` and `finish_batch` change only jobs that still carry the token of the batch. A worker that lost its
 //!    lease therefore changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::QueueBounds;
 use super::batch::{BatchBounds, BatchEnd, compose_batch};
 use super::model::{
-    Batch, Enqueued, GroupRow, JobName, JobOutcome, JobRequest, JobRow, JobState, NewGroup, NewJob,
-    Renewed,
+    Batch, Enqueued, GroupRow, JobName, JobOutcome, JobRow, JobState, NewGroup, NewJob, Renewed,
 };
 use super::transaction::{GroupInsert, QueueTransaction};
 use super::transitions::{apply_death, apply_outcome, as_micros, cancel_job, start_job};
@@ -24,11 +23,12 @@ use crate::limits::{CLAIM_CANDIDATES, PRUNED_GROUPS};
 
 type Transaction<'a> = dyn QueueTransaction + 'a;
 
-/// Returns the digest of what makes jobs compatible: jobs of one digest can be computed as one plan.
-pub(super) fn work_digest(set: &str, request: &JobRequest) -> Result<String> {
-    let request = serde_json::to_string(request)
+/// Returns the digests of what makes jobs compatible, by set: jobs of one digest can be computed as one plan.
+fn work_digests(new: &NewGroup) -> Result<BTreeMap<&str, String>> {
+    let request = serde_json::to_string(&new.request)
         .map_err(|error| Error::internal(format!("a request has no JSON: {error}")))?;
-    Ok(digest_texts(&[set, &request]))
+    let sets: BTreeSet<&str> = new.jobs.iter().map(|job| job.set.as_str()).collect();
+    Ok(sets.into_iter().map(|set| (set, digest_texts(&[set, &request]))).collect())
 }
 
 /// Queues a group of jobs, unless an earlier request did.
@@ -42,9 +42,10 @@ pub(super) async fn enqueue(
         return Ok(earlier);
     }
     let now = tx.now().await?;
+    let works = work_digests(new)?;
     let (mut names, mut rows) = (Vec::new(), Vec::new());
     for job in &new.jobs {
-        let work = work_digest(&job.set, &new.request)?;
+        let work = works[job.set.as_str()].clone();
         if new.shares
             && let Some(open) = tx.find_open_job(&work, &job.symbol).await?
         {

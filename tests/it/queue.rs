@@ -8,8 +8,8 @@ use std::time::Duration;
 use windrow::error::Error;
 use windrow::queue::{
     Batch, BatchBounds, BatchEnd, Enqueued, GroupState, JobFilter, JobName, JobOutcome, JobRequest,
-    JobState, NewGroup, NewJob, PgQueue, Priority, Queue, QueueBounds, QueueClock, SqliteQueue,
-    SteppedClock, WaitReason, list_queue,
+    JobState, NewGroup, NewJob, PgQueue, Priority, Queue, QueueBounds, QueueClock, QueueReads,
+    SqliteQueue, SteppedClock, WaitReason, list_queue,
 };
 
 use super::servers::Cluster;

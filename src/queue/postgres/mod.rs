@@ -9,9 +9,6 @@ mod rows;
 mod schema;
 mod transaction;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool};
 use futures::future::BoxFuture;
@@ -19,13 +16,11 @@ use tokio::sync::Notify;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::ToSql;
 
-use super::batch::{BatchBounds, BatchEnd, wait_reason};
-use super::model::{
-    Batch, Enqueued, GroupRow, JobFilter, JobName, JobOutcome, JobRow, JobState, NewGroup,
-    Priority, QueueDepth, Renewed,
-};
+use super::batch::wait_reason;
+use super::driver::QueueDriver;
+use super::model::{GroupRow, JobFilter, JobName, JobRow, JobState, Priority, QueueDepth};
 use super::transaction::QueueTransaction;
-use super::{JobStatus, Queue, QueueBounds, QueueClock, operations};
+use super::{JobStatus, QueueBounds, QueueClock, QueueReads};
 use crate::error::{Error, Result};
 use crate::limits::{
     AHEAD_COUNTED, CHANGES_READ, QUEUE_CONNECTIONS, STOPPED_WRITER, WRITER_PATIENCE,
@@ -76,30 +71,6 @@ impl PgQueue {
         })
     }
 
-    /// Runs an operation in a transaction that holds the lock of the queue.
-    async fn write<T: Send + 'static>(
-        &self,
-        operation: impl for<'a> FnOnce(&'a mut dyn QueueTransaction) -> BoxFuture<'a, Result<T>> + Send,
-    ) -> Result<T> {
-        let fail = |error: tokio_postgres::Error| store_error(&self.location, &error);
-        let mut connection = self.connect().await?;
-        let transaction = connection.transaction().await.map_err(fail)?;
-        let (stopped, patience) = (STOPPED_WRITER.as_millis(), WRITER_PATIENCE.as_millis());
-        let begin = format!(
-            "SET LOCAL idle_in_transaction_session_timeout = {stopped}; SET LOCAL lock_timeout = {patience}; \
-             SELECT pg_advisory_xact_lock({})",
-            schema::QUEUE_LOCK
-        );
-        transaction.batch_execute(&begin).await.map_err(fail)?;
-        let change = "SELECT nextval('windrow_queue.changes')";
-        let change = transaction.query_one(change, &[]).await.map_err(fail)?.get(0);
-        let (location, clock) = (&self.location, &self.clock);
-        let mut own = PgTransaction { transaction: &transaction, location, clock, change };
-        let result = operation(&mut own).await?;
-        transaction.commit().await.map_err(fail)?;
-        Ok(result)
-    }
-
     async fn query(
         &self,
         sql: &str,
@@ -143,63 +114,45 @@ fn store_error(location: &PgLocation, error: &tokio_postgres::Error) -> Error {
     }
 }
 
-#[async_trait]
-impl Queue for PgQueue {
-    async fn enqueue(&self, group: NewGroup) -> Result<Enqueued> {
-        let (name, bounds) = (self.clock.group_name(), self.bounds.clone());
-        let enqueued = self
-            .write(move |tx| {
-                Box::pin(async move { operations::enqueue(tx, &group, &name, &bounds).await })
-            })
-            .await?;
-        self.arrived.notify_waiters();
-        Ok(enqueued)
+impl QueueDriver for PgQueue {
+    fn bounds(&self) -> &QueueBounds {
+        &self.bounds
     }
 
-    async fn claim(&self, worker: &str, bounds: BatchBounds) -> Result<Option<(Batch, BatchEnd)>> {
-        let (worker, lease) = (worker.to_string(), self.bounds.lease);
-        self.write(move |tx| {
-            Box::pin(async move { operations::claim_batch(tx, &worker, lease, bounds).await })
-        })
-        .await
+    fn clock(&self) -> &QueueClock {
+        &self.clock
     }
 
-    async fn renew(&self, token: i64, progress: f64) -> Result<Option<Renewed>> {
-        let lease = self.bounds.lease;
-        self.write(move |tx| {
-            Box::pin(async move { operations::renew_lease(tx, token, lease, progress).await })
-        })
-        .await
+    fn arrived(&self) -> &Notify {
+        &self.arrived
     }
 
-    async fn finish(
+    async fn write<T: Send + 'static>(
         &self,
-        token: i64,
-        outcomes: BTreeMap<JobName, JobOutcome>,
-    ) -> Result<Vec<JobRow>> {
-        let bounds = self.bounds.clone();
-        let finished = self
-            .write(move |tx| {
-                Box::pin(
-                    async move { operations::finish_batch(tx, token, &outcomes, &bounds).await },
-                )
-            })
-            .await?;
-        self.arrived.notify_waiters();
-        Ok(finished)
+        operation: impl for<'a> FnOnce(&'a mut dyn QueueTransaction) -> BoxFuture<'a, Result<T>> + Send,
+    ) -> Result<T> {
+        let fail = |error: tokio_postgres::Error| store_error(&self.location, &error);
+        let mut connection = self.connect().await?;
+        let transaction = connection.transaction().await.map_err(fail)?;
+        let (stopped, patience) = (STOPPED_WRITER.as_millis(), WRITER_PATIENCE.as_millis());
+        let begin = format!(
+            "SET LOCAL idle_in_transaction_session_timeout = {stopped}; SET LOCAL lock_timeout = {patience}; \
+             SELECT pg_advisory_xact_lock({})",
+            schema::QUEUE_LOCK
+        );
+        transaction.batch_execute(&begin).await.map_err(fail)?;
+        let change = "SELECT nextval('windrow_queue.changes')";
+        let change = transaction.query_one(change, &[]).await.map_err(fail)?.get(0);
+        let (location, clock) = (&self.location, &self.clock);
+        let mut own = PgTransaction { transaction: &transaction, location, clock, change };
+        let result = operation(&mut own).await?;
+        transaction.commit().await.map_err(fail)?;
+        Ok(result)
     }
+}
 
-    async fn cancel(&self, name: &JobName) -> Result<Option<JobRow>> {
-        let name = name.clone();
-        self.write(move |tx| Box::pin(async move { operations::cancel_one(tx, &name).await })).await
-    }
-
-    async fn cancel_group(&self, group: &str) -> Result<u64> {
-        let group = group.to_string();
-        self.write(move |tx| Box::pin(async move { operations::cancel_group(tx, &group).await }))
-            .await
-    }
-
+#[async_trait]
+impl QueueReads for PgQueue {
     async fn job(&self, name: &JobName) -> Result<Option<JobStatus>> {
         let number = i64::from(name.number);
         let jobs =
@@ -268,9 +221,5 @@ impl Queue for PgQueue {
 
     async fn rate(&self) -> Result<Option<f64>> {
         Ok(self.query(RATE, &[]).await?.first().map(|row| row.get(0)))
-    }
-
-    async fn wait_for_jobs(&self, at_most: Duration) {
-        let _ = tokio::time::timeout(at_most, self.arrived.notified()).await;
     }
 }

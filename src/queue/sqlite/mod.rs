@@ -10,24 +10,20 @@ mod rows;
 mod schema;
 mod transaction;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::batch::{BatchBounds, BatchEnd, wait_reason};
-use super::model::{
-    Batch, Enqueued, GroupRow, JobFilter, JobName, JobOutcome, JobRow, NewGroup, QueueDepth,
-    Renewed,
-};
+use super::batch::wait_reason;
+use super::driver::QueueDriver;
+use super::model::{GroupRow, JobFilter, JobName, JobRow, QueueDepth};
 use super::operations;
 use super::transaction::QueueTransaction;
-use super::{JobStatus, Queue, QueueBounds, QueueClock};
+use super::{JobStatus, QueueBounds, QueueClock, QueueReads};
 use crate::error::{Error, Result};
 use crate::limits::{WRITES_TOGETHER, WRITES_WAITING};
 use crate::outside::files;
@@ -85,34 +81,6 @@ impl SqliteQueue {
         let returned =
             queue.write(|tx| Box::pin(async { operations::return_all_batches(tx).await })).await?;
         Ok((queue, returned))
-    }
-
-    /// Runs an operation in a transaction.
-    async fn write<T: Send + 'static>(
-        &self,
-        operation: impl for<'a> FnOnce(&'a mut dyn QueueTransaction) -> BoxFuture<'a, Result<T>>
-        + Send
-        + 'static,
-    ) -> Result<T> {
-        let (sender, answered) = oneshot::channel();
-        let kept = Arc::new(Mutex::new(None));
-        let slot = Arc::clone(&kept);
-        let run = move |tx: &mut SqliteTransaction<'_>| {
-            // No statement of SQLite waits for anything but the disk.
-            let result = futures::executor::block_on(operation(tx));
-            let error = result.as_ref().err().cloned();
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            error
-        };
-        let answer = move |committed: Result<()>| {
-            let result = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let lost = || Err(Error::internal("the queue did not run a statement"));
-            let _ = sender.send(committed.and_then(|()| result.unwrap_or_else(lost)));
-        };
-        let write = Write { run: Some(Box::new(run)), answer: Box::new(answer) };
-        let gone = || Error::internal("the thread of the queue has ended");
-        self.writes.send(write).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
     }
 
     async fn read<T: Send + 'static>(
@@ -190,63 +158,49 @@ impl QueueWriter {
     }
 }
 
-#[async_trait]
-impl Queue for SqliteQueue {
-    async fn enqueue(&self, group: NewGroup) -> Result<Enqueued> {
-        let (name, bounds) = (self.clock.group_name(), self.bounds.clone());
-        let enqueued = self
-            .write(move |tx| {
-                Box::pin(async move { operations::enqueue(tx, &group, &name, &bounds).await })
-            })
-            .await?;
-        self.arrived.notify_waiters();
-        Ok(enqueued)
+impl QueueDriver for SqliteQueue {
+    fn bounds(&self) -> &QueueBounds {
+        &self.bounds
     }
 
-    async fn claim(&self, worker: &str, bounds: BatchBounds) -> Result<Option<(Batch, BatchEnd)>> {
-        let (worker, lease) = (worker.to_string(), self.bounds.lease);
-        self.write(move |tx| {
-            Box::pin(async move { operations::claim_batch(tx, &worker, lease, bounds).await })
-        })
-        .await
+    fn clock(&self) -> &QueueClock {
+        &self.clock
     }
 
-    async fn renew(&self, token: i64, progress: f64) -> Result<Option<Renewed>> {
-        let lease = self.bounds.lease;
-        self.write(move |tx| {
-            Box::pin(async move { operations::renew_lease(tx, token, lease, progress).await })
-        })
-        .await
+    fn arrived(&self) -> &Notify {
+        &self.arrived
     }
 
-    async fn finish(
+    async fn write<T: Send + 'static>(
         &self,
-        token: i64,
-        outcomes: BTreeMap<JobName, JobOutcome>,
-    ) -> Result<Vec<JobRow>> {
-        let bounds = self.bounds.clone();
-        let finished = self
-            .write(move |tx| {
-                Box::pin(
-                    async move { operations::finish_batch(tx, token, &outcomes, &bounds).await },
-                )
-            })
-            .await?;
-        self.arrived.notify_waiters();
-        Ok(finished)
+        operation: impl for<'a> FnOnce(&'a mut dyn QueueTransaction) -> BoxFuture<'a, Result<T>>
+        + Send
+        + 'static,
+    ) -> Result<T> {
+        let (sender, answered) = oneshot::channel();
+        let kept = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&kept);
+        let run = move |tx: &mut SqliteTransaction<'_>| {
+            // No statement of SQLite waits for anything but the disk.
+            let result = futures::executor::block_on(operation(tx));
+            let error = result.as_ref().err().cloned();
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            error
+        };
+        let answer = move |committed: Result<()>| {
+            let result = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let lost = || Err(Error::internal("the queue did not run a statement"));
+            let _ = sender.send(committed.and_then(|()| result.unwrap_or_else(lost)));
+        };
+        let write = Write { run: Some(Box::new(run)), answer: Box::new(answer) };
+        let gone = || Error::internal("the thread of the queue has ended");
+        self.writes.send(write).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
     }
+}
 
-    async fn cancel(&self, name: &JobName) -> Result<Option<JobRow>> {
-        let name = name.clone();
-        self.write(move |tx| Box::pin(async move { operations::cancel_one(tx, &name).await })).await
-    }
-
-    async fn cancel_group(&self, group: &str) -> Result<u64> {
-        let group = group.to_string();
-        self.write(move |tx| Box::pin(async move { operations::cancel_group(tx, &group).await }))
-            .await
-    }
-
+#[async_trait]
+impl QueueReads for SqliteQueue {
     async fn job(&self, name: &JobName) -> Result<Option<JobStatus>> {
         let (name, now) = (name.clone(), self.clock.now());
         self.read(move |connection| {
@@ -282,10 +236,6 @@ impl Queue for SqliteQueue {
 
     async fn rate(&self) -> Result<Option<f64>> {
         self.read(reader::read_rate).await
-    }
-
-    async fn wait_for_jobs(&self, at_most: Duration) {
-        let _ = tokio::time::timeout(at_most, self.arrived.notified()).await;
     }
 }
 
