@@ -1,6 +1,7 @@
 //! Checks of correlated subqueries. DataFusion turns them into joins and pulls the conditions on outer columns out.
-//! An aggregate without GROUP BY, a LIMIT, an OFFSET or a window function would then take in the rows of all outer
-//! rows, and the condition of one side of an outer join would remove rows of both.
+//! An aggregate without GROUP BY, a LIMIT, an OFFSET, DISTINCT or a window function would then take in the rows of all
+//! outer rows, and the condition of one side of an outer join would remove rows of both. Pulled columns are told apart
+//! by their name alone.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +44,7 @@ pub(super) fn check_subquery(expr: &Expr) -> PlanResult<Option<Error>> {
             _ => None,
         };
         if let Some((what, way_out)) = wrong
-            && !node.all_out_ref_exprs().is_empty()
+            && reads_outer(node)
         {
             let error = Error::query(format!(
                 "{name} of a subquery that reads columns of the query around it cannot have {what}"
@@ -73,8 +74,11 @@ fn topmost_limit(plan: &LogicalPlan) -> Option<&Limit> {
 /// Returns whether an aggregate may have a row for no rows: it has no GROUP BY, or one with an empty set of columns,
 /// as in ROLLUP.
 fn always_has_row(aggregate: &Aggregate) -> bool {
-    let mut by = aggregate.group_expr.iter();
-    aggregate.group_expr.is_empty() || by.any(|expr| matches!(expr, Expr::GroupingSet(_)))
+    aggregate.group_expr.is_empty() || has_grouping_sets(aggregate)
+}
+
+fn has_grouping_sets(aggregate: &Aggregate) -> bool {
+    aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)))
 }
 
 /// Returns whether a limit keeps at least one row of a non-empty input.
@@ -98,7 +102,7 @@ pub(super) fn check_pulled_conditions(subquery: &Subquery) -> PlanResult<Option<
                 "compute the window in a query of its own (WITH), and join it; or let every window be over \
                  PARTITION BY the column that WHERE compares by `=`",
             )),
-            LogicalPlan::Join(join) if reads_outer_in_optional_side(join) => Some((
+            LogicalPlan::Join(join) if reads_outer_in_outer_join(join) => Some((
                 "a condition on them in an outer join",
                 "join without them in a query of its own (WITH), and write the condition into WHERE",
             )),
@@ -110,15 +114,10 @@ pub(super) fn check_pulled_conditions(subquery: &Subquery) -> PlanResult<Option<
                 "DISTINCT",
                 "use GROUP BY, or leave DISTINCT out where equal rows make no difference",
             )),
-            LogicalPlan::Aggregate(of)
-                if reads_outer(node)
-                    && of.group_expr.iter().any(|by| matches!(by, Expr::GroupingSet(_))) =>
-            {
-                Some((
-                    "ROLLUP, CUBE or GROUPING SETS",
-                    "group in a query of its own (WITH), and join it",
-                ))
-            }
+            LogicalPlan::Aggregate(of) if has_grouping_sets(of) && reads_outer(node) => Some((
+                "ROLLUP, CUBE or GROUPING SETS",
+                "group in a query of its own (WITH), and join it",
+            )),
             // A subquery in this one is looked at by itself.
             LogicalPlan::Subquery(_) => return Ok(TreeNodeRecursion::Jump),
             _ => None,
@@ -191,7 +190,7 @@ fn has_outer_keys(window: &Window) -> bool {
         }
         input = &filter.input;
     }
-    input.all_out_ref_exprs().is_empty()
+    !reads_outer(input)
 }
 
 /// Returns whether a condition compares an outer column by `=` with a column that is in PARTITION BY of every window
@@ -211,7 +210,7 @@ fn is_key_of(condition: &Expr, window: &Window) -> bool {
 }
 
 /// Returns whether ON of an outer join reads outer columns, or its side that may have no row for a row of the other.
-fn reads_outer_in_optional_side(join: &Join) -> bool {
+fn reads_outer_in_outer_join(join: &Join) -> bool {
     let in_condition = join.filter.iter().any(Expr::contains_outer)
         || join.on.iter().any(|(left, right)| left.contains_outer() || right.contains_outer());
     match join.join_type {

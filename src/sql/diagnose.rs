@@ -209,7 +209,7 @@ fn unknown_table_error(
 ) -> Option<Error> {
     let name = quoted_after(message, "table '").filter(|_| message.ends_with("not found"))?;
     let name = name.rsplit('.').next().unwrap_or(&name).to_string();
-    if tables.contains(&name) {
+    if tables.contains(&name) && find_word_place(text, "recursive", false).is_some() {
         let error = Error::query(format!("WITH RECURSIVE {name} reads itself without UNION"));
         let error =
             error.hint("leave RECURSIVE out to read the source, or give the query another name");
