@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
 
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
@@ -15,7 +14,6 @@ use windrow::commit::Target;
 use windrow::config::Config;
 use windrow::engine::{RunOptions, Scope};
 use windrow::stop::Stopper;
-use windrow::write::Progress;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -37,14 +35,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Run it. A run commits atomically; `stopper.stop(..)` would end it from elsewhere.
     let (_stopper, stop) = Stopper::new();
     let options = RunOptions {
-        target: Target::parse(&target)?,
         scope: Scope { from: Some("2024-02-01".to_string()), ..Scope::default() },
         params,
-        replace: false,
-        merge: false,
-        keep_going: false,
-        progress: Arc::new(Progress::default()),
-        stop,
+        ..RunOptions::new(Target::parse(&target)?, stop)
     };
     let record = engine.run(set, &options).await?.record;
     println!("{} rows of {} symbols", record.rows, record.watermarks.len());

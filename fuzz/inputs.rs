@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
@@ -31,7 +31,6 @@ use windrow::store::{
     Location, ObjectUrl, PgLocation, RECORD_DIR, Record, anywhere, password, withheld,
     without_secrets,
 };
-use windrow::write::Progress;
 
 /// A check of some bytes.
 pub(crate) type Check = fn(&[u8]);
@@ -464,16 +463,7 @@ fn set() -> FeatureSet {
 
 fn options(target: Target, scope: Scope, merge: bool) -> RunOptions {
     let (_, stop) = Stopper::new();
-    RunOptions {
-        target,
-        scope,
-        params: BTreeMap::new(),
-        replace: false,
-        merge,
-        keep_going: false,
-        progress: Arc::new(Progress::default()),
-        stop,
-    }
+    RunOptions { scope, merge, ..RunOptions::new(target, stop) }
 }
 
 /// Runs everything that reads the record of a target: its history, a source, runs that keep rows of it or replace it.

@@ -28,6 +28,8 @@ mod session_setup;
 mod set_columns;
 mod sources;
 mod subquery_checks;
+mod symbol_rows;
+mod watched_sources;
 mod write_access;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,10 +51,12 @@ pub use export::{Export, ExportOptions, ExportOutcome, export_feature_sets};
 pub use job::{JOB_FORMAT, Job, JobSettings};
 pub use plan::{OutputColumn, PlannedSet, ReadSet};
 pub use query::Query;
-pub use run_options::{RunOptions, RunOutcome};
+pub use run_options::{CommitPermit, RunOptions, RunOutcome};
 pub use scope::Scope;
 pub use session_setup::configure_session;
 use session_setup::{build_session, session_settings};
+pub use symbol_rows::ComputedRows;
+pub use watched_sources::SourceState;
 
 /// The reader of a feature set by name, which decides where the set is looked up first.
 #[derive(Clone, Copy, Debug)]

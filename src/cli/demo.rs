@@ -15,7 +15,7 @@ use super::stdout::print_text;
 use super::{run, sample};
 use crate::commit::Target;
 use crate::config::Config;
-use crate::engine::{Engine, RunOptions, Scope};
+use crate::engine::{Engine, RunOptions};
 use crate::error::{Error, Result, group_digits};
 use crate::feature_set::shipped_set_names;
 use crate::render::{Axis, Chart, Format, Limit, Printer, Series, Terminal, wrap_lines};
@@ -62,16 +62,8 @@ pub(super) async fn run_demo(args: DemoArgs, config: Config, stop: Stop) -> Resu
         let target = Target::Directory(args.dir.join("features").join(name));
         let progress = Arc::new(Progress::default());
         progress.set_total(Some(rows as u64));
-        let options = RunOptions {
-            target,
-            scope: Scope::default(),
-            params: Default::default(),
-            replace: false,
-            merge: false,
-            keep_going: false,
-            progress: Arc::clone(&progress),
-            stop: stop.clone(),
-        };
+        let options =
+            RunOptions { progress: Arc::clone(&progress), ..RunOptions::new(target, stop.clone()) };
         let work = engine.run(set, &options);
         let outcome = args.progress.run_with_progress(name, &progress, work).await?;
         say(&(run::format_outcome(&outcome) + "\n"))?;

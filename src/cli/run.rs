@@ -82,11 +82,15 @@ pub(super) async fn run_set(args: RunArgs, config: Config, stop: Stop) -> Result
     let set = engine.find_set(&args.set)?;
     let target = Target::parse(&engine.config().resolve_set_target(&args.to, Some(&set.name))?)?;
     let progress = Arc::new(Progress::default());
-    let keep_going = args.keep_going;
-    let counter = Arc::clone(&progress);
-    let (replace, merge) = (args.replace, args.merge);
-    let options =
-        RunOptions { target, scope, params, replace, merge, keep_going, progress: counter, stop };
+    let options = RunOptions {
+        scope,
+        params,
+        replace: args.replace,
+        merge: args.merge,
+        keep_going: args.keep_going,
+        progress: Arc::clone(&progress),
+        ..RunOptions::new(target, stop)
+    };
     let name = set.name.clone();
     let work = async {
         options.stop.run_until_stopped(args.session.sources.open_sources(&mut engine)).await?;

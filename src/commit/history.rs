@@ -21,6 +21,8 @@ pub struct CommittedRun {
     pub seconds: f64,
     /// The version of windrow.
     pub version: String,
+    /// The jobs of a queue that it computed.
+    pub jobs: Vec<String>,
 }
 
 impl From<Record> for CommittedRun {
@@ -35,6 +37,7 @@ impl From<Record> for CommittedRun {
             last,
             seconds: record.seconds,
             version: record.windrow,
+            jobs: record.jobs,
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use super::materialize::Materialization;
 use super::range_repartition::{find_unordered_input, repartition_by_range, sample_symbol_counts};
 use super::scope::exact_column;
-use super::{Engine, RunOutcome};
+use super::{CommitPermit, Engine, RunOutcome};
 use crate::catalog::{FileTable, Source};
 use crate::commit::{
     OpenTarget, PublishMode, PublishOptions, RetainedFiles, ScopeBounds, Target, TargetBackend,
@@ -298,6 +298,7 @@ impl Compaction<'_> {
             expected_rows: exactly,
             notices: Arc::new(move || cleaning_notices(&of_plan)),
             access: Arc::clone(&self.engine.access),
+            permit: CommitPermit::default(),
             started,
         })
     }

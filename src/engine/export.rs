@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::planned_run::PlannedRun;
-use super::{Engine, RunOptions, RunOutcome, Scope};
+use super::{Engine, RunOptions, RunOutcome};
 use crate::commit::Target;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -147,14 +147,8 @@ impl ExportOptions {
         side_by_side: usize,
     ) -> ExportOutcome {
         let options = RunOptions {
-            target: export.target.clone(),
-            scope: Scope::default(),
-            params: BTreeMap::new(),
-            replace: false,
-            merge: false,
-            keep_going: false,
             progress: Arc::clone(&self.progress),
-            stop: self.stop.clone(),
+            ..RunOptions::new(export.target.clone(), self.stop.clone())
         };
         let work = async {
             let session =

@@ -55,7 +55,7 @@ impl PlannedRun<'_> {
     async fn runs_without_error(&self, symbols: &[String]) -> Result<bool> {
         let symbols = symbols.iter().map(|s| lit(s.as_str())).collect();
         let only = exact_column(&self.planned.set.header.entity).in_list(symbols, false);
-        let plan = self.filter_plan(&self.scoped_plan()?, Some(only))?;
+        let plan = self.scoped_set().filter_plan(&self.scoped_plan()?, Some(only))?;
         let drained = async {
             let frame = self.engine.context().execute_logical_plan(plan).await?;
             let mut stream = frame.execute_stream().await?;

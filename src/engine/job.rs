@@ -158,15 +158,15 @@ impl Job {
         stop: Stop,
     ) -> Result<RunOptions> {
         let known: Vec<&str> = local.targets.values().map(String::as_str).collect();
+        let target = Target::parse(&restore_secrets("the target", &self.target, &known)?)?;
         Ok(RunOptions {
-            target: Target::parse(&restore_secrets("the target", &self.target, &known)?)?,
             scope: self.scope.clone(),
             params: self.params.clone(),
             replace: self.replace,
             merge: self.merge,
             keep_going: self.keep_going,
             progress,
-            stop,
+            ..RunOptions::new(target, stop)
         })
     }
 

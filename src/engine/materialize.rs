@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::run_options::CommitPermit;
 use crate::commit::{OpenTarget, PublishOptions};
 use crate::error::{Error, Result, pluralize_count};
 use crate::host;
@@ -65,6 +66,8 @@ pub(super) struct Materialization {
     pub(super) notices: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The registry of stores, which counts retries.
     pub(super) access: Arc<StoreRegistry>,
+    /// The permission to commit.
+    pub(super) permit: CommitPermit,
     /// When the run started.
     pub(super) started: Instant,
 }
@@ -93,6 +96,7 @@ impl Materialization {
                 manifests.push(write::write_job(rewrite, &staging).await?);
             }
             let record = self.complete_record(&manifests, &keys)?;
+            stop.run_until_stopped(self.permit.ask()).await?;
             Ok::<_, Error>((record, manifests))
         };
         let (record, manifests) = match written.await {

@@ -19,20 +19,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::DataFusionError;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::OutputColumn;
 use super::audits::WholeAudit;
-use super::common_subplans::plan_with_sharing;
 use super::materialize::Materialization;
 use super::planned_run::PlannedRun;
-use super::query::locate_in_file;
+use super::symbol_rows::explain_in_file;
 use crate::commit::{PublishMode, PublishOptions, ScopeBounds, TargetContents};
 use crate::error::{Error, Result};
-use crate::exec::{cleaning_notices, ensure_order, period_keys};
-use crate::sql::diagnose_error;
+use crate::exec::cleaning_notices;
 use crate::store::{COLUMN_ROLE_KEY, LABEL_ROLE, RECORD_FORMAT, Record};
 use crate::write::{Attempt, AuditCheck, OutputShape, WriteJob};
 
@@ -59,8 +55,11 @@ impl PlannedRun<'_> {
         stop.run_until_stopped(self.check_unique(&logical, &whole)).await?;
         let mut order = partition_by.clone();
         order.extend([entity, time].iter().filter(|key| !partition_by.contains(key)));
-        let plan =
-            stop.run_until_stopped(self.plan_ordered_output(&logical, entity, order)).await?;
+        // A CSV file is one partition, in order; other files of rows in periods hold one period each.
+        let apart = self.contents != TargetContents::CsvFile;
+        let set = self.scoped_set();
+        let ordered = set.order_rows(&logical, apart.then_some(entity), &order, apart);
+        let plan = stop.run_until_stopped(ordered).await?;
         let record = stop.run_until_stopped(self.draft_record(left_out, &whole)).await?;
         let output = self.output_shape(&plan, (entity, time, partition_by), &record);
         let of_plan = Arc::clone(&plan);
@@ -87,6 +86,7 @@ impl PlannedRun<'_> {
             expected_rows: None,
             notices: Arc::new(move || cleaning_notices(&of_plan)),
             access: Arc::clone(&self.engine.access),
+            permit: self.options.permit.clone(),
             started,
         })
     }
@@ -123,10 +123,6 @@ impl PlannedRun<'_> {
         attempt: Attempt,
         checks: Vec<AuditCheck>,
     ) -> WriteJob {
-        let text = self.planned.rendered.clone();
-        let explain = move |error: &DataFusionError| {
-            locate_in_file(diagnose_error(error, &text.sql, &[]), &text)
-        };
         WriteJob {
             plan,
             context: self.engine.context().task_ctx(),
@@ -134,7 +130,7 @@ impl PlannedRun<'_> {
             attempt,
             checks,
             after: None,
-            explain: Arc::new(explain),
+            explain: Arc::new(explain_in_file(self.planned.rendered.clone())),
             progress: Arc::clone(&self.options.progress),
             stop: self.options.stop.clone(),
         }
@@ -158,27 +154,6 @@ impl PlannedRun<'_> {
         let header = &self.planned.set.header;
         let time = self.planned.outputs.iter().find(|o| o.name == header.time);
         self.options.scope.exact_bounds(time.map_or(&DataType::Null, |o| &o.data_type))
-    }
-
-    async fn plan_ordered_output(
-        &self,
-        plan: &LogicalPlan,
-        entity: usize,
-        order: Vec<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let state = self.engine.context().state();
-        // A CSV file is one partition, in order.
-        let entity = Some(entity).filter(|_| self.contents != TargetContents::CsvFile);
-        let plan =
-            plan_with_sharing(&state, plan).await.map_err(|error| self.explain_error(&error))?;
-        // Rows that come sorted period by period are written to files of one period each.
-        if let (Some(_), Some((entity, time))) = (entity, period_keys(&plan))
-            && order == [entity, time]
-        {
-            return Ok(plan);
-        }
-        ensure_order(plan, entity, &order, state.config_options())
-            .map_err(|error| self.explain_error(&error))
     }
 
     /// Drafts the record with everything that is known before the rows are computed.
@@ -209,6 +184,7 @@ impl PlannedRun<'_> {
             compression: definition.compression,
             audits: whole.iter().map(|a| (a.text.clone(), "passed".to_string())).collect(),
             left_out,
+            jobs: self.options.jobs.clone(),
             ..Record::default()
         })
     }

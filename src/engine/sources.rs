@@ -50,14 +50,28 @@ impl Engine {
 
     /// Opens a source, and replaces an open source of the same name.
     pub(super) async fn open_source(&self, name: &str, config: SourceConfig) -> Result<()> {
+        let source = self.build_source(name, config).await?;
+        self.register_source(name, source)
+    }
+
+    /// Opens a source under no name yet.
+    pub(super) async fn build_source(
+        &self,
+        name: &str,
+        config: SourceConfig,
+    ) -> Result<Arc<dyn Source>> {
         let threads = self.config.parallel_workers;
-        let source: Arc<dyn Source> = if PgLocation::is(&config.location) {
-            Arc::new(PostgresTable::open(name, &config, threads, self.config.timeout).await?)
-        } else {
-            let without = (&self.skip_files, self.keep_going);
-            let (access, footers) = (&self.access, &self.footers);
-            Arc::new(FileTable::open(name, &config, access, footers, threads, without).await?)
-        };
+        if PgLocation::is(&config.location) {
+            let table = PostgresTable::open(name, &config, threads, self.config.timeout);
+            return Ok(Arc::new(table.await?));
+        }
+        let without = (&self.skip_files, self.keep_going);
+        let (access, footers) = (&self.access, &self.footers);
+        Ok(Arc::new(FileTable::open(name, &config, access, footers, threads, without).await?))
+    }
+
+    /// Registers an open source, and replaces one of the same name.
+    pub(super) fn register_source(&self, name: &str, source: Arc<dyn Source>) -> Result<()> {
         self.replace_table(name, Arc::clone(&source) as Arc<dyn TableProvider>)?;
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         opened.insert(name.to_string(), source);

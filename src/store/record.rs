@@ -78,6 +78,9 @@ pub struct Record {
     pub notices: Vec<String>,
     /// Symbols and files that `--keep-going` left out, with the reason.
     pub left_out: Vec<(String, String)>,
+    /// The jobs of a queue that the run computed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<String>,
     /// The number of retried calls to servers.
     pub retries: u64,
     /// Wall seconds.

@@ -47,8 +47,9 @@ pub use audit::{AuditCheck, AuditPredicate};
 pub use manifest::{AuditCount, Manifest, UploadParts, WrittenFile};
 pub use progress::Progress;
 pub use sink::{
-    Copier, CopyEncoding, FileScratch, FlushFuture, ParquetFile, PartitionSink, Staging,
-    TableLayout, TableStaging, UploadLog, Uploads, WrittenPartition, is_windrow_file,
+    Copier, CopyEncoding, FileScratch, FlushFuture, ParquetFile, PartitionSink, RowCollector,
+    Staging, SymbolRows, TableLayout, TableStaging, UploadLog, Uploads, WrittenPartition,
+    is_windrow_file,
 };
 pub use watermark::Watermarks;
 

@@ -49,16 +49,8 @@ async fn run(engine: &Engine, folder: &Path, job: usize, to: &str) -> windrow::e
     let set = folder.join(format!("team{job}/top.sql"));
     let set = engine.find_set(set.to_str().unwrap())?;
     let (_keep, stop) = Stopper::new();
-    let options = RunOptions {
-        target: Target::parse(folder.join(format!("{to}{job}")).to_str().unwrap())?,
-        scope: Scope::default(),
-        params: Default::default(),
-        replace: false,
-        merge: false,
-        keep_going: false,
-        progress: Arc::new(Progress::default()),
-        stop,
-    };
+    let options =
+        RunOptions::new(Target::parse(folder.join(format!("{to}{job}")).to_str().unwrap())?, stop);
     engine.run(set, &options).await.map(|_| ())
 }
 
@@ -93,14 +85,8 @@ async fn a_job_that_went_through_bytes_gives_the_same_plan_and_bits() {
     let (_keep, stop) = Stopper::new();
     let target = |name: &str| Target::parse(path.join(name).to_str().unwrap()).unwrap();
     let options = |name: &str| RunOptions {
-        target: target(name),
         scope: Scope { symbols: Some(vec!["S001".into(), "S006".into()]), ..Scope::default() },
-        params: Default::default(),
-        replace: false,
-        merge: false,
-        keep_going: false,
-        progress: Arc::new(Progress::default()),
-        stop: stop.clone(),
+        ..RunOptions::new(target(name), stop.clone())
     };
     let job = here.build_job(&set, &options("there")).await.unwrap();
     let bytes = serde_json::to_vec(&job).unwrap();
@@ -155,16 +141,7 @@ async fn a_job_carries_no_secret() {
     let set = here.find_set(path.join("team3/top.sql").to_str().unwrap()).unwrap();
     let (_keep, stop) = Stopper::new();
     let secret = "postgres://u:verysecret@localhost/d?table=t";
-    let options = RunOptions {
-        target: Target::parse(secret).unwrap(),
-        scope: Scope::default(),
-        params: Default::default(),
-        replace: false,
-        merge: false,
-        keep_going: false,
-        progress: Arc::new(Progress::default()),
-        stop: stop.clone(),
-    };
+    let options = RunOptions::new(Target::parse(secret).unwrap(), stop.clone());
     let job = here.build_job(&set, &options).await.unwrap();
     let text = serde_json::to_string(&job).unwrap();
     assert!(!text.contains("verysecret"), "{text}");

@@ -159,7 +159,7 @@ impl TableSession {
         if self.table_exists(&client, &records).await.map_err(&fault)? {
             let sql = format!(
                 "SELECT run, to_char(committed AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
-                 set, rows, first, last, seconds, version FROM {records} WHERE target = $1 ORDER BY committed"
+                 set, rows, first, last, seconds, version, (record -> 'jobs')::text FROM {records} WHERE target = $1 ORDER BY committed"
             );
             let time = |row: &tokio_postgres::Row, column: usize| {
                 row.get::<_, Option<&str>>(column).and_then(|text| text.parse().ok())
@@ -173,6 +173,10 @@ impl TableSession {
                 last: time(row, 5),
                 seconds: row.get(6),
                 version: row.get(7),
+                jobs: row
+                    .get::<_, Option<&str>>(8)
+                    .and_then(|jobs| serde_json::from_str(jobs).ok())
+                    .unwrap_or_default(),
             };
             let rows = client.query(&sql, &[&self.name]).await.map_err(&fault)?;
             runs = rows.iter().map(run).collect();

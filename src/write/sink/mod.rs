@@ -1,4 +1,4 @@
-//! The sinks of rows: one trait for parquet files, uploads, CSV files and tables of a server.
+//! The sinks of rows: one trait for parquet files, uploads, CSV files, tables of a server, and memory.
 
 mod csv;
 mod file_layout;
@@ -7,6 +7,7 @@ mod page_compressor;
 mod parquet_file;
 mod partition_writer;
 mod postgres;
+mod row_collector;
 mod row_groups;
 mod upload;
 
@@ -25,6 +26,7 @@ use crate::error::Result;
 pub use file_layout::is_windrow_file;
 pub use parquet_file::{FileScratch, ParquetFile};
 pub use postgres::{Copier, CopyEncoding, TableLayout, TableStaging};
+pub use row_collector::{RowCollector, SymbolRows};
 pub use upload::{UploadLog, Uploads};
 
 /// The staging place of a run, created by the holder of the target.
@@ -43,6 +45,8 @@ pub enum Staging {
     },
     /// A staging table next to the target.
     Table(Arc<TableStaging>),
+    /// The memory of this process, for rows that go to no target.
+    Memory(Arc<RowCollector>),
 }
 
 /// The sink of the rows of one partition.
@@ -97,6 +101,7 @@ pub(super) fn build_sink_factory(
             Box::new(ParquetSinks::new(Destination::Uploads(Arc::clone(uploads)), job))
         }
         Staging::CsvFile { path, target } => Box::new(csv::CsvSinks::new(path, target, job)?),
+        Staging::Memory(collector) => Box::new(row_collector::CollectorSinks::new(collector, job)),
         Staging::Table(table) => Box::new(postgres::TableSinks(Arc::clone(table))),
     })
 }

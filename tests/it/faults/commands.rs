@@ -175,16 +175,8 @@ impl Scene {
         let mut engine = Engine::new(self.config.clone())?;
         engine.add_source("bars", &self.bars()).await?;
         let (_keep, stop) = Stopper::new();
-        let options = RunOptions {
-            target: self.target(),
-            scope,
-            params: BTreeMap::new(),
-            replace: true,
-            merge,
-            keep_going: false,
-            progress: Arc::new(Progress::default()),
-            stop,
-        };
+        let options =
+            RunOptions { scope, replace: true, merge, ..RunOptions::new(self.target(), stop) };
         engine.run(self.set()?, &options).await.map(|_| ())
     }
 

@@ -1,0 +1,36 @@
+//! Sources that change while an engine stays: each is opened again to see its present rows, and replaced only if they
+//! are others. Plans that were made before keep the rows that they know.
+
+use super::Engine;
+use crate::error::{Error, Result};
+use crate::identity::digest_inputs;
+
+/// The state of the rows of a source: equal only if the rows are. None if nothing tells whether they changed.
+pub type SourceState = Option<String>;
+
+impl Engine {
+    /// Opens a source again and returns the state of its rows. The source replaces the open one unless its state is
+    /// `known`.
+    ///
+    /// # Errors
+    /// If there is no such source, or it cannot be read.
+    pub async fn refresh_source(&self, name: &str, known: &SourceState) -> Result<SourceState> {
+        let open = self.sources().get(name).map(|source| source.config().clone());
+        let config = open.clone().or_else(|| self.lazy_sources.get(name).cloned());
+        let config = config.ok_or_else(|| Error::query(format!("there is no source {name}")))?;
+        let source = self.build_source(name, config).await?;
+        let state = digest_inputs(source.input_states().await?);
+        if open.is_none() || state.is_none() || state != *known {
+            self.register_source(name, source)?;
+        }
+        Ok(state)
+    }
+
+    /// Returns a session of its own, with the sources as they are now. Later changes of this engine do not reach it.
+    ///
+    /// # Errors
+    /// If DataFusion refuses a setting.
+    pub async fn open_session(&self) -> Result<Self> {
+        self.fork_session().await
+    }
+}
