@@ -4,6 +4,7 @@
 //! opens no source and no target: it treats a location as text.
 
 mod keys;
+mod serve;
 mod stores;
 pub(crate) mod yaml;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Kind, Result, did_you_mean, nearest_name};
 pub use keys::keys_markdown;
 use keys::{ConfigKey, KEYS, Setting};
+pub use serve::{EndpointLimits, ServeConfig, TlsFiles, WarmUp};
 pub use stores::{STORE_SCHEMES, StoreConfig, StoreKey};
 use yaml::{YamlKey, YamlNode, YamlValue};
 
@@ -44,6 +46,10 @@ pub struct Config {
     pub memory_limit: Option<u64>,
     /// The compression of parquet targets.
     pub compression: Compression,
+    /// The life of an entry in the cache of the service; None for no end.
+    pub cache_ttl: Option<Duration>,
+    /// The settings of the service.
+    pub serve: ServeConfig,
     /// True if runs write 64-bit floats as 32-bit floats into parquet targets.
     pub float32: bool,
     /// The names of optimizer rules that are switched off, to find the rule that a wrong value comes from.
@@ -185,6 +191,8 @@ impl Default for Config {
             timeout: None,
             memory_limit: None,
             compression: Compression::default(),
+            cache_ttl: None,
+            serve: ServeConfig::default(),
             float32: false,
             disabled_rules: String::new(),
         }
@@ -271,7 +279,6 @@ impl Config {
             Some(Setting::Single(take, expected)) => take(self, text.trim()).ok_or_else(|| {
                 Error::usage(format!("{origin}: {}", unexpected_value_message(key, text, expected)))
             }),
-            Some(Setting::NotYet) => Err(unsupported_key_error(key, origin)),
             Some(Setting::Mapping(_)) => {
                 Err(Error::usage(format!("{origin}: {key} can only be set in {FILE}")))
             }
@@ -311,11 +318,6 @@ impl Config {
                 Some(ConfigKey { setting: Setting::Mapping(take), .. }) => {
                     take(self, node, &around)?
                 }
-                Some(ConfigKey { name, setting: Setting::NotYet, .. }) => {
-                    return Err(key
-                        .error_here(format!("{name} is not supported yet"))
-                        .hint(REMOVE));
-                }
                 None => {
                     return Err(key
                         .error_here(format!("unknown key {}", key.text))
@@ -343,10 +345,6 @@ fn unexpected_value_message(key: &str, text: &str, expected: &str) -> String {
         message += &format!("; did you mean {near}?");
     }
     message
-}
-
-fn unsupported_key_error(key: &str, origin: &str) -> Error {
-    Error::usage(format!("{origin}: {key} is not supported yet"))
 }
 
 fn take_sources(config: &mut Config, node: &YamlNode, around: &ConfigContext<'_>) -> Result<()> {
@@ -523,6 +521,26 @@ pub fn parse_size(text: &str) -> Result<u64> {
     let size = number.parse::<f64>().map_err(|_| error())? * *bytes as f64;
     if size < u64::MAX as f64 { Ok(size as u64) } else { Err(error()) }
 }
+
+/// Parses a duration: `500ms`, `30s`, `10m`, `2h`, `7d`; a number alone is in seconds.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit.trim() {
+        "" | "s" => 1.0,
+        "ms" => 1e-3,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return None,
+    };
+    let seconds = number.parse::<f64>().ok()? * seconds;
+    Duration::try_from_secs_f64(seconds).ok().filter(|of| *of <= LONGEST_DURATION)
+}
+
+/// The longest duration that a setting may have: 100 years.
+const LONGEST_DURATION: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 #[cfg(test)]
 mod tests;

@@ -211,6 +211,30 @@ impl Engine {
         }
     }
 
+    /// Returns the sets that [`Engine::find_set`] finds by name, in the order of their names. A set whose header is
+    /// wrong is returned as its error.
+    pub fn list_sets(&self) -> BTreeMap<String, Result<FeatureSet>> {
+        let mut names: BTreeSet<String> =
+            shipped_set_names().iter().map(|name| name.to_string()).collect();
+        for folder in self.set_folders() {
+            let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+            let Ok(entries) = crate::outside::files::list_directory(&folder) else { continue };
+            let paths = entries.iter().map(std::fs::DirEntry::path);
+            let sets = paths.filter(|path| path.extension().is_some_and(|e| e == "sql"));
+            names.extend(sets.filter_map(|path| Some(path.file_stem()?.to_str()?.to_string())));
+        }
+        names.into_iter().map(|name| (name.clone(), self.find_set(&name))).collect()
+    }
+
+    /// Returns the folders in which sets are looked up by name.
+    fn set_folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![PathBuf::new(), PathBuf::from("queries")];
+        if let Some(folder) = self.config.file.as_deref().and_then(Path::parent) {
+            folders.extend([folder.to_path_buf(), folder.join("queries")]);
+        }
+        folders
+    }
+
     /// Returns a shipped feature set; files of the working directory do not override it.
     ///
     /// # Errors
@@ -249,10 +273,7 @@ impl Engine {
                 }
             }
         }
-        folders.extend([PathBuf::new(), PathBuf::from("queries")]);
-        if let Some(folder) = self.config.file.as_deref().and_then(Path::parent) {
-            folders.extend([folder.to_path_buf(), folder.join("queries")]);
-        }
+        folders.extend(self.set_folders());
         match folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file()) {
             Some(path) => FeatureSet::read(&path).map(Some),
             None => load_shipped_set(name),

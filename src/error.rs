@@ -81,6 +81,7 @@ struct ErrorDetails {
     symbol: Option<String>,
     transient: bool,
     disk_full: bool,
+    target_held: bool,
 }
 
 impl Error {
@@ -96,6 +97,7 @@ impl Error {
             symbol: None,
             transient: false,
             disk_full: false,
+            target_held: false,
         }))
     }
 
@@ -191,6 +193,18 @@ impl Error {
     pub fn as_disk_full(mut self) -> Self {
         self.0.disk_full = true;
         self
+    }
+
+    /// Marks the error of a target that another run has to itself.
+    #[must_use]
+    pub fn as_target_held(mut self) -> Self {
+        self.0.target_held = true;
+        self
+    }
+
+    /// Returns whether another run has the target to itself.
+    pub fn is_target_held(&self) -> bool {
+        self.0.target_held
     }
 
     /// Returns whether a disk has no space left.

@@ -40,6 +40,30 @@ pub fn usable_memory() -> Option<u64> {
     machine.into_iter().chain(limits).min()
 }
 
+/// The pressure on a machine: the part of the last 10 s, in percent, in which some task waited.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pressure {
+    /// For memory.
+    pub memory: f64,
+    /// For a processor.
+    pub cpu: f64,
+}
+
+/// Returns the pressure that the system reports; None if it reports none.
+pub fn read_pressure() -> Option<Pressure> {
+    let read = |what: &str| {
+        let text = std::fs::read_to_string(format!("/proc/pressure/{what}")).ok()?;
+        parse_pressure(&text)
+    };
+    Some(Pressure { memory: read("memory")?, cpu: read("cpu")? })
+}
+
+/// Parses the first line of a file of /proc/pressure: `some avg10=1.50 avg60=...`.
+fn parse_pressure(text: &str) -> Option<f64> {
+    let some = text.lines().find_map(|line| line.strip_prefix("some "))?;
+    some.split(' ').find_map(|part| part.strip_prefix("avg10=")?.parse().ok())
+}
+
 /// Parses `1024 kB` into bytes.
 fn parse_kilobytes(text: &str) -> Option<u64> {
     text.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

@@ -6,6 +6,9 @@
 
 /// Lookback and look-ahead of logical plans; reads plans, runs nothing.
 pub mod analysis;
+/// Exact results by key: in memory, and in a directory, a bucket or a table.
+#[cfg(feature = "serve")]
+pub mod cache;
 /// Source name -> table provider: partitioned parquet, CSV, committed targets.
 pub mod catalog;
 /// The command line: one file per subcommand; prints what the engine returns.
@@ -49,6 +52,9 @@ pub mod sql;
 pub mod stop;
 /// Locations, listings and records, shared by catalog and commit.
 pub mod store;
+/// Batches of jobs -> runs and cached rows: claims, leases, limits.
+#[cfg(feature = "serve")]
+pub mod worker;
 /// Batches -> manifests: one trait for everything that rows are written into.
 pub mod write;
 

@@ -41,7 +41,8 @@ impl FileLock {
                 path.display(),
                 holder.trim()
             ))
-            .hint("wait for it, or write to another target"));
+            .hint("wait for it, or write to another target")
+            .as_target_held());
         }
         let run = run_name();
         // The note is for people: the lock itself is the system's.

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use super::serve::{serve_markdown, take_serve};
 use super::stores::take_stores;
 use super::yaml::YamlNode;
-use super::{Compression, Config, ConfigContext, parse_size, take_sources, take_targets};
+use super::{
+    Compression, Config, ConfigContext, parse_duration, parse_size, take_sources, take_targets,
+};
 use crate::error::Result;
 use crate::limits::MEMORY_LEAST;
 
@@ -15,8 +18,6 @@ pub(super) enum Setting {
     Single(fn(&mut Config, &str) -> Option<()>, &'static str),
     /// A mapping that only the file can contain. Its function also gets the directory of the file.
     Mapping(fn(&mut Config, &YamlNode, &ConfigContext) -> Result<()>),
-    /// A key that a later version will support.
-    NotYet,
 }
 
 /// A key of the file.
@@ -30,7 +31,7 @@ pub(super) struct ConfigKey {
 }
 
 /// Every key, in the order of docs/configuration.md, whose table is generated from these rows.
-pub(super) const KEYS: [ConfigKey; 11] = [
+pub(super) const KEYS: [ConfigKey; 12] = [
     ConfigKey {
         name: "sources",
         setting: Setting::Mapping(take_sources),
@@ -94,7 +95,18 @@ pub(super) const KEYS: [ConfigKey; 11] = [
         flag: "",
         about: "rules of the optimizer that are switched off, to find the rule that a wrong value comes from (see below)",
     },
-    ConfigKey { name: "cache_ttl", setting: Setting::NotYet, flag: "", about: "" },
+    ConfigKey {
+        name: "cache_ttl",
+        setting: Setting::Single(take_cache_ttl, "a duration, such as 30s, 10m or 1d"),
+        flag: "",
+        about: "life of an entry in the cache of the service; results are exact however long they live. Default: none",
+    },
+    ConfigKey {
+        name: "serve",
+        setting: Setting::Mapping(take_serve),
+        flag: "",
+        about: "settings of `windrow serve` and `windrow worker`, see below",
+    },
 ];
 
 fn take_batch_size(config: &mut Config, text: &str) -> Option<()> {
@@ -118,6 +130,11 @@ fn take_memory_limit(config: &mut Config, text: &str) -> Option<()> {
     Some(())
 }
 
+fn take_cache_ttl(config: &mut Config, text: &str) -> Option<()> {
+    config.cache_ttl = Some(parse_duration(text).filter(|ttl| !ttl.is_zero())?);
+    Some(())
+}
+
 fn take_compression(config: &mut Config, text: &str) -> Option<()> {
     config.compression = Compression::parse(text)?;
     Some(())
@@ -133,11 +150,11 @@ fn take_disabled_rules(config: &mut Config, text: &str) -> Option<()> {
     Some(())
 }
 
-/// Returns the table of docs/configuration.md.
-pub fn keys_markdown() -> String {
+/// Returns the tables of docs/configuration.md, each with the start of its first line.
+pub fn keys_markdown() -> [(&'static str, String); 2] {
     let mut out = String::from("| key | environment | flag | what it does |\n|---|---|---|---|\n");
     let quote = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}` ") };
-    for key in KEYS.iter().filter(|key| !matches!(key.setting, Setting::NotYet)) {
+    for key in &KEYS {
         let variable = match key.setting {
             Setting::Single(..) => format!("WINDROW_{}", key.name.to_uppercase()),
             _ => String::new(),
@@ -145,5 +162,5 @@ pub fn keys_markdown() -> String {
         let (variable, flag) = (quote(&variable), quote(key.flag));
         out += &format!("| `{}` | {variable}| {flag}| {} |\n", key.name, key.about);
     }
-    out
+    [("| key | environment |", out), ("| key of `serve` |", serve_markdown())]
 }

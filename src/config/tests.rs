@@ -152,11 +152,32 @@ const ERRORS: &[(&str, &str)] = &[
         "1:14: compression is snapy, expected auto, zstd, zstd:1 to zstd:22, lz4, snappy or none; did you mean snappy?",
     ),
     ("float32: yes", "1:10: float32 is yes, expected true or false"),
-    ("cache_ttl: 5", "1:1: cache_ttl is not supported yet; remove the key"),
+    (
+        "cache_ttl: 5 parsecs",
+        "1:12: cache_ttl is 5 parsecs, expected a duration, such as 30s, 10m or 1d",
+    ),
+    ("serve: {colour: red}", "1:9: unknown key colour of serve; did you mean cors?"),
+    (
+        "serve: {workers: many}",
+        "1:18: serve.workers is many, expected 0 to 1024",
+    ),
+    (
+        "serve: {tls: {cert: a.pem}}",
+        "1:14: serve.tls has not both cert and key; name the files of the certificate and of its private key",
+    ),
+    (
+        "serve: {cors: ['https://a/b']}",
+        "1:15: serve.cors: https://a/b is no origin; write https://HOST or http://HOST:PORT, without a path",
+    ),
+    (
+        "serve: {endpoints: {bars: {per_second: 0}}}",
+        "1:40: serve.endpoints.bars.per_second is 0, expected a whole number from 1 up",
+    ),
+    ("serve: {warm_up: [{symbols: [A]}]}", "1:19: serve.warm_up has no sets; name some: `sets: [momentum]`"),
     ("batchsize: 1024", "1:1: unknown key batchsize; did you mean batch_size?"),
     (
         "colour: red",
-        "1:1: unknown key colour; keys: sources, targets, stores, batch_size, parallel_workers, timeout_seconds, memory_limit, compression, float32, disabled_rules, cache_ttl",
+        "1:1: unknown key colour; keys: sources, targets, stores, batch_size, parallel_workers, timeout_seconds, memory_limit, compression, float32, disabled_rules, cache_ttl, serve",
     ),
     (
         "batch_size: 1024\nbatch_size: 2048",
@@ -217,7 +238,11 @@ fn errors_of_environment_and_flags_name_their_origin() {
             "many",
             "--threads: parallel_workers is many, expected 1 to 1024 threads",
         ),
-        ("cache_ttl", "1", "--threads: cache_ttl is not supported yet"),
+        (
+            "cache_ttl",
+            "0",
+            "--threads: cache_ttl is 0, expected a duration, such as 30s, 10m or 1d",
+        ),
         ("sources", "x", "--threads: sources can only be set in windrow.yaml"),
         ("batchsize", "1", "--threads: unknown key batchsize; did you mean batch_size?"),
     ];
@@ -256,14 +281,59 @@ fn sizes() {
 }
 
 #[test]
-fn the_documentation_has_the_table_of_keys() {
-    let (path, table) = ("docs/configuration.md", super::keys_markdown());
-    let text = std::fs::read_to_string(path).unwrap();
-    let begin = text.find("| key | environment |").unwrap();
-    let end = begin + text[begin..].find("\n\n").unwrap() + 1;
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(path, format!("{}{table}{}", &text[..begin], &text[end..])).unwrap();
-    } else {
-        assert!(text[begin..end] == table, "{path} is old: run the tests with UPDATE_DOCS=1");
+fn the_documentation_has_the_tables_of_keys() {
+    let path = "docs/configuration.md";
+    for (first_line, table) in super::keys_markdown() {
+        let text = std::fs::read_to_string(path).unwrap();
+        let begin = text.find(first_line).unwrap();
+        let end = begin + text[begin..].find("\n\n").unwrap() + 1;
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, format!("{}{table}{}", &text[..begin], &text[end..])).unwrap();
+        } else {
+            assert!(text[begin..end] == table, "{path} is old: run the tests with UPDATE_DOCS=1");
+        }
     }
+}
+
+#[test]
+fn durations() {
+    let ms = |text| parse_duration(text).map(|of| of.as_millis());
+    let cases = [
+        ("500ms", Some(500)),
+        ("30s", Some(30_000)),
+        ("1.5", Some(1_500)),
+        ("10 m", Some(600_000)),
+        ("2h", Some(7_200_000)),
+        ("7d", Some(604_800_000)),
+        ("0s", Some(0)),
+        ("-1s", None),
+        ("", None),
+        ("s", None),
+        ("1e300d", None),
+        ("5 parsecs", None),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(ms(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_service() {
+    let text = "serve:\n  listen: 0.0.0.0:80\n  queue: postgres://u:${PASSWORD}@h/d\n  workers: 0\n  \
+                max_workers: 8\n  grace: 5s\n  cache: s3://b/p/\n  cache_memory: 1GB\n  inputs_check: 0s\n  \
+                tls: {cert: a.pem, key: /k.pem}\n  endpoints: {bars: {per_second: 5, at_once: 2}}\n  \
+                cors: ['https://a']\n  warm_up: [{sets: [momentum], cron: '0 6 * * *'}]\ncache_ttl: 1h\n";
+    let config = load(text, &[("PASSWORD", "p/w")]).unwrap();
+    let serve = &config.serve;
+    assert_eq!((serve.workers, serve.max_workers), (0, Some(8)));
+    assert_eq!(serve.queue.as_deref(), Some("postgres://u:p%2Fw@h/d"));
+    assert_eq!((serve.grace, serve.inputs_check), (Duration::from_secs(5), Some(Duration::ZERO)));
+    assert_eq!(serve.cache_memory, 1_000_000_000);
+    let tls = serve.tls.as_ref().unwrap();
+    assert!(tls.cert.is_absolute() && tls.cert.ends_with("a.pem"));
+    assert_eq!(tls.key, Path::new("/k.pem"));
+    let limits = EndpointLimits { per_second: Some(5), at_once: Some(2) };
+    assert_eq!(serve.endpoints["bars"], limits);
+    assert_eq!(serve.warm_up[0].cron.as_deref(), Some("0 6 * * *"));
+    assert_eq!(config.cache_ttl, Some(Duration::from_secs(3600)));
 }

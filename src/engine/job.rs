@@ -124,6 +124,8 @@ impl Engine {
             memory_limit: settings.memory_limit,
             compression: settings.compression,
             float32: settings.float32,
+            cache_ttl: local.cache_ttl,
+            serve: local.serve.clone(),
             disabled_rules: String::new(),
         };
         let mut engine = Self::new(config)?;

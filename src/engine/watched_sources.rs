@@ -1,7 +1,10 @@
 //! Sources that change while an engine stays: each is opened again to see its present rows, and replaced only if they
 //! are others. Plans that were made before keep the rows that they know.
 
-use super::Engine;
+use std::collections::BTreeMap;
+
+use super::{Engine, PlannedSet};
+use crate::config::SourceConfig;
 use crate::error::{Error, Result};
 use crate::identity::digest_inputs;
 
@@ -24,6 +27,25 @@ impl Engine {
             self.register_source(name, source)?;
         }
         Ok(state)
+    }
+
+    /// Returns the states of the rows that a planned set reads, as this engine has opened them.
+    ///
+    /// # Errors
+    /// If a source cannot be read.
+    pub async fn planned_states(
+        &self,
+        planned: &PlannedSet,
+    ) -> Result<BTreeMap<String, SourceState>> {
+        let inputs = self.read_input_states(planned).await?;
+        Ok(inputs.into_iter().map(|(name, input)| (name, input.state)).collect())
+    }
+
+    /// Returns whether a source lies on a server.
+    pub fn is_remote_source(&self, name: &str) -> bool {
+        let far = |config: &SourceConfig| config.location.contains("://");
+        let open = self.sources().get(name).map(|source| far(source.config()));
+        open.or_else(|| self.lazy_sources.get(name).map(far)).unwrap_or(false)
     }
 
     /// Returns a session of its own, with the sources as they are now. Later changes of this engine do not reach it.

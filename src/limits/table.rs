@@ -204,6 +204,75 @@ limits! {
         /// The requests that wait for a transaction of a SQLite queue.
         WRITES_WAITING: usize = 1_024, show_count(WRITES_WAITING as u64, "request"), "Further requests wait at their senders.";
     }
+    "Cache" {
+        /// The bytes of the results that a cache keeps in memory.
+        CACHE_MEMORY: u64 = 256_000_000, show_bytes(CACHE_MEMORY), "The results that are read least leave the memory; they stay durable.";
+        /// The bytes of the results that a cache keeps in its directory, bucket or table.
+        CACHE_DURABLE: u64 = 10_000_000_000, show_bytes(CACHE_DURABLE), "The oldest results are removed, and computed again when they are asked for.";
+        /// The bytes of one result in a cache, before it is compressed.
+        CACHE_ENTRY: u64 = 512_000_000, show_bytes(CACHE_ENTRY), "The result is refused with an error.";
+        /// The bytes of one result that a cache keeps in memory.
+        CACHE_ENTRY_IN_MEMORY: u64 = 32_000_000, show_bytes(CACHE_ENTRY_IN_MEMORY), "A larger result is read from the durable tier each time.";
+        /// The results that are encoded and written into a cache together.
+        CACHE_CHUNK: usize = 64, show_count(CACHE_CHUNK as u64, "result"), "The next chunk begins.";
+        /// The bytes of the results that are encoded and written into a cache together, unless one of them has more.
+        CACHE_CHUNK_BYTES: usize = 8 << 20, show_bytes(CACHE_CHUNK_BYTES as u64), "The next chunk begins.";
+        /// The chunks of results that one call writes into a cache at once.
+        CACHE_CHUNKS_AT_ONCE: usize = 4, show_count(CACHE_CHUNKS_AT_ONCE as u64, "chunk"), "The other chunks wait.";
+        /// The objects of one chunk that are written into the bucket of a cache, or removed from it, at once.
+        CACHE_OBJECTS_AT_ONCE: usize = 16, show_count(CACHE_OBJECTS_AT_ONCE as u64, "object"), "The other objects wait.";
+        /// The connections of one process to the database of a cache.
+        CACHE_CONNECTIONS: usize = 4, show_count(CACHE_CONNECTIONS as u64, "connection"), "Further calls wait for one.";
+        /// The parts of a cache, of 256, that are listed at once when old results are removed.
+        CACHE_SHELVES_AT_ONCE: usize = 4, show_count(CACHE_SHELVES_AT_ONCE as u64, "part"), "The other parts wait.";
+        /// The results that are removed from a cache each time that old ones are looked for.
+        CACHE_PRUNED: usize = 20_000, show_count(CACHE_PRUNED as u64, "result"), "The others are removed the next time.";
+        /// The results that are removed from a cache by one statement or one task.
+        CACHE_REMOVED_TOGETHER: usize = 1_000, show_count(CACHE_REMOVED_TOGETHER as u64, "result"), "The others follow.";
+        /// The age of a temporary name in a cache that a killed writer left.
+        CACHE_LEFTOVER_AGE: Duration = Duration::from_secs(3600), show_duration(CACHE_LEFTOVER_AGE), "An older one is removed with the old results.";
+    }
+    "Service" {
+        /// The jobs that a worker computes as one plan.
+        BATCH_JOBS: usize = 500, show_count(BATCH_JOBS as u64, "job"), "The others go into the next batch.";
+        /// The expected cost of the jobs that a worker computes as one plan: rows times outputs. One job alone may cost
+        /// more.
+        BATCH_COST: u64 = 20_000_000, show_count(BATCH_COST, "value"), "The others go into the next batch.";
+        /// The interval at which a worker reports the progress of its batch.
+        PROGRESS_BEAT: Duration = Duration::from_secs(1), show_duration(PROGRESS_BEAT), "Callers see the progress as it was.";
+        /// The longest pause of a worker between two looks at an empty queue.
+        QUEUE_LOOK: Duration = Duration::from_secs(1), show_duration(QUEUE_LOOK), "The worker looks again.";
+        /// The number of times that a batch is computed again since its inputs changed under it.
+        INPUTS_CHANGED: usize = 3, show_count(INPUTS_CHANGED as u64, "time"), "The attempt fails, and the jobs are tried again later.";
+        /// The planned sets that a process keeps, each with its parameters.
+        PLANNED_SETS: usize = 256, show_count(PLANNED_SETS as u64, "set"), "The one that was used longest ago is planned again when it is needed.";
+        /// The age up to which the state of a local source counts as known.
+        INPUTS_CHECK: Duration = Duration::from_secs(1), show_duration(INPUTS_CHECK), "The source is looked at again.";
+        /// The same of a source on a server.
+        INPUTS_CHECK_REMOTE: Duration = Duration::from_secs(10), show_duration(INPUTS_CHECK_REMOTE), "The source is looked at again.";
+        /// The time that looking at a source may take.
+        INPUTS_PATIENCE: Duration = Duration::from_secs(10), show_duration(INPUTS_PATIENCE), "The request fails with 503, and may be sent again.";
+        /// The failures in a row after which a source, a target or the queue is left alone.
+        ENDPOINT_FAILURES: u32 = 3, show_count(ENDPOINT_FAILURES as u64, "failure"), "It gets no calls for `endpoint_left_alone`; requests that need it fail at once.";
+        /// The time for which a failing source, target or queue gets no calls.
+        ENDPOINT_LEFT_ALONE: Duration = Duration::from_secs(5), show_duration(ENDPOINT_LEFT_ALONE), "It is tried again by one call.";
+        /// The interval at which a process looks at the pressure on memory and processors.
+        PRESSURE_LOOK: Duration = Duration::from_secs(2), show_duration(PRESSURE_LOOK), "The number of batches stays as it is.";
+        /// The part of the last 10 s, in percent, in which something waited for memory, as Linux reports it.
+        PRESSURE_MEMORY: f64 = 10.0, format!("{PRESSURE_MEMORY} %"), "One batch less may run at a time, down to `min_workers`.";
+        /// The same for processors.
+        PRESSURE_CPU: f64 = 80.0, format!("{PRESSURE_CPU} %"), "One batch less may run at a time, down to `min_workers`.";
+        /// The time without pressure after which one batch more may run, up to `max_workers`.
+        PRESSURE_RECOVERY: Duration = Duration::from_secs(30), show_duration(PRESSURE_RECOVERY), "The number of batches stays as it is until then.";
+        /// The pause of a worker between two looks at a target that another run has to itself.
+        TARGET_HELD_LOOK: Duration = Duration::from_millis(200), show_duration(TARGET_HELD_LOOK), "The worker looks again.";
+        /// The time that a batch waits for a target that another run has to itself.
+        TARGET_HELD: Duration = Duration::from_secs(600), show_duration(TARGET_HELD), "The attempt fails, and the jobs are tried again later.";
+        /// The symbols that one request may name, unless it asks for all.
+        SYMBOLS_PER_REQUEST: usize = 100, show_count(SYMBOLS_PER_REQUEST as u64, "symbol"), "The request is refused with 400.";
+        /// The time that running batches have to end at shutdown.
+        SERVE_GRACE: Duration = Duration::from_secs(30), show_duration(SERVE_GRACE), "The jobs go back to the queue.";
+    }
     "Terminal and messages" {
         /// The depth to which files that `\i` runs may run other files.
         FILES_IN_FILES: usize = 16, show_count(FILES_IN_FILES as u64, "file"), "The innermost file is refused.";

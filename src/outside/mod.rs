@@ -57,6 +57,12 @@ pub fn process_id() -> u32 {
     std::process::id()
 }
 
+/// Returns the name of this machine in its network; `localhost` if the system gives none.
+pub fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "localhost".to_string() } else { name.trim().to_string() }
+}
+
 /// Returns an id of this machine and its process namespace; empty if the system gives none.
 pub fn machine_id() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

@@ -220,7 +220,8 @@ impl Lease {
                         return Err(Error::target(format!(
                             "another run is writing {place} ({name})"
                         ))
-                        .hint("wait for it, or write to another target"));
+                        .hint("wait for it, or write to another target")
+            .as_target_held());
                     }
                     OtherLease::Dead(said) => {
                         evict_dead_run(objects, &other, &said).await?;

@@ -145,6 +145,7 @@ impl TableSession {
             self.location
         ))
         .hint("wait for it, or write to another table")
+        .as_target_held()
     }
 
     /// Returns the holder of the lock; None if no connection holds it.

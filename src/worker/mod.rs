@@ -1,0 +1,243 @@
+//! Workers: the jobs of a queue become batches, and batches become runs into targets or rows in the cache.
+//!
+//! A worker claims a batch (`queue`), waits for its turn (`admission.rs`, `endpoints.rs`), computes it
+//! (`computation.rs`) over sets as they are now (`set_views.rs`, `source_watch.rs`), and tells the queue what became of
+//! each job. While it computes, a task on the control runtime renews its lease, so that a busy processor never costs a
+//! lease. A worker that lost its lease stops, and commits nothing.
+
+mod admission;
+mod breaker;
+mod computation;
+mod endpoints;
+mod lease;
+mod metric_names;
+mod set_views;
+mod source_watch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use metrics::{counter, histogram};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::cache::ResultCache;
+use crate::error::{Kind, pluralize_count};
+use crate::limits::{BATCH_COST, BATCH_JOBS, QUEUE_LOOK};
+use crate::queue::{Batch, BatchBounds, JobOutcome, JobState, Queue};
+use crate::stop::Stopper;
+use crate::write::Progress;
+use computation::{Computer, Outcomes, RunningBatch};
+use lease::LeaseKeeper;
+
+pub use admission::{Admission, BatchRange};
+pub use breaker::{BreakerState, EndpointBreaker};
+pub use computation::open_target;
+pub use endpoints::Endpoints;
+pub use metric_names::{METRICS, MetricKind, MetricSpec, describe_metrics, name};
+pub use set_views::{LoadedSets, SetParams, SetView, SetViews};
+pub use source_watch::SourceWatch;
+
+/// The workers of a process.
+pub struct Workers {
+    queue: Arc<dyn Queue>,
+    computer: Computer,
+    admission: Admission,
+    /// The name of this process in the queue.
+    process: String,
+    /// The runtime that renews leases.
+    control: Handle,
+    draining: AtomicBool,
+    /// Wakes workers that wait for jobs, so that they see the shutdown.
+    wake: Notify,
+    /// Stops the running batches.
+    stopper: Stopper,
+    stop: crate::stop::Stop,
+    busy: AtomicUsize,
+}
+
+/// The parts that workers share with the rest of the process.
+pub struct WorkerParts {
+    /// The queue.
+    pub queue: Arc<dyn Queue>,
+    /// The sets.
+    pub views: Arc<SetViews>,
+    /// The cache.
+    pub cache: Arc<ResultCache>,
+    /// The limits of sources and targets.
+    pub endpoints: Arc<Endpoints>,
+    /// The numbers of batches at a time.
+    pub batches: BatchRange,
+    /// The memory of all batches in bytes.
+    pub budget: u64,
+    /// The name of this process in the queue.
+    pub process: String,
+    /// The runtime that renews leases: one without compute tasks.
+    pub control: Handle,
+}
+
+impl Workers {
+    /// Creates the workers of a process; [`Workers::serve`] lets them work.
+    pub fn new(parts: WorkerParts) -> Arc<Self> {
+        let WorkerParts { queue, views, cache, endpoints, batches, budget, process, control } = parts;
+        let (stopper, stop) = Stopper::new();
+        Arc::new(Self {
+            queue,
+            computer: Computer { views, cache, endpoints },
+            admission: Admission::new(batches, budget),
+            process,
+            control,
+            draining: AtomicBool::new(false),
+            wake: Notify::new(),
+            stopper,
+            stop,
+            busy: AtomicUsize::new(0),
+        })
+    }
+
+    /// Claims and computes batches with `count` workers until [`Workers::drain`] is called.
+    pub async fn serve(self: Arc<Self>, count: usize) {
+        let mut tasks = JoinSet::new();
+        for number in 0..count {
+            let workers = Arc::clone(&self);
+            tasks.spawn(async move { workers.work(number).await });
+        }
+        let pressure = async {
+            self.admission.watch_pressure().await;
+        };
+        tokio::select! {
+            () = async { while tasks.join_next().await.is_some() {} } => {}
+            () = pressure => {}
+        }
+    }
+
+    /// Lets running batches end within `grace`, and claims no more. What has not ended then goes back to the queue.
+    pub async fn drain(&self, grace: Duration) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.wake.notify_waiters();
+        let until = Instant::now() + grace;
+        while self.busy.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.stopper.stop(Kind::Interrupted);
+        // A stopped batch tells the queue, which takes milliseconds.
+        let until = Instant::now() + Duration::from_secs(5);
+        while self.busy.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Returns how many batches run, and how many may.
+    pub fn counts(&self) -> (usize, usize) {
+        self.admission.counts()
+    }
+
+    async fn work(&self, number: usize) {
+        let worker = format!("{} {number}", self.process);
+        let bounds = BatchBounds { jobs: BATCH_JOBS, cost: BATCH_COST };
+        while !self.draining.load(Ordering::SeqCst) {
+            let claimed = {
+                // Counted before the claim, so that a shutdown waits for it.
+                self.busy.fetch_add(1, Ordering::SeqCst);
+                self.queue.claim(&worker, bounds).await
+            };
+            match claimed {
+                Ok(Some((batch, end))) => {
+                    let jobs = pluralize_count(batch.jobs.len() as u64, "job");
+                    tracing::debug!(set = batch.set, worker, "claimed {jobs}: {end:?}");
+                    self.run_batch(&batch).await;
+                    self.busy.fetch_sub(1, Ordering::SeqCst);
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!("{error}; looking at the queue again in a while"),
+            }
+            self.busy.fetch_sub(1, Ordering::SeqCst);
+            tokio::select! {
+                () = self.queue.wait_for_jobs(QUEUE_LOOK) => {}
+                () = self.wake.notified() => {}
+            }
+        }
+    }
+
+    async fn run_batch(&self, batch: &Batch) {
+        let progress = Arc::new(Progress::default());
+        let keeper = LeaseKeeper::start(&self.queue, batch, &progress, &self.stop, &self.control);
+        let cost = batch.jobs.iter().map(|job| job.cost).sum();
+        let waiting = async { Ok(self.admission.admit(cost).await) };
+        let outcomes = match keeper.stop().run_until_stopped(waiting).await {
+            Ok(_turn) => {
+                let running = RunningBatch {
+                    batch,
+                    progress,
+                    permit: keeper.permit(),
+                    stop: keeper.stop().clone(),
+                };
+                let started = Instant::now();
+                let outcomes = self.computer.compute(&running).await;
+                let seconds = started.elapsed().as_secs_f64();
+                histogram!(name::COMPUTE_SECONDS, "set" => batch.set.clone()).record(seconds);
+                outcomes
+            }
+            Err(_) => all_returned(batch),
+        };
+        let cancelled = keeper.end().await;
+        self.finish(batch, outcomes, &cancelled).await;
+    }
+
+    /// Tells the queue what became of the jobs. Whoever cannot reach it any more leaves the jobs to the end of the
+    /// lease: their rows are found then.
+    async fn finish(
+        &self,
+        batch: &Batch,
+        mut outcomes: Outcomes,
+        cancelled: &[crate::queue::JobName],
+    ) {
+        for name in cancelled {
+            if let Some(outcome) = outcomes.get_mut(name)
+                && matches!(outcome, JobOutcome::Returned)
+            {
+                *outcome = JobOutcome::Cancelled;
+            }
+        }
+        if let Some(JobOutcome::Failed(error)) = outcomes.values().next() {
+            let jobs = pluralize_count(batch.jobs.len() as u64, "job");
+            tracing::warn!(set = batch.set, kind = ?error.kind(), "{jobs} failed: {error}");
+        }
+        let until = Instant::now() + crate::limits::JOB_LEASE;
+        loop {
+            match self.queue.finish(batch.token, outcomes.clone()).await {
+                Ok(jobs) => return count_ended(&jobs),
+                Err(error) if Instant::now() < until => {
+                    tracing::warn!("{error}; telling the queue again");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Err(error) => {
+                    return tracing::warn!("{error}; the jobs come again when their lease ends");
+                }
+            }
+        }
+    }
+}
+
+fn all_returned(batch: &Batch) -> Outcomes {
+    batch.jobs.iter().map(|job| (job.name.clone(), JobOutcome::Returned)).collect()
+}
+
+/// Counts jobs that a finish has ended, for metrics.
+fn count_ended(jobs: &[crate::queue::JobRow]) {
+    for job in jobs.iter().filter(|job| !job.state.is_open()) {
+        let (status, priority) = (job.state.name(), job.priority.name());
+        counter!(name::JOBS, "status" => status, "priority" => priority).increment(1);
+        if job.state == JobState::Done {
+            counter!(name::SYMBOLS).increment(1);
+        }
+    }
+}
+
+/// Returns the name of this process for queues: machine and process id.
+pub fn process_name() -> String {
+    format!("{}:{}", crate::outside::machine_name(), crate::outside::process_id())
+}

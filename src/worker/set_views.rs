@@ -1,0 +1,220 @@
+//! Feature sets as they are now: planned over the present rows of their sources, and known by identity.
+//!
+//! A view is made once for each set, parameters and state of the sources, and shared by all who ask: requests, and the
+//! batches of workers. Its session never changes, so rows that it computes belong to its identity as long as the
+//! sources have the same state after the computation as before.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use futures::FutureExt;
+use tokio::sync::OnceCell;
+
+use super::source_watch::{SourceStates, SourceWatch};
+use crate::engine::{Engine, PlannedSet};
+use crate::error::{Error, Result, did_you_mean};
+use crate::feature_set::FeatureSet;
+use crate::identity::digest_texts;
+use crate::limits::{INPUTS_CHANGED, PLANNED_SETS};
+use crate::stop::Stopper;
+
+/// Parameters of a set, by name.
+pub type SetParams = BTreeMap<String, String>;
+
+/// A planned set over one state of its sources.
+pub struct SetView {
+    /// The session that planned it.
+    pub session: Engine,
+    /// The set.
+    pub planned: PlannedSet,
+    /// The digest of the definition.
+    pub definition: String,
+    /// The identity of its rows: equal only if the rows are.
+    pub identity: String,
+    states: SourceStates,
+    symbols: OnceCell<BTreeMap<String, u64>>,
+}
+
+impl SetView {
+    /// Returns the symbols of the set, each with its number of rows.
+    ///
+    /// # Errors
+    /// If the data is at fault.
+    pub async fn symbols(&self) -> Result<&BTreeMap<String, u64>> {
+        let (_never, stop) = Stopper::new();
+        let count = || self.session.count_symbol_rows(&self.planned, &stop);
+        self.symbols.get_or_try_init(count).await
+    }
+
+    /// Returns the expected cost of a symbol: rows times outputs.
+    ///
+    /// # Errors
+    /// As [`SetView::symbols`].
+    pub async fn cost(&self, symbol: &str) -> Result<u64> {
+        let rows = self.symbols().await?.get(symbol).copied().unwrap_or(0);
+        Ok(rows.max(1).saturating_mul(self.planned.outputs.len() as u64))
+    }
+
+    /// Returns the names of the sources that it reads.
+    pub fn source_names(&self) -> Vec<String> {
+        self.states.keys().cloned().collect()
+    }
+}
+
+/// The sets of a process as they were loaded last. A reload replaces them; whoever works goes on with those that it
+/// began with.
+pub struct SetViews(RwLock<Arc<LoadedSets>>);
+
+impl SetViews {
+    /// Creates the sets of a process.
+    pub fn new(sets: LoadedSets) -> Self {
+        Self(RwLock::new(Arc::new(sets)))
+    }
+
+    /// Returns the sets that were loaded last.
+    pub fn loaded(&self) -> Arc<LoadedSets> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the sets.
+    pub fn reload(&self, sets: LoadedSets) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sets);
+    }
+}
+
+/// Sets with the engine that plans them, and the views that were made so far.
+pub struct LoadedSets {
+    engine: Engine,
+    watch: SourceWatch,
+    sets: BTreeMap<String, FeatureSet>,
+    views: Mutex<Vec<CachedView>>,
+}
+
+struct CachedView {
+    set: String,
+    params: SetParams,
+    /// Makes one view at a time; the others wait for it.
+    place: Arc<tokio::sync::Mutex<Option<Arc<SetView>>>>,
+}
+
+impl LoadedSets {
+    /// Creates the views of an engine. `sets` are all sets that callers may name.
+    pub fn new(engine: Engine, watch: SourceWatch, sets: Vec<FeatureSet>) -> Self {
+        let sets = sets.into_iter().map(|set| (set.name.clone(), set)).collect();
+        Self { engine, watch, sets, views: Mutex::default() }
+    }
+
+    /// Returns all sets by name.
+    pub fn sets(&self) -> &BTreeMap<String, FeatureSet> {
+        &self.sets
+    }
+
+    /// Returns the engine. Its sources are those of the last look.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Returns the watch over the sources.
+    pub fn watch(&self) -> &SourceWatch {
+        &self.watch
+    }
+
+    /// Returns a set by its name.
+    ///
+    /// # Errors
+    /// If there is no such set; the hint has the nearest name.
+    pub fn set(&self, name: &str) -> Result<&FeatureSet> {
+        self.sets.get(name).ok_or_else(|| {
+            let known = self.sets.keys().map(String::as_str);
+            let hint = did_you_mean(name, "sets", known);
+            Error::query(format!("there is no feature set {name}")).hint(hint)
+        })
+    }
+
+    /// Returns a set over the present rows of its sources.
+    ///
+    /// # Errors
+    /// If there is no such set, if it is wrong, or if a source cannot be read.
+    pub async fn view(&self, name: &str, params: &SetParams) -> Result<Arc<SetView>> {
+        let set = self.set(name)?;
+        let place = self.place(name, params);
+        let mut held = place.lock().await;
+        if let Some(view) = &*held {
+            let states = self.watch.states(&self.engine, &view.source_names()).await?;
+            if states == view.states {
+                return Ok(Arc::clone(view));
+            }
+        }
+        let view = Arc::new(self.make_view(set, params).await?);
+        *held = Some(Arc::clone(&view));
+        Ok(view)
+    }
+
+    /// Returns whether the sources of a view still have the state that it knows.
+    ///
+    /// # Errors
+    /// If a source cannot be read.
+    pub async fn is_current(&self, view: &SetView) -> Result<bool> {
+        Ok(self.watch.states(&self.engine, &view.source_names()).await? == view.states)
+    }
+
+    async fn make_view(&self, set: &FeatureSet, params: &SetParams) -> Result<SetView> {
+        let mut names = Vec::new();
+        for _ in 0..=INPUTS_CHANGED {
+            let mut states = self.watch.states(&self.engine, &names).await?;
+            let session = self.engine.open_session().boxed().await?;
+            let planned = session.plan_set(set.clone(), params).boxed().await?;
+            let read = planned.source_names();
+            if read.iter().any(|name| !names.contains(name)) {
+                names = read; // The first plan tells which sources there are to look at.
+                continue;
+            }
+            states.retain(|name, _| read.contains(name));
+            // Another caller may have looked between the states and the session.
+            let planned_states = session.planned_states(&planned).await?;
+            let same = |(name, state): (&String, &Option<String>)| {
+                state.as_ref().is_none_or(|state| states.get(name) == Some(state))
+            };
+            if planned_states.iter().all(same) {
+                let definition = session.definition_fingerprint(&planned);
+                let identity = rows_identity(&definition, &states);
+                let symbols = OnceCell::new();
+                return Ok(SetView { session, planned, definition, identity, states, symbols });
+            }
+        }
+        Err(changing_inputs_error(&set.name))
+    }
+
+    /// Returns the place of a view. The one that was used longest ago gives way.
+    fn place(&self, set: &str, params: &SetParams) -> Arc<tokio::sync::Mutex<Option<Arc<SetView>>>> {
+        let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = views.iter().position(|view| view.set == set && view.params == *params);
+        let view = match found {
+            Some(at) => views.remove(at),
+            None => {
+                if views.len() >= PLANNED_SETS {
+                    views.remove(0);
+                }
+                let (set, params) = (set.to_string(), params.clone());
+                CachedView { set, params, place: Arc::default() }
+            }
+        };
+        let place = Arc::clone(&view.place);
+        views.push(view);
+        place
+    }
+}
+
+/// Returns the identity of the rows of a definition over states of its sources.
+fn rows_identity(definition: &str, states: &SourceStates) -> String {
+    let mut parts = vec![definition];
+    parts.extend(states.iter().flat_map(|(name, state)| [name.as_str(), state.as_str()]));
+    digest_texts(&parts)
+}
+
+/// Returns the error for inputs that change faster than they are read.
+pub(super) fn changing_inputs_error(set: &str) -> Error {
+    Error::data(format!("{set}: its inputs changed again and again while they were read"))
+        .hint("ask again when they rest")
+        .as_transient()
+}

@@ -1,0 +1,115 @@
+//! The state of sources, which is looked up at most once in a while however many ask.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+
+use super::breaker::{BreakerState, EndpointBreaker};
+use crate::engine::{Engine, SourceState};
+use crate::error::{Error, Kind, Result};
+use crate::outside;
+use crate::limits::{INPUTS_CHECK, INPUTS_CHECK_REMOTE, INPUTS_PATIENCE};
+
+/// The states of sources, by name.
+pub(super) type SourceStates = BTreeMap<String, String>;
+
+/// The sources of an engine that stays.
+pub struct SourceWatch {
+    /// The age up to which a state counts as known; None for the default of each source.
+    check: Option<Duration>,
+    sources: Mutex<BTreeMap<String, Arc<WatchedSource>>>,
+}
+
+struct WatchedSource {
+    breaker: EndpointBreaker,
+    /// The last look; one caller looks at a time, and the others share what it saw.
+    seen: tokio::sync::Mutex<Option<Look>>,
+}
+
+/// The state of a source when somebody looked.
+struct Look {
+    began: Instant,
+    /// The state; of a source that tells none, the name of this look.
+    state: String,
+    /// False if the state is the name of a look.
+    told: bool,
+}
+
+impl SourceWatch {
+    /// Creates a watch; `check` is the age up to which a state counts as known.
+    pub fn new(check: Option<Duration>) -> Self {
+        Self { check, sources: Mutex::default() }
+    }
+
+    /// Returns the states of sources. A source whose state is older than the bound is looked at again, and the engine
+    /// then has its present rows.
+    ///
+    /// # Errors
+    /// If a source cannot be read.
+    pub(super) async fn states(&self, engine: &Engine, names: &[String]) -> Result<SourceStates> {
+        let mut states = SourceStates::new();
+        for name in names {
+            states.insert(name.clone(), self.state(engine, name).await?);
+        }
+        Ok(states)
+    }
+
+    async fn state(&self, engine: &Engine, name: &str) -> Result<String> {
+        let source = self.watched(name);
+        let asked = Instant::now();
+        let mut seen = source.seen.lock().await;
+        let check = self.check.unwrap_or_else(|| default_check(engine, name));
+        if let Some(look) = &*seen
+            // A look that began after this question answers it, even if every question asks for one.
+            && (look.began >= asked || asked.duration_since(look.began) < check)
+        {
+            return Ok(look.state.clone());
+        }
+        let began = Instant::now();
+        let known = seen.as_ref().filter(|look| look.told).map(|look| look.state.clone());
+        let state = source.breaker.call(look_at(engine, name, &known)).await?;
+        let told = state.is_some();
+        let state = state.unwrap_or_else(name_look);
+        *seen = Some(Look { began, state: state.clone(), told });
+        Ok(state)
+    }
+
+    fn watched(&self, name: &str) -> Arc<WatchedSource> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            let breaker = EndpointBreaker::new(format!("source {name}"));
+            Arc::new(WatchedSource { breaker, seen: tokio::sync::Mutex::new(None) })
+        };
+        Arc::clone(sources.entry(name.to_string()).or_insert_with(new))
+    }
+
+    /// Returns the states of the breakers of all sources that somebody looked at.
+    pub fn breakers(&self) -> BTreeMap<String, BreakerState> {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.iter().map(|(name, source)| (name.clone(), source.breaker.state())).collect()
+    }
+}
+
+/// Returns a name that no other look has, in any process: rows whose state nobody knows count as new with each look.
+fn name_look() -> String {
+    let time = outside::utc_now().timestamp_micros();
+    format!("look {time} {}", outside::random_fraction())
+}
+
+async fn look_at(engine: &Engine, name: &str, known: &SourceState) -> Result<SourceState> {
+    let look = engine.refresh_source(name, known).boxed();
+    tokio::time::timeout(INPUTS_PATIENCE, look).await.unwrap_or_else(|_| {
+        let seconds = INPUTS_PATIENCE.as_secs();
+        let error = Error::new(Kind::Timeout, format!("source {name} did not answer in {seconds} s"));
+        Err(error.as_transient())
+    })
+}
+
+fn default_check(engine: &Engine, name: &str) -> Duration {
+    match engine.is_remote_source(name) {
+        true => INPUTS_CHECK_REMOTE,
+        false => INPUTS_CHECK,
+    }
+}
