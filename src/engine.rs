@@ -52,7 +52,7 @@ pub use job::{JOB_FORMAT, Job, JobSettings};
 pub use plan::{OutputColumn, PlannedSet, ReadSet};
 pub use query::Query;
 pub use run_options::{CommitPermit, RunOptions, RunOutcome};
-pub use scope::Scope;
+pub use scope::{Scope, TimeRange};
 pub use session_setup::configure_session;
 use session_setup::{build_session, session_settings};
 pub use symbol_rows::ComputedRows;

@@ -46,6 +46,9 @@ pub mod repl;
 pub mod report;
 /// Files and tables -> batches: parquet, CSV, rows of PostgreSQL; pruning, sortedness.
 pub mod scan;
+/// HTTP in front of the queue, the cache and the workers, and the page.
+#[cfg(feature = "serve")]
+pub mod service;
 /// Rewrites of the parsed SQL before planning, and the positions of names in its text.
 pub mod sql;
 /// Stop requests to running work.

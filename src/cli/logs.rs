@@ -1,4 +1,4 @@
-//! The log on standard error; default: only warnings.
+//! The log on standard error; default: only warnings, and of a service a line for each request.
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -17,10 +17,11 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// Starts the log.
-pub(super) fn start_logging(format: LogFormat) -> Result<()> {
+/// Starts the log; a command that stays logs what it does, too.
+pub(super) fn start_logging(format: LogFormat, stays: bool) -> Result<()> {
     let wanted = std::env::var(LOG_VARIABLE).ok().filter(|text| !text.trim().is_empty());
-    let wanted = wanted.as_deref().unwrap_or("windrow=warn");
+    let default = if stays { "windrow=info" } else { "windrow=warn" };
+    let wanted = wanted.as_deref().unwrap_or(default);
     let filter = EnvFilter::try_new(wanted).map_err(|error| {
         Error::usage(format!("{LOG_VARIABLE} is {wanted}: {error}"))
             .hint("write a level, error, warn, info, debug or trace, or windrow=debug,warn")

@@ -29,13 +29,16 @@ mod functions;
 mod limits;
 mod logs;
 mod progress;
-mod redact;
 mod run;
 mod runs;
 mod sample;
+#[cfg(feature = "serve")]
+mod serve;
 mod shared_args;
 mod sql;
 mod stdout;
+#[cfg(feature = "serve")]
+mod token;
 
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
@@ -52,6 +55,7 @@ use crate::host;
 use crate::limits::{MEMORY_SLACK, STOP_GRACE, STOP_GRACE_REMOTE};
 use crate::render::output_closed;
 use crate::stop::Stop;
+use crate::store::redact_passwords;
 
 /// The time that tasks still running after a command have to end and to remove their temporary files.
 const WIND_DOWN: Duration = Duration::from_millis(400);
@@ -97,6 +101,15 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// List the indicators, or document one
     Functions(functions::FunctionsArgs),
+    /// Answer requests over HTTP: durable jobs, cached features, metrics, and a page
+    #[cfg(feature = "serve")]
+    Serve(serve::ServeArgs),
+    /// Compute the jobs of a queue, beside `windrow serve` on other machines
+    #[cfg(feature = "serve")]
+    Worker(serve::WorkerArgs),
+    /// Make, list and revoke the tokens of the service
+    #[cfg(feature = "serve")]
+    Token(token::TokenArgs),
     /// List every bound: what it bounds, and what happens past it
     Limits(limits::LimitsArgs),
 }
@@ -119,7 +132,7 @@ pub fn run_command_line() -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    if let Err(error) = logs::start_logging(cli.log_format) {
+    if let Err(error) = logs::start_logging(cli.log_format, cli.command.stays()) {
         eprintln!("error: {error}");
         return error.exit_code();
     }
@@ -130,7 +143,7 @@ pub fn run_command_line() -> u8 {
         Ok(code) => code,
         Err(error) if output_closed(&error) => 0,
         Err(error) => {
-            eprintln!("error: {}", redact::redact_passwords(&error.to_string()));
+            eprintln!("error: {}", redact_passwords(&error.to_string()));
             error.exit_code()
         }
     }
@@ -176,7 +189,7 @@ fn run_on_thread(command: Command) -> Result<u8> {
 /// Prints the help, or the error of the command line, without passwords.
 fn print_usage(error: &clap::Error) {
     let text = error.render().to_string();
-    let hidden = redact::redact_passwords(&text);
+    let hidden = redact_passwords(&text);
     if hidden == text {
         let _ = error.print(); // In colour.
     } else {
@@ -190,6 +203,12 @@ fn run_command(command: Command, late: mpsc::Sender<Result<u8>>) -> Result<u8> {
     let config = load_config(&command)?;
     allocator::set_purge_delay(config.memory_limit.is_some());
     let runtime = executor::compute(config.parallel_workers)?;
+    #[cfg(feature = "serve")]
+    if let Some(options) = serve::serve_options(&command, &config) {
+        let done = serve::serve_until_told(config, options, &runtime, late);
+        runtime.shutdown_timeout(WIND_DOWN);
+        return done;
+    }
     let code = runtime.block_on(async {
         if let Command::Repl(args) = command {
             let engine = args.build_engine(config).await?;
@@ -247,6 +266,14 @@ async fn watch_memory(most: Option<u64>) -> Error {
 }
 
 impl Command {
+    /// Returns whether the command is a service, whose log has a line for each request.
+    fn stays(&self) -> bool {
+        #[cfg(feature = "serve")]
+        return matches!(self, Self::Serve(_) | Self::Worker(_));
+        #[cfg(not(feature = "serve"))]
+        false
+    }
+
     /// Returns the time that a stopped command has to leave everything in order.
     fn grace_period(&self, config: &Config) -> Duration {
         let far = |target: &str| config.target_location(target).contains("://");
@@ -272,6 +299,12 @@ fn load_config(command: &Command) -> Result<Config> {
         Command::Sql(args) => args.session.session.limits.apply_flags(&mut config)?,
         Command::Explain(args) => args.session.limits.apply_flags(&mut config)?,
         Command::Repl(args) => args.session.limits.apply_flags(&mut config)?,
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => args.apply_flags(&mut config)?,
+        #[cfg(feature = "serve")]
+        Command::Worker(args) => args.apply_flags(&mut config)?,
+        #[cfg(feature = "serve")]
+        Command::Token(_) => {}
         Command::Demo(_)
         | Command::Runs(_)
         | Command::Vacuum(_)
@@ -292,6 +325,10 @@ async fn dispatch_command(command: Command, config: Config, stop: Stop) -> Resul
         Command::Vacuum(args) => runs::vacuum_target(args, config).await,
         Command::Sql(args) => sql::run_sql(args, config).await,
         Command::Repl(_) => Ok(0), // `run_command` runs the REPL, which handles Ctrl-C itself.
+        #[cfg(feature = "serve")]
+        Command::Serve(_) | Command::Worker(_) => Ok(0), // So does the service.
+        #[cfg(feature = "serve")]
+        Command::Token(args) => token::manage_tokens(args, &config),
         Command::Check(args) => check::check_sets(args, config).await,
         Command::Explain(args) => explain::explain_set(args, config).await,
         Command::Functions(args) => functions::print_functions(&args),

@@ -159,28 +159,131 @@ const SIZE: &str = "a size, such as 256MB or 10GB";
 
 /// Every key, in the order of docs/configuration.md, whose table is generated from these rows.
 const SERVE_KEYS: [ServeKey; 22] = [
-    single("listen", |c, text| replace(&mut c.listen, Some(text.to_string())), "an address", "address that the service listens on; default: `127.0.0.1:8686` (`--listen`)"),
-    ServeKey { name: "queue", setting: ServeSetting::Secret(|c, text| c.queue = Some(text)), about: "`sqlite:PATH` or `postgres://...`, with `${NAME}` for environment variables; default: `.windrow/queue.sqlite` next to the file (`--queue`)" },
-    single("workers", |c, text| replace(&mut c.workers, in_range(text, 0, 1024)), "0 to 1024", "batches of jobs that are computed at the same time; 0 answers only; default: 2 (`--workers`)"),
-    single("min_workers", |c, text| replace(&mut c.min_workers, in_range(text, 1, 1024)), "1 to 1024", "batches that are computed even under pressure; default: 1"),
-    single("max_workers", |c, text| replace(&mut c.max_workers, in_range(text, 1, 1024).map(Some)), "1 to 1024", "batches that are computed at most when nothing presses; default: `workers`"),
-    single("grace", |c, text| replace(&mut c.grace, parse_duration(text)), DURATION, "time that running batches have to end at shutdown; default: `30s` (`--grace`)"),
-    ServeKey { name: "cache", setting: ServeSetting::Secret(|c, text| c.cache = Some(text)), about: "durable tier of the cache: a directory, `s3://bucket/prefix/` or `postgres://...`; default: `.windrow/cache` next to the file" },
-    single("cache_memory", |c, text| replace(&mut c.cache_memory, parse_size(text).ok()), SIZE, "cached rows in memory; default: `256MB`"),
-    single("cache_bytes", |c, text| replace(&mut c.cache_bytes, parse_size(text).ok()), SIZE, "size of the durable tier; the oldest entries go first; default: `10GB`"),
-    single("inputs_check", |c, text| replace(&mut c.inputs_check, parse_duration(text).map(Some)), DURATION, "age up to which the state of inputs counts as known; `0s` looks every time; default: `1s`, and `10s` for remote sources"),
-    ServeKey { name: "tokens", setting: ServeSetting::Path(|c, path| c.tokens = Some(path)), about: "file of `windrow token`; default: `.windrow/tokens.json` next to the file" },
-    ServeKey { name: "tls", setting: ServeSetting::Nested(take_tls), about: "mapping with `cert` and `key`: files in PEM, which are read again when they change" },
-    single("max_symbols", |c, text| replace(&mut c.max_symbols, in_range(text, 1, usize::MAX)), COUNT, "symbols that one request may name; default: 100"),
-    single("max_queued", |c, text| replace(&mut c.max_queued, in_range(text, 1, u64::MAX)), COUNT, "jobs in the queue that have not ended; default: 1,000,000"),
-    single("max_queued_per_client", |c, text| replace(&mut c.max_queued_per_client, in_range(text, 1, u64::MAX)), COUNT, "the same of one client; default: 500,000"),
-    single("history_rows", |c, text| replace(&mut c.history_rows, in_range(text, 0, u64::MAX)), "a whole number", "ended jobs that are kept; default: 100,000"),
-    single("history_age", |c, text| replace(&mut c.history_age, parse_duration(text)), DURATION, "age of ended jobs that are kept; default: `7d`"),
-    single("max_requests", |c, text| replace(&mut c.max_requests, in_range(text, 1, u32::MAX).map(Some)), COUNT, "requests per second of all clients; default: no limit"),
-    single("max_requests_per_client", |c, text| replace(&mut c.max_requests_per_client, in_range(text, 1, u32::MAX).map(Some)), COUNT, "requests per second of one token; default: no limit"),
-    ServeKey { name: "cors", setting: ServeSetting::Nested(take_cors), about: "list of origins whose pages may call the service; default: none" },
-    ServeKey { name: "endpoints", setting: ServeSetting::Nested(take_endpoints), about: "limits of sources and targets by name, each a mapping with `per_second` and `at_once`; default: none" },
-    ServeKey { name: "warm_up", setting: ServeSetting::Nested(take_warm_up), about: "list of mappings with `sets`, `symbols` (default: all) and `cron` (default: at the start): features that are computed before anybody asks" },
+    single(
+        "listen",
+        |c, text| replace(&mut c.listen, Some(text.to_string())),
+        "an address",
+        "address that the service listens on; default: `127.0.0.1:8686` (`--listen`)",
+    ),
+    ServeKey {
+        name: "queue",
+        setting: ServeSetting::Secret(|c, text| c.queue = Some(text)),
+        about: "`sqlite:PATH` or `postgres://...`, with `${NAME}` for environment variables; default: `.windrow/queue.sqlite` next to the file (`--queue`)",
+    },
+    single(
+        "workers",
+        |c, text| replace(&mut c.workers, in_range(text, 0, 1024)),
+        "0 to 1024",
+        "batches of jobs that are computed at the same time; 0 answers only; default: 2 (`--workers`)",
+    ),
+    single(
+        "min_workers",
+        |c, text| replace(&mut c.min_workers, in_range(text, 1, 1024)),
+        "1 to 1024",
+        "batches that are computed even under pressure; default: 1",
+    ),
+    single(
+        "max_workers",
+        |c, text| replace(&mut c.max_workers, in_range(text, 1, 1024).map(Some)),
+        "1 to 1024",
+        "batches that are computed at most when nothing presses; default: `workers`",
+    ),
+    single(
+        "grace",
+        |c, text| replace(&mut c.grace, parse_duration(text)),
+        DURATION,
+        "time that running batches have to end at shutdown; default: `30s` (`--grace`)",
+    ),
+    ServeKey {
+        name: "cache",
+        setting: ServeSetting::Secret(|c, text| c.cache = Some(text)),
+        about: "durable tier of the cache: a directory, `s3://bucket/prefix/` or `postgres://...`; default: `.windrow/cache` next to the file",
+    },
+    single(
+        "cache_memory",
+        |c, text| replace(&mut c.cache_memory, parse_size(text).ok()),
+        SIZE,
+        "cached rows in memory; default: `256MB`",
+    ),
+    single(
+        "cache_bytes",
+        |c, text| replace(&mut c.cache_bytes, parse_size(text).ok()),
+        SIZE,
+        "size of the durable tier; the oldest entries go first; default: `10GB`",
+    ),
+    single(
+        "inputs_check",
+        |c, text| replace(&mut c.inputs_check, parse_duration(text).map(Some)),
+        DURATION,
+        "age up to which the state of inputs counts as known; `0s` looks every time; default: `1s`, and `10s` for remote sources",
+    ),
+    ServeKey {
+        name: "tokens",
+        setting: ServeSetting::Path(|c, path| c.tokens = Some(path)),
+        about: "file of `windrow token`; default: `.windrow/tokens.json` next to the file",
+    },
+    ServeKey {
+        name: "tls",
+        setting: ServeSetting::Nested(take_tls),
+        about: "mapping with `cert` and `key`: files in PEM, which are read again when they change",
+    },
+    single(
+        "max_symbols",
+        |c, text| replace(&mut c.max_symbols, in_range(text, 1, usize::MAX)),
+        COUNT,
+        "symbols that one request may name; default: 100",
+    ),
+    single(
+        "max_queued",
+        |c, text| replace(&mut c.max_queued, in_range(text, 1, u64::MAX)),
+        COUNT,
+        "jobs in the queue that have not ended; default: 1,000,000",
+    ),
+    single(
+        "max_queued_per_client",
+        |c, text| replace(&mut c.max_queued_per_client, in_range(text, 1, u64::MAX)),
+        COUNT,
+        "the same of one client; default: 500,000",
+    ),
+    single(
+        "history_rows",
+        |c, text| replace(&mut c.history_rows, in_range(text, 0, u64::MAX)),
+        "a whole number",
+        "ended jobs that are kept; default: 100,000",
+    ),
+    single(
+        "history_age",
+        |c, text| replace(&mut c.history_age, parse_duration(text)),
+        DURATION,
+        "age of ended jobs that are kept; default: `7d`",
+    ),
+    single(
+        "max_requests",
+        |c, text| replace(&mut c.max_requests, in_range(text, 1, u32::MAX).map(Some)),
+        COUNT,
+        "requests per second of all clients; default: no limit",
+    ),
+    single(
+        "max_requests_per_client",
+        |c, text| replace(&mut c.max_requests_per_client, in_range(text, 1, u32::MAX).map(Some)),
+        COUNT,
+        "requests per second of one token; default: no limit",
+    ),
+    ServeKey {
+        name: "cors",
+        setting: ServeSetting::Nested(take_cors),
+        about: "list of origins whose pages may call the service; default: none",
+    },
+    ServeKey {
+        name: "endpoints",
+        setting: ServeSetting::Nested(take_endpoints),
+        about: "limits of sources and targets by name, each a mapping with `per_second` and `at_once`; default: none",
+    },
+    ServeKey {
+        name: "warm_up",
+        setting: ServeSetting::Nested(take_warm_up),
+        about: "list of mappings with `sets`, `symbols` (default: all) and `cron` (default: at the start): features that are computed before anybody asks",
+    },
 ];
 
 /// Sets a value; returns None if there is none.
@@ -316,7 +419,9 @@ fn take_warm_up(serve: &mut ServeConfig, node: &YamlNode, _: &ConfigContext<'_>)
             }
         }
         if warm.sets.is_empty() {
-            return Err(item.error_here("serve.warm_up has no sets").hint("name some: `sets: [momentum]`"));
+            return Err(item
+                .error_here("serve.warm_up has no sets")
+                .hint("name some: `sets: [momentum]`"));
         }
         serve.warm_up.push(warm);
     }

@@ -157,10 +157,7 @@ const ERRORS: &[(&str, &str)] = &[
         "1:12: cache_ttl is 5 parsecs, expected a duration, such as 30s, 10m or 1d",
     ),
     ("serve: {colour: red}", "1:9: unknown key colour of serve; did you mean cors?"),
-    (
-        "serve: {workers: many}",
-        "1:18: serve.workers is many, expected 0 to 1024",
-    ),
+    ("serve: {workers: many}", "1:18: serve.workers is many, expected 0 to 1024"),
     (
         "serve: {tls: {cert: a.pem}}",
         "1:14: serve.tls has not both cert and key; name the files of the certificate and of its private key",
@@ -173,7 +170,10 @@ const ERRORS: &[(&str, &str)] = &[
         "serve: {endpoints: {bars: {per_second: 0}}}",
         "1:40: serve.endpoints.bars.per_second is 0, expected a whole number from 1 up",
     ),
-    ("serve: {warm_up: [{symbols: [A]}]}", "1:19: serve.warm_up has no sets; name some: `sets: [momentum]`"),
+    (
+        "serve: {warm_up: [{symbols: [A]}]}",
+        "1:19: serve.warm_up has no sets; name some: `sets: [momentum]`",
+    ),
     ("batchsize: 1024", "1:1: unknown key batchsize; did you mean batch_size?"),
     (
         "colour: red",

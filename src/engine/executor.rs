@@ -30,6 +30,21 @@ pub fn compute(workers: usize) -> Result<Runtime> {
         .map_err(thread_start_error)
 }
 
+/// Creates the threads that answer requests of a service, apart from those that compute.
+///
+/// # Errors
+/// If the system starts no threads.
+pub fn answer(threads: usize) -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .thread_name("answer")
+        .worker_threads(threads.max(2))
+        .max_blocking_threads(threads.max(2) + FILE_THREADS)
+        .thread_stack_size(PLAN_STACK)
+        .enable_all()
+        .build()
+        .map_err(thread_start_error)
+}
+
 /// Returns the control runtime, which is created on first use and lives as long as the process.
 ///
 /// # Errors
@@ -115,12 +130,35 @@ pub fn ignore_file_size_signal() {
 /// # Errors
 /// If the signal cannot be caught.
 pub fn listen_for_interrupts() -> Result<mpsc::UnboundedReceiver<()>> {
+    listen_for_signals(&[SignalKind::interrupt()])
+}
+
+/// Returns a channel that receives every Ctrl-C and SIGTERM from now on; neither ends the program any more.
+///
+/// # Errors
+/// If a signal cannot be caught.
+pub fn listen_for_ends() -> Result<mpsc::UnboundedReceiver<()>> {
+    listen_for_signals(&[SignalKind::interrupt(), SignalKind::terminate()])
+}
+
+/// Returns a channel that receives every SIGHUP from now on.
+///
+/// # Errors
+/// If the signal cannot be caught.
+pub fn listen_for_hangups() -> Result<mpsc::UnboundedReceiver<()>> {
+    listen_for_signals(&[SignalKind::hangup()])
+}
+
+fn listen_for_signals(kinds: &[SignalKind]) -> Result<mpsc::UnboundedReceiver<()>> {
     let control = control_handle()?;
     let (sender, receiver) = mpsc::unbounded_channel();
     let _inside = control.enter();
-    let fail = |error: std::io::Error| Error::internal(format!("cannot catch Ctrl-C: {error}"));
-    let mut signals = signal(SignalKind::interrupt()).map_err(fail)?;
-    control
-        .spawn(async move { while signals.recv().await.is_some() && sender.send(()).is_ok() {} });
+    let fail = |error: std::io::Error| Error::internal(format!("cannot catch a signal: {error}"));
+    for kind in kinds {
+        let (mut signals, sender) = (signal(*kind).map_err(fail)?, sender.clone());
+        control.spawn(
+            async move { while signals.recv().await.is_some() && sender.send(()).is_ok() {} },
+        );
+    }
     Ok(receiver)
 }

@@ -92,6 +92,17 @@ impl PlannedSet {
         found.max_by_key(|(name, _)| name.len()).map(|(_, place)| place.clone())
     }
 
+    /// Returns what the header says about an output. A family of outputs or a struct is described once, by the common
+    /// prefix of its names.
+    pub fn output_description(&self, output: &str) -> Option<String> {
+        let of = |name: &str| {
+            let rest = output.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        };
+        let described = self.set.header.outputs.iter().filter(|(name, _)| of(name));
+        described.max_by_key(|(name, _)| name.len()).map(|(_, text)| text.clone())
+    }
+
     /// Returns the indicators that the plan calls, with the versions of their results.
     pub(super) fn function_versions(&self) -> BTreeMap<String, u32> {
         let mut called = BTreeMap::new();

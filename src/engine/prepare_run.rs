@@ -191,18 +191,10 @@ impl PlannedRun<'_> {
 
     /// Returns what the header declares for each output, as metadata of the columns.
     fn header_notes(&self) -> Vec<(String, Vec<(String, String)>)> {
-        let header = &self.planned.set.header;
         let note = |output: &OutputColumn| {
-            // A family of outputs or a struct is described once, by the common prefix of its names.
-            let of = |name: &str| {
-                let rest = output.name.strip_prefix(name);
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-            };
-            let described = header.outputs.iter().filter(|(name, _)| of(name));
-            let text = described.max_by_key(|(name, _)| name.len());
             let mut pairs = Vec::new();
-            if let Some((_, text)) = text {
-                pairs.push(("description".to_string(), text.clone()));
+            if let Some(text) = self.planned.output_description(&output.name) {
+                pairs.push(("description".to_string(), text));
             }
             if output.label {
                 pairs.push((COLUMN_ROLE_KEY.to_string(), LABEL_ROLE.to_string()));

@@ -16,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::audits::WholeAudit;
 use super::planned_run::ScopedSet;
 use super::scope::exact_column;
-use super::{Engine, PlannedSet, Scope};
+use super::{Engine, PlannedSet, Scope, TimeRange};
 use crate::error::{Error, Result};
 use crate::exec::cleaning_notices;
 use crate::feature_set::RenderedSql;
@@ -111,6 +111,18 @@ impl PlannedSet {
             found.ok_or_else(|| Error::internal("a key column went missing"))
         };
         Ok([index(&header.entity)?, index(&header.time)?])
+    }
+}
+
+impl PlannedSet {
+    /// Returns the times of a scope in the type of the set's time.
+    ///
+    /// # Errors
+    /// If one of them is no time.
+    pub fn time_range(&self, scope: &Scope) -> Result<TimeRange> {
+        let [_, time] = self.key_columns()?;
+        let ty = self.outputs.get(time).map_or(DataType::Null, |output| output.data_type.clone());
+        TimeRange::parse(scope, &ty)
     }
 }
 

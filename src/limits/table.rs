@@ -229,6 +229,8 @@ limits! {
         CACHE_PRUNED: usize = 20_000, show_count(CACHE_PRUNED as u64, "result"), "The others are removed the next time.";
         /// The results that are removed from a cache by one statement or one task.
         CACHE_REMOVED_TOGETHER: usize = 1_000, show_count(CACHE_REMOVED_TOGETHER as u64, "result"), "The others follow.";
+        /// The interval at which a service removes old results from its cache.
+        CACHE_PRUNE_INTERVAL: Duration = Duration::from_secs(60), show_duration(CACHE_PRUNE_INTERVAL), "The cache may exceed its size by what came since.";
         /// The age of a temporary name in a cache that a killed writer left.
         CACHE_LEFTOVER_AGE: Duration = Duration::from_secs(3600), show_duration(CACHE_LEFTOVER_AGE), "An older one is removed with the old results.";
     }
@@ -270,6 +272,36 @@ limits! {
         TARGET_HELD: Duration = Duration::from_secs(600), show_duration(TARGET_HELD), "The attempt fails, and the jobs are tried again later.";
         /// The symbols that one request may name, unless it asks for all.
         SYMBOLS_PER_REQUEST: usize = 100, show_count(SYMBOLS_PER_REQUEST as u64, "symbol"), "The request is refused with 400.";
+        /// The feature sets that one request may name.
+        SETS_PER_REQUEST: usize = 100, show_count(SETS_PER_REQUEST as u64, "set"), "The request is refused with 400.";
+        /// The length of an idempotency key.
+        IDEMPOTENCY_KEY: usize = 200, show_count(IDEMPOTENCY_KEY as u64, "character"), "The request is refused with 400.";
+        /// The bytes of a request's body.
+        BODY_BYTES: usize = 1 << 20, show_bytes(BODY_BYTES as u64), "The request is refused with 413.";
+        /// The bytes of a longer body that are read and dropped, so that the caller reads the answer.
+        BODY_DRAINED: usize = 8 << 20, show_bytes(BODY_DRAINED as u64), "The connection is closed.";
+        /// The time in which a body must come.
+        BODY_PATIENCE: Duration = Duration::from_secs(30), show_duration(BODY_PATIENCE), "The request is refused with 408.";
+        /// The time in which the head of a request must come.
+        HEAD_PATIENCE: Duration = Duration::from_secs(10), show_duration(HEAD_PATIENCE), "The connection is closed.";
+        /// The bytes of the head of a request.
+        HEAD_BYTES: usize = 64 << 10, show_bytes(HEAD_BYTES as u64), "The request is refused with 431.";
+        /// The time after which an answer that has not begun is given up, the time of `wait` excluded.
+        ANSWER_PATIENCE: Duration = Duration::from_secs(60), show_duration(ANSWER_PATIENCE), "The request fails with 504.";
+        /// The connections of callers at the same time.
+        CONNECTIONS: usize = 1_024, show_count(CONNECTIONS as u64, "connection"), "Further connections wait until one is closed.";
+        /// The longest `wait` of a request for features.
+        WAIT_LONGEST: Duration = Duration::from_secs(60), show_duration(WAIT_LONGEST), "The request is refused with 400.";
+        /// The time for which a failed computation of features is not started again by the next request.
+        FAILURE_KEPT: Duration = Duration::from_secs(5), show_duration(FAILURE_KEPT), "The next request starts a job again.";
+        /// The jobs that `GET /jobs` lists unless asked otherwise.
+        JOBS_LISTED: usize = 100, show_count(JOBS_LISTED as u64, "job"), "The next page has the others.";
+        /// The jobs that one page of `GET /jobs` may have.
+        JOBS_LISTED_MOST: usize = 1_000, show_count(JOBS_LISTED_MOST as u64, "job"), "The request is refused with 400.";
+        /// The event streams of a process that are open at the same time.
+        EVENT_STREAMS: usize = 256, show_count(EVENT_STREAMS as u64, "stream"), "The request is refused with 503.";
+        /// The longest time between a change of a job and its event.
+        EVENT_LOOK: Duration = Duration::from_millis(500), show_duration(EVENT_LOOK), "The stream looks again.";
         /// The time that running batches have to end at shutdown.
         SERVE_GRACE: Duration = Duration::from_secs(30), show_duration(SERVE_GRACE), "The jobs go back to the queue.";
     }

@@ -32,6 +32,7 @@ pub use model::{
     Batch, Enqueued, GroupRow, GroupState, JobError, JobFilter, JobName, JobOutcome, JobRequest,
     JobRow, JobState, NewGroup, NewJob, Priority, QueueDepth, Renewed, error_kind_name, queue_time,
 };
+pub use operations::work_digest;
 pub use postgres::PgQueue;
 pub use sqlite::SqliteQueue;
 

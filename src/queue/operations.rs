@@ -13,7 +13,8 @@ use std::time::Duration;
 use super::QueueBounds;
 use super::batch::{BatchBounds, BatchEnd, compose_batch};
 use super::model::{
-    Batch, Enqueued, GroupRow, JobName, JobOutcome, JobRow, JobState, NewGroup, NewJob, Renewed,
+    Batch, Enqueued, GroupRow, JobName, JobOutcome, JobRequest, JobRow, JobState, NewGroup, NewJob,
+    Renewed,
 };
 use super::transaction::{GroupInsert, QueueTransaction};
 use super::transitions::{apply_death, apply_outcome, as_micros, cancel_job, start_job};
@@ -25,10 +26,18 @@ type Transaction<'a> = dyn QueueTransaction + 'a;
 
 /// Returns the digests of what makes jobs compatible, by set: jobs of one digest can be computed as one plan.
 fn work_digests(new: &NewGroup) -> Result<BTreeMap<&str, String>> {
-    let request = serde_json::to_string(&new.request)
-        .map_err(|error| Error::internal(format!("a request has no JSON: {error}")))?;
     let sets: BTreeSet<&str> = new.jobs.iter().map(|job| job.set.as_str()).collect();
-    Ok(sets.into_iter().map(|set| (set, digest_texts(&[set, &request]))).collect())
+    sets.into_iter().map(|set| Ok((set, work_digest(set, &new.request)?))).collect()
+}
+
+/// Returns the digest of a set and a request, which the jobs of both carry as [`JobRow::work`].
+///
+/// # Errors
+/// None.
+pub fn work_digest(set: &str, request: &JobRequest) -> Result<String> {
+    let request = serde_json::to_string(request)
+        .map_err(|error| Error::internal(format!("a request has no JSON: {error}")))?;
+    Ok(digest_texts(&[set, &request]))
 }
 
 /// Queues a group of jobs, unless an earlier request did.

@@ -32,6 +32,6 @@ pub use record::{
 pub use registry::StoreRegistry;
 pub use remote_listing::{list_bucket_files, list_records_above, list_web_files, path_below};
 pub use retry::{CallError, Retry};
-pub use secrets::{anywhere, withheld, without_secrets};
+pub use secrets::{anywhere, redact_passwords, withheld, without_secrets};
 pub use time_point::{TimeColumn, TimePoint};
 pub use url::ObjectUrl;

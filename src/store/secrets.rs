@@ -1,7 +1,7 @@
 //! Removes secrets from locations.
 
 use super::location::Location;
-use super::postgres::without_password;
+use super::postgres::{password, without_password};
 
 /// The replacement for the query of a web address, which is a signature in most cases.
 const LEFT_OUT: &str = "?left-out";
@@ -19,6 +19,15 @@ pub fn without_secrets(location: &str) -> String {
         true => location.split(',').map(part).collect::<Vec<_>>().join(","),
         false => part(location),
     }
+}
+
+/// Replaces the passwords of the URLs in a text.
+pub fn redact_passwords(text: &str) -> String {
+    let mut text = text.to_string();
+    while let Some(found) = password(&text) {
+        text.replace_range(found, "xxx");
+    }
+    text
 }
 
 /// Returns whether a location lacks a part that is needed to read it.

@@ -124,7 +124,9 @@ impl Computer {
         let mut missing = Vec::new();
         let mut seen = BTreeSet::new();
         for job in &batch.jobs {
-            if seen.insert(&job.symbol) && self.cache.get(&cache_key(view, batch, job)).await?.is_none() {
+            if seen.insert(&job.symbol)
+                && self.cache.get(&cache_key(view, batch, job)).await?.is_none()
+            {
                 missing.push(job);
             }
         }
@@ -199,7 +201,8 @@ pub fn open_target(engine: &Engine, name: &str, set: &str) -> Result<Target> {
     }
     let target = Target::parse(&config.resolve_set_target(name, Some(set))?)?;
     if target.contents() == TargetContents::CsvFile {
-        let error = format!("the target {name} is a CSV file, whose rows can only be replaced as a whole");
+        let error =
+            format!("the target {name} is a CSV file, whose rows can only be replaced as a whole");
         return Err(Error::usage(error).hint("name a directory, a bucket or a table"));
     }
     Ok(target)

@@ -81,7 +81,8 @@ pub struct WorkerParts {
 impl Workers {
     /// Creates the workers of a process; [`Workers::serve`] lets them work.
     pub fn new(parts: WorkerParts) -> Arc<Self> {
-        let WorkerParts { queue, views, cache, endpoints, batches, budget, process, control } = parts;
+        let WorkerParts { queue, views, cache, endpoints, batches, budget, process, control } =
+            parts;
         let (stopper, stop) = Stopper::new();
         Arc::new(Self {
             queue,

@@ -46,13 +46,9 @@ impl SetView {
         self.symbols.get_or_try_init(count).await
     }
 
-    /// Returns the expected cost of a symbol: rows times outputs.
-    ///
-    /// # Errors
-    /// As [`SetView::symbols`].
-    pub async fn cost(&self, symbol: &str) -> Result<u64> {
-        let rows = self.symbols().await?.get(symbol).copied().unwrap_or(0);
-        Ok(rows.max(1).saturating_mul(self.planned.outputs.len() as u64))
+    /// Returns whether the symbols have been counted.
+    pub fn knows_symbols(&self) -> bool {
+        self.symbols.initialized()
     }
 
     /// Returns the names of the sources that it reads.
@@ -186,7 +182,11 @@ impl LoadedSets {
     }
 
     /// Returns the place of a view. The one that was used longest ago gives way.
-    fn place(&self, set: &str, params: &SetParams) -> Arc<tokio::sync::Mutex<Option<Arc<SetView>>>> {
+    fn place(
+        &self,
+        set: &str,
+        params: &SetParams,
+    ) -> Arc<tokio::sync::Mutex<Option<Arc<SetView>>>> {
         let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
         let found = views.iter().position(|view| view.set == set && view.params == *params);
         let view = match found {

@@ -9,8 +9,8 @@ use futures::FutureExt;
 use super::breaker::{BreakerState, EndpointBreaker};
 use crate::engine::{Engine, SourceState};
 use crate::error::{Error, Kind, Result};
-use crate::outside;
 use crate::limits::{INPUTS_CHECK, INPUTS_CHECK_REMOTE, INPUTS_PATIENCE};
+use crate::outside;
 
 /// The states of sources, by name.
 pub(super) type SourceStates = BTreeMap<String, String>;
@@ -102,7 +102,8 @@ async fn look_at(engine: &Engine, name: &str, known: &SourceState) -> Result<Sou
     let look = engine.refresh_source(name, known).boxed();
     tokio::time::timeout(INPUTS_PATIENCE, look).await.unwrap_or_else(|_| {
         let seconds = INPUTS_PATIENCE.as_secs();
-        let error = Error::new(Kind::Timeout, format!("source {name} did not answer in {seconds} s"));
+        let error =
+            Error::new(Kind::Timeout, format!("source {name} did not answer in {seconds} s"));
         Err(error.as_transient())
     })
 }

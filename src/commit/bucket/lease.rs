@@ -221,7 +221,7 @@ impl Lease {
                             "another run is writing {place} ({name})"
                         ))
                         .hint("wait for it, or write to another target")
-            .as_target_held());
+                        .as_target_held());
                     }
                     OtherLease::Dead(said) => {
                         evict_dead_run(objects, &other, &said).await?;

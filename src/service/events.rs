@@ -1,0 +1,146 @@
+//! `GET /groups/{id}/events`: the jobs of a group as they change, as server-sent events.
+//!
+//! The id of an event is the number of the change, which only grows: a caller that comes back with `Last-Event-ID`
+//! gets every later change, and none twice.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::jobs::{GroupReport, JobReport, find_group};
+use super::problem::Problem;
+use super::state::Service;
+use crate::error::{Error, Result as OwnResult};
+use crate::limits::{EVENT_LOOK, EVENT_STREAMS};
+use crate::queue::{GroupRow, GroupState};
+
+/// The interval at which a comment keeps a silent connection alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+#[utoipa::path(
+    get, path = "/groups/{id}/events", tag = "jobs",
+    params(
+        ("id" = String, Path),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that the caller knows.")
+    ),
+    responses(
+        (status = 200, description = "Events `job` and `group`; the stream ends with the group.", content_type = "text/event-stream"),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem)
+    )
+)]
+pub(super) async fn group_events(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let last = headers.get("last-event-id").map(|id| id.to_str().ok()?.parse::<i64>().ok());
+    let after = match last {
+        None => 0,
+        Some(Some(after)) => after,
+        Some(None) => {
+            let hint = "send the id of an event of this group";
+            return Err(Problem::bad_request("Last-Event-ID is no number", hint));
+        }
+    };
+    let group = find_group(&service, &id).await?;
+    let permit = Arc::clone(streams()).try_acquire_owned().map_err(|_| {
+        let error = Error::usage(format!("{EVENT_STREAMS} event streams are open, their bound"));
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, &error);
+        problem.retry_after(10)
+    })?;
+    let feed = EventFeed {
+        service,
+        group,
+        after,
+        told: None,
+        ready: Vec::new(),
+        ended: false,
+        _permit: permit,
+    };
+    let events = stream::unfold(feed, |mut feed| async move {
+        let event = feed.next_event().await?;
+        Some((Ok::<_, Infallible>(event), feed))
+    });
+    let mut response =
+        Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The streams of this process that are open.
+fn streams() -> &'static Arc<Semaphore> {
+    static STREAMS: std::sync::OnceLock<Arc<Semaphore>> = std::sync::OnceLock::new();
+    STREAMS.get_or_init(|| Arc::new(Semaphore::new(EVENT_STREAMS)))
+}
+
+/// The events of one group for one caller.
+struct EventFeed {
+    service: Arc<Service>,
+    group: GroupRow,
+    after: i64,
+    /// What the caller knows of the group: done and failed jobs.
+    told: Option<(u32, u32)>,
+    /// Events that are not sent yet, the next one last.
+    ready: Vec<Event>,
+    ended: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl EventFeed {
+    /// Returns the next event; None at the end.
+    async fn next_event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop() {
+                return Some(event);
+            }
+            if self.ended {
+                return None;
+            }
+            match self.look().await {
+                Ok(()) if self.ready.is_empty() && !self.ended => {
+                    self.service.queue.wait_for_jobs(EVENT_LOOK).await;
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    // The caller comes back with the id of its last event.
+                    tracing::warn!("{error}");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Looks at the queue, and prepares the events of what changed.
+    async fn look(&mut self) -> OwnResult<()> {
+        // The group first: changes that come later are seen with the next look.
+        let group = self.service.queue.group(&self.group.name).await?;
+        let Some(group) = group else {
+            self.ended = true; // The history has forgotten it.
+            return Ok(());
+        };
+        let changes = self.service.queue.changes(&self.group, self.after).await?;
+        for job in &changes {
+            self.after = self.after.max(job.change);
+            let event = Event::default().event("job").id(job.change.to_string());
+            self.ready.extend(event.json_data(JobReport::from(job)).ok());
+        }
+        let known = (group.done, group.failed());
+        if changes.is_empty() && group.state() != GroupState::Running {
+            self.ended = true;
+        }
+        if self.told != Some(known) || self.ended {
+            self.told = Some(known);
+            let event = Event::default().event("group");
+            self.ready.extend(event.json_data(GroupReport::from(&group)).ok());
+        }
+        self.ready.reverse();
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! What all requests share.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use governor::clock::DefaultClock;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::runtime::Handle;
+
+use super::tokens::Tokens;
+use crate::cache::ResultCache;
+use crate::config::Config;
+use crate::queue::Queue;
+use crate::worker::{Endpoints, LoadedSets, SetViews, Workers};
+
+/// The parts of a service.
+pub(super) struct Service {
+    pub(super) queue: Arc<dyn Queue>,
+    pub(super) views: Arc<SetViews>,
+    pub(super) cache: Arc<ResultCache>,
+    pub(super) endpoints: Arc<Endpoints>,
+    pub(super) workers: Arc<Workers>,
+    /// The number of workers of this process.
+    pub(super) worker_count: usize,
+    pub(super) tokens: Tokens,
+    pub(super) metrics: PrometheusHandle,
+    /// The runtime that executes plans.
+    pub(super) compute: Handle,
+    /// True while the service takes requests.
+    pub(super) ready: AtomicBool,
+    /// True if callers without a token are let in.
+    pub(super) anonymous: bool,
+    settings: RwLock<Arc<Settings>>,
+}
+
+/// The parts that a reload replaces.
+pub(super) struct Settings {
+    pub(super) config: Config,
+    /// The rate of all requests.
+    pub(super) all_requests: Option<DefaultDirectRateLimiter>,
+    /// The rate of the requests of each client.
+    pub(super) client_requests: Option<ClientLimiter>,
+}
+
+/// A rate for each client.
+pub(super) type ClientLimiter = RateLimiter<String, DefaultKeyedStateStore<String>, DefaultClock>;
+
+/// The parts of a service that are made at its start.
+pub(super) struct ServiceParts {
+    pub(super) queue: Arc<dyn Queue>,
+    pub(super) views: Arc<SetViews>,
+    pub(super) cache: Arc<ResultCache>,
+    pub(super) endpoints: Arc<Endpoints>,
+    pub(super) workers: Arc<Workers>,
+    pub(super) worker_count: usize,
+    pub(super) tokens: Tokens,
+    pub(super) metrics: PrometheusHandle,
+    pub(super) compute: Handle,
+    pub(super) anonymous: bool,
+}
+
+impl Service {
+    pub(super) fn new(parts: ServiceParts, config: Config) -> Arc<Self> {
+        let ServiceParts { queue, views, cache, endpoints, workers, worker_count, .. } = parts;
+        Arc::new(Self {
+            queue,
+            views,
+            cache,
+            endpoints,
+            workers,
+            worker_count,
+            tokens: parts.tokens,
+            metrics: parts.metrics,
+            compute: parts.compute,
+            ready: AtomicBool::new(true),
+            anonymous: parts.anonymous,
+            settings: RwLock::new(Arc::new(Settings::new(config))),
+        })
+    }
+
+    /// Returns the settings that were loaded last.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the settings and the sets.
+    pub(super) fn reload(&self, config: Config, sets: LoadedSets) {
+        self.views.reload(sets);
+        let settings = Arc::new(Settings::new(config));
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+}
+
+impl Settings {
+    fn new(config: Config) -> Self {
+        let quota = |rate: Option<u32>| rate.and_then(NonZeroU32::new).map(Quota::per_second);
+        let all_requests = quota(config.serve.max_requests).map(RateLimiter::direct);
+        let client_requests = quota(config.serve.max_requests_per_client).map(RateLimiter::keyed);
+        Self { config, all_requests, client_requests }
+    }
+}
