@@ -96,8 +96,10 @@ impl DurableTier for CacheBucket {
     async fn remove_unchanged(&self, entries: Vec<StoredEntry>) -> Result<()> {
         let remove = |entry: StoredEntry| async move {
             let path = self.object_path(&entry.key);
+            // The time of one object is in seconds, that of a listing may be finer.
+            let seconds = entry.written.div_euclid(1_000_000);
             match self.bucket.head_object(&path).await? {
-                Some(meta) if meta.last_modified.timestamp_micros() == entry.written => {
+                Some(meta) if meta.last_modified.timestamp() == seconds => {
                     self.bucket.delete_objects(vec![path]).await
                 }
                 _ => Ok(()),

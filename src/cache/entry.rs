@@ -2,7 +2,8 @@
 //!
 //! An entry is `WRC1`, the SHA-256 of everything behind it, the length of the header (4 bytes, little endian), the
 //! header as JSON, and the rows: an Arrow IPC stream of one batch, compressed as one LZ4 block. Bytes that differ in
-//! any place have another checksum, and are no entry.
+//! any place have another checksum, and are no entry. One block for all is smaller than a frame for each buffer, as
+//! Arrow compresses, takes half the time, and leaves buffers that need no copies.
 
 use std::sync::Arc;
 
@@ -181,7 +182,9 @@ fn detach_values(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         Ok(match column.data_type() {
             DataType::Utf8View => Arc::new(column.as_string_view().gc()),
             DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
-            DataType::Dictionary(_, values) => cast(&cast(column, values)?, column.data_type())?,
+            DataType::Dictionary(_, values) if values.is_string() => {
+                cast(&cast(column, values)?, column.data_type())?
+            }
             _ => Arc::clone(column),
         })
     };

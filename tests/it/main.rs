@@ -3,6 +3,7 @@
 
 mod any_store;
 mod buckets;
+mod cache;
 mod cases;
 mod commands;
 mod compact;
