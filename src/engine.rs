@@ -2,6 +2,7 @@
 //! nothing here prints, parses a command line or reads a key press.
 
 mod audits;
+mod committed_rows;
 mod common_subplans;
 mod compact;
 mod definition;
@@ -46,6 +47,7 @@ use crate::feature_set::{FeatureSet, load_shipped_set, shipped_set_names};
 use crate::sql::diagnose_error;
 use crate::store::StoreRegistry;
 
+pub use committed_rows::CommittedRows;
 pub use compact::CompactOptions;
 pub use export::{Export, ExportOptions, ExportOutcome, export_feature_sets};
 pub use job::{JOB_FORMAT, Job, JobSettings};

@@ -204,8 +204,8 @@ fn run_command(command: Command, late: mpsc::Sender<Result<u8>>) -> Result<u8> {
     allocator::set_purge_delay(config.memory_limit.is_some());
     let runtime = executor::compute(config.parallel_workers)?;
     #[cfg(feature = "serve")]
-    if let Some(options) = serve::serve_options(&command, &config) {
-        let done = serve::serve_until_told(config, options, &runtime, late);
+    if command.stays() {
+        let done = serve::serve_until_told(command, config, &runtime, late);
         runtime.shutdown_timeout(WIND_DOWN);
         return done;
     }

@@ -95,29 +95,26 @@ impl WorkerArgs {
     }
 }
 
-/// Returns the options of a command that is a service; None for others.
-pub(super) fn serve_options(command: &Command, config: &Config) -> Option<ServeOptions> {
-    match command {
-        Command::Serve(args) => Some(ServeOptions {
-            role: Role::Serve,
-            listen: Some(config.serve.listen.clone()),
-            insecure: args.insecure,
-        }),
-        Command::Worker(args) => {
-            Some(ServeOptions { role: Role::Work, listen: args.listen.clone(), insecure: false })
-        }
-        _ => None,
-    }
+/// Returns the options of a command that is a service.
+fn serve_options(command: Command, config: &Config) -> ServeOptions {
+    let (role, listen, insecure) = match &command {
+        Command::Serve(args) => (Role::Serve, Some(config.serve.listen.clone()), args.insecure),
+        Command::Worker(args) => (Role::Work, args.listen.clone(), false),
+        _ => (Role::Work, None, false),
+    };
+    let reconfigure = Box::new(move || super::load_config(&command));
+    ServeOptions { role, listen, insecure, reconfigure }
 }
 
 /// Serves until a signal. The first one lets running batches end; the second one ends the process, by an error that
 /// goes to `late`.
 pub(super) fn serve_until_told(
+    command: Command,
     config: Config,
-    options: ServeOptions,
     compute: &Runtime,
     late: Sender<Result<u8>>,
 ) -> Result<u8> {
+    let options = serve_options(command, &config);
     let mut ends = executor::listen_for_ends()?;
     let hangups = Arc::new(Mutex::new(executor::listen_for_hangups()?));
     let answers = executor::answer(config.parallel_workers)?;

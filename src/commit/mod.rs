@@ -161,6 +161,13 @@ pub struct SourcePlace<'a> {
     pub lists: &'a (dyn Fn(&Path) -> bool + Sync),
 }
 
+/// Returns the error for a target that another run has to itself; `run` names that run.
+fn target_held_error(target: &dyn fmt::Display, run: &str) -> Error {
+    Error::target(format!("another run is writing {target} ({run})"))
+        .hint("wait for it, or write to another target")
+        .as_target_held()
+}
+
 /// Returns the error for a target that no run wrote.
 pub fn never_written_error(target: &dyn fmt::Display) -> Error {
     let error = Error::target(format!("{target} holds nothing that windrow wrote"));

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use super::SourcePlace;
+use super::{SourcePlace, target_held_error};
 use crate::error::{Error, Result};
 use crate::limits::OLD_STATE_LISTED;
 use crate::outside::{self, FailPoint, files};
@@ -36,13 +36,7 @@ impl FileLock {
             files::open_or_create(&lock).map_err(|error| unwritable_error(path, &error))?;
         if !file.try_lock().map_err(|error| unwritable_error(&lock, &error))? {
             let holder = files::read_text(&lock).unwrap_or_default();
-            return Err(Error::target(format!(
-                "another run is writing {} ({})",
-                path.display(),
-                holder.trim()
-            ))
-            .hint("wait for it, or write to another target")
-            .as_target_held());
+            return Err(target_held_error(&path.display(), holder.trim()));
         }
         let run = run_name();
         // The note is for people: the lock itself is the system's.

@@ -121,6 +121,7 @@ fn flags_win_over_environment_and_environment_over_file() {
         "COMPRESSION",
         "FLOAT32",
         "DISABLED_RULES",
+        "CACHE_TTL",
     ];
     assert_eq!(names, expected.map(|name| format!("WINDROW_{name}")));
 }
@@ -156,7 +157,7 @@ const ERRORS: &[(&str, &str)] = &[
         "cache_ttl: 5 parsecs",
         "1:12: cache_ttl is 5 parsecs, expected a duration, such as 30s, 10m or 1d",
     ),
-    ("serve: {colour: red}", "1:9: unknown key colour of serve; did you mean cors?"),
+    ("serve: {worker: 1}", "1:9: unknown key worker of serve; did you mean workers?"),
     ("serve: {workers: many}", "1:18: serve.workers is many, expected 0 to 1024"),
     (
         "serve: {tls: {cert: a.pem}}",

@@ -262,18 +262,13 @@ impl Compaction<'_> {
         let exactly = anew.as_ref().map(|held| held.files.iter().map(|file| file.rows).sum());
         let record = self.draft_record(&plan, anew);
         let output = OutputShape {
-            schema: plan.schema(),
-            entity,
-            time,
-            partition_by: Vec::new(),
             set: record.set.clone(),
             fingerprint: record.fingerprint.clone(),
-            about: None,
             notes,
             compression: config.compression,
-            float32: false,
             side_by_side: self.engine.concurrent_writers(&plan),
             memory_limited: config.memory_limit.is_some(),
+            ..OutputShape::new(plan.schema(), entity, time)
         };
         let job = WriteJob {
             plan,

@@ -31,7 +31,7 @@ use crate::write::{
 pub struct ComputedRows {
     /// The rows by symbol. A symbol without rows in the scope is not among them.
     pub symbols: Vec<SymbolRows>,
-    /// What cleaning did to the sources, one sentence each.
+    /// The notices of cleaning, one sentence each.
     pub notices: Vec<String>,
 }
 
@@ -135,21 +135,11 @@ impl ScopedSet<'_> {
         progress: &Arc<Progress>,
         stop: &Stop,
     ) -> WriteJob {
-        let config = self.engine.config();
-        let set = &self.planned.set;
         let output = OutputShape {
-            schema: plan.schema(),
-            entity,
-            time,
-            partition_by: Vec::new(),
-            set: set.name.clone(),
-            fingerprint: String::new(),
-            about: None,
-            notes: Vec::new(),
-            compression: config.compression,
-            float32: false,
+            set: self.planned.set.name.clone(),
             side_by_side: self.engine.concurrent_writers(plan),
-            memory_limited: config.memory_limit.is_some(),
+            memory_limited: self.engine.config().memory_limit.is_some(),
+            ..OutputShape::new(plan.schema(), entity, time)
         };
         WriteJob {
             plan: Arc::clone(plan),

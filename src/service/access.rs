@@ -1,4 +1,4 @@
-//! Who may do what: tokens, scopes and rates, before any handler sees a request; and a line in the log after it.
+//! Tokens, scopes and rates, which decide about a request before any handler sees it; and a line in the log after it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -128,9 +128,11 @@ fn identify(service: &Service, request: &Request, endpoint: &str) -> Result<Call
         return Ok(caller(peer.unwrap_or_default()));
     }
     let token = headers.get(header::AUTHORIZATION).and_then(|text| text.to_str().ok());
-    let token = token.and_then(|text| text.strip_prefix("Bearer "));
+    let token = token.and_then(|text| text.split_once(' '));
+    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let token = token.map(|(_, token)| token);
     let caller = match token {
-        None if service.anonymous && service.tokens.is_empty() => {
+        None if service.is_open() => {
             check_local_host(headers)?;
             caller(peer.unwrap_or_default())
         }

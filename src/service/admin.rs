@@ -8,11 +8,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::startup::{list_changed_keys, load_config, load_sets};
+use super::startup::{list_changed_keys, load_sets};
 use super::state::Service;
 use crate::error::Result as OwnResult;
 
-/// What a reload did.
+/// The result of a reload.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Reloaded {
     /// The number of sets that are served now.
@@ -33,7 +33,7 @@ impl Service {
     /// Takes over the configuration and the sets as they are now. If they are wrong, the old ones stay.
     pub(super) fn reload_settings(&self) -> OwnResult<Reloaded> {
         let before = self.settings();
-        let config = load_config(before.config.file.as_deref())?;
+        let config = (self.reconfigure)()?;
         let sets = load_sets(&config)?;
         let needs_restart = list_changed_keys(&before.config.serve, &config.serve);
         let count = sets.sets().len();

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +15,7 @@ use futures::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::jobs::{GroupReport, JobReport, find_group};
+use super::parts::Segments;
 use super::problem::Problem;
 use super::state::Service;
 use crate::error::{Error, Result as OwnResult};
@@ -37,7 +38,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 )]
 pub(super) async fn group_events(
     State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let last = headers.get("last-event-id").map(|id| id.to_str().ok()?.parse::<i64>().ok());
@@ -85,7 +86,7 @@ struct EventFeed {
     service: Arc<Service>,
     group: GroupRow,
     after: i64,
-    /// What the caller knows of the group: done and failed jobs.
+    /// The numbers of done and failed jobs that the caller knows.
     told: Option<(u32, u32)>,
     /// Events that are not sent yet, the next one last.
     ready: Vec<Event>,

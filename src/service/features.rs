@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use metrics::counter;
@@ -14,9 +14,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::access::Caller;
 use super::compute::{enqueue, unknown_symbol_error};
-use super::jobs::wrong_query;
+use super::parts::{Choice, Segments};
 use super::problem::Problem;
-use super::rows::{Media, RowChoice, encode_rows};
+use super::rows::{Media, RowChoice, answer_with, encode_rows};
 use super::state::Service;
 use crate::cache::{CacheKey, CachedRows};
 use crate::engine::Scope;
@@ -36,34 +36,15 @@ const LOOK: Duration = Duration::from_millis(250);
 #[into_params(parameter_in = Query)]
 pub(super) struct FeatureQuery {
     /// The first time, inclusive: `2024-01-31` or `2024-01-31T09:30:00Z`.
-    from: Option<String>,
+    pub(super) from: Option<String>,
     /// The end of the times, exclusive.
-    until: Option<String>,
+    pub(super) until: Option<String>,
     /// Outputs, separated by commas; the time is always among them. All if not given.
-    columns: Option<String>,
+    pub(super) columns: Option<String>,
     /// The number of rows at most: the first ones.
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
     /// The seconds to wait for a computation, up to 60.
-    wait: Option<f64>,
-}
-
-/// The choice of rows of many symbols.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ManyQuery {
-    /// Symbols, separated by commas; all if not given.
-    symbols: Option<String>,
-    /// The first time, inclusive.
-    from: Option<String>,
-    /// The end of the times, exclusive.
-    until: Option<String>,
-    /// Outputs, separated by commas.
-    columns: Option<String>,
-    /// The number of rows of each symbol at most: the first ones.
-    limit: Option<usize>,
-    /// The seconds to wait for a computation, up to 60.
-    wait: Option<f64>,
+    pub(super) wait: Option<f64>,
 }
 
 /// The answer while the rows are computed.
@@ -81,8 +62,8 @@ pub(super) struct Pending {
 pub(super) struct Asked {
     pub(super) view: Arc<SetView>,
     pub(super) choice: RowChoice,
-    scope: Scope,
-    wait: Duration,
+    pub(super) scope: Scope,
+    pub(super) wait: Duration,
 }
 
 #[utoipa::path(
@@ -106,15 +87,14 @@ pub(super) struct Asked {
 pub(super) async fn get_features(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
-    Path((symbol, set)): Path<(String, String)>,
-    query: Result<Query<FeatureQuery>, axum::extract::rejection::QueryRejection>,
+    Segments((symbol, set)): Segments<(String, String)>,
+    Choice(query): Choice<FeatureQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(wrong_query)?;
     let media = Media::from_headers(&headers)?;
-    let asked = Asked::check(&service, &set, query, &media).await?;
-    let view = &asked.view;
-    let symbols = service.symbols(view).await?;
+    let mut asked = Asked::check(&service, &set, query, &media).await?;
+    let view = Arc::clone(&asked.view);
+    let symbols = service.symbols(&view).await?;
     if !symbols.contains_key(&symbol) {
         let error = unknown_symbol_error(&symbol, &set, symbols);
         return Err(Problem::new(StatusCode::NOT_FOUND, &error));
@@ -130,86 +110,14 @@ pub(super) async fn get_features(
     counter!(name::CACHE_MISSES, "set" => set.clone()).increment(1);
     service.refuse_failed(&asked, &symbol).await?;
     let pending = service.start_jobs(&asked, &[&symbol], &caller).await?;
-    match service.wait_for_rows(&asked, &symbol, &pending).await? {
+    match service.wait_for_rows(&mut asked, &symbol, &pending).await? {
         Some(rows) => one_symbol_answer(&asked, &rows, &media),
         None => Ok(pending_answer(pending, "jobs")),
     }
 }
 
-#[utoipa::path(
-    get, path = "/features/{set}", tag = "features",
-    params(
-        ("set" = String, Path), ManyQuery,
-        ("Accept" = Option<String>, Header, description = "application/json, text/csv or application/vnd.apache.arrow.stream"),
-    ),
-    responses(
-        (status = 200, description = "The rows of all symbols, one symbol after the other.", content(
-            (super::rows::RowsAnswer = "application/json"),
-            (String = "text/csv"),
-            (Vec<u8> = "application/vnd.apache.arrow.stream"),
-        )),
-        (status = 202, description = "Jobs compute what is missing.", body = Pending),
-        (status = 304, description = "The caller has these rows."),
-        (status = "4XX", body = Problem), (status = "5XX", body = Problem)
-    )
-)]
-pub(super) async fn get_many_features(
-    State(service): State<Arc<Service>>,
-    Extension(caller): Extension<Caller>,
-    Path(set): Path<String>,
-    query: Result<Query<ManyQuery>, axum::extract::rejection::QueryRejection>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(wrong_query)?;
-    let media = Media::from_headers(&headers)?;
-    let ManyQuery { symbols, from, until, columns, limit, wait } = query;
-    let one = FeatureQuery { from, until, columns, limit, wait };
-    let mut asked = Asked::check(&service, &set, one, &media).await?;
-    asked.choice.with_symbol = true;
-    let known = service.symbols(&asked.view).await?;
-    let chosen: Vec<String> = match symbols.filter(|symbols| !symbols.is_empty()) {
-        None => known.keys().cloned().collect(),
-        Some(list) => list.split(',').map(|symbol| symbol.trim().to_string()).collect(),
-    };
-    if let Some(unknown) = chosen.iter().find(|symbol| !known.contains_key(*symbol)) {
-        let error = unknown_symbol_error(unknown, &set, known);
-        return Err(Problem::new(StatusCode::NOT_FOUND, &error));
-    }
-    let tag = media.tag(&asked.view.identity);
-    if has_tag(&headers, &tag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
-    }
-    let mut missing = Vec::new();
-    for symbol in &chosen {
-        if service.find_rows(&asked, symbol).await?.is_none() {
-            missing.push(symbol.as_str());
-        }
-    }
-    let (hits, misses) = (chosen.len() - missing.len(), missing.len());
-    counter!(name::CACHE_HITS, "set" => set.clone()).increment(hits as u64);
-    counter!(name::CACHE_MISSES, "set" => set.clone()).increment(misses as u64);
-    if let Some(first) = missing.first() {
-        service.refuse_failed(&asked, first).await?;
-        let pending = service.start_jobs(&asked, &missing, &caller).await?;
-        let until = tokio::time::Instant::now() + asked.wait;
-        for symbol in &missing {
-            let left = until.saturating_duration_since(tokio::time::Instant::now());
-            let asked = Asked {
-                wait: left,
-                choice: asked.choice.clone(),
-                scope: asked.scope.clone(),
-                view: Arc::clone(&asked.view),
-            };
-            if service.wait_for_rows(&asked, symbol, &pending).await?.is_none() {
-                return Ok(pending_answer(pending, "groups"));
-            }
-        }
-    }
-    super::rows::stream_rows(service, asked, chosen, media)
-}
-
 /// Returns whether a request names an ETag.
-fn has_tag(headers: &HeaderMap, tag: &str) -> bool {
+pub(super) fn has_tag(headers: &HeaderMap, tag: &str) -> bool {
     let given = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
     given.flat_map(|tags| tags.split(',')).any(|given| {
         let given = given.trim();
@@ -222,19 +130,7 @@ fn one_symbol_answer(asked: &Asked, rows: &CachedRows, media: &Media) -> Result<
     Ok(answer_with(body.into_response(), &rows.identity, media))
 }
 
-/// Adds the headers of an answer with rows.
-pub(super) fn answer_with(mut response: Response, identity: &str, media: &Media) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media.name()));
-    if let Ok(tag) = HeaderValue::from_str(&media.tag(identity)) {
-        headers.insert(header::ETAG, tag);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(header::VARY, HeaderValue::from_static("Accept, Authorization"));
-    response
-}
-
-fn pending_answer(pending: Pending, kind: &str) -> Response {
+pub(super) fn pending_answer(pending: Pending, kind: &str) -> Response {
     let id = if kind == "jobs" { &pending.job_id } else { &pending.group_id };
     let location = format!("/{kind}/{id}");
     let seconds = pending.estimated_completion_time.unwrap_or(1.0).ceil().clamp(1.0, 60.0) as u64;
@@ -247,7 +143,7 @@ fn pending_answer(pending: Pending, kind: &str) -> Response {
 }
 
 impl Asked {
-    async fn check(
+    pub(super) async fn check(
         service: &Service,
         set: &str,
         query: FeatureQuery,
@@ -306,11 +202,31 @@ impl Service {
         {
             return Ok(Some(rows));
         }
-        Ok(None)
+        self.find_committed_rows(asked, symbol).await
+    }
+
+    /// Takes the rows of a symbol from a committed target, and keeps them in the cache.
+    async fn find_committed_rows(
+        &self,
+        asked: &Asked,
+        symbol: &str,
+    ) -> OwnResult<Option<Arc<CachedRows>>> {
+        if self.settings().config.targets.is_empty() {
+            return Ok(None);
+        }
+        let (view, name) = (Arc::clone(&asked.view), symbol.to_string());
+        let read = self.compute.spawn(async move { view.read_committed(&name).await });
+        let panicked = |error| Error::internal(format!("reading a target panicked: {error}"));
+        let Some(batch) = read.await.map_err(panicked)? else { return Ok(None) };
+        let key = asked.key(symbol, false);
+        let identity = asked.view.identity.clone();
+        let rows = CachedRows { identity, symbol: symbol.to_string(), batch };
+        self.cache.put(vec![(key.clone(), rows)]).await?;
+        self.cache.get(&key).await
     }
 
     /// Returns the error of a job that failed for this request a moment ago.
-    async fn refuse_failed(&self, asked: &Asked, symbol: &str) -> Result<(), Problem> {
+    pub(super) async fn refuse_failed(&self, asked: &Asked, symbol: &str) -> Result<(), Problem> {
         let set = asked.view.planned.set.name.clone();
         let filter = crate::queue::JobFilter {
             set: Some(set.clone()),
@@ -329,7 +245,7 @@ impl Service {
     }
 
     /// Queues the jobs of missing symbols. Equal jobs that have not ended are shared.
-    async fn start_jobs(
+    pub(super) async fn start_jobs(
         &self,
         asked: &Asked,
         symbols: &[&str],
@@ -359,15 +275,15 @@ impl Service {
     }
 
     /// Waits for the rows of a symbol; None if they did not come in time.
-    async fn wait_for_rows(
+    pub(super) async fn wait_for_rows(
         &self,
-        asked: &Asked,
+        asked: &mut Asked,
         symbol: &str,
         pending: &Pending,
     ) -> Result<Option<Arc<CachedRows>>, Problem> {
         let until = tokio::time::Instant::now() + asked.wait;
         let job = JobName::parse(&pending.job_id);
-        let key = asked.key(symbol, asked.is_scoped());
+        let mut key = asked.key(symbol, asked.is_scoped());
         let mut looked = tokio::time::Instant::now();
         loop {
             if let Some(rows) = self.cache.peek_memory(&key).await {
@@ -384,6 +300,15 @@ impl Service {
                     && let Some(status) = self.queue.job(job).await?
                 {
                     refuse_ended(&status.job)?;
+                    if status.job.state == JobState::Done {
+                        // Its inputs changed meanwhile: the rows have the identity of now.
+                        let set = asked.view.planned.set.name.clone();
+                        asked.view = self.views.loaded().view(&set, &SetParams::new()).await?;
+                        key = asked.key(symbol, asked.is_scoped());
+                        if let Some(rows) = self.find_rows(asked, symbol).await? {
+                            return Ok(Some(rows));
+                        }
+                    }
                 }
             }
             if now >= until {
@@ -406,10 +331,5 @@ fn refuse_ended(job: &JobRow) -> Result<(), Problem> {
         "timeout" => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    let told = Error::data(format!("the job {} failed: {}", job.name, error.message));
-    let told = match &error.hint {
-        Some(hint) => told.hint(hint.clone()),
-        None => told,
-    };
-    Err(Problem::new(status, &told))
+    Err(Problem::of_job(status, &job.name, error))
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::parts::{Choice, Segments};
 use super::problem::Problem;
 use super::state::Service;
 use crate::error::Error;
@@ -183,9 +184,8 @@ fn some_text(text: Option<String>) -> Option<String> {
 )]
 pub(super) async fn list_jobs(
     State(service): State<Arc<Service>>,
-    query: Result<Query<JobQuery>, axum::extract::rejection::QueryRejection>,
+    Choice(query): Choice<JobQuery>,
 ) -> Result<Json<JobPage>, Problem> {
-    let Query(query) = query.map_err(wrong_query)?;
     let limit = query.limit.unwrap_or(JOBS_LISTED);
     if limit == 0 || limit > JOBS_LISTED_MOST {
         return Err(Problem::bad_request(
@@ -205,14 +205,6 @@ pub(super) async fn list_jobs(
     Ok(Json(JobPage { jobs: jobs.iter().map(JobReport::from).collect(), next }))
 }
 
-/// Returns the problem of a query string that cannot be read.
-pub(super) fn wrong_query(error: axum::extract::rejection::QueryRejection) -> Problem {
-    Problem::bad_request(
-        format!("the query is wrong: {}", error.body_text()),
-        "GET /openapi.json describes it",
-    )
-}
-
 fn missing(what: &str, id: &str) -> Problem {
     let error = Error::usage(format!("there is no {what} {id}"));
     let hint = "ended jobs are kept for a while only; GET /jobs lists those that are there";
@@ -225,7 +217,7 @@ fn missing(what: &str, id: &str) -> Problem {
 )]
 pub(super) async fn get_job(
     State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
 ) -> Result<Json<JobDetail>, Problem> {
     let name = JobName::parse(&id).ok_or_else(|| missing("job", &id))?;
     let status = service.queue.job(&name).await?.ok_or_else(|| missing("job", &id))?;
@@ -245,7 +237,7 @@ pub(super) async fn get_job(
 )]
 pub(super) async fn cancel_job(
     State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
 ) -> Result<Json<JobReport>, Problem> {
     let name = JobName::parse(&id).ok_or_else(|| missing("job", &id))?;
     let job = service.queue.cancel(&name).await?.ok_or_else(|| missing("job", &id))?;
@@ -258,7 +250,7 @@ pub(super) async fn cancel_job(
 )]
 pub(super) async fn get_group(
     State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
 ) -> Result<Json<GroupDetail>, Problem> {
     let group = find_group(&service, &id).await?;
     let jobs = service.queue.group_jobs(&group).await?;
@@ -275,7 +267,7 @@ pub(super) async fn get_group(
 )]
 pub(super) async fn cancel_group(
     State(service): State<Arc<Service>>,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
 ) -> Result<Json<GroupReport>, Problem> {
     find_group(&service, &id).await?;
     service.queue.cancel_group(&id).await?;

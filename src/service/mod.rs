@@ -2,7 +2,8 @@
 //!
 //! `server.rs` has the connections, `router.rs` the addresses, `access.rs` what every request passes. A file for each
 //! kind of request checks it, asks `queue`, `cache` and `worker`, and forms the answer: `compute.rs`, `jobs.rs`,
-//! `events.rs`, `features.rs` and `rows.rs`, `sets.rs`, `health.rs`, `admin.rs`, `page.rs`. `startup.rs` opens the parts.
+//! `events.rs`, `features.rs`, `many_features.rs` and `rows.rs`, `sets.rs`, `health.rs`, `admin.rs`, `page.rs`.
+//! `startup.rs` opens the parts.
 //!
 //! Requests are answered by threads of their own, so that plans on the compute threads never make them wait.
 
@@ -14,7 +15,9 @@ mod events;
 mod features;
 mod health;
 mod jobs;
+mod many_features;
 mod page;
+mod parts;
 mod problem;
 mod router;
 mod rows;
@@ -40,6 +43,7 @@ use server::Certificates;
 use state::Service;
 
 pub use startup::{QueuePlace, queue_place, token_path};
+pub use state::Reconfigure;
 pub use tokens::{StoredToken, TokenScope, create_token, list_tokens, revoke_token};
 
 /// The role of a process.
@@ -59,6 +63,8 @@ pub struct ServeOptions {
     pub listen: Option<String>,
     /// True to serve off loopback without tokens or TLS.
     pub insecure: bool,
+    /// Loads the configuration again, with the flags of the command line.
+    pub reconfigure: Reconfigure,
 }
 
 /// The signals that a running service hears.
@@ -96,7 +102,8 @@ where
     let tls = serve.tls.clone().filter(|_| options.role == Role::Serve);
     let tls = tls.map(Certificates::open).transpose()?;
     let anonymous = local || options.insecure;
-    let service = startup::open_service(config, compute.clone(), anonymous).await?;
+    let service =
+        startup::open_service(config, compute.clone(), anonymous, options.reconfigure).await?;
     if options.role == Role::Serve && !local && !options.insecure {
         check_open_address(&service, tls.is_some())?;
     }

@@ -1,10 +1,10 @@
 //! The page: files that the program carries, so that it works without a network.
 
-use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use include_dir::{Dir, include_dir};
 
+use super::parts::Segments;
 use super::problem::Problem;
 use crate::error::Error;
 
@@ -16,7 +16,7 @@ pub(super) async fn get_page() -> Response {
 }
 
 /// `GET /page/{file}`
-pub(super) async fn get_page_file(Path(file): Path<String>) -> Response {
+pub(super) async fn get_page_file(Segments(file): Segments<String>) -> Response {
     send_file(&file)
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::error::{Error, Kind};
-use crate::queue::error_kind_name;
+use crate::queue::{JobError, JobName, error_kind_name};
 use crate::store::redact_passwords;
 
 /// The seconds after which a caller may come again if nothing better is known.
@@ -26,7 +26,7 @@ pub(super) struct Problem {
     /// The error in one sentence.
     detail: String,
     /// The one who must act: usage, query, data, target, timeout, interrupted, internal.
-    kind: &'static str,
+    kind: String,
     /// The same as `detail`.
     message: String,
     /// The way out, if one is known.
@@ -48,11 +48,24 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Error").to_string(),
             status: status.as_u16(),
             detail: message.clone(),
-            kind: error_kind_name(error.kind()),
+            kind: error_kind_name(error.kind()).to_string(),
             message,
             hint: error.hint_text().map(redact_passwords),
             place: error.place().map(ToString::to_string),
             retry_after: None,
+        }
+    }
+
+    /// Creates the problem of a job that ended without rows.
+    pub(super) fn of_job(status: StatusCode, job: &JobName, error: &JobError) -> Self {
+        let message = redact_passwords(&format!("the job {job} failed: {}", error.message));
+        Self {
+            detail: message.clone(),
+            kind: error.kind.clone(),
+            message,
+            hint: error.hint.clone(),
+            place: error.place.clone(),
+            ..Self::new(status, &Error::data(""))
         }
     }
 

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use super::problem::Problem;
 use super::state::Service;
-use super::{access, admin, compute, events, features, health, jobs, page, sets};
+use super::{access, admin, compute, events, features, health, jobs, many_features, page, sets};
 use crate::error::{Error, Kind};
 use crate::limits::{ANSWER_PATIENCE, WAIT_LONGEST};
 
@@ -47,7 +47,7 @@ fn api_routes() -> (Router<Arc<Service>>, String) {
         .routes(routes!(jobs::get_group, jobs::cancel_group))
         .routes(routes!(events::group_events))
         .routes(routes!(features::get_features))
-        .routes(routes!(features::get_many_features))
+        .routes(routes!(many_features::get_many_features))
         .routes(routes!(sets::list_sets))
         .routes(routes!(sets::get_set))
         .routes(routes!(sets::list_functions))

@@ -3,22 +3,19 @@
 use std::sync::Arc;
 
 use arrow_ipc::writer::StreamWriter;
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::csv::WriterBuilder as CsvBuilder;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::WriterBuilder as JsonBuilder;
 use datafusion::arrow::json::writer::JsonArray;
-use futures::{StreamExt, stream};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::features::{Asked, answer_with};
 use super::problem::Problem;
-use super::state::Service;
 use crate::cache::CachedRows;
 use crate::engine::{PlannedSet, Scope, TimeRange};
 use crate::error::{Error, Result as OwnResult, did_you_mean};
@@ -101,13 +98,13 @@ pub(super) struct RowsAnswer {
 #[derive(Clone, Debug)]
 pub(super) struct RowChoice {
     /// The indexes of the columns, in the order of the answer.
-    columns: Vec<usize>,
+    pub(super) columns: Vec<usize>,
     time: usize,
     range: TimeRange,
     limit: usize,
     /// True if rows carry their symbol.
     pub(super) with_symbol: bool,
-    entity: usize,
+    pub(super) entity: usize,
 }
 
 impl RowChoice {
@@ -162,7 +159,7 @@ impl RowChoice {
     }
 
     /// Returns the chosen rows of a symbol.
-    fn choose(&self, rows: &CachedRows) -> OwnResult<RecordBatch> {
+    pub(super) fn choose(&self, rows: &CachedRows) -> OwnResult<RecordBatch> {
         let batch = self.range.select_rows(&rows.batch, self.time)?;
         let batch = batch.slice(0, batch.num_rows().min(self.limit));
         let mut columns = self.columns.clone();
@@ -200,13 +197,13 @@ pub(super) fn encode_rows(
 }
 
 /// Returns the beginning of an answer in JSON, up to the rows.
-fn json_head(set: &str, symbol: Option<&str>, identity: &str) -> String {
+pub(super) fn json_head(set: &str, symbol: Option<&str>, identity: &str) -> String {
     let text = |text: &str| serde_json::Value::from(text).to_string();
     let symbol = symbol.map(|symbol| format!(",\"symbol\":{}", text(symbol))).unwrap_or_default();
     format!("{{\"set\":{}{symbol},\"identity\":{},\"rows\":", text(set), text(identity))
 }
 
-fn write_json(out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), ArrowError> {
+pub(super) fn write_json(out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), ArrowError> {
     let batch = in_utc(batch)?;
     let builder = JsonBuilder::new()
         .with_explicit_nulls(true)
@@ -222,7 +219,11 @@ fn write_json(out: &mut Vec<u8>, batch: &RecordBatch) -> Result<(), ArrowError> 
     Ok(())
 }
 
-fn write_csv(out: &mut Vec<u8>, batch: &RecordBatch, header: bool) -> Result<(), ArrowError> {
+pub(super) fn write_csv(
+    out: &mut Vec<u8>,
+    batch: &RecordBatch,
+    header: bool,
+) -> Result<(), ArrowError> {
     let batch = in_utc(batch)?;
     let builder = CsvBuilder::new()
         .with_header(header)
@@ -255,125 +256,14 @@ fn utc_type(unit: TimeUnit) -> DataType {
     DataType::Timestamp(unit, Some("UTC".into()))
 }
 
-/// Streams the rows of many symbols, one symbol after the other. All of them are there; one that left the cache
-/// meanwhile ends the stream with an error, never silently.
-pub(super) fn stream_rows(
-    service: Arc<Service>,
-    asked: Asked,
-    symbols: Vec<String>,
-    media: Media,
-) -> Result<Response, Problem> {
-    let identity = asked.view.identity.clone();
-    let schema = chosen_schema(&asked)?;
-    let head = match media {
-        Media::Json => {
-            format!("{}[", json_head(&asked.view.planned.set.name, None, &identity)).into_bytes()
-        }
-        Media::Csv => {
-            let mut out = Vec::new();
-            let empty = RecordBatch::new_empty(Arc::clone(&schema));
-            write_csv(&mut out, &empty, true).map_err(|error| Error::from_arrow_error(&error))?;
-            out
-        }
-        Media::Arrow => Vec::new(),
-    };
-    let writer = match media {
-        Media::Arrow => Some(
-            StreamWriter::try_new(Vec::new(), &schema)
-                .map_err(|error| Error::from_arrow_error(&error))?,
-        ),
-        _ => None,
-    };
-    let state = ManySymbols {
-        service,
-        asked,
-        symbols: symbols.into_iter(),
-        media,
-        schema,
-        writer,
-        any: false,
-    };
-    let rows = stream::try_unfold(Some(state), |state| async move {
-        let Some(mut state) = state else { return Ok(None) };
-        match state.next_chunk().await? {
-            Some(chunk) => Ok(Some((chunk, Some(state)))),
-            None => Ok(Some((state.last_chunk()?, None))),
-        }
-    });
-    let head = stream::once(async move { Ok::<_, Error>(Bytes::from(head)) });
-    let body = Body::from_stream(head.chain(rows));
-    Ok(answer_with(body.into_response(), &identity, &media))
-}
-
-fn chosen_schema(asked: &Asked) -> OwnResult<SchemaRef> {
-    let outputs = asked.view.planned.outputs.iter();
-    let fields: Vec<Field> =
-        outputs.map(|output| Field::new(&output.name, output.data_type.clone(), true)).collect();
-    let schema = Schema::new(fields);
-    let mut columns = asked.choice.columns.clone();
-    columns.insert(0, asked.choice.entity);
-    let schema = schema.project(&columns).map_err(|error| Error::from_arrow_error(&error))?;
-    Ok(Arc::new(schema))
-}
-
-/// The rest of an answer with many symbols.
-struct ManySymbols {
-    service: Arc<Service>,
-    asked: Asked,
-    symbols: std::vec::IntoIter<String>,
-    media: Media,
-    schema: SchemaRef,
-    writer: Option<StreamWriter<Vec<u8>>>,
-    /// True once a row was written.
-    any: bool,
-}
-
-impl ManySymbols {
-    async fn next_chunk(&mut self) -> OwnResult<Option<Bytes>> {
-        let Some(symbol) = self.symbols.next() else { return Ok(None) };
-        let rows = self.service.find_rows(&self.asked, &symbol).await?.ok_or_else(|| {
-            Error::data(format!("the rows of {symbol} left the cache while they were sent"))
-                .hint("raise serve.cache_bytes, or ask for fewer symbols")
-        })?;
-        let batch = self.asked.choice.choose(&rows)?;
-        let wrong = |error: ArrowError| Error::from_arrow_error(&error);
-        let mut out = Vec::new();
-        match &mut self.writer {
-            Some(writer) => {
-                let columns = batch.columns().to_vec();
-                let batch =
-                    RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(wrong)?;
-                writer.write(&batch).map_err(wrong)?;
-                out = std::mem::take(writer.get_mut());
-            }
-            None if self.media == Media::Csv => {
-                write_csv(&mut out, &batch, false).map_err(wrong)?
-            }
-            None if batch.num_rows() > 0 => {
-                write_json(&mut out, &batch).map_err(wrong)?;
-                // The rows of all symbols are one list.
-                out.pop();
-                match out.first_mut() {
-                    Some(first) if self.any => *first = b',',
-                    _ => {
-                        out.remove(0);
-                    }
-                }
-                self.any = true;
-            }
-            None => {}
-        }
-        Ok(Some(out.into()))
+/// Adds the headers of an answer with rows.
+pub(super) fn answer_with(mut response: Response, identity: &str, media: &Media) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media.name()));
+    if let Ok(tag) = HeaderValue::from_str(&media.tag(identity)) {
+        headers.insert(header::ETAG, tag);
     }
-
-    fn last_chunk(&mut self) -> OwnResult<Bytes> {
-        match &mut self.writer {
-            Some(writer) => {
-                writer.finish().map_err(|error| Error::from_arrow_error(&error))?;
-                Ok(std::mem::take(writer.get_mut()).into())
-            }
-            None if self.media == Media::Json => Ok(Bytes::from_static(b"]}")),
-            None => Ok(Bytes::new()),
-        }
-    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept, Authorization"));
+    response
 }

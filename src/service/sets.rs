@@ -1,26 +1,30 @@
 //! `GET /sets`, `/functions`, `/targets`: what the service can compute, and what its targets hold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use futures::StreamExt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::parts::Segments;
 use super::problem::Problem;
 use super::state::Service;
 use crate::commit::Target;
 use crate::engine::PlannedSet;
-use crate::error::Result as OwnResult;
+use crate::error::{Error, Result as OwnResult};
 use crate::feature_set::FeatureSet;
 use crate::report::{FunctionReport, HistoryReport};
 use crate::store::{redact_passwords, without_secrets};
 use crate::worker::SetParams;
 
+/// The time that one target has to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The targets that are asked at the same time.
-const TARGETS_AT_ONCE: usize = 4;
+const TARGETS_AT_ONCE: usize = 16;
 
 /// All sets.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -34,6 +38,10 @@ pub(super) struct SetReport {
     name: String,
     /// The purpose, as its header says it.
     description: String,
+    /// The column that names the symbol.
+    entity: String,
+    /// The column of the times.
+    time: String,
     /// Its columns; empty if it cannot be planned now.
     outputs: Vec<OutputEntry>,
     /// The reason why it cannot be planned now.
@@ -103,7 +111,7 @@ pub(super) async fn list_sets(State(service): State<Arc<Service>>) -> Json<SetLi
 )]
 pub(super) async fn get_set(
     State(service): State<Arc<Service>>,
-    Path(name): Path<String>,
+    Segments(name): Segments<String>,
 ) -> Result<Json<SetDetail>, Problem> {
     let loaded = service.views.loaded();
     let set = loaded.set(&name).map_err(|error| Problem::new(StatusCode::NOT_FOUND, &error))?;
@@ -117,7 +125,8 @@ fn describe_set(set: &FeatureSet, view: OwnResult<Arc<crate::worker::SetView>>) 
         Ok(view) => (describe_outputs(&view.planned), None),
         Err(error) => (Vec::new(), Some(redact_passwords(&error.to_string()))),
     };
-    SetReport { name: set.name.clone(), description, outputs, error }
+    let (entity, time) = (set.header.entity.clone(), set.header.time.clone());
+    SetReport { name: set.name.clone(), description, entity, time, outputs, error }
 }
 
 fn describe_outputs(planned: &PlannedSet) -> Vec<OutputEntry> {
@@ -163,7 +172,9 @@ pub(super) async fn list_targets(State(service): State<Arc<Service>>) -> Json<Ta
     let entries = futures::stream::iter(places).map(|(name, location)| {
         let loaded = Arc::clone(&loaded);
         async move {
-            let found = read_history(&loaded, &location).await;
+            let found = tokio::time::timeout(PATIENCE, read_history(&loaded, &location)).await;
+            let late = |_| Err(Error::target("the target did not answer in time"));
+            let found = found.unwrap_or_else(late);
             let location = without_secrets(&location);
             match found {
                 Ok(runs) => TargetEntry { name, location, runs, error: None },

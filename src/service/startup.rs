@@ -6,7 +6,7 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::runtime::Handle;
 
-use super::state::{Service, ServiceParts};
+use super::state::{Reconfigure, Service, ServiceParts};
 use super::tokens::Tokens;
 use super::warm_up::check_cron_lines;
 use crate::cache::{CacheBounds, ResultCache};
@@ -28,16 +28,6 @@ const HOME: &str = ".windrow";
 /// The bounds of the buckets of durations in seconds.
 const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
-
-/// Loads the configuration again, from the file that was read before.
-pub(super) fn load_config(file: Option<&Path>) -> Result<Config> {
-    let env = |name: &str| std::env::var(name).ok();
-    let start = match file.and_then(Path::parent) {
-        Some(folder) => folder.to_path_buf(),
-        None => std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
-    };
-    Config::load(&start, &env)
-}
 
 /// Loads all sets. Those whose files are wrong are left out, and named in the log.
 pub(super) fn load_sets(config: &Config) -> Result<LoadedSets> {
@@ -208,6 +198,7 @@ pub(super) async fn open_service(
     config: Config,
     compute: Handle,
     anonymous: bool,
+    reconfigure: Reconfigure,
 ) -> Result<Arc<Service>> {
     let serve = config.serve.clone();
     check_cron_lines(&serve.warm_up)?;
@@ -240,6 +231,7 @@ pub(super) async fn open_service(
         metrics: install_metrics()?,
         compute,
         anonymous,
+        reconfigure,
     };
     Ok(Service::new(parts, config))
 }

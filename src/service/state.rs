@@ -1,7 +1,7 @@
-//! What all requests share.
+//! The parts that all requests share.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use governor::clock::DefaultClock;
@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use super::tokens::Tokens;
 use crate::cache::ResultCache;
 use crate::config::Config;
+use crate::error::Result as OwnResult;
 use crate::queue::Queue;
 use crate::worker::{Endpoints, LoadedSets, SetViews, Workers};
 
@@ -31,8 +32,10 @@ pub(super) struct Service {
     pub(super) compute: Handle,
     /// True while the service takes requests.
     pub(super) ready: AtomicBool,
-    /// True if callers without a token are let in.
-    pub(super) anonymous: bool,
+    /// True while callers without a token are let in.
+    anonymous: AtomicBool,
+    /// Loads the configuration again.
+    pub(super) reconfigure: Reconfigure,
     settings: RwLock<Arc<Settings>>,
 }
 
@@ -60,7 +63,11 @@ pub(super) struct ServiceParts {
     pub(super) metrics: PrometheusHandle,
     pub(super) compute: Handle,
     pub(super) anonymous: bool,
+    pub(super) reconfigure: Reconfigure,
 }
+
+/// Loads the configuration again, with the flags of the command line.
+pub type Reconfigure = Box<dyn Fn() -> OwnResult<Config> + Send + Sync>;
 
 impl Service {
     pub(super) fn new(parts: ServiceParts, config: Config) -> Arc<Self> {
@@ -76,9 +83,19 @@ impl Service {
             metrics: parts.metrics,
             compute: parts.compute,
             ready: AtomicBool::new(true),
-            anonymous: parts.anonymous,
+            anonymous: AtomicBool::new(parts.anonymous),
+            reconfigure: parts.reconfigure,
             settings: RwLock::new(Arc::new(Settings::new(config))),
         })
+    }
+
+    /// Returns whether callers without a token are let in: on loopback, until there is a token. Revoking the last one
+    /// opens nothing again.
+    pub(super) fn is_open(&self) -> bool {
+        if self.anonymous.load(Ordering::Relaxed) && !self.tokens.is_empty() {
+            self.anonymous.store(false, Ordering::Relaxed);
+        }
+        self.anonymous.load(Ordering::Relaxed)
     }
 
     /// Returns the settings that were loaded last.

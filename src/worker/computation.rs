@@ -8,8 +8,8 @@
 //!    its commit the worker asks the queue whether it still has the lease.
 //! 4. Every job has an outcome, which the caller writes into the queue.
 //!
-//! A crash before the commit or the write into the cache leaves nothing; the lease ends, and the jobs are claimed again.
-//! A crash after it leaves the rows; step 2 of the next worker then finds them.
+//! A crash before the commit or the write into the cache leaves nothing; the lease ends, and the jobs are claimed
+//! again. A crash after it leaves the rows; step 2 of the next worker then finds them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -17,12 +17,13 @@ use crate::write::Progress;
 
 /// Keeps the lease of one batch.
 pub(super) struct LeaseKeeper {
-    shared: Arc<Lease>,
+    shared: Arc<HeldBatch>,
     stop: Stop,
     task: JoinHandle<()>,
 }
 
-struct Lease {
+/// The batch, as the task that renews its lease sees it.
+struct HeldBatch {
     queue: Arc<dyn Queue>,
     token: i64,
     progress: Arc<Progress>,
@@ -41,7 +42,7 @@ impl LeaseKeeper {
         control: &Handle,
     ) -> Self {
         let (stopper, stop) = Stopper::new();
-        let shared = Arc::new(Lease {
+        let shared = Arc::new(HeldBatch {
             queue: Arc::clone(queue),
             token: batch.token,
             progress: Arc::clone(progress),
@@ -82,7 +83,7 @@ impl LeaseKeeper {
     }
 }
 
-impl Lease {
+impl HeldBatch {
     async fn renew_again(&self) {
         let mut renewed = tokio::time::Instant::now();
         let mut told = 0.0;

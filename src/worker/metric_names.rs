@@ -74,7 +74,7 @@ metric_list! {
     WORKERS = "windrow_workers", Gauge, ["state"];
     /// Leases that a worker lost.
     LEASES_LOST = "windrow_leases_lost_total", Counter, [];
-    /// Whether an endpoint is left alone after failures in a row: 1 if it is.
+    /// Endpoints that are left alone after failures in a row: 1 for one that is, 0 for one that is not.
     BREAKER = "windrow_breaker_open", Gauge, ["endpoint"];
     /// Calls to servers beyond the first attempt.
     RETRIES = "windrow_retries_total", Counter, ["endpoint"];

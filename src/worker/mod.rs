@@ -114,7 +114,7 @@ impl Workers {
         }
     }
 
-    /// Lets running batches end within `grace`, and claims no more. What has not ended then goes back to the queue.
+    /// Lets running batches end within `grace`, and claims no more. Jobs that have not ended then go back to the queue.
     pub async fn drain(&self, grace: Duration) {
         self.draining.store(true, Ordering::SeqCst);
         self.wake.notify_waiters();
@@ -188,8 +188,8 @@ impl Workers {
         self.finish(batch, outcomes, &cancelled).await;
     }
 
-    /// Tells the queue what became of the jobs. Whoever cannot reach it any more leaves the jobs to the end of the
-    /// lease: their rows are found then.
+    /// Tells the queue what became of the jobs. If it cannot be reached, the jobs come again when their lease ends, and
+    /// their rows are found then.
     async fn finish(
         &self,
         batch: &Batch,

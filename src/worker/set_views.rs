@@ -6,16 +6,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
+use datafusion::arrow::array::RecordBatch;
 use futures::FutureExt;
 use tokio::sync::OnceCell;
 
 use super::source_watch::{SourceStates, SourceWatch};
-use crate::engine::{Engine, PlannedSet};
+use crate::commit::Target;
+use crate::engine::{CommittedRows, Engine, PlannedSet};
 use crate::error::{Error, Result, did_you_mean};
 use crate::feature_set::FeatureSet;
 use crate::identity::digest_texts;
-use crate::limits::{INPUTS_CHANGED, PLANNED_SETS};
+use crate::limits::{INPUTS_CHANGED, INPUTS_CHECK, INPUTS_PATIENCE, PLANNED_SETS};
 use crate::stop::Stopper;
 
 /// Parameters of a set, by name.
@@ -33,6 +36,13 @@ pub struct SetView {
     pub identity: String,
     states: SourceStates,
     symbols: OnceCell<BTreeMap<String, u64>>,
+    committed: tokio::sync::Mutex<Option<CommittedLook>>,
+}
+
+/// The committed target that somebody found for a view, and when.
+struct CommittedLook {
+    at: Instant,
+    found: Option<Arc<CommittedRows>>,
 }
 
 impl SetView {
@@ -49,6 +59,47 @@ impl SetView {
     /// Returns whether the symbols have been counted.
     pub fn knows_symbols(&self) -> bool {
         self.symbols.initialized()
+    }
+
+    /// Reads the rows of a symbol from a committed target that has them; None if there is none. Targets are looked at
+    /// once in a while. One that cannot be read counts as none: the rows are computed.
+    pub async fn read_committed(&self, symbol: &str) -> Option<RecordBatch> {
+        let found = self.find_committed().await.filter(|found| found.has_symbol(symbol))?;
+        match self.session.read_committed_symbol(&found, &self.planned, symbol).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!("the rows of {symbol} are computed, not read: {error}");
+                None
+            }
+        }
+    }
+
+    async fn find_committed(&self) -> Option<Arc<CommittedRows>> {
+        let mut look = self.committed.lock().await;
+        if let Some(known) = look.as_ref().filter(|known| known.at.elapsed() < INPUTS_CHECK) {
+            return known.found.clone();
+        }
+        let set = &self.planned.set.name;
+        let config = self.session.config();
+        let states = self.states.iter();
+        let states = states.map(|(name, state)| (name.clone(), Some(state.clone()))).collect();
+        let mut found = None;
+        for name in config.targets.keys() {
+            let target = config.resolve_set_target(name, Some(set));
+            let Ok(target) = target.and_then(|location| Target::parse(&location)) else { continue };
+            let looked = self.session.find_committed_rows(target, &self.planned, &states);
+            match tokio::time::timeout(INPUTS_PATIENCE, looked).await {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(rows))) => found = Some(Arc::new(rows)),
+                // A target that is away is no reason to fail: the rows are computed.
+                Ok(Err(error)) => {
+                    tracing::warn!("the target {name} was not asked for {set}: {error}")
+                }
+                Err(_) => tracing::warn!("the target {name} did not answer"),
+            }
+        }
+        *look = Some(CommittedLook { at: Instant::now(), found: found.clone() });
+        found
     }
 
     /// Returns the names of the sources that it reads.
@@ -174,8 +225,15 @@ impl LoadedSets {
             if planned_states.iter().all(same) {
                 let definition = session.definition_fingerprint(&planned);
                 let identity = rows_identity(&definition, &states);
-                let symbols = OnceCell::new();
-                return Ok(SetView { session, planned, definition, identity, states, symbols });
+                return Ok(SetView {
+                    session,
+                    planned,
+                    definition,
+                    identity,
+                    states,
+                    symbols: OnceCell::new(),
+                    committed: tokio::sync::Mutex::new(None),
+                });
             }
         }
         Err(changing_inputs_error(&set.name))

@@ -88,6 +88,26 @@ pub struct OutputShape {
     pub memory_limited: bool,
 }
 
+impl OutputShape {
+    /// Returns the shape of rows that belong to no set and are written without anything beside them.
+    pub fn new(schema: SchemaRef, entity: usize, time: usize) -> Self {
+        Self {
+            schema,
+            entity,
+            time,
+            partition_by: Vec::new(),
+            set: String::new(),
+            fingerprint: String::new(),
+            about: None,
+            notes: ColumnNotes::new(),
+            compression: Compression::default(),
+            float32: false,
+            side_by_side: 1,
+            memory_limited: false,
+        }
+    }
+}
+
 /// The identity of a writer. The names of files and staging tables carry all three parts, which
 /// separates late writes of an abandoned attempt from those of the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]

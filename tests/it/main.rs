@@ -32,6 +32,7 @@ mod rooms;
 mod rules;
 mod runs;
 mod servers;
+mod service;
 mod sets;
 mod settings;
 mod shared;

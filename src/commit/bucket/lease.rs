@@ -32,6 +32,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::super::target_held_error;
 use crate::error::{Error, Result};
 use crate::limits::{LEASE_BEAT, LEASE_DEAD, UPLOADS_NOTED};
 use crate::outside;
@@ -217,11 +218,7 @@ impl Lease {
                 match watch_lease(objects, &other, said, place).await? {
                     OtherLease::Gone => met = true,
                     OtherLease::Held => {
-                        return Err(Error::target(format!(
-                            "another run is writing {place} ({name})"
-                        ))
-                        .hint("wait for it, or write to another target")
-                        .as_target_held());
+                        return Err(target_held_error(&place, &name));
                     }
                     OtherLease::Dead(said) => {
                         evict_dead_run(objects, &other, &said).await?;

@@ -18,6 +18,7 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 use tokio::time::Instant;
 
+use super::super::target_held_error;
 use super::application_name::machine_mark;
 use super::session::TableSession;
 use crate::error::Error;
@@ -140,12 +141,7 @@ impl TableSession {
 
     /// Returns the error for a table that another run writes.
     fn lock_held_error(&self, name: &str, process: i32) -> Error {
-        Error::target(format!(
-            "another run is writing {} ({name}, server process {process})",
-            self.location
-        ))
-        .hint("wait for it, or write to another table")
-        .as_target_held()
+        target_held_error(&self.location, &format!("{name}, server process {process}"))
     }
 
     /// Returns the holder of the lock; None if no connection holds it.

@@ -107,9 +107,13 @@ export async function poll(turn, ms, signal, failed) {
   }
 }
 
-/** Reads server-sent events until the server ends them. EventSource cannot send a token, fetch can. */
-export async function events(address, signal, hear) {
-  const response = await send(address, {headers: {Accept: 'text/event-stream'}, signal});
+/**
+ * Reads server-sent events until the server ends them, the first one after `last`. EventSource cannot send a token,
+ * fetch can.
+ */
+export async function events(address, signal, last, hear) {
+  const headers = {Accept: 'text/event-stream', ...last && {'Last-Event-ID': last}};
+  const response = await send(address, {headers, signal});
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
   for (;;) {
@@ -124,7 +128,7 @@ export async function events(address, signal, hear) {
         if (name === 'data') event.data += text;
         else if (name) event[name] = text;
       }
-      if (event.data) hear(event.event, JSON.parse(event.data));
+      if (event.data) hear(event.event, JSON.parse(event.data), event.id);
     }
   }
 }

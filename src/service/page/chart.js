@@ -25,9 +25,9 @@ function ranges(x, charts, zoomed) {
   };
   /** Points at the next row, and brings it into the range. */
   const step = (chart, by) => {
-    const from = chart.cursor.idx ?? x.length - (by < 0 ? 0 : 1);
-    const at = x[Math.min(Math.max(from + by, 0), x.length - 1)];
     const {min, max} = now();
+    const from = chart.cursor.idx ?? x.findLastIndex(at => at <= max) + (by < 0 ? 1 : 0);
+    const at = x[Math.min(Math.max(from + by, 0), x.length - 1)];
     if (at < min || at > max) zoom(at - (max - min) / 2, at + (max - min) / 2);
     requestAnimationFrame(() => chart.setCursor({left: chart.valToPos(at, 'x'), top: 10}, true, true));
   };

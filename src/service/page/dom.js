@@ -71,6 +71,12 @@ export function empty(text, ...rest) {
   return h('p.empty', {}, text, ...rest);
 }
 
+/** An error of a view that asks once, with a button that asks again. */
+export function problemOfView(error) {
+  const again = h('button', {type: 'button', onclick: () => location.reload()}, 'Try again');
+  return problem(error, h('div.actions', {}, again));
+}
+
 /** An error, with its kind and the way out if the server names one. */
 export function problem(error, ...actions) {
   return h('div.problem', {role: 'alert'},

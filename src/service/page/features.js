@@ -1,10 +1,10 @@
 // Shows the features of one symbol as charts. The address holds every choice, so a link shows the same charts.
 import {ask, path, sleep} from './api.js';
 import {drawCharts} from './chart.js';
-import {empty, field, fill, h, heading, problem, search} from './dom.js';
+import {empty, field, fill, h, heading, problem, problemOfView, search} from './dom.js';
 import {barTime, percent, plural} from './format.js';
 import {link, rewrite} from './router.js';
-import {readRows} from './series.js';
+import {readRows, timeOf} from './series.js';
 import {loadSets} from './sets.js';
 
 // Without a choice, a set shows its first outputs: a page of thirty charts says nothing at once.
@@ -62,35 +62,57 @@ export function features([setName = '', symbolName = '', outputs = ''], query, s
     fill(state, h('span.busy', {}, 'The server computes these features: '), job, ` is ${data.state}${share}.`);
   }
 
-  async function rowsOf(columns, current) {
+  async function rowsOf(name, columns, current) {
     const asked = {from: chosen.from, until: chosen.until, columns: columns.join(','), wait: 5};
     for (;;) {
-      const answer = await ask(path(['features', chosen.symbol, chosen.set], asked), {signal: current});
+      const answer = await ask(path(['features', chosen.symbol, name], asked), {signal: current});
       if (answer.status !== 202) return answer.data.rows || [];
       await tellJob(answer.data.job_id, current);
       await sleep(answer.retry * 1000, current);
     }
   }
 
+  const has = (name, ...all) => all.every(one => outputsOf(name).some(output => output.name === one));
+
+  /** The set that has the prices: the chosen one if it has a close, or one that has whole bars. */
+  function priceSet() {
+    if (has(chosen.set, 'close')) return chosen.set;
+    return known.find(({name}) => has(name, 'open', 'high', 'low', 'close'))?.name;
+  }
+
+  /** The rows of the chosen outputs, with the close of another set if the chosen one has none. */
+  async function pricedRows(columns, current) {
+    const other = priceSet();
+    if (!other || other === chosen.set) return rowsOf(chosen.set, columns, current);
+    const own = columns.filter(name => name !== 'close');
+    // Features are shown without the prices if these cannot be had.
+    const prices = rowsOf(other, ['close'], current).catch(() => []);
+    const rows = await rowsOf(chosen.set, own, current);
+    const closes = new Map((await prices).map(row => [timeOf(row, ['close']), row.close]));
+    return rows.map(row => ({...row, close: closes.get(timeOf(row, own)) ?? null}));
+  }
+
   async function load() {
     turn.abort();
     turn = new AbortController();
     const current = AbortSignal.any([signal, turn.signal]);
-    const hasClose = outputsOf(chosen.set).some(output => output.name === 'close');
+    const hasClose = priceSet() !== undefined;
     const columns = [...hasClose ? ['close'] : [], ...chosen.outputs];
     if (!chosen.set || !chosen.symbol) return clear(empty('Choose a set and a symbol.'));
-    if (!columns.length) return clear(empty('Choose one output at least.'));
+    if (!chosen.outputs.length && priceSet() !== chosen.set) return clear(empty('Choose one output at least.'));
     fill(state, h('span.busy', {}, 'The features are loading.'));
     try {
-      const rows = await rowsOf(columns, current);
+      const rows = await pricedRows(columns, current);
       if (rows.length) show(readRows(rows, columns), hasClose);
       else clear(empty(`${chosen.symbol} has no rows in this range.`));
       if (!rows.length) fill(state);
     } catch (error) {
       if (current.aborted) return;
       fill(state);
+      const [, named] = /\bjob ([\w]+-\d+)/.exec(error.detail || '') || [];
+      const job = error.job || named && h('a', {href: link(['jobs', named])}, `job ${named}`);
       const again = h('button', {type: 'button', onclick: load}, 'Try again');
-      clear(problem(error, h('div.actions', {}, again, error.job)));
+      clear(problem(error, h('div.actions', {}, again, job)));
     }
   }
 
@@ -127,7 +149,7 @@ export function features([setName = '', symbolName = '', outputs = ''], query, s
     set.append(...others.map(value => h('option', {value}, value)));
     drawPicks();
     load();
-  }).catch(error => signal.aborted || clear(problem(error)));
+  }).catch(error => signal.aborted || clear(problemOfView(error)));
   set.addEventListener('change', submit);
   signal.addEventListener('abort', () => charts?.destroy());
   const form = h('form.filters', {role: 'search', onsubmit: submit}, field('Symbol', symbol), field('Set', set),

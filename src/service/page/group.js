@@ -2,7 +2,7 @@
 import {ask, events, path, poll} from './api.js';
 import {fill, h, heading, problem, setText} from './dom.js';
 import {count, plural, seconds} from './format.js';
-import {badge, cancel, isOpen, jobTable, progress, setState} from './jobtable.js';
+import {badge, cancel, jobTable, progress, setState} from './jobtable.js';
 import {calm, warn} from './notice.js';
 
 // A group may have thousands of jobs. The table shows the first of them, and each that failed.
@@ -16,17 +16,18 @@ export function group([id], query, signal) {
   const counts = h('span');
   const estimate = Number(query.get('estimate'));
   const about = h('p.summary', {hidden: true}, `The server expected ${seconds(estimate)} for this group.`);
-  const list = jobTable('Jobs of the group', one => cancel(one, warn));
+  const list = jobTable('Jobs of the group', one => cancel(['jobs', one], warn));
+  list.element.classList.add('one-group');
   const stop = h('button', {type: 'button', hidden: true, onclick: async () => {
     stop.disabled = true;
-    const open = [...jobs.values()].filter(isOpen);
-    for (const job of open) await cancel(job.job_id, warn);
+    await cancel(['groups', id], warn);
     stop.disabled = false;
   }}, 'Cancel what is left');
   const cut = h('p.faint', {hidden: true});
   const body = h('div', {hidden: true}, h('p.line', {}, state, bar.element, counts), about, list.element, cut);
   const place = h('div');
   let drawn = 0;
+  let last = null;
 
   /** Draws once a frame, however many events come. */
   function draw() {
@@ -44,7 +45,7 @@ export function group([id], query, signal) {
     const ended = (data.done || 0) + (data.failed || 0);
     setState(state, data.state);
     bar.set(data.total ? ended / data.total : 1);
-    setText(counts, `${data.done} of ${plural(data.total, 'job')} done, ${data.failed} failed`);
+    setText(counts, `${count(data.done)} of ${plural(data.total, 'job')} done, ${count(data.failed)} failed or cancelled`);
     stop.hidden = data.state !== 'running';
     about.hidden = !estimate || data.state !== 'running';
   }
@@ -60,7 +61,8 @@ export function group([id], query, signal) {
     showGroup(data);
     draw();
     if (!running) return false;
-    await events(path(['groups', id, 'events']), signal, (name, value) => {
+    await events(path(['groups', id, 'events']), signal, last, (name, value, event) => {
+      last = event ?? last;
       if (name === 'job') jobs.set(value.job_id, value);
       if (name === 'group') {
         showGroup(value);

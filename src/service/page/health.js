@@ -7,7 +7,7 @@ import {calm, warn} from './notice.js';
 
 function checkRow([name]) {
   const state = badge('unknown');
-  const latency = h('td.num');
+  const latency = h('td.num.wide');
   const detail = h('td.text');
   const element = h('tr', {}, h('th.rowhead', {scope: 'row'}, name), h('td', {}, state), latency, detail);
   const update = ([, check]) => {
@@ -26,7 +26,7 @@ export function health(parts, query, signal) {
   const facts = h('dl.facts', {}, h('dt', {}, 'Status'), h('dd', {}, status), h('dt', {}, 'Queue'), depth,
     h('dt', {}, 'Version'), version);
   const rows = h('tbody');
-  const heads = [['Check', 'c-name'], ['State', 'c-state'], ['Latency', 'c-time num'], ['Detail', 'c-text']];
+  const heads = [['Check', 'c-name'], ['State', 'c-state'], ['Latency', 'c-time num wide'], ['Detail', 'c-text']];
   const list = table('Checks', heads, rows);
   const body = h('div', {hidden: true}, facts, h('h2', {}, 'Checks'), list);
   const place = h('div');

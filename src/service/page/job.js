@@ -14,29 +14,30 @@ function facts(names) {
 }
 
 function errorItem(error) {
-  const parts = [error.attempt && `try ${error.attempt}`, error.at && moment(error.at) + ' UTC'];
+  const parts = [error.at && moment(error.at) + ' UTC', error.jobs > 1 && `${count(error.jobs)} jobs together`];
   const when = parts.filter(Boolean).join(' · ');
   return h('li', {}, h('span.tag', {}, error.kind || 'error'), when && h('span.faint', {}, when),
-    h('p', {}, error.message), error.hint && h('p.hint', {}, error.hint));
+    h('p', {}, error.message), error.place && h('p.mono.faint', {}, error.place), error.hint && h('p.hint', {}, error.hint));
 }
 
 /** The view at #/jobs/{id} */
 export function job([id], query, signal) {
   const state = badge('queued');
   const bar = progress();
-  const list = facts(['Symbol', 'Set', 'Priority', 'Tries', 'Time', 'Created', 'Started', 'Finished', 'Group', 'Job']);
+  const list = facts(['Symbol', 'Set', 'Priority', 'Retries', 'Time', 'Created', 'Started', 'Finished', 'Group', 'Job']);
+  const waits = h('p.summary', {hidden: true});
   const errors = h('ol.errors');
   const errorsBox = h('section', {hidden: true}, h('h2', {}, 'Errors'), errors);
   const chart = h('a.button', {}, 'Show the features');
   const stop = h('button', {type: 'button', hidden: true, onclick: async () => {
     stop.disabled = true;
-    await cancel(id, warn);
+    await cancel(['jobs', id], warn);
     stop.disabled = false;
     await load().catch(warn);
   }}, 'Cancel the job');
   const group = h('a');
   fill(list.values.get('Group'), group);
-  const body = h('div', {hidden: true}, h('p.line', {}, state, bar.element), list.element,
+  const body = h('div', {hidden: true}, h('p.line', {}, state, bar.element), waits, list.element,
     h('div.actions', {}, chart, stop), errorsBox);
   const place = h('div');
   let known = 0;
@@ -49,10 +50,12 @@ export function job([id], query, signal) {
     setState(state, data.state);
     bar.set(data.progress);
     bar.element.hidden = data.state !== 'running';
+    waits.hidden = !data.waits;
+    setText(waits, `It waits: ${data.waits}.`);
     list.set('Symbol', data.symbol ?? 'all');
     list.set('Set', data.set);
     list.set('Priority', data.priority);
-    list.set('Tries', count(data.attempts));
+    list.set('Retries', count(data.attempts));
     list.set('Time', seconds(data.seconds) || null);
     for (const name of ['Created', 'Started', 'Finished']) {
       const time = moment(data[name.toLowerCase()]);

@@ -1,4 +1,4 @@
-// Lists the jobs, newest first, and asks for them every two seconds while the page is visible.
+// Lists the jobs that run and the newest others, and asks for them every two seconds while the page is visible.
 import {ask, path, poll} from './api.js';
 import {empty, field, fill, h, heading, problem, search, setText} from './dom.js';
 import {plural} from './format.js';
@@ -8,6 +8,8 @@ import {rewrite} from './router.js';
 import {loadSets} from './sets.js';
 
 const STEP = 100;
+// The server lists no more at once.
+const MOST = 1000;
 
 /** The view at #/jobs?state=&set=&symbol= */
 export function jobs(parts, query, signal) {
@@ -30,18 +32,21 @@ export function jobs(parts, query, signal) {
     restart();
   }}, 'Show more');
   const stop = async id => {
-    await cancel(id, warn);
+    await cancel(['jobs', id], warn);
     restart();
   };
   const list = jobTable('Jobs', stop);
   let shown = false;
 
   async function load(current) {
-    const {data} = await ask(path(['jobs'], {...filter, limit}), {signal: current});
+    const some = (state, most) => ask(path(['jobs'], {...filter, state, limit: most}), {signal: current});
+    const asked = [some(filter.state, limit), !filter.state && some('running', STEP)];
+    const [{data}, running] = await Promise.all(asked);
     calm();
-    const found = data.jobs || [];
+    // Jobs that run come first: with a long queue they are not among the newest.
+    const found = [...new Map([...running?.data?.jobs || [], ...data.jobs || []].map(job => [job.job_id, job])).values()];
     setText(summary, sum(found, data.next));
-    more.hidden = !data.next;
+    more.hidden = !data.next || limit >= MOST;
     list.update(found);
     if (found.length && !shown) fill(place, list.element);
     if (!found.length) fill(place, nothing(filter));
@@ -86,7 +91,7 @@ export function jobs(parts, query, signal) {
 function sum(found, next) {
   const parts = STATES.map(state => [found.filter(job => job.state === state).length, state]);
   const states = parts.filter(([many]) => many).map(([many, state]) => `${many} ${state}`);
-  const shown = next ? `The newest ${plural(found.length, 'job')}` : plural(found.length, 'job');
+  const shown = plural(found.length, 'job') + (next ? ' shown' : '');
   return [shown, ...states].join(' · ');
 }
 

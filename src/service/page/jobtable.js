@@ -36,10 +36,10 @@ export function progress() {
   return {element: h('span.progress', {}, bar, text), set};
 }
 
-/** Asks the server to stop a job, and says how that went. */
-export async function cancel(id, failed) {
+/** Asks the server to stop a job or a group, such as ['jobs', id]. */
+export async function cancel(what, failed) {
   try {
-    await ask(path(['jobs', id]), {method: 'DELETE'});
+    await ask(path(what), {method: 'DELETE'});
   } catch (error) {
     failed(error);
   }
@@ -47,7 +47,7 @@ export async function cancel(id, failed) {
 
 const HEADS = [
   ['State', 'c-state'], ['Symbol', 'c-symbol'], ['Set', 'c-set'], ['Progress or error', 'wide'],
-  ['Time', 'c-time num'], ['Tries', 'c-tries num wide'], ['Priority', 'c-priority wide'],
+  ['Time', 'c-time num'], ['Retries', 'c-tries num wide'], ['Priority', 'c-priority wide'],
   ['Created (UTC)', 'c-created wide'], ['Group', 'c-group wide'], ['', 'c-action'],
 ];
 

@@ -53,26 +53,26 @@ function lacks(panel, rows) {
 }
 
 /** What uPlot has to know about a panel: its lines break at NULL and at missing rows. */
-function options(panel, gaps, height, hooks, reset) {
+function options(panel, breaks, height, hooks, reset) {
   const axis = {
     stroke: () => colour('faint'), font: '11px system-ui, sans-serif',
     grid: {stroke: () => colour('grid'), width: 1}, ticks: {show: false},
   };
-  const breaks = (chart, series, from, to, nulls) => {
-    const missing = gaps.filter(([row]) => row >= from && row < to);
+  const cut = (chart, series, from, to, nulls) => {
+    const missing = breaks.filter(([row]) => row >= from && row < to);
     const places = missing.map(pair => pair.map(row => chart.valToPos(chart.data[0][row], 'x', true)));
     return [...nulls, ...places].sort((a, b) => a[0] - b[0]);
   };
   const line = (_, at) => ({
-    stroke: () => colour(`ink-${at % 6 + 1}`), width: 1.25, gaps: breaks, points: {size: 4},
+    stroke: () => colour(`ink-${at % 6 + 1}`), width: 1.25, gaps: cut, points: {size: 4},
     paths: panel.isFlag ? uPlot.paths.stepped({align: 1}) : undefined,
   });
   return {
-    width: 300, height, padding: [6, 10, 0, 0], legend: {show: false}, hooks,
+    width: 300, height, padding: [6, 24, 0, 0], legend: {show: false}, hooks,
     tzDate: at => uPlot.tzDate(new Date(at * 1000), 'Etc/UTC'),
     scales: {x: {range: (chart, min, max) => [min, max]}},
     axes: [
-      {...axis, size: 38, gap: 5, space: 76, values: times},
+      {...axis, size: (chart, texts) => texts?.some(text => text.includes('\n')) ? 38 : 24, gap: 5, space: 76, values: times},
       {...axis, size: 62, gap: 6, space: 28, values: (chart, splits) => splits.map(panel.isFlag ? flag : tick)},
     ],
     series: [{}, ...panel.lines.map(line)],
@@ -84,7 +84,7 @@ function options(panel, gaps, height, hooks, reset) {
 }
 
 /** Draws a panel. `acts` are what a drag, a double click, a key and the pointer do. */
-export function drawPanel(panel, {x, gaps}, height, acts) {
+export function drawPanel(panel, {x, gaps, pauses}, height, acts) {
   const missing = lacks(panel, x.length);
   const values = panel.lines.map(() => h('b.num'));
   const legend = panel.lines.map((line, at) => h('span.line-name', {}, h(`i.ink-${at % 6 + 1}`), line.name, values[at]));
@@ -105,7 +105,7 @@ export function drawPanel(panel, {x, gaps}, height, acts) {
   };
   const hooks = {drawClear: [chart => drawMarks(chart, panel, gaps)], setCursor: [point], ready: [point], setSelect: [select]};
   const lines = panel.lines.map(line => line.values);
-  const chart = new uPlot(options(panel, gaps, height, hooks, acts.reset), [x, ...lines], box);
+  const chart = new uPlot(options(panel, [...gaps, ...pauses], height, hooks, acts.reset), [x, ...lines], box);
   box.addEventListener('keydown', event => acts.press(event, chart));
   return {element: h('figure.panel', {}, caption, box), chart};
 }

@@ -1,6 +1,6 @@
 // Lists the targets and the runs that they hold, with the audits of each run.
 import {ask} from './api.js';
-import {empty, field, fill, h, heading, problem, search, setText, table} from './dom.js';
+import {empty, field, fill, h, heading, problem, problemOfView, search, setText, table} from './dom.js';
 import {count, moment, plural, seconds} from './format.js';
 import {link} from './router.js';
 
@@ -29,7 +29,7 @@ export function runs(parts, query, signal) {
   ask('targets', {signal}).then(({data}) => {
     targets = data.targets || [];
     draw();
-  }).catch(error => signal.aborted || fill(place, problem(error)));
+  }).catch(error => signal.aborted || fill(place, problemOfView(error)));
   const filters = h('div.filters', {role: 'search'}, field('Search', words));
   return {title: 'Runs', element: h('section', {}, heading('Runs of targets'), filters, summary, place)};
 }
@@ -50,7 +50,8 @@ function oneTarget(target) {
     more.remove();
   }}, `Show ${plural(all.length - SHOWN, 'older run')}`);
   return h('section.target', {}, h('h2', {}, target.name, h('span.mono.faint', {}, target.location)),
-    all.length ? list : empty('No run has committed to this target yet.'), more);
+    target.error && problem({title: 'This target cannot be read now', detail: target.error}),
+    all.length ? list : !target.error && empty('No run has committed to this target yet.'), more);
 }
 
 function runRow(run) {

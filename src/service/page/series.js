@@ -2,12 +2,23 @@
 
 const DAY = 86400;
 
+/** The time of a row, which is its first value beside the outputs with these names. */
+export function timeOf(row, names) {
+  return row[Object.keys(row).find(key => !names.includes(key))];
+}
+
 /** Reads `rows` into one panel for each name. */
 export function readRows(rows, names) {
-  const sorted = rows.map(row => ({at: Date.parse(row.ts) / 1000, row})).sort((a, b) => a.at - b.at);
+  const sorted = rows.map(row => ({at: readTime(timeOf(row, names)), row})).sort((a, b) => a.at - b.at);
   const x = sorted.map(item => item.at);
   const panels = names.map(name => readOutput(sorted.map(item => item.row[name]), name));
-  return {x, panels, daily: x.every(at => at % DAY === 0), gaps: timeGaps(x)};
+  return {x, panels, daily: x.every(at => at % DAY === 0), ...timeGaps(x)};
+}
+
+/** Seconds since 1970. A text without a zone is UTC. */
+function readTime(text) {
+  const zoned = /Z$|[+-]\d\d:?\d\d$/.test(text) || text.length <= 10;
+  return Date.parse(zoned ? text : text + 'Z') / 1000;
 }
 
 function toNumber(value) {
@@ -41,20 +52,23 @@ function readOutput(values, name) {
 }
 
 /**
- * The places where rows are missing: [row before, row after]. Steps of up to three times the median are usual.
+ * The places where rows are missing (`gaps`): [row before, row after]. Steps of up to three times the median are usual.
  * From one day to another, nights, weekends and holidays are usual too, unless the rows show that weekends trade.
+ * Lines of bars within a day break there as well (`pauses`), because nothing traded on the way.
  */
 export function timeGaps(x) {
-  if (x.length < 3) return [];
+  if (x.length < 3) return {gaps: [], pauses: []};
   const steps = x.slice(1).map((at, row) => at - x[row]).sort((a, b) => a - b);
   const median = steps[steps.length >> 1];
   const onWeekends = x.filter(at => [0, 6].includes(new Date(at * 1000).getUTCDay())).length / x.length;
   const day = at => Math.floor(at / DAY);
-  const gaps = [];
+  const [gaps, pauses] = [[], []];
   for (let row = 1; row < x.length; row++) {
     const overnight = day(x[row]) !== day(x[row - 1]) && onWeekends < 0.2;
     const usual = Math.max(3 * median, overnight ? 5 * DAY : 0);
-    if (x[row] - x[row - 1] > usual) gaps.push([row - 1, row]);
+    const step = x[row] - x[row - 1];
+    if (step > usual) gaps.push([row - 1, row]);
+    else if (overnight && step > 3 * median && median < DAY / 2) pauses.push([row - 1, row]);
   }
-  return gaps;
+  return {gaps, pauses};
 }

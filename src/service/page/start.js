@@ -24,6 +24,12 @@ function readParams(text) {
   return params;
 }
 
+/** The names of the targets, which are among the checks of the service. */
+async function targetNames(signal) {
+  const {data} = await ask('health', {signal}).catch(error => ({data: error.body || {}}));
+  return Object.keys(data.checks || {}).filter(name => name.startsWith('target:')).map(name => name.slice(7));
+}
+
 /** The view at #/start?set=&symbol= */
 export function start(parts, query, signal) {
   const sets = h('div.checks', {}, empty('The sets are loading.'));
@@ -33,7 +39,7 @@ export function start(parts, query, signal) {
   priority.value = 'normal';
   const from = h('input', {type: 'date'});
   const until = h('input', {type: 'date'});
-  const target = h('input', {type: 'text', autocomplete: 'off', spellcheck: false});
+  const target = h('select', {}, h('option', {value: ''}, 'none: to the cache'));
   const params = h('textarea', {rows: 2, spellcheck: false, placeholder: 'changes = [1, 5, 21]'});
   const answer = h('div');
   const submit = h('button.main', {type: 'submit'}, 'Start');
@@ -43,6 +49,8 @@ export function start(parts, query, signal) {
     fill(sets, found.map(set => h('label.check', {title: set.description},
       h('input', {type: 'checkbox', name: 'set', value: set.name, checked: set.name === query.get('set')}), set.name)));
   }).catch(error => signal.aborted || fill(sets, problem(error)));
+
+  targetNames(signal).then(names => target.append(...names.map(name => h('option', {value: name}, name))), () => {});
 
   async function send(event) {
     event.preventDefault();
@@ -70,7 +78,7 @@ export function start(parts, query, signal) {
     field('Symbols', symbols, 'One on each line, or with commas. No symbol means all symbols of the source.'),
     h('div.filters', {}, field('Priority', priority), field('From', from), field('Until', until)),
     h('details', {}, h('summary', {}, 'Target and parameters'),
-      field('Target', target, 'Empty: the target that the server names for the set.'),
+      field('Target', target, 'Rows in the cache are there for requests. Rows in a target are there for everybody.'),
       field('Parameters', params, 'One on each line: name = value. Empty: the defaults of the set.')),
     h('div.actions', {}, submit, h('a', {href: '#/jobs'}, 'Back to the jobs')), answer);
   return {title: 'Start a computation', element: h('section', {}, heading('Start a computation'), form)};
