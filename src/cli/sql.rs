@@ -17,6 +17,10 @@ pub(super) struct SqlArgs {
     statement: String,
     #[command(flatten)]
     pub(super) session: StatementArgs,
+    /// Read the jobs of a queue as windrow.jobs and windrow.symbols: sqlite:PATH or postgres://user@host/db
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "QUEUE")]
+    queue: Option<String>,
     /// How to print the result: table, csv, json or markdown
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
@@ -29,7 +33,20 @@ pub(super) async fn run_sql(args: SqlArgs, config: Config) -> Result<u8> {
         let width = terminal.map_or(100, |t| t.width);
         eprint!("{}", error_text(error, Some(&args.statement), width));
     };
+    #[cfg(feature = "serve")]
+    let queue = match &args.queue {
+        Some(queue) => {
+            let mut config = config.clone();
+            config.serve.queue = Some(queue.clone());
+            Some(crate::service::open_queue_to_read(&config).await?)
+        }
+        None => None,
+    };
     let engine = args.session.build_engine(config).await?;
+    #[cfg(feature = "serve")]
+    if let Some(queue) = queue {
+        crate::worker::add_queue_tables(&engine, queue).await?;
+    }
     let query = match engine.query(args.statement.trim().trim_end_matches(';')).await {
         Ok(query) => query,
         Err(error) => {

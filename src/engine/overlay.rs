@@ -48,10 +48,17 @@ pub(super) fn isolate_tables(
     Ok(state)
 }
 
-/// Replaces all catalogs of a state by one with this schema.
+/// Replaces all catalogs of a state by one in which this schema takes the place of the default one.
 fn replace_schema(state: &mut SessionState, schema: Arc<dyn SchemaProvider>) -> Result<()> {
     let names = &state.config_options().catalog;
     let only = MemoryCatalogProvider::new();
+    if let Some(catalog) = state.catalog_list().catalog(&names.default_catalog) {
+        for name in catalog.schema_names().iter().filter(|name| **name != names.default_schema) {
+            if let Some(other) = catalog.schema(name) {
+                only.register_schema(name, other)?;
+            }
+        }
+    }
     only.register_schema(&names.default_schema, schema)?;
     let list = MemoryCatalogProviderList::new();
     list.register_catalog(names.default_catalog.clone(), Arc::new(only));

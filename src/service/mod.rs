@@ -42,7 +42,7 @@ use crate::limits::CACHE_PRUNE_INTERVAL;
 use server::Certificates;
 use state::Service;
 
-pub use startup::{QueuePlace, queue_place, token_path};
+pub use startup::{QueuePlace, open_queue_to_read, queue_place, token_path};
 pub use state::Reconfigure;
 pub use tokens::{StoredToken, TokenScope, create_token, list_tokens, revoke_token};
 

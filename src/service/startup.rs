@@ -15,7 +15,7 @@ use crate::engine::{Engine, executor};
 use crate::error::{Error, Result};
 use crate::host;
 use crate::outside::files;
-use crate::queue::{PgQueue, Queue, QueueBounds, QueueClock, SqliteQueue};
+use crate::queue::{PgQueue, Queue, QueueBounds, QueueClock, QueueReads, SqliteQueue};
 use crate::store::StoreRegistry;
 use crate::worker::{
     BatchRange, Endpoints, LoadedSets, METRICS, MetricKind, SetViews, SourceWatch, WorkerParts,
@@ -108,6 +108,20 @@ pub fn queue_place(config: &Config) -> Result<QueuePlace> {
     }
     Err(Error::usage(format!("the queue is {}", crate::store::redact_passwords(text)))
         .hint("write sqlite:PATH or postgres://USER@HOST/DATABASE"))
+}
+
+/// Opens the queue of a configuration for reading, while other processes may work with it.
+///
+/// # Errors
+/// If there is no queue, or it cannot be read.
+pub async fn open_queue_to_read(config: &Config) -> Result<Arc<dyn QueueReads>> {
+    match queue_place(config)? {
+        QueuePlace::Sqlite(path) => Ok(Arc::new(SqliteQueue::open_to_read(&path)?)),
+        QueuePlace::Postgres(url) => {
+            let bounds = QueueBounds::default();
+            Ok(Arc::new(PgQueue::open(&url, bounds, QueueClock::System).await?))
+        }
+    }
 }
 
 async fn open_queue(config: &Config) -> Result<(Arc<dyn Queue>, bool)> {

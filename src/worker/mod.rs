@@ -11,6 +11,7 @@ mod computation;
 mod endpoints;
 mod lease;
 mod metric_names;
+mod queue_tables;
 mod set_views;
 mod source_watch;
 
@@ -37,6 +38,7 @@ pub use breaker::{BreakerState, EndpointBreaker};
 pub use computation::open_target;
 pub use endpoints::Endpoints;
 pub use metric_names::{METRICS, MetricKind, MetricSpec, describe_metrics, name};
+pub use queue_tables::add_queue_tables;
 pub use set_views::{LoadedSets, SetParams, SetView, SetViews};
 pub use source_watch::SourceWatch;
 

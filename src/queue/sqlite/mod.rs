@@ -42,14 +42,15 @@ struct Write {
 
 /// A queue in a SQLite file.
 pub struct SqliteQueue {
-    writes: mpsc::Sender<Write>,
+    /// The thread that writes; None in a queue that is only read.
+    writes: Option<mpsc::Sender<Write>>,
     reader: Arc<Mutex<Connection>>,
     path: PathBuf,
     bounds: QueueBounds,
     clock: QueueClock,
     arrived: Notify,
     /// The lock that keeps a second process out.
-    _lock: files::LocalFile,
+    _lock: Option<files::LocalFile>,
 }
 
 impl SqliteQueue {
@@ -70,17 +71,37 @@ impl SqliteQueue {
                 .hint("raise the limits of this user (ulimit -u, -v)")
         })?;
         let queue = Self {
-            writes,
+            writes: Some(writes),
             reader: Arc::new(Mutex::new(reader)),
             path: path.to_path_buf(),
             bounds,
             clock,
             arrived: Notify::new(),
-            _lock: lock,
+            _lock: Some(lock),
         };
         let returned =
             queue.write(|tx| Box::pin(async { operations::return_all_batches(tx).await })).await?;
         Ok((queue, returned))
+    }
+
+    /// Opens the queue in a file for reading, while another process may work with it.
+    ///
+    /// # Errors
+    /// If the file is none of a queue, or cannot be read.
+    pub fn open_to_read(path: &Path) -> Result<Self> {
+        if !files::path_exists(path).unwrap_or(false) {
+            return Err(Error::usage(format!("there is no queue {}", path.display()))
+                .hint("name the file of --queue of a `windrow serve`"));
+        }
+        Ok(Self {
+            writes: None,
+            reader: Arc::new(Mutex::new(schema::open_reader(path)?)),
+            path: path.to_path_buf(),
+            bounds: QueueBounds::default(),
+            clock: QueueClock::System,
+            arrived: Notify::new(),
+            _lock: None,
+        })
     }
 
     async fn read<T: Send + 'static>(
@@ -194,7 +215,8 @@ impl QueueDriver for SqliteQueue {
         };
         let write = Write { run: Some(Box::new(run)), answer: Box::new(answer) };
         let gone = || Error::internal("the thread of the queue has ended");
-        self.writes.send(write).await.map_err(|_| gone())?;
+        let writes = self.writes.as_ref().ok_or_else(gone)?;
+        writes.send(write).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
