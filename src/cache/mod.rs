@@ -24,6 +24,8 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use moka::future::Cache;
 
+use tokio::sync::watch;
+
 use crate::error::{Error, Result};
 use crate::limits::{
     CACHE_CHUNK, CACHE_CHUNK_BYTES, CACHE_CHUNKS_AT_ONCE, CACHE_DURABLE, CACHE_ENTRY_IN_MEMORY,
@@ -78,6 +80,8 @@ pub struct ResultCache {
     durable_bytes: AtomicU64,
     durable_entries: AtomicU64,
     corrupt: AtomicU64,
+    /// The number of chunks that this process wrote.
+    written: watch::Sender<u64>,
 }
 
 /// The reason why an entry does not get into memory.
@@ -122,7 +126,8 @@ impl ResultCache {
             .weigher(|_: &CacheKey, entry: &MemoryEntry| entry.weight)
             .build();
         let [durable_bytes, durable_entries, corrupt] = [0; 3].map(AtomicU64::new);
-        Self { tier, memory, bounds, durable_bytes, durable_entries, corrupt }
+        let written = watch::Sender::new(0);
+        Self { tier, memory, bounds, durable_bytes, durable_entries, corrupt, written }
     }
 
     /// Returns whether other machines see the durable entries: they are in a bucket or a database.
@@ -228,7 +233,13 @@ impl ResultCache {
                 self.memory.insert(key, memory).await;
             }
         }
+        self.written.send_modify(|count| *count += 1);
         Ok(())
+    }
+
+    /// Returns a number that changes whenever this process wrote entries.
+    pub fn writes(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
     }
 
     /// Checks that the durable tier can be read and written.

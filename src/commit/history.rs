@@ -19,6 +19,10 @@ pub struct CommittedRun {
     pub last: Option<TimePoint>,
     /// Wall seconds.
     pub seconds: f64,
+    /// The number of symbols in the target after the run.
+    pub symbols: u64,
+    /// The audits and their results.
+    pub audits: Vec<(String, String)>,
     /// The version of windrow.
     pub version: String,
     /// The jobs of a queue that it computed.
@@ -36,6 +40,8 @@ impl From<Record> for CommittedRun {
             first,
             last,
             seconds: record.seconds,
+            symbols: record.watermarks.len() as u64,
+            audits: record.audits,
             version: record.windrow,
             jobs: record.jobs,
         }

@@ -29,6 +29,12 @@ impl Engine {
         Ok(state)
     }
 
+    /// Returns the names of the sources that a planned set reads. A table function is none.
+    pub fn read_sources(&self, planned: &PlannedSet) -> Vec<String> {
+        let open = self.sources();
+        planned.source_names().into_iter().filter(|name| open.contains_key(name)).collect()
+    }
+
     /// Returns the states of the rows that a planned set reads, as this engine has opened them.
     ///
     /// # Errors

@@ -294,6 +294,10 @@ limits! {
         WAIT_LONGEST: Duration = Duration::from_secs(60), show_duration(WAIT_LONGEST), "The request is refused with 400.";
         /// The time for which a failed computation of features is not started again by the next request.
         FAILURE_KEPT: Duration = Duration::from_secs(5), show_duration(FAILURE_KEPT), "The next request starts a job again.";
+        /// The jobs of misses that a process remembers, so that equal misses share them without asking the queue to.
+        STARTED_JOBS: u64 = 100_000, show_count(STARTED_JOBS, "job"), "The queue finds the equal job.";
+        /// The time for which it remembers them.
+        STARTED_KNOWN: Duration = Duration::from_secs(600), show_duration(STARTED_KNOWN), "The queue finds the equal job.";
         /// The jobs that `GET /jobs` lists unless asked otherwise.
         JOBS_LISTED: usize = 100, show_count(JOBS_LISTED as u64, "job"), "The next page has the others.";
         /// The jobs that one page of `GET /jobs` may have.

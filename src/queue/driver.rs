@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::batch::{BatchBounds, BatchEnd};
 use super::model::{Batch, Enqueued, JobName, JobOutcome, JobRow, NewGroup, Renewed};
@@ -21,7 +20,7 @@ pub(super) trait QueueDriver: QueueReads {
     /// The clock and the chance of the queue.
     fn clock(&self) -> &QueueClock;
     /// Tells those who wait in this process that jobs may have come.
-    fn arrived(&self) -> &Notify;
+    fn arrived(&self) -> &watch::Sender<u64>;
     /// Runs an operation in a transaction that follows all others of the queue.
     fn write<T: Send + 'static>(
         &self,
@@ -40,7 +39,7 @@ impl<D: QueueDriver> Queue for D {
                 Box::pin(async move { operations::enqueue(tx, &group, &name, &bounds).await })
             })
             .await?;
-        self.arrived().notify_waiters();
+        self.arrived().send_modify(|count| *count += 1);
         Ok(enqueued)
     }
 
@@ -73,7 +72,7 @@ impl<D: QueueDriver> Queue for D {
                 )
             })
             .await?;
-        self.arrived().notify_waiters();
+        self.arrived().send_modify(|count| *count += 1);
         Ok(finished)
     }
 
@@ -88,7 +87,7 @@ impl<D: QueueDriver> Queue for D {
             .await
     }
 
-    async fn wait_for_jobs(&self, at_most: Duration) {
-        let _ = tokio::time::timeout(at_most, self.arrived().notified()).await;
+    fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrived().subscribe()
     }
 }

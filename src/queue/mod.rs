@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use crate::error::Result;
 use crate::limits::{HISTORY_AGE, HISTORY_JOBS, JOB_LEASE, QUEUED_JOBS, QUEUED_JOBS_PER_CLIENT};
@@ -32,7 +33,6 @@ pub use model::{
     Batch, Enqueued, GroupRow, GroupState, JobError, JobFilter, JobName, JobOutcome, JobRequest,
     JobRow, JobState, NewGroup, NewJob, Priority, QueueDepth, Renewed, error_kind_name, queue_time,
 };
-pub use operations::work_digest;
 pub use postgres::PgQueue;
 pub use sqlite::SqliteQueue;
 
@@ -97,6 +97,11 @@ pub trait QueueReads: Send + Sync {
 
     /// Returns the measured rate: cost per second of one worker. None if nothing was measured.
     async fn rate(&self) -> Result<Option<f64>>;
+
+    /// Returns how many connections to a server are in use, and how many are open. None without a server.
+    fn connections(&self) -> Option<(usize, usize)> {
+        None
+    }
 }
 
 /// A durable queue. All processes that share it may use it at the same time.
@@ -128,8 +133,9 @@ pub trait Queue: QueueReads {
     /// Asks to cancel all jobs of a group; returns the number of those that had not ended.
     async fn cancel_group(&self, group: &str) -> Result<u64>;
 
-    /// Waits until jobs may have come, or for `at_most`.
-    async fn wait_for_jobs(&self, at_most: Duration);
+    /// Returns a number that changes whenever this process queued jobs or ended some. What other processes do is seen by
+    /// looking again.
+    fn arrivals(&self) -> watch::Receiver<u64>;
 }
 
 /// The clock and the chance of a queue: those of the system, or those of a test.

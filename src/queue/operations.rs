@@ -31,10 +31,7 @@ fn work_digests(new: &NewGroup) -> Result<BTreeMap<&str, String>> {
 }
 
 /// Returns the digest of a set and a request, which the jobs of both carry as [`JobRow::work`].
-///
-/// # Errors
-/// None.
-pub fn work_digest(set: &str, request: &JobRequest) -> Result<String> {
+fn work_digest(set: &str, request: &JobRequest) -> Result<String> {
     let request = serde_json::to_string(request)
         .map_err(|error| Error::internal(format!("a request has no JSON: {error}")))?;
     Ok(digest_texts(&[set, &request]))

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::run::AuditReport;
 use crate::commit::{CommittedRun, RunHistory, Target};
 use crate::store::TimePoint;
 
@@ -33,6 +34,10 @@ pub struct PastRun {
     pub last: Option<TimePoint>,
     /// Wall seconds of the run.
     pub seconds: f64,
+    /// Symbols in the target after the run.
+    pub symbols: u64,
+    /// The audits of the run.
+    pub audits: Vec<AuditReport>,
     /// The version of windrow that ran.
     pub version: String,
 }
@@ -67,6 +72,8 @@ impl PastRun {
             first: run.first,
             last: run.last,
             seconds: run.seconds,
+            symbols: run.symbols,
+            audits: run.audits.iter().map(AuditReport::from_result).collect(),
             version: run.version.clone(),
         }
     }

@@ -93,6 +93,13 @@ pub struct LeftOutReport {
     pub why: String,
 }
 
+impl AuditReport {
+    /// Builds the report of an audit and its result.
+    pub(super) fn from_result((audit, result): &(String, String)) -> Self {
+        Self { audit: audit.clone(), result: result.clone() }
+    }
+}
+
 impl RunReport {
     /// Builds the report of a committed run.
     pub fn from_outcome(outcome: &RunOutcome) -> Self {
@@ -108,10 +115,7 @@ impl RunReport {
             bytes: input.bytes,
             opening_seconds: input.opening,
         });
-        let audits = record.audits.iter().map(|(audit, result)| {
-            let (audit, result) = (audit.clone(), result.clone());
-            AuditReport { audit, result }
-        });
+        let audits = record.audits.iter().map(AuditReport::from_result);
         let left_out = record.left_out.iter().map(|(what, why)| {
             let (what, why) = (what.clone(), why.clone());
             LeftOutReport { what, why }

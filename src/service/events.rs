@@ -1,7 +1,7 @@
 //! `GET /groups/{id}/events`: the jobs of a group as they change, as server-sent events.
 //!
-//! The id of an event is the number of the change, which only grows: a caller that comes back with `Last-Event-ID`
-//! gets every later change, and none twice.
+//! The id of an event is the number of the change, which only grows, and that of the job: several jobs may change
+//! together. A caller that comes back with `Last-Event-ID` gets every later event, and none twice.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::jobs::{GroupReport, JobReport, find_group};
 use super::parts::Segments;
@@ -41,13 +41,13 @@ pub(super) async fn group_events(
     Segments(id): Segments<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let last = headers.get("last-event-id").map(|id| id.to_str().ok()?.parse::<i64>().ok());
-    let after = match last {
-        None => 0,
-        Some(Some(after)) => after,
+    let seen = headers.get("last-event-id").map(|id| parse_event_id(id.to_str().ok()?));
+    let seen = match seen {
+        None => (0, 0),
+        Some(Some(seen)) => seen,
         Some(None) => {
             let hint = "send the id of an event of this group";
-            return Err(Problem::bad_request("Last-Event-ID is no number", hint));
+            return Err(Problem::bad_request("Last-Event-ID is none of an event", hint));
         }
     };
     let group = find_group(&service, &id).await?;
@@ -56,10 +56,14 @@ pub(super) async fn group_events(
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, &error);
         problem.retry_after(10)
     })?;
+    let arrivals = service.queue.arrivals();
     let feed = EventFeed {
         service,
         group,
-        after,
+        arrivals,
+        // The change of the last event may have had more jobs.
+        after: (seen.0 - 1).max(0),
+        seen,
         told: None,
         ready: Vec::new(),
         ended: false,
@@ -75,6 +79,12 @@ pub(super) async fn group_events(
     Ok(response)
 }
 
+/// Reads the id of an event: the change and the number of the job, as `12.3`.
+fn parse_event_id(text: &str) -> Option<(i64, u32)> {
+    let (change, number) = text.split_once('.')?;
+    Some((change.parse().ok().filter(|change| *change >= 0)?, number.parse().ok()?))
+}
+
 /// The streams of this process that are open.
 fn streams() -> &'static Arc<Semaphore> {
     static STREAMS: std::sync::OnceLock<Arc<Semaphore>> = std::sync::OnceLock::new();
@@ -85,7 +95,11 @@ fn streams() -> &'static Arc<Semaphore> {
 struct EventFeed {
     service: Arc<Service>,
     group: GroupRow,
+    arrivals: watch::Receiver<u64>,
+    /// The last change whose jobs were all read.
     after: i64,
+    /// The change and the job of the last event that the caller had before.
+    seen: (i64, u32),
     /// The numbers of done and failed jobs that the caller knows.
     told: Option<(u32, u32)>,
     /// Events that are not sent yet, the next one last.
@@ -106,7 +120,7 @@ impl EventFeed {
             }
             match self.look().await {
                 Ok(()) if self.ready.is_empty() && !self.ended => {
-                    self.service.queue.wait_for_jobs(EVENT_LOOK).await;
+                    let _ = tokio::time::timeout(EVENT_LOOK, self.arrivals.changed()).await;
                 }
                 Ok(()) => {}
                 Err(error) => {
@@ -120,6 +134,7 @@ impl EventFeed {
 
     /// Looks at the queue, and prepares the events of what changed.
     async fn look(&mut self) -> OwnResult<()> {
+        self.arrivals.borrow_and_update();
         // The group first: changes that come later are seen with the next look.
         let group = self.service.queue.group(&self.group.name).await?;
         let Some(group) = group else {
@@ -129,14 +144,18 @@ impl EventFeed {
         let changes = self.service.queue.changes(&self.group, self.after).await?;
         for job in &changes {
             self.after = self.after.max(job.change);
-            let event = Event::default().event("job").id(job.change.to_string());
+            if (job.change, job.name.number) <= self.seen {
+                continue;
+            }
+            let id = format!("{}.{}", job.change, job.name.number);
+            let event = Event::default().event("job").id(id);
             self.ready.extend(event.json_data(JobReport::from(job)).ok());
         }
         let known = (group.done, group.failed());
         if changes.is_empty() && group.state() != GroupState::Running {
             self.ended = true;
         }
-        if self.told != Some(known) || self.ended {
+        if self.told != Some(known) {
             self.told = Some(known);
             let event = Event::default().event("group");
             self.ready.extend(event.json_data(GroupReport::from(&group)).ok());

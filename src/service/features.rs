@@ -22,9 +22,7 @@ use crate::cache::{CacheKey, CachedRows};
 use crate::engine::Scope;
 use crate::error::{Error, Result as OwnResult};
 use crate::limits::{FAILURE_KEPT, WAIT_LONGEST};
-use crate::queue::{
-    JobName, JobRequest, JobRow, JobState, NewGroup, NewJob, Priority, work_digest,
-};
+use crate::queue::{JobName, JobRequest, JobRow, JobState, NewGroup, NewJob, Priority};
 use crate::worker::{SetParams, SetView, name};
 
 /// The pause between two looks at a computation that a caller waits for.
@@ -108,8 +106,10 @@ pub(super) async fn get_features(
         return one_symbol_answer(&asked, &rows, &media);
     }
     counter!(name::CACHE_MISSES, "set" => set.clone()).increment(1);
-    service.refuse_failed(&asked, &symbol).await?;
-    let pending = service.start_jobs(&asked, &[&symbol], &caller).await?;
+    let pending = match service.find_started(&asked, &symbol).await? {
+        Some(pending) => pending,
+        None => service.start_jobs(&asked, &[&symbol], &caller).await?,
+    };
     match service.wait_for_rows(&mut asked, &symbol, &pending).await? {
         Some(rows) => one_symbol_answer(&asked, &rows, &media),
         None => Ok(pending_answer(pending, "jobs")),
@@ -225,23 +225,23 @@ impl Service {
         self.cache.get(&key).await
     }
 
-    /// Returns the error of a job that failed for this request a moment ago.
-    pub(super) async fn refuse_failed(&self, asked: &Asked, symbol: &str) -> Result<(), Problem> {
-        let set = asked.view.planned.set.name.clone();
-        let filter = crate::queue::JobFilter {
-            set: Some(set.clone()),
-            symbol: Some(symbol.to_string()),
-            limit: 1,
-            ..Default::default()
-        };
-        let jobs = self.queue.jobs(filter).await?;
-        let Some(job) = jobs.first() else { return Ok(()) };
+    /// Returns the job that this process started for the same rows, if it has not ended. The error of one that failed a
+    /// moment ago is the answer, too.
+    pub(super) async fn find_started(
+        &self,
+        asked: &Asked,
+        symbol: &str,
+    ) -> Result<Option<Pending>, Problem> {
+        let key = asked.key(symbol, asked.is_scoped());
+        let Some(pending) = self.started.get(&key).await else { return Ok(None) };
+        let Some(name) = JobName::parse(&pending.job_id) else { return Ok(None) };
+        let Some(status) = self.queue.job(&name).await? else { return Ok(None) };
+        let job = &status.job;
         let since = crate::outside::utc_now().timestamp_micros() - FAILURE_KEPT.as_micros() as i64;
-        let recent = job.finished.is_some_and(|finished| finished > since);
-        if recent && job.work == work_digest(&set, &asked.request())? {
-            return refuse_ended(job);
+        if job.finished.is_some_and(|finished| finished > since) {
+            refuse_ended(job)?;
         }
-        Ok(())
+        Ok(Some(pending).filter(|_| job.state.is_open()))
     }
 
     /// Queues the jobs of missing symbols. Equal jobs that have not ended are shared.
@@ -270,6 +270,11 @@ impl Service {
         };
         let accepted = enqueue(self, group).await?;
         let (group_id, job_ids, estimated_completion_time) = accepted.into_parts();
+        for (symbol, job_id) in symbols.iter().zip(&job_ids) {
+            let (job_id, group_id) = (job_id.clone(), group_id.clone());
+            let pending = Pending { job_id, group_id, estimated_completion_time };
+            self.started.insert(asked.key(symbol, asked.is_scoped()), pending).await;
+        }
         let job_id = job_ids.into_iter().next().unwrap_or_default();
         Ok(Pending { job_id, group_id, estimated_completion_time })
     }
@@ -285,7 +290,10 @@ impl Service {
         let job = JobName::parse(&pending.job_id);
         let mut key = asked.key(symbol, asked.is_scoped());
         let mut looked = tokio::time::Instant::now();
+        let (mut writes, mut arrivals) = (self.cache.writes(), self.queue.arrivals());
         loop {
+            writes.borrow_and_update();
+            arrivals.borrow_and_update();
             if let Some(rows) = self.cache.peek_memory(&key).await {
                 return Ok(Some(rows));
             }
@@ -314,7 +322,13 @@ impl Service {
             if now >= until {
                 return Ok(None);
             }
-            self.queue.wait_for_jobs(LOOK.min(until - now)).await;
+            let news = async {
+                tokio::select! {
+                    _ = writes.changed() => {}
+                    _ = arrivals.changed() => {}
+                }
+            };
+            let _ = tokio::time::timeout(LOOK.min(until - now), news).await;
         }
     }
 }

@@ -194,6 +194,10 @@ impl Service {
         let (busy, allowed) = self.workers.counts();
         gauge!(name::WORKERS, "state" => "busy").set(busy as f64);
         gauge!(name::WORKERS, "state" => "allowed").set(allowed.min(self.worker_count) as f64);
+        if let Some((busy, open)) = self.queue.connections() {
+            gauge!(name::POOL, "state" => "busy").set(busy as f64);
+            gauge!(name::POOL, "state" => "open").set(open as f64);
+        }
         gauge!(name::CACHE_BYTES).set(self.cache.usage().memory_bytes as f64);
         gauge!(name::MEMORY).set(host::resident_memory() as f64);
         gauge!(name::MEMORY_LIMIT).set(host::usable_memory().unwrap_or_default() as f64);

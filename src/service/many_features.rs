@@ -93,7 +93,7 @@ pub(super) async fn get_many_features(
     counter!(name::CACHE_HITS, "set" => set.clone()).increment(hits as u64);
     counter!(name::CACHE_MISSES, "set" => set.clone()).increment(missing.len() as u64);
     while let Some(first) = missing.first() {
-        service.refuse_failed(&asked, first).await?;
+        service.find_started(&asked, first).await?;
         let pending = service.start_jobs(&asked, &missing, &caller).await?;
         for symbol in &missing {
             asked.wait = until.saturating_duration_since(tokio::time::Instant::now());

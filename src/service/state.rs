@@ -8,12 +8,15 @@ use governor::clock::DefaultClock;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
+use moka::future::Cache;
 use tokio::runtime::Handle;
 
+use super::features::Pending;
 use super::tokens::Tokens;
-use crate::cache::ResultCache;
+use crate::cache::{CacheKey, ResultCache};
 use crate::config::Config;
 use crate::error::Result as OwnResult;
+use crate::limits::{STARTED_JOBS, STARTED_KNOWN};
 use crate::queue::Queue;
 use crate::worker::{Endpoints, LoadedSets, SetViews, Workers};
 
@@ -22,6 +25,8 @@ pub(super) struct Service {
     pub(super) queue: Arc<dyn Queue>,
     pub(super) views: Arc<SetViews>,
     pub(super) cache: Arc<ResultCache>,
+    /// The jobs that misses of this process started, for a while.
+    pub(super) started: Cache<CacheKey, Pending>,
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) workers: Arc<Workers>,
     /// The number of workers of this process.
@@ -76,6 +81,10 @@ impl Service {
             queue,
             views,
             cache,
+            started: Cache::builder()
+                .max_capacity(STARTED_JOBS)
+                .time_to_live(STARTED_KNOWN)
+                .build(),
             endpoints,
             workers,
             worker_count,

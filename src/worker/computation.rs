@@ -18,8 +18,10 @@ use std::time::Instant;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Field, Schema};
 use futures::FutureExt;
+use metrics::counter;
 
 use super::endpoints::Endpoints;
+use super::metric_names::name;
 use super::set_views::{LoadedSets, SetView, SetViews, changing_inputs_error};
 use crate::cache::{CacheKey, CachedRows, ResultCache};
 use crate::commit::{Target, TargetContents};
@@ -133,11 +135,11 @@ impl Computer {
         Ok(missing)
     }
 
-    async fn compute_into_target(&self, running: &RunningBatch<'_>, name: &str) -> Result<()> {
+    async fn compute_into_target(&self, running: &RunningBatch<'_>, place: &str) -> Result<()> {
         let batch = running.batch;
         let sets = self.views.loaded();
-        let target = open_target(sets.engine(), name, &batch.set)?;
-        let _turn = self.endpoints.acquire_target(name, &running.stop).await?;
+        let target = open_target(sets.engine(), place, &batch.set)?;
+        let _turn = self.endpoints.acquire_target(place, &running.stop).await?;
         let committed = match batch.retried {
             true => committed_jobs(sets.engine(), &target).await?,
             false => BTreeSet::new(),
@@ -163,10 +165,14 @@ impl Computer {
         let waits_until = Instant::now() + TARGET_HELD;
         loop {
             let run = view.session.run(view.planned.set.clone(), &options).boxed();
-            match self.endpoints.call_target(name, run).await {
+            match self.endpoints.call_target(place, run).await {
                 Err(error) if error.is_target_held() && Instant::now() < waits_until => {}
                 Err(error) if error.is_target_held() => return Err(error.as_transient()),
-                done => return done.map(|_| ()),
+                done => {
+                    let outcome = done?;
+                    counter!(name::RETRIES).increment(outcome.record.retries);
+                    return Ok(());
+                }
             }
             let pause = async {
                 tokio::time::sleep(TARGET_HELD_LOOK).await;

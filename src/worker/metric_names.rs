@@ -76,8 +76,8 @@ metric_list! {
     LEASES_LOST = "windrow_leases_lost_total", Counter, [];
     /// Endpoints that are left alone after failures in a row: 1 for one that is, 0 for one that is not.
     BREAKER = "windrow_breaker_open", Gauge, ["endpoint"];
-    /// Calls to servers beyond the first attempt.
-    RETRIES = "windrow_retries_total", Counter, ["endpoint"];
+    /// Calls to object stores and of runs beyond the first attempt.
+    RETRIES = "windrow_retries_total", Counter, [];
     /// Seconds from a request to its answer.
     HTTP_SECONDS = "windrow_http_request_duration_seconds", Seconds, ["endpoint", "status"];
     /// Connections of the pool to a PostgreSQL queue that are in use (`busy`) and open (`open`).
@@ -88,9 +88,11 @@ metric_list! {
 pub fn describe_metrics() {
     for metric in METRICS {
         match metric.kind {
-            MetricKind::Counter => describe_counter!(metric.name, metric.about),
-            MetricKind::Gauge => describe_gauge!(metric.name, metric.about),
-            MetricKind::Seconds => describe_histogram!(metric.name, Unit::Seconds, metric.about),
+            MetricKind::Counter => describe_counter!(metric.name, metric.about.trim()),
+            MetricKind::Gauge => describe_gauge!(metric.name, metric.about.trim()),
+            MetricKind::Seconds => {
+                describe_histogram!(metric.name, Unit::Seconds, metric.about.trim())
+            }
         }
     }
 }

@@ -140,7 +140,9 @@ impl Workers {
     async fn work(&self, number: usize) {
         let worker = format!("{} {number}", self.process);
         let bounds = BatchBounds { jobs: BATCH_JOBS, cost: BATCH_COST };
+        let mut arrivals = self.queue.arrivals();
         while !self.draining.load(Ordering::SeqCst) {
+            arrivals.borrow_and_update(); // Jobs that come after this are seen below.
             let claimed = {
                 // Counted before the claim, so that a shutdown waits for it.
                 self.busy.fetch_add(1, Ordering::SeqCst);
@@ -159,7 +161,7 @@ impl Workers {
             }
             self.busy.fetch_sub(1, Ordering::SeqCst);
             tokio::select! {
-                () = self.queue.wait_for_jobs(QUEUE_LOOK) => {}
+                _ = tokio::time::timeout(QUEUE_LOOK, arrivals.changed()) => {}
                 () = self.wake.notified() => {}
             }
         }

@@ -211,7 +211,7 @@ impl LoadedSets {
             let mut states = self.watch.states(&self.engine, &names).await?;
             let session = self.engine.open_session().boxed().await?;
             let planned = session.plan_set(set.clone(), params).boxed().await?;
-            let read = planned.source_names();
+            let read = session.read_sources(&planned);
             if read.iter().any(|name| !names.contains(name)) {
                 names = read; // The first plan tells which sources there are to look at.
                 continue;

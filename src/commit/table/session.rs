@@ -159,7 +159,9 @@ impl TableSession {
         if self.table_exists(&client, &records).await.map_err(&fault)? {
             let sql = format!(
                 "SELECT run, to_char(committed AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
-                 set, rows, first, last, seconds, version, (record -> 'jobs')::text FROM {records} WHERE target = $1 ORDER BY committed"
+                 set, rows, first, last, seconds, version, (record -> 'jobs')::text, \
+                 (record -> 'audits')::text, \
+                 (SELECT count(*) FROM jsonb_object_keys(record -> 'watermarks')) FROM {records} WHERE target = $1 ORDER BY committed"
             );
             let time = |row: &tokio_postgres::Row, column: usize| {
                 row.get::<_, Option<&str>>(column).and_then(|text| text.parse().ok())
@@ -173,10 +175,9 @@ impl TableSession {
                 last: time(row, 5),
                 seconds: row.get(6),
                 version: row.get(7),
-                jobs: row
-                    .get::<_, Option<&str>>(8)
-                    .and_then(|jobs| serde_json::from_str(jobs).ok())
-                    .unwrap_or_default(),
+                symbols: u64::try_from(row.get::<_, i64>(10)).unwrap_or_default(),
+                audits: read_json(row, 9),
+                jobs: read_json(row, 8),
             };
             let rows = client.query(&sql, &[&self.name]).await.map_err(&fault)?;
             runs = rows.iter().map(run).collect();
@@ -393,4 +394,10 @@ impl TableSession {
         };
         let _ = tokio::time::timeout(Duration::from_secs(2), work).await;
     }
+}
+
+/// Reads a column of a record's part as JSON; a part that is absent or of another form is empty.
+fn read_json<T: Default + serde::de::DeserializeOwned>(row: &tokio_postgres::Row, at: usize) -> T {
+    let text = row.get::<_, Option<&str>>(at);
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }

@@ -12,7 +12,7 @@ mod transaction;
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool};
 use futures::future::BoxFuture;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::ToSql;
 
@@ -38,7 +38,7 @@ pub struct PgQueue {
     pool: Pool,
     bounds: QueueBounds,
     clock: QueueClock,
-    arrived: Notify,
+    arrived: watch::Sender<u64>,
 }
 
 impl PgQueue {
@@ -49,7 +49,7 @@ impl PgQueue {
     pub async fn open(url: &str, bounds: QueueBounds, clock: QueueClock) -> Result<Self> {
         let location = PgLocation::parse_database(url)?;
         let pool = location.create_pool("windrow queue", QUEUE_CONNECTIONS)?;
-        let queue = Self { location, pool, bounds, clock, arrived: Notify::new() };
+        let queue = Self { location, pool, bounds, clock, arrived: watch::Sender::new(0) };
         let mut connection = queue.connect().await?;
         let format = schema::create_tables(&mut connection)
             .await
@@ -123,7 +123,7 @@ impl QueueDriver for PgQueue {
         &self.clock
     }
 
-    fn arrived(&self) -> &Notify {
+    fn arrived(&self) -> &watch::Sender<u64> {
         &self.arrived
     }
 
@@ -153,6 +153,11 @@ impl QueueDriver for PgQueue {
 
 #[async_trait]
 impl QueueReads for PgQueue {
+    fn connections(&self) -> Option<(usize, usize)> {
+        let status = self.pool.status();
+        Some((status.size.saturating_sub(status.available), status.size))
+    }
+
     async fn job(&self, name: &JobName) -> Result<Option<JobStatus>> {
         let number = i64::from(name.number);
         let jobs =

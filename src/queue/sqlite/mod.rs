@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::wait_reason;
 use super::driver::QueueDriver;
@@ -48,7 +48,7 @@ pub struct SqliteQueue {
     path: PathBuf,
     bounds: QueueBounds,
     clock: QueueClock,
-    arrived: Notify,
+    arrived: watch::Sender<u64>,
     /// The lock that keeps a second process out.
     _lock: Option<files::LocalFile>,
 }
@@ -76,7 +76,7 @@ impl SqliteQueue {
             path: path.to_path_buf(),
             bounds,
             clock,
-            arrived: Notify::new(),
+            arrived: watch::Sender::new(0),
             _lock: Some(lock),
         };
         let returned =
@@ -99,7 +99,7 @@ impl SqliteQueue {
             path: path.to_path_buf(),
             bounds: QueueBounds::default(),
             clock: QueueClock::System,
-            arrived: Notify::new(),
+            arrived: watch::Sender::new(0),
             _lock: None,
         })
     }
@@ -188,7 +188,7 @@ impl QueueDriver for SqliteQueue {
         &self.clock
     }
 
-    fn arrived(&self) -> &Notify {
+    fn arrived(&self) -> &watch::Sender<u64> {
         &self.arrived
     }
 
