@@ -54,11 +54,14 @@ impl Engine {
         open.or_else(|| self.lazy_sources.get(name).map(far)).unwrap_or(false)
     }
 
-    /// Returns a session of its own, with the sources as they are now. Later changes of this engine do not reach it.
+    /// Returns a session of its own, with the sources as they are now. Later changes of this engine do not reach it. It
+    /// does not open the sources of `down`, which maps their names to anything.
     ///
     /// # Errors
     /// If DataFusion refuses a setting.
-    pub async fn open_session(&self) -> Result<Self> {
-        self.fork_session().await
+    pub async fn open_session_without<T>(&self, down: &BTreeMap<String, T>) -> Result<Self> {
+        let mut session = self.fork_session().await?;
+        session.lazy_sources.retain(|name, _| !down.contains_key(name));
+        Ok(session)
     }
 }

@@ -253,7 +253,7 @@ limits! {
         /// The same of a source on a server.
         INPUTS_CHECK_REMOTE: Duration = Duration::from_secs(10), show_duration(INPUTS_CHECK_REMOTE), "The source is looked at again.";
         /// The time that looking at a source may take.
-        INPUTS_PATIENCE: Duration = Duration::from_secs(10), show_duration(INPUTS_PATIENCE), "The request fails with 503, and may be sent again.";
+        INPUTS_PATIENCE: Duration = Duration::from_secs(5), show_duration(INPUTS_PATIENCE), "The request fails with 503, and may be sent again.";
         /// The failures in a row after which a source, a target or the queue is left alone.
         ENDPOINT_FAILURES: u32 = 3, show_count(ENDPOINT_FAILURES as u64, "failure"), "It gets no calls for `endpoint_left_alone`; requests that need it fail at once.";
         /// The time for which a failing source, target or queue gets no calls.

@@ -133,8 +133,8 @@ pub trait Queue: QueueReads {
     /// Asks to cancel all jobs of a group; returns the number of those that had not ended.
     async fn cancel_group(&self, group: &str) -> Result<u64>;
 
-    /// Returns a number that changes whenever this process queued jobs or ended some. What other processes do is seen by
-    /// looking again.
+    /// Returns a number that changes whenever this process queued jobs or ended some. Other processes change it not:
+    /// their jobs are seen by looking again.
     fn arrivals(&self) -> watch::Receiver<u64>;
 }
 

@@ -4,17 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use metrics::counter;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::access::Caller;
 use super::compute::{enqueue, unknown_symbol_error};
 use super::parts::{Choice, Segments};
+use super::pending::{Pending, pending_answer};
 use super::problem::Problem;
 use super::rows::{Media, RowChoice, answer_with, encode_rows};
 use super::state::Service;
@@ -43,17 +44,6 @@ pub(super) struct FeatureQuery {
     pub(super) limit: Option<usize>,
     /// The seconds to wait for a computation, up to 60.
     pub(super) wait: Option<f64>,
-}
-
-/// The answer while the rows are computed.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(super) struct Pending {
-    /// The job that computes the rows; of many symbols, the first one.
-    job_id: String,
-    /// The group of the job.
-    group_id: String,
-    /// The expected seconds until it has ended; null while nothing was measured.
-    estimated_completion_time: Option<f64>,
 }
 
 /// A choice of rows that was checked against the set.
@@ -128,18 +118,6 @@ pub(super) fn has_tag(headers: &HeaderMap, tag: &str) -> bool {
 fn one_symbol_answer(asked: &Asked, rows: &CachedRows, media: &Media) -> Result<Response, Problem> {
     let body = encode_rows(&asked.view.planned, rows, &asked.choice, media)?;
     Ok(answer_with(body.into_response(), &rows.identity, media))
-}
-
-pub(super) fn pending_answer(pending: Pending, kind: &str) -> Response {
-    let id = if kind == "jobs" { &pending.job_id } else { &pending.group_id };
-    let location = format!("/{kind}/{id}");
-    let seconds = pending.estimated_completion_time.unwrap_or(1.0).ceil().clamp(1.0, 60.0) as u64;
-    let headers = [
-        (header::LOCATION, location),
-        (header::RETRY_AFTER, seconds.to_string()),
-        (header::CACHE_CONTROL, "no-store".to_string()),
-    ];
-    (StatusCode::ACCEPTED, headers, Json(pending)).into_response()
 }
 
 impl Asked {

@@ -18,8 +18,9 @@ use utoipa::IntoParams;
 
 use super::access::Caller;
 use super::compute::unknown_symbol_error;
-use super::features::{Asked, FeatureQuery, Pending, has_tag, pending_answer};
+use super::features::{Asked, FeatureQuery, has_tag};
 use super::parts::{Choice, Segments};
+use super::pending::{Pending, pending_answer};
 use super::problem::Problem;
 use super::rows::{Media, answer_with, json_head, write_csv, write_json};
 use super::state::Service;

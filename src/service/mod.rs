@@ -18,6 +18,7 @@ mod jobs;
 mod many_features;
 mod page;
 mod parts;
+mod pending;
 mod problem;
 mod router;
 mod rows;
@@ -93,6 +94,7 @@ where
     Reload: Future<Output = ()>,
 {
     let serve = config.serve.clone();
+    queue_place(&config)?; // A wrong setting is told before the address is taken.
     let listener = match &options.listen {
         Some(address) => Some(server::open_listener(address).await?),
         None => None,

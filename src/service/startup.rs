@@ -18,8 +18,8 @@ use crate::outside::files;
 use crate::queue::{PgQueue, Queue, QueueBounds, QueueClock, QueueReads, SqliteQueue};
 use crate::store::StoreRegistry;
 use crate::worker::{
-    BatchRange, Endpoints, LoadedSets, METRICS, MetricKind, SetViews, SourceWatch, WorkerParts,
-    Workers, describe_metrics, process_name,
+    BatchRange, Endpoints, LoadedSets, METRICS, MetricKind, SetViews, WorkerParts, Workers,
+    describe_metrics, process_name,
 };
 
 /// The folder of everything that the service keeps unless it is told another place.
@@ -40,8 +40,7 @@ pub(super) fn load_sets(config: &Config) -> Result<LoadedSets> {
             Err(error) => tracing::warn!("the set {name} is left out: {error}"),
         }
     }
-    let watch = SourceWatch::new(config.serve.inputs_check);
-    Ok(LoadedSets::new(engine, watch, sets))
+    Ok(LoadedSets::new(engine, config.serve.inputs_check, sets))
 }
 
 /// Returns the keys whose new values count only after a restart.

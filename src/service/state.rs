@@ -1,7 +1,7 @@
 //! The parts that all requests share.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use governor::clock::DefaultClock;
@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use moka::future::Cache;
 use tokio::runtime::Handle;
 
-use super::features::Pending;
+use super::pending::Pending;
 use super::tokens::Tokens;
 use crate::cache::{CacheKey, ResultCache};
 use crate::config::Config;
@@ -37,8 +37,8 @@ pub(super) struct Service {
     pub(super) compute: Handle,
     /// True while the service takes requests.
     pub(super) ready: AtomicBool,
-    /// True while callers without a token are let in.
-    anonymous: AtomicBool,
+    /// True if callers without a token are let in until there is one.
+    anonymous: bool,
     /// Loads the configuration again.
     pub(super) reconfigure: Reconfigure,
     settings: RwLock<Arc<Settings>>,
@@ -92,7 +92,7 @@ impl Service {
             metrics: parts.metrics,
             compute: parts.compute,
             ready: AtomicBool::new(true),
-            anonymous: AtomicBool::new(parts.anonymous),
+            anonymous: parts.anonymous,
             reconfigure: parts.reconfigure,
             settings: RwLock::new(Arc::new(Settings::new(config))),
         })
@@ -101,10 +101,7 @@ impl Service {
     /// Returns whether callers without a token are let in: on loopback, until there is a token. Revoking the last one
     /// opens nothing again.
     pub(super) fn is_open(&self) -> bool {
-        if self.anonymous.load(Ordering::Relaxed) && !self.tokens.is_empty() {
-            self.anonymous.store(false, Ordering::Relaxed);
-        }
-        self.anonymous.load(Ordering::Relaxed)
+        self.anonymous && !self.tokens.were_there()
     }
 
     /// Returns the settings that were loaded last.

@@ -127,6 +127,8 @@ pub(super) struct Tokens {
 #[derive(Debug)]
 struct KnownTokens {
     tokens: Vec<StoredToken>,
+    /// True once there was a token.
+    ever: bool,
     stamp: Option<(u64, std::time::SystemTime)>,
     looked: Instant,
 }
@@ -138,13 +140,19 @@ impl Tokens {
     /// If the file cannot be read.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let (stamp, tokens) = (stamp_of(path), read_file(path)?.tokens);
-        let known = KnownTokens { tokens, stamp, looked: Instant::now() };
+        let ever = !tokens.is_empty();
+        let known = KnownTokens { tokens, ever, stamp, looked: Instant::now() };
         Ok(Self { path: path.to_path_buf(), known: Mutex::new(known) })
     }
 
     /// Returns whether there is no token.
     pub(super) fn is_empty(&self) -> bool {
         self.lock().tokens.is_empty()
+    }
+
+    /// Returns whether there was a token at any look of this process.
+    pub(super) fn were_there(&self) -> bool {
+        self.lock().ever
     }
 
     /// Returns the name and the scope of a token; None if it is none.
@@ -165,7 +173,10 @@ impl Tokens {
             if stamp != known.stamp {
                 // A file that cannot be read keeps the tokens that are known: the next look tries again.
                 match read_file(&self.path) {
-                    Ok(file) => (known.tokens, known.stamp) = (file.tokens, stamp),
+                    Ok(file) => {
+                        known.ever |= !file.tokens.is_empty();
+                        (known.tokens, known.stamp) = (file.tokens, stamp);
+                    }
                     Err(error) => tracing::warn!("{error}"),
                 }
             }

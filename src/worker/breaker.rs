@@ -51,12 +51,32 @@ impl EndpointBreaker {
         }
     }
 
+    /// Returns the last failure while the breaker is open, and whether it is time for a trial, which the caller then
+    /// makes.
+    pub fn refusal(&self) -> Option<(Error, bool)> {
+        let due = self.lock().opened?.elapsed() >= ENDPOINT_LEFT_ALONE;
+        if due {
+            self.lock().opened = Some(Instant::now());
+        }
+        Some((self.refusal_error(), due))
+    }
+
     /// Makes a call, unless the breaker is open.
     ///
     /// # Errors
     /// The error of the call; or the last one, as transient, while the breaker is open.
     pub async fn call<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        self.admit()?;
+        match self.refusal() {
+            Some((refused, false)) => return Err(refused),
+            _ => self.try_call(call).await,
+        }
+    }
+
+    /// Makes a call, even if the breaker is open.
+    ///
+    /// # Errors
+    /// The error of the call.
+    pub async fn try_call<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let started = Instant::now();
         let done = call.await;
         let mut inner = self.lock();
@@ -65,7 +85,8 @@ impl EndpointBreaker {
             Err(error) if is_outage(error) => {
                 inner.failures += 1;
                 inner.failure = Some(error.clone());
-                if inner.failures >= ENDPOINT_FAILURES {
+                // One that took all its time is not tried twice more at that price.
+                if inner.failures >= ENDPOINT_FAILURES || error.kind() == Kind::Timeout {
                     inner.opened = Some(Instant::now());
                 }
             }
@@ -74,17 +95,11 @@ impl EndpointBreaker {
         done
     }
 
-    fn admit(&self) -> Result<()> {
-        let mut inner = self.lock();
-        let Some(opened) = inner.opened else { return Ok(()) };
-        if opened.elapsed() >= ENDPOINT_LEFT_ALONE {
-            inner.opened = Some(Instant::now()); // This call is the trial; the others go on waiting.
-            return Ok(());
-        }
-        let failure = inner.failure.as_ref().map(ToString::to_string).unwrap_or_default();
+    fn refusal_error(&self) -> Error {
+        let failure = self.lock().failure.as_ref().map(ToString::to_string).unwrap_or_default();
         let name = &self.name;
-        Err(Error::data(format!("{name} is left alone after failures in a row: {failure}"))
-            .as_transient())
+        Error::data(format!("{name} is left alone after failures in a row: {failure}"))
+            .as_transient()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BreakerCounts> {

@@ -4,9 +4,9 @@
 //! batches of workers. Its session never changes, so rows that it computes belong to its identity as long as the
 //! sources have the same state after the computation as before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use futures::FutureExt;
@@ -131,7 +131,7 @@ impl SetViews {
 
 /// Sets with the engine that plans them, and the views that were made so far.
 pub struct LoadedSets {
-    engine: Engine,
+    engine: Arc<Engine>,
     watch: SourceWatch,
     sets: BTreeMap<String, FeatureSet>,
     views: Mutex<Vec<CachedView>>,
@@ -145,8 +145,11 @@ struct CachedView {
 }
 
 impl LoadedSets {
-    /// Creates the views of an engine. `sets` are all sets that callers may name.
-    pub fn new(engine: Engine, watch: SourceWatch, sets: Vec<FeatureSet>) -> Self {
+    /// Creates the views of an engine. `check` is the age up to which the state of a source counts as known; None for
+    /// the default of each source. `sets` are all sets that callers may name.
+    pub fn new(engine: Engine, check: Option<Duration>, sets: Vec<FeatureSet>) -> Self {
+        let engine = Arc::new(engine);
+        let watch = SourceWatch::new(Arc::clone(&engine), check);
         let sets = sets.into_iter().map(|set| (set.name.clone(), set)).collect();
         Self { engine, watch, sets, views: Mutex::default() }
     }
@@ -187,7 +190,7 @@ impl LoadedSets {
         let place = self.place(name, params);
         let mut held = place.lock().await;
         if let Some(view) = &*held {
-            let states = self.watch.states(&self.engine, &view.source_names()).await?;
+            let states = self.watch.states(&view.source_names()).await?;
             if states == view.states {
                 return Ok(Arc::clone(view));
             }
@@ -202,15 +205,24 @@ impl LoadedSets {
     /// # Errors
     /// If a source cannot be read.
     pub async fn is_current(&self, view: &SetView) -> Result<bool> {
-        Ok(self.watch.states(&self.engine, &view.source_names()).await? == view.states)
+        Ok(self.watch.states(&view.source_names()).await? == view.states)
     }
 
     async fn make_view(&self, set: &FeatureSet, params: &SetParams) -> Result<SetView> {
+        // Planning opens sources, and waits for those that are down: the watch knows them, and waits for none twice.
+        let mut down = BTreeMap::new();
+        for name in self.mentioned_sources(set) {
+            if let Err(error) = self.watch.state(&name).await {
+                down.insert(name, error);
+            }
+        }
         let mut names = Vec::new();
         for _ in 0..=INPUTS_CHANGED {
-            let mut states = self.watch.states(&self.engine, &names).await?;
-            let session = self.engine.open_session().boxed().await?;
-            let planned = session.plan_set(set.clone(), params).boxed().await?;
+            let mut states = self.watch.states(&names).await?;
+            let session = self.engine.open_session_without(&down).boxed().await?;
+            let planned = session.plan_set(set.clone(), params).boxed().await;
+            let planned =
+                planned.map_err(|error| down.values().next().cloned().unwrap_or(error))?;
             let read = session.read_sources(&planned);
             if read.iter().any(|name| !names.contains(name)) {
                 names = read; // The first plan tells which sources there are to look at.
@@ -237,6 +249,31 @@ impl LoadedSets {
             }
         }
         Err(changing_inputs_error(&set.name))
+    }
+
+    /// Returns the configured sources that the text of a set mentions, and those that the sets in it mention: more than
+    /// it reads, if a comment names one.
+    fn mentioned_sources(&self, set: &FeatureSet) -> BTreeSet<String> {
+        let configured = &self.engine.config().sources;
+        let (mut sources, mut seen) = (BTreeSet::new(), BTreeSet::from([set.name.clone()]));
+        let mut texts = vec![set.to_text().text];
+        while let Some(text) = texts.pop() {
+            let is_part = |c: char| c.is_alphanumeric() || c == '_';
+            for word in text.split(|c| !is_part(c)) {
+                let source = word.strip_suffix("_raw").unwrap_or(word);
+                sources.extend(
+                    [word, source].iter().filter_map(|name| {
+                        configured.contains_key(*name).then(|| name.to_string())
+                    }),
+                );
+                if let Some(read) = self.sets.get(word)
+                    && seen.insert(word.to_string())
+                {
+                    texts.push(read.to_text().text);
+                }
+            }
+        }
+        sources
     }
 
     /// Returns the place of a view. The one that was used longest ago gives way.

