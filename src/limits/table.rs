@@ -242,6 +242,10 @@ limits! {
         BATCH_COST: u64 = 20_000_000, show_count(BATCH_COST, "value"), "The others go into the next batch.";
         /// The interval at which a worker reports the progress of its batch.
         PROGRESS_BEAT: Duration = Duration::from_secs(1), show_duration(PROGRESS_BEAT), "Callers see the progress as it was.";
+        /// The time that the queue has to answer a question about a job.
+        QUEUE_PATIENCE: Duration = Duration::from_secs(15), show_duration(QUEUE_PATIENCE), "The request fails with 503; the queue is left alone for `endpoint_left_alone`.";
+        /// The time that the queue has to take or return many jobs.
+        QUEUE_WRITE_PATIENCE: Duration = Duration::from_secs(60), show_duration(QUEUE_WRITE_PATIENCE), "The request fails with 503; the queue is left alone for `endpoint_left_alone`.";
         /// The longest pause of a worker between two looks at an empty queue.
         QUEUE_LOOK: Duration = Duration::from_secs(1), show_duration(QUEUE_LOOK), "The worker looks again.";
         /// The number of times that a batch is computed again since its inputs changed under it.

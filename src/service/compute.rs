@@ -26,9 +26,11 @@ use crate::worker::{SetParams, SetView, open_target};
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ComputeRequest {
-    /// The symbols; null for all.
+    /// The symbols, up to `serve.max_symbols` (default: 100); null for all.
+    #[schema(min_items = 1)]
     symbols: Option<Vec<String>>,
     /// The feature sets.
+    #[schema(min_items = 1, max_items = 100)]
     feature_types: Vec<String>,
     /// The importance of the jobs.
     #[serde(default)]

@@ -29,7 +29,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
     get, path = "/groups/{id}/events", tag = "jobs",
     params(
         ("id" = String, Path),
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that the caller knows.")
+        ("Last-Event-ID" = Option<String>, Header, pattern = "^[0-9]+\\.[0-9]+$", description = "The id of the last event that the caller knows.")
     ),
     responses(
         (status = 200, description = "Events `job` and `group`; the stream ends with the group.", content_type = "text/event-stream"),

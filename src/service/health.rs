@@ -206,7 +206,8 @@ impl Service {
         let sources = sources.map(|(name, state)| (format!("source:{name}"), state));
         let targets = self.endpoints.target_breakers().into_iter();
         let targets = targets.map(|(name, state)| (format!("target:{name}"), state));
-        for (endpoint, state) in sources.chain(targets) {
+        let queue = std::iter::once(("queue".to_string(), self.guard.breaker()));
+        for (endpoint, state) in sources.chain(targets).chain(queue) {
             gauge!(name::BREAKER, "endpoint" => endpoint).set(f64::from(u8::from(state.open)));
         }
         metrics_process::Collector::default().collect();

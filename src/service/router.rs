@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 use utoipa::OpenApi;
@@ -58,8 +59,24 @@ fn api_routes() -> (Router<Arc<Service>>, String) {
         .routes(routes!(health::get_metrics))
         .routes(routes!(admin::reload))
         .split_for_parts();
-    let text = document.to_pretty_json().unwrap_or_default();
-    (router, text)
+    (router, describe_routes(document))
+}
+
+/// Returns the description as JSON. All errors are problems, whose media type stands here once for all addresses.
+fn describe_routes(document: utoipa::openapi::OpenApi) -> String {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter();
+    let operations = paths.flat_map(|paths| paths.values_mut()).filter_map(Value::as_object_mut);
+    for operation in operations.flat_map(|path| path.values_mut()) {
+        for status in ["4XX", "5XX"] {
+            let content = operation.pointer_mut(&format!("/responses/{status}/content"));
+            let Some(content) = content.and_then(Value::as_object_mut) else { continue };
+            if let Some(problem) = content.remove("application/json") {
+                content.insert("application/problem+json".to_string(), problem);
+            }
+        }
+    }
+    serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
 /// Returns the router of a service.

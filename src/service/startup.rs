@@ -18,8 +18,8 @@ use crate::outside::files;
 use crate::queue::{PgQueue, Queue, QueueBounds, QueueClock, QueueReads, SqliteQueue};
 use crate::store::StoreRegistry;
 use crate::worker::{
-    BatchRange, Endpoints, LoadedSets, METRICS, MetricKind, SetViews, WorkerParts, Workers,
-    describe_metrics, process_name,
+    BatchRange, Endpoints, GuardedQueue, LoadedSets, METRICS, MetricKind, SetViews, WorkerParts,
+    Workers, describe_metrics, process_name,
 };
 
 /// The folder of everything that the service keeps unless it is told another place.
@@ -217,6 +217,7 @@ pub(super) async fn open_service(
     check_cron_lines(&serve.warm_up)?;
     let views = Arc::new(SetViews::new(load_sets(&config)?));
     let (queue, shared) = open_queue(&config).await?;
+    let queue = Arc::new(GuardedQueue::new(queue));
     let cache = Arc::new(open_cache(&config, shared).await?);
     let endpoints = Arc::new(Endpoints::new(&serve.endpoints));
     let worker_count = serve.max_workers.unwrap_or(serve.workers).max(serve.workers);
@@ -224,7 +225,7 @@ pub(super) async fn open_service(
     let memory = config.memory_limit.or_else(host::usable_memory).unwrap_or(4 << 30);
     let budget = (memory / 4 * 3).saturating_sub(serve.cache_memory).max(memory / 4);
     let workers = Workers::new(WorkerParts {
-        queue: Arc::clone(&queue),
+        queue: Arc::clone(&queue) as Arc<dyn Queue>,
         views: Arc::clone(&views),
         cache: Arc::clone(&cache),
         endpoints: Arc::clone(&endpoints),

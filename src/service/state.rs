@@ -18,11 +18,13 @@ use crate::config::Config;
 use crate::error::Result as OwnResult;
 use crate::limits::{STARTED_JOBS, STARTED_KNOWN};
 use crate::queue::Queue;
-use crate::worker::{Endpoints, LoadedSets, SetViews, Workers};
+use crate::worker::{Endpoints, GuardedQueue, LoadedSets, SetViews, Workers};
 
 /// The parts of a service.
 pub(super) struct Service {
     pub(super) queue: Arc<dyn Queue>,
+    /// The same queue, for the state of its breaker.
+    pub(super) guard: Arc<GuardedQueue>,
     pub(super) views: Arc<SetViews>,
     pub(super) cache: Arc<ResultCache>,
     /// The jobs that misses of this process started, for a while.
@@ -58,7 +60,7 @@ pub(super) type ClientLimiter = RateLimiter<String, DefaultKeyedStateStore<Strin
 
 /// The parts of a service that are made at its start.
 pub(super) struct ServiceParts {
-    pub(super) queue: Arc<dyn Queue>,
+    pub(super) queue: Arc<GuardedQueue>,
     pub(super) views: Arc<SetViews>,
     pub(super) cache: Arc<ResultCache>,
     pub(super) endpoints: Arc<Endpoints>,
@@ -78,7 +80,8 @@ impl Service {
     pub(super) fn new(parts: ServiceParts, config: Config) -> Arc<Self> {
         let ServiceParts { queue, views, cache, endpoints, workers, worker_count, .. } = parts;
         Arc::new(Self {
-            queue,
+            queue: Arc::clone(&queue) as Arc<dyn Queue>,
+            guard: queue,
             views,
             cache,
             started: Cache::builder()

@@ -85,7 +85,7 @@ fn a_worker_that_lost_its_lease_commits_nothing() {
     let stage = shared_stage(&base, "");
     let server = api(&stage);
     let stopped = worker(&stage);
-    let cached = server.queue(&slow_batch(&["S000"], 9_000));
+    let cached = server.queue(&slow_batch(&["S000"], 30_000));
     server.wait_for_job(&job_ids(&cached)[0], &["running"]);
     stopped.process.signal(Signal::STOP);
     let _other = worker(&stage);
