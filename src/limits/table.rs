@@ -183,6 +183,8 @@ limits! {
         JOB_ERRORS: usize = 20, show_count(JOB_ERRORS as u64, "error"), "The oldest are forgotten.";
         /// The longest wait before a job is tried again.
         RETRY_LONGEST: Duration = Duration::from_secs(300), show_duration(RETRY_LONGEST), "The job is tried again after it.";
+        /// The distance of a due time or of the end of a lease from now that no clock writes unless it was wrong.
+        CLOCK_AHEAD: Duration = Duration::from_secs(600), show_duration(CLOCK_AHEAD), "The job may be claimed at once.";
         /// The time by which a job must be older to go before one of the next higher priority.
         PRIORITY_HEAD_START: Duration = Duration::from_secs(300), show_duration(PRIORITY_HEAD_START), "The older job goes first.";
         /// The jobs that wait and are looked at for one batch.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::model::{JobRow, JobState, queue_time};
+use super::transitions::far_ahead;
 use crate::error::pluralize_count;
 
 /// The bounds of what a worker takes at once.
@@ -86,7 +87,9 @@ impl fmt::Display for WaitReason {
 /// may be claimed.
 pub fn wait_reason(job: &JobRow, now: i64, ahead: u64) -> Option<WaitReason> {
     match job.state {
-        JobState::Queued if job.due > now => Some(WaitReason::NotBefore(job.due)),
+        JobState::Queued if job.due > now && job.due <= far_ahead(now) => {
+            Some(WaitReason::NotBefore(job.due))
+        }
         JobState::Queued if ahead > 0 => Some(WaitReason::Behind(ahead)),
         JobState::Queued => Some(WaitReason::NoWorker),
         _ => None,

@@ -260,7 +260,7 @@ pub struct JobRow {
     pub state: JobState,
     /// The time of the request plus the head start of higher priorities: smaller goes first.
     pub rank: i64,
-    /// The time before which the job is not claimed.
+    /// The time before which the job is not claimed; 0 if it may be claimed at once.
     pub due: i64,
     /// The number of transient errors.
     pub attempts: u32,

@@ -101,7 +101,7 @@ fn new_row(new: &NewGroup, job: &NewJob, name: JobName, work: String, now: i64) 
         priority: new.priority,
         state: JobState::Queued,
         rank: now.saturating_add(as_micros(new.priority.head_start())),
-        due: now,
+        due: 0,
         attempts: 0,
         deaths: 0,
         batch_limit: 0,

@@ -56,7 +56,8 @@ pub(super) trait QueueTransaction: Send {
     /// Inserts jobs. Their row numbers are set by the driver.
     async fn insert_jobs(&mut self, jobs: &[JobRow]) -> Result<()>;
 
-    /// Returns the tokens of batches whose lease ended before `now`.
+    /// Returns the tokens of batches whose lease ended before `now`, or ends so far ahead that a wrong clock wrote it
+    /// ([`CLOCK_AHEAD`](crate::limits::CLOCK_AHEAD)). Due times further ahead do not count either.
     async fn find_expired(&mut self, now: i64) -> Result<Vec<i64>>;
     /// Returns the tokens of all batches that run.
     async fn find_running(&mut self) -> Result<Vec<i64>>;

@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use super::model::{JobError, JobOutcome, JobRow, JobState};
-use crate::limits::{DEATHS_ALONE, JOB_ATTEMPTS, JOB_ERRORS, RETRY_LONGEST};
+use crate::limits::{CLOCK_AHEAD, DEATHS_ALONE, JOB_ATTEMPTS, JOB_ERRORS, RETRY_LONGEST};
 
 /// Converts a duration to the unit of the queue.
 pub(super) fn as_micros(of: Duration) -> i64 {
     i64::try_from(of.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Returns the time from which on no clock writes due times and leases, unless it was wrong.
+pub(super) fn far_ahead(now: i64) -> i64 {
+    now.saturating_add(as_micros(CLOCK_AHEAD))
 }
 
 /// Lets a worker claim the job.
@@ -31,7 +36,7 @@ pub(super) fn apply_outcome(
     match outcome {
         JobOutcome::Done => end_job(job, JobState::Done, now),
         JobOutcome::Cancelled => end_job(job, JobState::Cancelled, now),
-        JobOutcome::Returned => return_job(job, now, now),
+        JobOutcome::Returned => return_job(job, now, AT_ONCE),
         JobOutcome::Failed(error) => {
             push_error(job, JobError::of_batch(error, now, jobs));
             if error.is_transient() {
@@ -44,7 +49,7 @@ pub(super) fn apply_outcome(
                 }
             } else if jobs > 1 {
                 job.batch_limit = halve_batch(jobs);
-                return_job(job, now, now);
+                return_job(job, now, AT_ONCE);
             } else {
                 end_job(job, JobState::Failed, now);
             }
@@ -60,13 +65,13 @@ pub(super) fn apply_death(job: &mut JobRow, jobs: usize, now: i64) {
     push_error(job, lost);
     if jobs > 1 {
         job.batch_limit = halve_batch(jobs);
-        return return_job(job, now, now);
+        return return_job(job, now, AT_ONCE);
     }
     job.deaths += 1;
     if job.deaths >= DEATHS_ALONE {
         end_job(job, JobState::Dead, now);
     } else {
-        return_job(job, now, now);
+        return_job(job, now, AT_ONCE);
     }
 }
 
@@ -103,6 +108,9 @@ fn end_job(job: &mut JobRow, state: JobState, now: i64) {
         job.progress = 1.0;
     }
 }
+
+/// The due time of a job that may be claimed at once, whatever the clock shows.
+const AT_ONCE: i64 = 0;
 
 /// Lets a job wait again until `due`.
 fn return_job(job: &mut JobRow, now: i64, due: i64) {

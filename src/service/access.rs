@@ -134,6 +134,7 @@ fn identify(service: &Service, request: &Request, endpoint: &str) -> Result<Call
     let caller = match token {
         None if service.is_open() => {
             check_local_host(headers)?;
+            check_origin(service, request)?;
             caller(peer.unwrap_or_default())
         }
         None => {
@@ -176,6 +177,31 @@ fn check_local_host(headers: &HeaderMap) -> Result<(), Problem> {
     }
     let error = Error::usage(format!("requests without a token must name localhost, not {name}"));
     let hint = "use http://127.0.0.1 or http://localhost, or make a token with `windrow token new`";
+    Err(Problem::new(StatusCode::FORBIDDEN, &error.hint(hint)))
+}
+
+/// Refuses writes of anonymous callers that a page of another origin sends: browsers send some of them unasked.
+fn check_origin(service: &Service, request: &Request) -> Result<(), Problem> {
+    if *request.method() == Method::GET || *request.method() == Method::HEAD {
+        return Ok(());
+    }
+    let headers = request.headers();
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(&header::HOST).unwrap_or_default();
+    let settings = service.settings();
+    let is_allowed = |origin: &str| {
+        origin.split_once("://").is_some_and(|(_, of)| of == host)
+            || settings.config.serve.cors.iter().any(|allowed| allowed == origin)
+    };
+    let from_afar = match headers.get(header::ORIGIN) {
+        Some(origin) => !origin.to_str().is_ok_and(is_allowed),
+        None => text(&HeaderName::from_static("sec-fetch-site")) == Some("cross-site"),
+    };
+    if !from_afar {
+        return Ok(());
+    }
+    let error = Error::usage("a page of another origin may not write without a token");
+    let hint = "name its origin in serve.cors, or make a token with `windrow token new`";
     Err(Problem::new(StatusCode::FORBIDDEN, &error.hint(hint)))
 }
 

@@ -192,11 +192,11 @@ impl Service {
             gauge!(name::JOBS_DEAD).set(depth.dead as f64);
         }
         let (busy, allowed) = self.workers.counts();
-        gauge!(name::WORKERS, "state" => "busy").set(busy as f64);
-        gauge!(name::WORKERS, "state" => "allowed").set(allowed.min(self.worker_count) as f64);
+        gauge!(name::WORKERS, "status" => "busy").set(busy as f64);
+        gauge!(name::WORKERS, "status" => "allowed").set(allowed.min(self.worker_count) as f64);
         if let Some((busy, open)) = self.queue.connections() {
-            gauge!(name::POOL, "state" => "busy").set(busy as f64);
-            gauge!(name::POOL, "state" => "open").set(open as f64);
+            gauge!(name::POOL, "status" => "busy").set(busy as f64);
+            gauge!(name::POOL, "status" => "open").set(open as f64);
         }
         gauge!(name::CACHE_BYTES).set(self.cache.usage().memory_bytes as f64);
         gauge!(name::MEMORY).set(host::resident_memory() as f64);

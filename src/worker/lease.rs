@@ -1,5 +1,6 @@
 //! The lease of a batch while it is computed: renewed in time, asked for before a commit, and given up if it is lost.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ struct HeldBatch {
     token: i64,
     progress: Arc<Progress>,
     stopper: Stopper,
+    lost: AtomicBool,
     /// The jobs that somebody cancelled while they ran.
     cancelled: Mutex<Vec<JobName>>,
 }
@@ -47,6 +49,7 @@ impl LeaseKeeper {
             token: batch.token,
             progress: Arc::clone(progress),
             stopper,
+            lost: AtomicBool::new(false),
             cancelled: Mutex::default(),
         });
         let (lease, mut outer) = (Arc::clone(&shared), outer.clone());
@@ -75,11 +78,16 @@ impl LeaseKeeper {
     }
 
     /// Ends the renewal. Returns the jobs that were cancelled.
-    pub(super) async fn end(self) -> Vec<JobName> {
+    pub(super) async fn end(&mut self) -> Vec<JobName> {
         self.task.abort();
-        let _ = self.task.await;
+        let _ = (&mut self.task).await;
         let mut cancelled = self.shared.cancelled.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut cancelled)
+    }
+
+    /// Notes that the queue gave jobs of the batch to others.
+    pub(super) fn note_loss(&self) {
+        self.shared.lose();
     }
 }
 
@@ -124,6 +132,10 @@ impl HeldBatch {
     }
 
     fn lose(&self) {
+        if self.lost.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        tracing::warn!("the lease of a batch was lost: its jobs are left to others");
         counter!(name::LEASES_LOST).increment(1);
         self.stopper.stop(Kind::Interrupted);
     }

@@ -71,7 +71,7 @@ metric_list! {
     /// Memory that the process may use.
     MEMORY_LIMIT = "windrow_memory_limit_bytes", Gauge, [];
     /// Batches that run (`busy`) and that may run (`allowed`).
-    WORKERS = "windrow_workers", Gauge, ["state"];
+    WORKERS = "windrow_workers", Gauge, ["status"];
     /// Leases that a worker lost.
     LEASES_LOST = "windrow_leases_lost_total", Counter, [];
     /// Endpoints that are left alone after failures in a row: 1 for one that is, 0 for one that is not.
@@ -81,7 +81,7 @@ metric_list! {
     /// Seconds from a request to its answer.
     HTTP_SECONDS = "windrow_http_request_duration_seconds", Seconds, ["endpoint", "status"];
     /// Connections of the pool to a PostgreSQL queue that are in use (`busy`) and open (`open`).
-    POOL = "windrow_pool_connections", Gauge, ["state"];
+    POOL = "windrow_pool_connections", Gauge, ["status"];
 }
 
 /// Describes all metrics to the recorder that is installed.

@@ -151,9 +151,9 @@ impl Workers {
                 self.queue.claim(&worker, bounds).await
             };
             match claimed {
-                Ok(Some((batch, end))) => {
+                Ok(Some((batch, _))) => {
                     let jobs = pluralize_count(batch.jobs.len() as u64, "job");
-                    tracing::debug!(set = batch.set, worker, "claimed {jobs}: {end:?}");
+                    tracing::debug!(set = batch.set, worker, "claimed {jobs}");
                     self.run_batch(&batch).await;
                     self.busy.fetch_sub(1, Ordering::SeqCst);
                     continue;
@@ -171,7 +171,8 @@ impl Workers {
 
     async fn run_batch(&self, batch: &Batch) {
         let progress = Arc::new(Progress::default());
-        let keeper = LeaseKeeper::start(&self.queue, batch, &progress, &self.stop, &self.control);
+        let mut keeper =
+            LeaseKeeper::start(&self.queue, batch, &progress, &self.stop, &self.control);
         let cost = batch.jobs.iter().map(|job| job.cost).sum();
         let waiting = async { Ok(self.admission.admit(cost).await) };
         let outcomes = match keeper.stop().run_until_stopped(waiting).await {
@@ -191,17 +192,19 @@ impl Workers {
             Err(_) => all_returned(batch),
         };
         let cancelled = keeper.end().await;
-        self.finish(batch, outcomes, &cancelled).await;
+        if self.finish(batch, outcomes, &cancelled).await < batch.jobs.len() {
+            keeper.note_loss();
+        }
     }
 
     /// Tells the queue what became of the jobs. If it cannot be reached, the jobs come again when their lease ends, and
-    /// their rows are found then.
+    /// their rows are found then. Returns the number of jobs that the queue took from this worker.
     async fn finish(
         &self,
         batch: &Batch,
         mut outcomes: Outcomes,
         cancelled: &[crate::queue::JobName],
-    ) {
+    ) -> usize {
         for name in cancelled {
             if let Some(outcome) = outcomes.get_mut(name)
                 && matches!(outcome, JobOutcome::Returned)
@@ -216,13 +219,17 @@ impl Workers {
         let until = Instant::now() + crate::limits::JOB_LEASE;
         loop {
             match self.queue.finish(batch.token, outcomes.clone()).await {
-                Ok(jobs) => return count_ended(&jobs),
+                Ok(jobs) => {
+                    count_ended(&jobs);
+                    return jobs.len();
+                }
                 Err(error) if Instant::now() < until => {
                     tracing::warn!("{error}; telling the queue again");
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
                 Err(error) => {
-                    return tracing::warn!("{error}; the jobs come again when their lease ends");
+                    tracing::warn!("{error}; the jobs come again when their lease ends");
+                    return batch.jobs.len();
                 }
             }
         }

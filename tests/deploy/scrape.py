@@ -39,11 +39,12 @@ def findings(text):
     series, labels, bounds = validate.listed_metrics()
     for name in sorted(set(re.findall(r"^(\w+)(?:\{| )", text, re.MULTILINE)) - series):
         yield f"docs/metrics.md lacks {name}"
-    used = [pair for inner in re.findall(r"^\w+\{(.*)\} ", text, re.MULTILINE)
+    used = [(name, *pair) for name, inner in re.findall(r"^(\w+)\{(.*)\} ", text, re.MULTILINE)
             for pair in re.findall(r'(\w+)="([^"]*)"', inner)]
-    for label in sorted({label for label, _ in used} - labels - {"le"}):
-        yield f"docs/metrics.md lacks the label {label}"
-    if {value for label, value in used if label == "le"} != bounds:
+    for name, label in sorted({(name, label) for name, label, _ in used if label != "le"}):
+        if label not in labels.get(name, ()):
+            yield f"docs/metrics.md lacks the label {label} of {name}"
+    if {value for _, label, value in used if label == "le"} != bounds:
         yield "docs/metrics.md has other bounds of histograms"
     kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
     for name, kind in re.findall(r"^\| `(\w+)` \| (\w+) \|", Path("docs/metrics.md").read_text(), re.MULTILINE):

@@ -552,10 +552,12 @@ def names_of(expression):
 def listed_metrics():
     """The series of docs/metrics.md, their labels, and the bounds of the histograms."""
     text = METRICS.read_text()
-    series, labels = set(), set()
+    series, labels = set(), {}
     for name, kind, rest in re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \|(.*)$", text, re.MULTILINE):
-        series |= {f"{name}_{part}" for part in ("bucket", "sum", "count")} if kind == "histogram" else {name}
-        labels |= set(re.findall(r"`(\w+)`", rest.partition("|")[0])) if name.startswith("windrow_") else set()
+        parts = {f"{name}_{part}" for part in ("bucket", "sum", "count")} if kind == "histogram" else {name}
+        series |= parts
+        own = set(re.findall(r"`(\w+)`", rest.partition("|")[0])) if name.startswith("windrow_") else set()
+        labels |= dict.fromkeys(parts, own)
     bounds = set(re.search(r"^Their bounds are (.+) s\.$", text, re.MULTILINE)[1].split(", "))
     return series, labels, bounds | {"+Inf"}
 
@@ -563,7 +565,6 @@ def listed_metrics():
 def check_metrics():
     """Each metric, label and bound that rules, their tests and the dashboard name is one that docs/metrics.md has."""
     series, own_labels, bounds = listed_metrics()
-    known_labels = own_labels | LABELS_OF_PROMETHEUS
     groups = read(DEPLOY / "rules_test.yml")[0]["tests"]
     tests = [("a test of rules", given["series"]) for group in groups for given in group["input_series"]]
     places = [*alerts(), *dashboard_expressions(), *tests]
@@ -573,8 +574,9 @@ def check_metrics():
             yield f"{place} names no metric: {expression}"
         for name in sorted(metrics - series - OF_PROMETHEUS):
             yield f"{place} names the metric {name}, which windrow does not have"
+        known_labels = LABELS_OF_PROMETHEUS.union(*(own_labels.get(name, ()) for name in metrics))
         for label in sorted(labels - known_labels):
-            yield f"{place} names the label {label}, which no metric has"
+            yield f"{place} names the label {label}, which its metrics do not have"
         for bound in sorted(set(re.findall(r'\ble="([^"]*)"', expression)) - bounds):
             yield f"{place} has the bound {bound}, which no histogram has"
 

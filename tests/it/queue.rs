@@ -170,8 +170,8 @@ async fn a_worker_that_lost_its_lease_changes_nothing(stage: Stage) {
         .expect(&format!(
             "momentum/A ann normal running token 2 w2 until +31.0 batch 2 {error}
              momentum/B ann normal running token 2 w2 until +31.0 batch 2 {error}
-             momentum/C ann normal queued due +16.0 batch 2 {error}
-             momentum/D ann normal queued due +16.0 batch 2 {error}"
+             momentum/C ann normal queued batch 2 {error}
+             momentum/D ann normal queued batch 2 {error}"
         ))
         .await;
 }

@@ -77,8 +77,8 @@ class Browser:
                 self.problems.append(f"console {event['type']}: {' '.join(words)}")
         elif method == "Log.entryAdded":
             entry = event["entry"]
-            # A status of 4xx or 5xx is said here too; what the page makes of it is looked at by the caller.
-            if entry["level"] in ("error", "warning") and entry["source"] != "network":
+            # A status of 4xx or 5xx is said here too; callers look at what the page makes of it. Reading pixels is slow here.
+            if entry["level"] in ("error", "warning") and entry["source"] not in ("network", "rendering"):
                 self.problems.append(f"log {entry['source']}: {entry['text']} {entry.get('url', '')}")
         elif method == "Network.requestWillBeSent":
             self.requests.append(event["request"]["url"])

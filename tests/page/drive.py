@@ -31,7 +31,7 @@ INK = """(() => {
 })()"""
 # What sticks out of the window, but for what scrolls in a box of its own.
 TOO_WIDE = """[...document.querySelectorAll('body *')]
-  .filter(one => !one.closest('.scroll, .sql, nav, .skip, .u-wrap') && one.getBoundingClientRect().right > innerWidth + 1)
+  .filter(one => !one.closest('.scroll, .sql, nav, .skip, .u-wrap') && one.getBoundingClientRect().right > 361)
   .slice(0, 3).map(one => one.tagName + '.' + one.className).join(' ')"""
 
 

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::queue::QueueClock;
 use crate::queue::model::{GroupRow, JobName, JobRow, Priority, error_texts};
 use crate::queue::transaction::{GroupInsert, KeyedGroup, OpenJobs, QueueTransaction};
+use crate::queue::transitions::far_ahead;
 use crate::store::PgLocation;
 
 type SqlParams<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -161,8 +162,8 @@ impl QueueTransaction for PgTransaction<'_> {
 
     async fn find_expired(&mut self, now: i64) -> Result<Vec<i64>> {
         let sql = "SELECT DISTINCT token FROM windrow_queue.jobs \
-            WHERE state = 'running' AND lease_until < $1 ORDER BY token";
-        Ok(self.rows(sql, &[&now]).await?.iter().map(|row| row.get(0)).collect())
+            WHERE state = 'running' AND (lease_until < $1 OR lease_until > $2) ORDER BY token";
+        Ok(self.rows(sql, &[&now, &far_ahead(now)]).await?.iter().map(|row| row.get(0)).collect())
     }
 
     async fn find_running(&mut self) -> Result<Vec<i64>> {
@@ -172,9 +173,10 @@ impl QueueTransaction for PgTransaction<'_> {
     }
 
     async fn find_claimable(&mut self, now: i64, most: usize) -> Result<Vec<JobRow>> {
-        let condition = "j.state = 'queued' AND j.due <= $1 AND j.work = (SELECT work FROM windrow_queue.jobs \
-            WHERE state = 'queued' AND due <= $1 ORDER BY rank, id LIMIT 1) ORDER BY j.rank, j.id LIMIT $2";
-        self.jobs(condition, &[&now, &as_bigint(most as u64)]).await
+        let condition = "j.state = 'queued' AND (j.due <= $1 OR j.due > $3) AND j.work = \
+            (SELECT work FROM windrow_queue.jobs WHERE state = 'queued' AND (due <= $1 OR due > $3) \
+            ORDER BY rank, id LIMIT 1) ORDER BY j.rank, j.id LIMIT $2";
+        self.jobs(condition, &[&now, &as_bigint(most as u64), &far_ahead(now)]).await
     }
 
     async fn load_batch(&mut self, token: i64) -> Result<Vec<JobRow>> {

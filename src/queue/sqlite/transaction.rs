@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::queue::QueueClock;
 use crate::queue::model::{GroupRow, JobName, JobRow, JobState, Priority, error_texts};
 use crate::queue::transaction::{GroupInsert, KeyedGroup, OpenJobs, QueueTransaction};
+use crate::queue::transitions::far_ahead;
 
 /// The part of one caller in a transaction.
 pub(super) struct SqliteTransaction<'a> {
@@ -154,8 +155,9 @@ impl QueueTransaction for SqliteTransaction<'_> {
     }
 
     async fn find_expired(&mut self, now: i64) -> Result<Vec<i64>> {
-        let sql = "SELECT DISTINCT token FROM jobs WHERE state = 1 AND lease_until < ?1";
-        query_rows(self.connection, sql, &[&now], |row| row.get(0))
+        let sql = "SELECT DISTINCT token FROM jobs \
+            WHERE state = 1 AND (lease_until < ?1 OR lease_until > ?2)";
+        query_rows(self.connection, sql, &[&now, &far_ahead(now)], |row| row.get(0))
             .map_err(|error| self.fail(&error))
     }
 
@@ -165,12 +167,15 @@ impl QueueTransaction for SqliteTransaction<'_> {
     }
 
     async fn find_claimable(&mut self, now: i64, most: usize) -> Result<Vec<JobRow>> {
-        let first = "SELECT work FROM jobs WHERE state = 0 AND due <= ?1 ORDER BY rank, id LIMIT 1";
-        let Some(work) = self.number::<String>(first, &[&now])? else { return Ok(Vec::new()) };
+        let far = far_ahead(now);
+        let first = "SELECT work FROM jobs WHERE state = 0 AND (due <= ?1 OR due > ?2) \
+            ORDER BY rank, id LIMIT 1";
+        let work = self.number::<String>(first, &[&now, &far])?;
+        let Some(work) = work else { return Ok(Vec::new()) };
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let condition =
-            "j.state = 0 AND j.work = ?1 AND j.due <= ?2 ORDER BY j.rank, j.id LIMIT ?3";
-        self.jobs(condition, &[&work, &now, &most])
+        let condition = "j.state = 0 AND j.work = ?1 AND (j.due <= ?2 OR j.due > ?4) \
+            ORDER BY j.rank, j.id LIMIT ?3";
+        self.jobs(condition, &[&work, &now, &most, &far])
     }
 
     async fn load_batch(&mut self, token: i64) -> Result<Vec<JobRow>> {

@@ -45,7 +45,8 @@ export function keyed(parent, items, key, make) {
 
 /** A table in a box that scrolls sideways. `heads` are ['text', 'class'] pairs. */
 export function table(label, heads, ...body) {
-  const cells = heads.map(([text, kind]) => h('th', {scope: 'col', class: kind}, text));
+  // A column of buttons has no head.
+  const cells = heads.map(([text, kind]) => h(text ? 'th' : 'td', {scope: text ? 'col' : null, class: kind}, text));
   return h('div.scroll', {tabindex: '0', role: 'region', 'aria-label': label},
     h('table', {}, h('thead', {}, h('tr', {}, cells)), ...body));
 }

@@ -35,7 +35,7 @@ fn rows_are_never_stale() {
     let server = stage.serve(&[]);
     // The number of the last version that is in place.
     let written = AtomicUsize::new(0);
-    let writes = rounds(25, 500);
+    let writes = rounds(15, 500);
     let answers = std::thread::scope(|scope| {
         let ask = || {
             let mut seen = Vec::new();
@@ -56,7 +56,7 @@ fn rows_are_never_stale() {
         };
         let threads = [(); 3].map(|()| scope.spawn(ask));
         for write in 1..=writes {
-            std::thread::sleep(std::time::Duration::from_millis(150));
+            std::thread::sleep(std::time::Duration::from_millis(300));
             replace_bars(&stage, write % versions);
             written.store(write, Ordering::SeqCst);
         }

@@ -13,6 +13,7 @@ mod groups;
 mod jobs;
 mod limits;
 mod mixed;
+mod observed;
 mod process;
 mod rows;
 mod security;

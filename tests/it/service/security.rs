@@ -191,7 +191,7 @@ fn strangers_are_refused_by_their_host_names() {
     // A form of another origin cannot say that it is JSON; and no answer may be read by it.
     let form = [("Content-Type", "text/plain"), ("Origin", "http://evil.example")];
     let answer = server.send("POST", "/compute/batch", &form, body.as_bytes());
-    answer.problem(415);
+    answer.problem(403);
     assert_eq!(answer.header("access-control-allow-origin"), None);
     let page = server.get("/");
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
