@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr,
-    SetOperator, SetQuantifier, Spanned, Statement, TimezoneInfo, Value, Visitor,
-    WildcardAdditionalOptions,
+    BinaryOperator, DataType, Distinct, DuplicateTreatment, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArguments, JoinConstraint, JoinOperator, Query, Select, SelectItem,
+    SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TimezoneInfo, Value, Visitor,
+    WildcardAdditionalOptions, visit_expressions,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -121,6 +121,50 @@ fn check_distinct(name: &str, function: &Function, span: Span) -> ControlFlow<Mi
     refuse_form_if(!OF_ONE_VALUE.contains(&name), "DISTINCT in this function", way_out, span)
 }
 
+/// Refuses DISTINCT ON with an expression that contains another one of the list: the planner takes the inner one for a
+/// column, and then does not find the table of the others.
+fn check_distinct_keys(select: &Select) -> ControlFlow<MisreadForm> {
+    let Some(Distinct::On(keys)) = &select.distinct else { return ControlFlow::Continue(()) };
+    let mut composed = keys.iter().filter(|key| !is_column_name(key));
+    let nested = composed.find(|key| {
+        let others = keys.iter().filter(|other| other != key && !is_column_name(other));
+        others.into_iter().any(|other| contains_expr(key, other))
+    });
+    let Some(nested) = nested else { return ControlFlow::Continue(()) };
+    let way_out = "make the inner one a column: SELECT DISTINCT ON (a, f(a)) ... FROM (SELECT *, ... AS a FROM ...)";
+    refuse_form_if(
+        true,
+        "DISTINCT ON with an expression inside another one",
+        way_out,
+        nested.span(),
+    )
+}
+
+fn is_column_name(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_column_name(inner),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => true,
+        _ => false,
+    }
+}
+
+/// Returns whether an expression contains another one.
+fn contains_expr(outer: &Expr, inner: &Expr) -> bool {
+    let plain = |expr: &Expr| {
+        let mut expr = expr;
+        while let Expr::Nested(nested) = expr {
+            expr = nested;
+        }
+        expr.to_string()
+    };
+    let wanted = plain(inner);
+    let found = visit_expressions(outer, |part: &Expr| match plain(part) == wanted {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
 /// Returns whether the text of a time has a zone: letters or a sign behind the date.
 fn has_zone(text: &str) -> bool {
     let clock = text.trim().get(10..).unwrap_or_default();
@@ -192,6 +236,7 @@ impl Visitor for MisreadFormFinder {
                 check_wildcard(options, item.span())?;
             }
         }
+        check_distinct_keys(select)?;
         check_merged_key(select, span)
     }
 

@@ -41,7 +41,7 @@ fn a_target_keeps_the_rows_of_other_symbols() {
     (body["from"], body["until"]) = (json!("2019-05-01"), json!("2019-05-11"));
     server.compute(&body);
     for (time, row) in &now["S000"] {
-        if (("2019-05-01")..("2019-05-11")).contains(&time.as_str()) {
+        if ("2019-05-01".."2019-05-11").contains(&time.as_str()) {
             wanted.get_mut("S000").unwrap().insert(time.clone(), row.clone());
         }
     }

@@ -1,8 +1,8 @@
 //! The service as its callers see it: real processes, and HTTP over sockets.
 //!
-//! `stage.rs` has a folder with bars, sets and settings, `process.rs` the processes in it, `client.rs` the HTTP client,
-//! and `rows.rs` what rows are compared by. Every other file is a theme. `WINDROW_LONG=1` makes the random ones long, as
-//! `tests/long.sh service` does; `tests/service/` has what is written in Python.
+//! `stage.rs` has a folder with bars, sets and settings, `process.rs` the processes in it, `client.rs` the HTTP
+//! client, and `rows.rs` what rows are compared by. Every other file is a theme. `WINDROW_LONG=1` makes the random
+//! ones long, as `tests/long.sh service` does; `tests/service/` has what others send.
 
 mod client;
 mod crashes;
