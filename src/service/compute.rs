@@ -71,7 +71,7 @@ impl Accepted {
 
 #[utoipa::path(
     post, path = "/compute/batch", tag = "jobs", request_body = ComputeRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "A repeated request with this key starts nothing new.")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeated request with this key starts nothing new.")),
     responses(
         (status = 202, description = "The jobs are queued and durable.", body = Accepted),
         (status = "4XX", description = "The request is wrong, or there is no room.", body = Problem),

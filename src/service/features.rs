@@ -96,11 +96,11 @@ pub(super) async fn get_features(
         return one_symbol_answer(&asked, &rows, &media);
     }
     counter!(name::CACHE_MISSES, "set" => set.clone()).increment(1);
-    let pending = match service.find_started(&asked, &symbol).await? {
+    let mut pending = match service.find_started(&asked, &symbol).await? {
         Some(pending) => pending,
         None => service.start_jobs(&asked, &[&symbol], &caller).await?,
     };
-    match service.wait_for_rows(&mut asked, &symbol, &pending).await? {
+    match service.wait_for_rows(&mut asked, &symbol, &mut pending, &caller).await? {
         Some(rows) => one_symbol_answer(&asked, &rows, &media),
         None => Ok(pending_answer(pending, "jobs")),
     }
@@ -262,10 +262,11 @@ impl Service {
         &self,
         asked: &mut Asked,
         symbol: &str,
-        pending: &Pending,
+        pending: &mut Pending,
+        caller: &Caller,
     ) -> Result<Option<Arc<CachedRows>>, Problem> {
         let until = tokio::time::Instant::now() + asked.wait;
-        let job = JobName::parse(&pending.job_id);
+        let mut started = JobName::parse(&pending.job_id);
         let mut key = asked.key(symbol, asked.is_scoped());
         let mut looked = tokio::time::Instant::now();
         let (mut writes, mut arrivals) = (self.cache.writes(), self.queue.arrivals());
@@ -282,8 +283,8 @@ impl Service {
                 if let Some(rows) = self.cache.get(&key).await? {
                     return Ok(Some(rows));
                 }
-                if let Some(job) = &job
-                    && let Some(status) = self.queue.job(job).await?
+                if let Some(name) = &started
+                    && let Some(status) = self.queue.job(name).await?
                 {
                     refuse_ended(&status.job)?;
                     if status.job.state == JobState::Done {
@@ -294,6 +295,8 @@ impl Service {
                         if let Some(rows) = self.find_rows(asked, symbol).await? {
                             return Ok(Some(rows));
                         }
+                        *pending = self.start_jobs(asked, &[symbol], caller).await?;
+                        started = JobName::parse(&pending.job_id);
                     }
                 }
             }

@@ -95,10 +95,10 @@ pub(super) async fn get_many_features(
     counter!(name::CACHE_MISSES, "set" => set.clone()).increment(missing.len() as u64);
     while let Some(first) = missing.first() {
         service.find_started(&asked, first).await?;
-        let pending = service.start_jobs(&asked, &missing, &caller).await?;
+        let mut pending = service.start_jobs(&asked, &missing, &caller).await?;
         for symbol in &missing {
             asked.wait = until.saturating_duration_since(tokio::time::Instant::now());
-            if service.wait_for_rows(&mut asked, symbol, &pending).await?.is_none() {
+            if service.wait_for_rows(&mut asked, symbol, &mut pending, &caller).await?.is_none() {
                 return Ok(pending_answer(pending, "groups"));
             }
         }

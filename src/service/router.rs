@@ -62,12 +62,19 @@ fn api_routes() -> (Router<Arc<Service>>, String) {
     (router, describe_routes(document))
 }
 
-/// Returns the description as JSON. All errors are problems, whose media type stands here once for all addresses.
+/// Returns the description as JSON. All errors are problems, whose media type stands here once for all addresses; and a
+/// parameter that may be left out is not one that may be null.
 fn describe_routes(document: utoipa::openapi::OpenApi) -> String {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter();
     let operations = paths.flat_map(|paths| paths.values_mut()).filter_map(Value::as_object_mut);
     for operation in operations.flat_map(|path| path.values_mut()) {
+        let params = operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter();
+        for kinds in params.flatten().filter_map(|param| param.pointer_mut("/schema/type")) {
+            if let Some(list) = kinds.as_array_mut() {
+                list.retain(|kind| kind != "null");
+            }
+        }
         for status in ["4XX", "5XX"] {
             let content = operation.pointer_mut(&format!("/responses/{status}/content"));
             let Some(content) = content.and_then(Value::as_object_mut) else { continue };
