@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::problem::Problem;
+use super::problem::{Problem, ProblemReport};
 use super::startup::{list_changed_keys, load_sets};
 use super::state::Service;
 use crate::error::Result as OwnResult;
@@ -23,7 +23,7 @@ pub(super) struct Reloaded {
 
 #[utoipa::path(
     post, path = "/admin/reload", tag = "service",
-    responses((status = 200, body = Reloaded), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+    responses((status = 200, body = Reloaded), (status = "4XX", body = ProblemReport), (status = "5XX", body = ProblemReport))
 )]
 pub(super) async fn reload(State(service): State<Arc<Service>>) -> Result<Json<Reloaded>, Problem> {
     Ok(Json(service.reload_settings()?))

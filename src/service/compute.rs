@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::access::Caller;
 use super::body::read_json;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemReport};
 use super::state::Service;
 use crate::engine::Scope;
 use crate::error::{Error, Result as OwnResult, did_you_mean};
@@ -74,8 +74,8 @@ impl Accepted {
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, pattern = "^[!-~]([ -~]*[!-~])?$", description = "A repeated request with this key starts nothing new.")),
     responses(
         (status = 202, description = "The jobs are queued and durable.", body = Accepted),
-        (status = "4XX", description = "The request is wrong, or there is no room.", body = Problem),
-        (status = "5XX", description = "The service cannot take it now.", body = Problem),
+        (status = "4XX", description = "The request is wrong, or there is no room.", body = ProblemReport),
+        (status = "5XX", description = "The service cannot take it now.", body = ProblemReport),
     )
 )]
 pub(super) async fn compute_batch(

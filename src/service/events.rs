@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::jobs::{GroupReport, JobReport, find_group};
 use super::parts::Segments;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemReport};
 use super::state::Service;
 use crate::error::{Error, Result as OwnResult};
 use crate::limits::{EVENT_LOOK, EVENT_STREAMS};
@@ -33,7 +33,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
     ),
     responses(
         (status = 200, description = "Events `job` and `group`; the stream ends with the group.", content_type = "text/event-stream"),
-        (status = "4XX", body = Problem), (status = "5XX", body = Problem)
+        (status = "4XX", body = ProblemReport), (status = "5XX", body = ProblemReport)
     )
 )]
 pub(super) async fn group_events(

@@ -16,7 +16,7 @@ use super::access::Caller;
 use super::compute::{enqueue, unknown_symbol_error};
 use super::parts::{Choice, Segments};
 use super::pending::{Pending, pending_answer};
-use super::problem::Problem;
+use super::problem::{Problem, ProblemReport};
 use super::rows::{Media, RowChoice, answer_with, encode_rows};
 use super::state::Service;
 use crate::cache::{CacheKey, CachedRows};
@@ -69,7 +69,7 @@ pub(super) struct Asked {
         )),
         (status = 202, description = "A job computes them.", body = Pending),
         (status = 304, description = "The caller has these rows."),
-        (status = "4XX", body = Problem), (status = "5XX", body = Problem)
+        (status = "4XX", body = ProblemReport), (status = "5XX", body = ProblemReport)
     )
 )]
 pub(super) async fn get_features(

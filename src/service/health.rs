@@ -14,7 +14,7 @@ use metrics::gauge;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::problem::Problem;
+use super::problem::{Problem, ProblemReport};
 use super::state::Service;
 use crate::error::{Error, Result as OwnResult};
 use crate::host;
@@ -91,7 +91,7 @@ fn check_breaker(breaker: Option<&BreakerState>) -> Check {
 #[utoipa::path(
     get, path = "/health", tag = "service",
     responses((status = 200, body = Health), (status = 503, description = "A part is down.", body = Health),
-        (status = "4XX", body = Problem))
+        (status = "4XX", body = ProblemReport))
 )]
 pub(super) async fn get_health(State(service): State<Arc<Service>>) -> Response {
     let mut checks = BTreeMap::new();
@@ -152,7 +152,7 @@ pub(super) async fn is_live() -> &'static str {
 
 #[utoipa::path(
     get, path = "/ready", tag = "service",
-    responses((status = 200, description = "It takes requests."), (status = 503, description = "It does not.", body = Problem))
+    responses((status = 200, description = "It takes requests."), (status = 503, description = "It does not.", body = ProblemReport))
 )]
 pub(super) async fn is_ready(State(service): State<Arc<Service>>) -> Result<&'static str, Problem> {
     let unready = |why: String| {

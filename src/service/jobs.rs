@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::parts::{Choice, Segments};
-use super::problem::Problem;
+use super::problem::{Problem, ProblemReport};
 use super::state::Service;
 use crate::error::Error;
 use crate::limits::{JOBS_LISTED, JOBS_LISTED_MOST};
@@ -180,7 +180,7 @@ fn some_text(text: Option<String>) -> Option<String> {
 
 #[utoipa::path(
     get, path = "/jobs", tag = "jobs", params(JobQuery),
-    responses((status = 200, body = JobPage), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+    responses((status = 200, body = JobPage), (status = "4XX", body = ProblemReport), (status = "5XX", body = ProblemReport))
 )]
 pub(super) async fn list_jobs(
     State(service): State<Arc<Service>>,
@@ -213,7 +213,7 @@ fn missing(what: &str, id: &str) -> Problem {
 
 #[utoipa::path(
     get, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path)),
-    responses((status = 200, body = JobDetail), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+    responses((status = 200, body = JobDetail), (status = "4XX", body = ProblemReport), (status = "5XX", body = ProblemReport))
 )]
 pub(super) async fn get_job(
     State(service): State<Arc<Service>>,
@@ -232,7 +232,7 @@ pub(super) async fn get_job(
     delete, path = "/jobs/{id}", tag = "jobs", params(("id" = String, Path)),
     responses(
         (status = 200, description = "The job as it is now; a running one ends soon.", body = JobReport),
-        (status = "4XX", body = Problem), (status = "5XX", body = Problem)
+        (status = "4XX", body = ProblemReport), (status = "5XX", body = ProblemReport)
     )
 )]
 pub(super) async fn cancel_job(
@@ -246,7 +246,7 @@ pub(super) async fn cancel_job(
 
 #[utoipa::path(
     get, path = "/groups/{id}", tag = "jobs", params(("id" = String, Path)),
-    responses((status = 200, body = GroupDetail), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+    responses((status = 200, body = GroupDetail), (status = "4XX", body = ProblemReport), (status = "5XX", body = ProblemReport))
 )]
 pub(super) async fn get_group(
     State(service): State<Arc<Service>>,
@@ -262,7 +262,7 @@ pub(super) async fn get_group(
     delete, path = "/groups/{id}", tag = "jobs", params(("id" = String, Path)),
     responses(
         (status = 200, description = "The group as it is now; running jobs end soon.", body = GroupReport),
-        (status = "4XX", body = Problem), (status = "5XX", body = Problem)
+        (status = "4XX", body = ProblemReport), (status = "5XX", body = ProblemReport)
     )
 )]
 pub(super) async fn cancel_group(

@@ -21,7 +21,7 @@ use super::compute::unknown_symbol_error;
 use super::features::{Asked, FeatureQuery, has_tag};
 use super::parts::{Choice, Segments};
 use super::pending::{Pending, pending_answer};
-use super::problem::Problem;
+use super::problem::{Problem, ProblemReport};
 use super::rows::{Media, answer_with, json_head, write_csv, write_json};
 use super::state::Service;
 use crate::error::{Error, Result as OwnResult};
@@ -60,7 +60,7 @@ pub(super) struct ManyQuery {
         )),
         (status = 202, description = "Jobs compute what is missing.", body = Pending),
         (status = 304, description = "The caller has these rows."),
-        (status = "4XX", body = Problem), (status = "5XX", body = Problem)
+        (status = "4XX", body = ProblemReport), (status = "5XX", body = ProblemReport)
     )
 )]
 pub(super) async fn get_many_features(

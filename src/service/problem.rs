@@ -13,9 +13,17 @@ use crate::store::redact_passwords;
 /// The seconds after which a caller may come again if nothing better is known.
 const COME_AGAIN: u64 = 2;
 
+/// An error on its way to a caller.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    report: Box<ProblemReport>,
+    retry_after: Option<u64>,
+}
+
 /// An error as callers get it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(super) struct Problem {
+#[schema(as = Problem)]
+pub(super) struct ProblemReport {
     /// The kind of problem as a URI; always `about:blank`.
     #[serde(rename = "type")]
     uri: &'static str,
@@ -35,15 +43,13 @@ pub(super) struct Problem {
     /// The position in the file of a feature set, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<String>,
-    #[serde(skip)]
-    retry_after: Option<u64>,
 }
 
 impl Problem {
     /// Creates a problem with a status.
     pub(super) fn new(status: StatusCode, error: &Error) -> Self {
         let message = redact_passwords(error.message());
-        Self {
+        let report = ProblemReport {
             uri: "about:blank",
             title: status.canonical_reason().unwrap_or("Error").to_string(),
             status: status.as_u16(),
@@ -52,21 +58,18 @@ impl Problem {
             message,
             hint: error.hint_text().map(redact_passwords),
             place: error.place().map(ToString::to_string),
-            retry_after: None,
-        }
+        };
+        Self { report: Box::new(report), retry_after: None }
     }
 
     /// Creates the problem of a job that ended without rows.
     pub(super) fn of_job(status: StatusCode, job: &JobName, error: &JobError) -> Self {
         let message = redact_passwords(&format!("the job {job} failed: {}", error.message));
-        Self {
-            detail: message.clone(),
-            kind: error.kind.clone(),
-            message,
-            hint: error.hint.clone(),
-            place: error.place.clone(),
-            ..Self::new(status, &Error::data(""))
-        }
+        let mut problem = Self::new(status, &Error::data(message));
+        problem.report.kind.clone_from(&error.kind);
+        problem.report.hint.clone_from(&error.hint);
+        problem.report.place.clone_from(&error.place);
+        problem
     }
 
     /// Creates the problem of a wrong request.
@@ -76,7 +79,7 @@ impl Problem {
 
     /// Returns the message.
     pub(super) fn message(&self) -> &str {
-        &self.message
+        &self.report.message
     }
 
     /// Says when the caller may come again.
@@ -87,8 +90,8 @@ impl Problem {
 
     /// Returns the problem with another status.
     pub(super) fn with_status(mut self, status: StatusCode) -> Self {
-        self.status = status.as_u16();
-        self.title = status.canonical_reason().unwrap_or("Error").to_string();
+        self.report.status = status.as_u16();
+        self.report.title = status.canonical_reason().unwrap_or("Error").to_string();
         self
     }
 }
@@ -120,9 +123,10 @@ impl From<Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.report.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.retry_after;
-        let mut response = (status, Json(self)).into_response();
+        let mut response = (status, Json(self.report)).into_response();
         let headers = response.headers_mut();
         let media = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, media);

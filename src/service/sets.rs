@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::parts::Segments;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemReport};
 use super::state::Service;
 use crate::commit::Target;
 use crate::engine::PlannedSet;
@@ -94,7 +94,7 @@ pub(super) struct TargetEntry {
 
 #[utoipa::path(
     get, path = "/sets", tag = "sets",
-    responses((status = 200, body = SetList), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+    responses((status = 200, body = SetList), (status = "4XX", body = ProblemReport), (status = "5XX", body = ProblemReport))
 )]
 pub(super) async fn list_sets(State(service): State<Arc<Service>>) -> Json<SetList> {
     let loaded = service.views.loaded();
@@ -107,7 +107,7 @@ pub(super) async fn list_sets(State(service): State<Arc<Service>>) -> Json<SetLi
 
 #[utoipa::path(
     get, path = "/sets/{name}", tag = "sets", params(("name" = String, Path)),
-    responses((status = 200, body = SetDetail), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+    responses((status = 200, body = SetDetail), (status = "4XX", body = ProblemReport), (status = "5XX", body = ProblemReport))
 )]
 pub(super) async fn get_set(
     State(service): State<Arc<Service>>,
@@ -152,7 +152,7 @@ pub(super) async fn list_functions() -> Json<Vec<FunctionReport>> {
 
 #[utoipa::path(
     get, path = "/targets", tag = "sets",
-    responses((status = 200, body = TargetList), (status = "4XX", body = Problem), (status = "5XX", body = Problem))
+    responses((status = 200, body = TargetList), (status = "4XX", body = ProblemReport), (status = "5XX", body = ProblemReport))
 )]
 pub(super) async fn list_targets(State(service): State<Arc<Service>>) -> Json<TargetList> {
     let loaded = service.views.loaded();

@@ -67,7 +67,7 @@ impl EndpointBreaker {
     /// The error of the call; or the last one, as transient, while the breaker is open.
     pub async fn call<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         match self.refusal() {
-            Some((refused, false)) => return Err(refused),
+            Some((refused, false)) => Err(refused),
             _ => self.try_call(call).await,
         }
     }

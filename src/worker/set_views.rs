@@ -261,11 +261,9 @@ impl LoadedSets {
             let is_part = |c: char| c.is_alphanumeric() || c == '_';
             for word in text.split(|c| !is_part(c)) {
                 let source = word.strip_suffix("_raw").unwrap_or(word);
-                sources.extend(
-                    [word, source].iter().filter_map(|name| {
-                        configured.contains_key(*name).then(|| name.to_string())
-                    }),
-                );
+                let names =
+                    [word, source].into_iter().filter(|name| configured.contains_key(*name));
+                sources.extend(names.map(str::to_string));
                 if let Some(read) = self.sets.get(word)
                     && seen.insert(word.to_string())
                 {
