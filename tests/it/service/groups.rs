@@ -180,7 +180,7 @@ fn groups_have_states() {
 /// Progress is told while a job runs, and never falls.
 #[test]
 fn progress_grows() {
-    let stage = Stage::new(1, 40_000, "workers: 1");
+    let stage = Stage::new(1, 200_000, "workers: 1");
     let server = stage.serve(&[]);
     let mut body = batch("momentum", &["S000"]);
     body["target"] = json!("out");
