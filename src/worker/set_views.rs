@@ -200,12 +200,12 @@ impl LoadedSets {
         Ok(view)
     }
 
-    /// Returns whether the sources of a view still have the state that it knows.
+    /// Returns whether the sources of a view still have the state that it knows, by a look that begins now.
     ///
     /// # Errors
     /// If a source cannot be read.
     pub async fn is_current(&self, view: &SetView) -> Result<bool> {
-        Ok(self.watch.states(&view.source_names()).await? == view.states)
+        Ok(self.watch.states_from_now_on(&view.source_names()).await? == view.states)
     }
 
     async fn make_view(&self, set: &FeatureSet, params: &SetParams) -> Result<SetView> {

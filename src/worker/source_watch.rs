@@ -58,12 +58,31 @@ impl SourceWatch {
         Ok(states)
     }
 
+    /// Returns the states of sources by looks that begin after this call, however young the last ones are: rows that
+    /// were read before it are those of a state only if that state is there after it.
+    ///
+    /// # Errors
+    /// If a source cannot be read.
+    pub(super) async fn states_from_now_on(&self, names: &[String]) -> Result<SourceStates> {
+        let mut states = SourceStates::new();
+        for name in names {
+            states.insert(name.clone(), self.state_within(name, Duration::ZERO).await?);
+        }
+        Ok(states)
+    }
+
     /// Returns the state of one source. A source that is left alone is tried again in the background: no caller waits
     /// for it.
     ///
     /// # Errors
     /// If it cannot be read.
     pub(super) async fn state(&self, name: &str) -> Result<String> {
+        let check = self.check.unwrap_or_else(|| default_check(&self.engine, name));
+        self.state_within(name, check).await
+    }
+
+    /// Returns the state of one source by a look that is younger than `check`, or began after this call.
+    async fn state_within(&self, name: &str, check: Duration) -> Result<String> {
         let source = self.watched(name);
         let asked = Instant::now();
         if let Some((refused, is_due)) = source.breaker.refusal() {
@@ -81,7 +100,6 @@ impl SourceWatch {
         if let Some((refused, _)) = source.breaker.refusal() {
             return Err(refused);
         }
-        let check = self.check.unwrap_or_else(|| default_check(&self.engine, name));
         if let Some(look) = &*seen
             // A look that began after this question answers it, even if every question asks for one.
             && (look.began >= asked || asked.duration_since(look.began) < check)
