@@ -13,6 +13,7 @@
 //! | `membership` | `x IN (SELECT ...)` under NOT, `=` or IS treats unknown as false | |
 //! | `decimals` | a cast of a decimal to double does not give the nearest double | |
 //! | `operands` | decimals next to doubles become DECIMAL(30, 15); dates and times lose the part of an added interval below their unit | |
+//! | `float_keys` | NaN has a sign, and -0.0 comes before 0.0, in orders, groups and comparisons | |
 //! | `fine_literals` | a quoted time is cut to the unit of the column that it is compared with | |
 //! | `date_part` (in `datetime_functions`) | conditions on it become ranges of times that nanoseconds do not hold | |
 //! | `window_filter` | the FILTER of a window aggregate is hidden in its operator | |
@@ -26,6 +27,7 @@ mod decimals;
 mod exact_sum;
 mod expr_rewrite;
 mod fine_literals;
+mod float_keys;
 mod intervals;
 mod membership;
 mod moments;
@@ -106,6 +108,8 @@ fn all_rules() -> (AnalyzerRules, OptimizerRules) {
     for (place, guard) in REWRITE_RULES.into_iter().enumerate() {
         rules.insert(place, Arc::new(guard));
     }
+    // After it, since a decimal that becomes a double is no NaN.
+    rules.insert(REWRITE_RULES.len(), Arc::new(float_keys::FloatKeys));
     rules.insert(0, Arc::new(membership::Membership));
     let mut adapting = Analyzer::new().rules;
     adapting.insert(0, Arc::new(operands::ExactOperands));
@@ -119,7 +123,10 @@ fn all_rules() -> (AnalyzerRules, OptimizerRules) {
 pub fn guard_condition(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let expr = operands::adapt_operands(expr, schema)?.data;
     let expr = ExprSimplifier::new(SimplifyContext::default()).coerce(expr, schema)?;
-    REWRITE_RULES.iter().try_fold(expr, |expr, guard| Ok(guard.rewrite_expr(expr, schema)?.data))
+    let expr = REWRITE_RULES
+        .iter()
+        .try_fold(expr, |expr, guard| guard.rewrite_expr(expr, schema).map(|done| done.data))?;
+    Ok(float_keys::unify_nans(expr, schema)?.data)
 }
 
 /// Returns whether an operator compares two values.

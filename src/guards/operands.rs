@@ -12,7 +12,7 @@ use datafusion::logical_expr::expr::{Between, Case, Cast, InList, InSubquery, Sc
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Union, cast,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Union, cast, when,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -91,33 +91,15 @@ fn adapt_expr_part(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let [expr, low, high] = all.map(Box::new);
             Ok(transformed_if(Expr::Between(Between { expr, negated, low, high }), changed))
         }
-        Expr::InList(InList { expr, list, negated }) => {
-            let mut all: Vec<Expr> = std::iter::once(*expr).chain(list).collect();
-            let mut changed =
-                cast_mixed_decimals(&mut all, schema)? | write_missing_seconds(&mut all, schema);
-            // DataFusion looks values up in a list by bits, in which 0 and -0 differ: a list with 0 gets -0, too.
-            let zero = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if is_zero(value));
-            let minus = ScalarValue::Float64(Some(-0.0));
-            let signed = all.contains(&Expr::Literal(minus.clone(), None));
-            if all[0].get_type(schema).is_ok_and(|ty| ty.is_floating())
-                && all[1..].iter().any(zero)
-                && !signed
-            {
-                all.push(Expr::Literal(minus, None));
-                changed = true;
-            }
-            let expr = Box::new(all.remove(0));
-            Ok(transformed_if(Expr::InList(InList { expr, list: all, negated }), changed))
-        }
+        Expr::InList(list) => adapt_in_list(list, schema),
         Expr::Case(case) => adapt_case(case, schema),
-        Expr::ScalarFunction(ScalarFunction { func, mut args })
+        Expr::ScalarFunction(call)
             if matches!(
-                func.name(),
+                call.func.name(),
                 "coalesce" | "nullif" | "greatest" | "least" | "nvl" | "nvl2"
             ) =>
         {
-            let changed = cast_mixed_decimals(&mut args, schema)?;
-            Ok(transformed_if(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
+            adapt_choice(call, schema)
         }
         Expr::Cast(Cast { mut expr, field }) => {
             let timed = matches!(field.data_type(), DataType::Timestamp(..));
@@ -163,6 +145,43 @@ fn adapt_binary(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Exp
             && refine_time_units(&mut pair, op, schema)?);
     let [left, right] = pair.map(Box::new);
     Ok(transformed_if(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed))
+}
+
+fn adapt_in_list(list: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let InList { expr, list, negated } = list;
+    let mut all: Vec<Expr> = std::iter::once(*expr).chain(list).collect();
+    let mut changed =
+        cast_mixed_decimals(&mut all, schema)? | write_missing_seconds(&mut all, schema);
+    // DataFusion looks values up in a list by bits, in which 0 and -0 differ: a list with 0 gets -0, too.
+    let zero = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if is_zero(value));
+    let minus = ScalarValue::Float64(Some(-0.0));
+    let signed = all.contains(&Expr::Literal(minus.clone(), None));
+    if all[0].get_type(schema).is_ok_and(|ty| ty.is_floating())
+        && all[1..].iter().any(zero)
+        && !signed
+    {
+        all.push(Expr::Literal(minus, None));
+        changed = true;
+    }
+    let expr = Box::new(all.remove(0));
+    Ok(transformed_if(Expr::InList(InList { expr, list: all, negated }), changed))
+}
+
+/// Adapts the arguments of a function that returns one of them.
+fn adapt_choice(call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let ScalarFunction { func, mut args } = call;
+    let changed = cast_mixed_decimals(&mut args, schema)?;
+    // DataFusion's nullif compares bits, in which 0 and -0 differ.
+    if func.name() == "nullif"
+        && let [value, other] = args.as_slice()
+        && !value.is_volatile()
+        && args.iter().any(|arg| arg.get_type(schema).is_ok_and(|ty| ty.is_floating()))
+    {
+        let equal = value.clone().eq(other.clone());
+        let null = Expr::Literal(ScalarValue::Null, None);
+        return Ok(Transformed::yes(when(equal, null).otherwise(value.clone())?));
+    }
+    Ok(transformed_if(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
 }
 
 fn adapt_case(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {

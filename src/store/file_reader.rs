@@ -3,15 +3,16 @@
 use std::collections::VecDeque;
 use std::io::{BufReader, Read};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use datafusion::parquet::errors::{ParquetError, Result};
 use datafusion::parquet::file::reader::{ChunkReader, Length};
 
-use super::FileRef;
 use super::bucket::RemoteObject;
+use super::{FileRef, display_path};
 use crate::error;
 use crate::outside::files::{self, LocalFile};
 
@@ -23,13 +24,22 @@ const TAIL_BYTES: u64 = 64 << 10;
 pub enum FileReader {
     /// In memory.
     InMemory(Bytes),
-    /// On the local disk; the size is that at the time of opening.
-    Local(Arc<LocalFile>, u64),
+    /// On the local disk.
+    Local(Arc<StableFile>),
     /// Some pieces of the file in memory, in order, each with its offset; the number is the file's
     /// size.
     Pieces(Arc<Vec<(u64, Bytes)>>, u64),
     /// On a server. Reading blocks: never do it on a worker of the runtime.
     Remote(Arc<ReadAheadCache>),
+}
+
+/// A local file that is read in one state: other bytes than those that were there first are an error.
+pub struct StableFile {
+    path: PathBuf,
+    file: Arc<LocalFile>,
+    size: u64,
+    /// The time of the last change of the bytes, if the system knows one. A link does not change it.
+    modified: Option<SystemTime>,
 }
 
 /// The cached windows of a file on a server.
@@ -47,10 +57,16 @@ impl FileRef {
     /// The file cannot be read.
     pub fn open_reader(&self, small: u64) -> std::io::Result<FileReader> {
         match &self.object {
-            None => match &self.open_file {
-                Some(file) => FileReader::from_open_file(file, small),
-                None => FileReader::open_local(&self.path, small),
-            },
+            None => {
+                let file = match &self.open_file {
+                    Some(file) => Arc::clone(file),
+                    None => Arc::new(files::open_file(&self.path)?),
+                };
+                let file = StableFile::new(&self.path, file)?;
+                // Its footer and its place among the rows come from the listing.
+                file.verify(self.size, Some(self.modified))?;
+                FileReader::from_stable_file(file, small)
+            }
             Some(object) if self.size <= small => {
                 let bytes = object.read_whole_blocking().map_err(std::io::Error::other)?;
                 Ok(FileReader::InMemory(bytes))
@@ -69,30 +85,15 @@ impl FileReader {
     /// # Errors
     /// The file cannot be read.
     pub fn open_local(path: &Path, small: u64) -> std::io::Result<Self> {
-        let mut file = files::open_file(path)?;
-        let size = file.metadata()?.len();
-        if size > small {
-            return Ok(Self::Local(Arc::new(file), size));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        file.read_to_end(&mut bytes)?;
-        Ok(Self::InMemory(bytes.into()))
+        let file = Arc::new(files::open_file(path)?);
+        Self::from_stable_file(StableFile::new(path, file)?, small)
     }
 
-    /// Uses a file of the local disk that is already open; a file of up to `small` bytes is read into
-    /// memory.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    fn from_open_file(file: &Arc<LocalFile>, small: u64) -> std::io::Result<Self> {
-        let size = file.metadata()?.len();
-        let whole = Self::Local(Arc::clone(file), size);
-        if size > small {
-            return Ok(whole);
+    fn from_stable_file(file: StableFile, small: u64) -> std::io::Result<Self> {
+        if file.size > small {
+            return Ok(Self::Local(Arc::new(file)));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        whole.reader_from(0).read_to_end(&mut bytes)?;
-        Ok(Self::InMemory(bytes.into()))
+        Ok(Self::InMemory(file.read_range(0, usize::try_from(file.size).unwrap_or(0))?.into()))
     }
 
     /// Fetches the end of an object, with the whole footer if it is parquet.
@@ -118,11 +119,54 @@ impl FileReader {
     }
 }
 
+impl StableFile {
+    fn new(path: &Path, file: Arc<LocalFile>) -> std::io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+            size: meta.len(),
+            modified: meta.modified().ok(),
+        })
+    }
+
+    /// Compares the state of the file with another.
+    fn verify(&self, size: u64, modified: Option<SystemTime>) -> std::io::Result<()> {
+        if (self.size, self.modified) == (size, modified) || modified.is_none() {
+            return Ok(());
+        }
+        let name = display_path(&self.path);
+        let error = error::Error::data(format!("{name} changed while it was read"))
+            .hint("run again once its writer is done; a writer that renames a new file into place never disturbs a run")
+            .as_transient();
+        Err(std::io::Error::other(error))
+    }
+
+    /// Reads some bytes, and checks afterwards that the file is still in its state.
+    fn read_range(&self, start: u64, length: usize) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let mut read = 0;
+        while read < length {
+            match self.file.read_at(&mut bytes[read..], start + read as u64)? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        let meta = self.file.metadata()?;
+        self.verify(meta.len(), meta.modified().ok())?;
+        if read < length {
+            return Err(std::io::Error::other("the file became shorter"));
+        }
+        Ok(bytes)
+    }
+}
+
 impl Length for FileReader {
     fn len(&self) -> u64 {
         match self {
             Self::InMemory(bytes) => bytes.len() as u64,
-            Self::Local(_, size) | Self::Pieces(_, size) => *size,
+            Self::Local(file) => file.size,
+            Self::Pieces(_, size) => *size,
             Self::Remote(file) => file.size,
         }
     }
@@ -146,17 +190,7 @@ impl ChunkReader for FileReader {
         };
         match self {
             Self::InMemory(bytes) => bytes.get_bytes(start, length),
-            Self::Local(file, _) => {
-                let mut bytes = vec![0; length];
-                let mut read = 0;
-                while read < length {
-                    match file.read_at(&mut bytes[read..], start + read as u64)? {
-                        0 => return Err(ParquetError::EOF("the file became shorter".to_string())),
-                        more => read += more,
-                    }
-                }
-                Ok(bytes.into())
-            }
+            Self::Local(file) => Ok(file.read_range(start, length)?.into()),
             Self::Pieces(pieces, _) => {
                 let missing = || ParquetError::General(format!("nobody fetched {start} to {end}"));
                 slice_pieces(pieces.iter(), start..end).ok_or_else(missing)
@@ -228,7 +262,7 @@ impl Read for OffsetReader {
         let left = self.file.len().saturating_sub(self.at);
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
         let read = match &self.file {
-            FileReader::Local(file, _) => file.read_at(into, self.at)?,
+            FileReader::Local(file) => file.file.read_at(into, self.at)?,
             FileReader::Pieces(pieces, _) => {
                 let here = pieces
                     .iter()
@@ -244,5 +278,49 @@ impl Read for OffsetReader {
         };
         self.at += read as u64;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::list_local_files;
+
+    /// Returns the message of an error, and whether the run that meets it starts again.
+    fn told(error: &(dyn std::error::Error + 'static)) -> (String, bool) {
+        let own = error::downcast_own_error(error).expect("an error of windrow");
+        (own.to_string(), own.is_transient())
+    }
+
+    #[test]
+    fn a_file_is_read_in_the_state_in_which_it_was_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bars.csv");
+        std::fs::write(&path, "symbol,ts\nA,2024-01-02\n").unwrap();
+        let listed = list_local_files(&path).unwrap().files.remove(0);
+        for small in [0, u64::MAX] {
+            let open = listed.open_reader(small).unwrap();
+            assert_eq!(open.get_bytes(7, 2).unwrap(), "ts");
+        }
+        // A run that links to the file does not change it.
+        std::fs::hard_link(&path, folder.path().join("link")).unwrap();
+        let open = listed.open_reader(0).unwrap();
+        // Another file of the same length takes its name: the open one stays as it is.
+        let other = folder.path().join("other");
+        std::fs::write(&other, "symbol,ts\nB,2024-01-03\n").unwrap();
+        let later = SystemTime::now() + std::time::Duration::from_secs(5);
+        std::fs::File::options().write(true).open(&other).unwrap().set_modified(later).unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert_eq!(open.get_bytes(10, 1).unwrap(), "A");
+        for small in [0, u64::MAX] {
+            let (told, again) = told(&listed.open_reader(small).err().unwrap());
+            assert!(told.contains("bars.csv changed while it was read") && again, "{told}");
+        }
+        // Its writer writes into the open file.
+        let open = FileReader::open_local(&path, 0).unwrap();
+        let mut writer = std::fs::File::options().append(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut writer, b"C,2024-01-02\n").unwrap();
+        let (told, again) = told(&open.get_bytes(10, 1).unwrap_err());
+        assert!(told.contains("changed while it was read") && again, "{told}");
     }
 }

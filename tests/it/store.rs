@@ -235,7 +235,7 @@ impl Front {
         let answer = Service::call(&self.service, request).await.map_err(Into::into);
         let ended = |(_, id): &(String, String)| query.contains(&format!("uploadId={id}"));
         match answer {
-            Ok(response) if method == "POST" && query == "uploads" => {
+            Ok(response) if method == "POST" && query.starts_with("uploads") => {
                 let (head, body) = response.into_parts();
                 let bytes = body.collect().await.map_err(|_| "the answer broke off")?.to_bytes();
                 let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -299,6 +299,9 @@ impl Service<Request<Incoming>> for Front {
     type Future = std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        // The request counts as at work before it is judged: who learns of the verdict can wait for its end.
+        self.busy.fetch_add(1, Ordering::SeqCst);
+        let done = Done(Arc::clone(&self.busy));
         if self.client <= self.dead.load(Ordering::SeqCst) {
             return Box::pin(async { Err("the client is dead".into()) });
         }
@@ -306,8 +309,6 @@ impl Service<Request<Incoming>> for Front {
         let fate = (self.judge.lock().unwrap())(&method, &path);
         self.asked.lock().unwrap().push(format!("{method} {path}"));
         let (front, folder) = (self.clone(), self.folder.clone());
-        front.busy.fetch_add(1, Ordering::SeqCst);
-        let done = Done(Arc::clone(&front.busy));
         // As at real servers, a request that has arrived is served to its end, also when its client is gone.
         let served = async move {
             let _done = done;

@@ -11,7 +11,7 @@ const LINE_COLUMNS: usize = 120;
 const LONG_FILES: [(&str, usize); 1] = [("tests/it/postgres.rs", 867)];
 
 /// Functions above the limit with their lines.
-const LONG_FUNCTIONS: [(&str, &str, usize); 19] = [
+const LONG_FUNCTIONS: [(&str, &str, usize); 18] = [
     ("src/analysis/relation.rs", "analyze_node", 77),
     ("src/catalog/file_scan.rs", "scan", 83),
     ("src/catalog/file_table.rs", "open_once", 62),
@@ -22,7 +22,6 @@ const LONG_FUNCTIONS: [(&str, &str, usize); 19] = [
     ("src/engine/compact.rs", "prepare_materialization", 71),
     ("src/engine/materialize.rs", "complete_record", 66),
     ("src/engine/plan_checks.rs", "check_window_frame", 66),
-    ("src/guards/operands.rs", "adapt_expr_part", 67),
     ("src/scan/csv_text.rs", "profile_columns", 71),
     ("src/scan/schema.rs", "reconcile_schemas", 76),
     ("src/sql/depth.rs", "check_depth", 62),
