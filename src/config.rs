@@ -6,6 +6,7 @@
 mod keys;
 mod serve;
 mod stores;
+mod traces;
 pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub use keys::keys_markdown;
 use keys::{ConfigKey, KEYS, Setting};
 pub use serve::{EndpointLimits, ServeConfig, TlsFiles, WarmUp};
 pub use stores::{STORE_SCHEMES, StoreConfig, StoreKey};
+pub use traces::TraceConfig;
 use yaml::{YamlKey, YamlNode, YamlValue};
 
 /// The name of the configuration file, which is searched upwards from the working directory.

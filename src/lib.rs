@@ -55,6 +55,8 @@ pub mod sql;
 pub mod stop;
 /// Locations, listings and records, shared by catalog and commit.
 pub mod store;
+/// Spans of a request, from its answer to the commit of its jobs, and their way to a collector.
+pub mod traces;
 /// Batches of jobs -> runs and cached rows: claims, leases, limits.
 #[cfg(feature = "serve")]
 pub mod worker;

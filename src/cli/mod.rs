@@ -132,14 +132,17 @@ pub fn run_command_line() -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    if let Err(error) = logs::start_logging(cli.log_format, cli.command.stays()) {
+    // A service starts its log with its traces, which the configuration knows.
+    if !cli.command.stays()
+        && let Err(error) = logs::start_logging(cli.log_format, false, None)
+    {
         eprintln!("error: {error}");
         return error.exit_code();
     }
     host::allow_open_files();
     exit_without_threads();
     executor::ignore_file_size_signal();
-    match run_on_thread(cli.command) {
+    match run_on_thread(cli.command, cli.log_format) {
         Ok(code) => code,
         Err(error) if output_closed(&error) => 0,
         Err(error) => {
@@ -174,11 +177,12 @@ fn exit_without_threads() {
 /// Runs a command on a thread of its own and returns how it ended. Abandons the thread if it does not react
 /// to a stop: rendering templates and planning never check for one, and the end of the process ends its
 /// threads.
-fn run_on_thread(command: Command) -> Result<u8> {
+fn run_on_thread(command: Command, format: logs::LogFormat) -> Result<u8> {
     let (ends, end) = mpsc::channel();
     let late = ends.clone();
     let work = move || {
-        let done = std::panic::catch_unwind(AssertUnwindSafe(|| run_command(command, late)));
+        let done =
+            std::panic::catch_unwind(AssertUnwindSafe(|| run_command(command, format, late)));
         let _ = ends.send(done.unwrap_or_else(|_| Err(Error::internal("the command panicked"))));
     };
     let work = std::thread::Builder::new().stack_size(crate::limits::PLAN_STACK).spawn(work);
@@ -199,13 +203,17 @@ fn print_usage(error: &clap::Error) {
 
 /// Runs a command. If it does not stop in time, or takes too much memory, the error to end with goes to
 /// `late`.
-fn run_command(command: Command, late: mpsc::Sender<Result<u8>>) -> Result<u8> {
+fn run_command(
+    command: Command,
+    format: logs::LogFormat,
+    late: mpsc::Sender<Result<u8>>,
+) -> Result<u8> {
     let config = load_config(&command)?;
     allocator::set_purge_delay(config.memory_limit.is_some());
     let runtime = executor::compute(config.parallel_workers)?;
     #[cfg(feature = "serve")]
     if command.stays() {
-        let done = serve::serve_until_told(command, config, &runtime, late);
+        let done = serve::serve_until_told(command, config, format, &runtime, late);
         runtime.shutdown_timeout(WIND_DOWN);
         return done;
     }

@@ -1,18 +1,25 @@
 //! `windrow serve` and `windrow worker`: the service as a process.
 
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 
 use super::Command;
+use super::logs::{self, LogFormat};
 use super::shared_args::LimitArgs;
 use crate::config::{Config, parse_duration};
 use crate::engine::executor;
 use crate::error::{Error, Kind, Result};
+use crate::limits::SPANS_FLUSH;
 use crate::service::{Role, ServeOptions, ServeSignals, run_service};
+use crate::traces::TraceExport;
+
+/// The time that the last spans have if running batches took all of the grace time.
+const LAST_SPANS: Duration = Duration::from_millis(200);
 
 /// The flags of both commands.
 #[derive(Debug, Args)]
@@ -111,16 +118,22 @@ fn serve_options(command: Command, config: &Config) -> ServeOptions {
 pub(super) fn serve_until_told(
     command: Command,
     config: Config,
+    format: LogFormat,
     compute: &Runtime,
     late: Sender<Result<u8>>,
 ) -> Result<u8> {
+    let traces = start_logging(&config, format)?;
     let options = serve_options(command, &config);
+    let (grace, told) = (config.serve.grace, Arc::new(OnceLock::new()));
+    let told_at = Arc::clone(&told);
     let mut ends = executor::listen_for_ends()?;
     let hangups = Arc::new(Mutex::new(executor::listen_for_hangups()?));
     let answers = executor::answer(config.parallel_workers)?;
+    executor::carry_spans();
     let role = options.role;
     let end = async move {
         let _ = ends.recv().await;
+        let _ = told_at.set(Instant::now());
         eprintln!("ending: running batches have their grace time; a second signal ends at once");
         tokio::spawn(async move {
             if ends.recv().await.is_some() {
@@ -148,5 +161,27 @@ pub(super) fn serve_until_told(
     let handle = compute.handle().clone();
     let done = answers.block_on(run_service(config, options, handle, listening, signals));
     answers.shutdown_timeout(super::WIND_DOWN);
+    if let Some(traces) = traces {
+        let spent = told.get().map_or(Duration::ZERO, Instant::elapsed);
+        traces.end(grace.saturating_sub(spent).clamp(LAST_SPANS, SPANS_FLUSH));
+    }
     done.map(|()| 0)
+}
+
+/// Starts the log and the traces of a service.
+fn start_logging(config: &Config, format: LogFormat) -> Result<Option<TraceExport>> {
+    let mut settings = config.serve.traces.clone();
+    settings.apply_environment(&|name| std::env::var(name).ok())?;
+    let started = TraceExport::start(&settings, executor::control_handle()?)?;
+    let (traces, layer) = started.unzip();
+    logs::start_logging(format, true, layer)?;
+    if let Some(endpoint) = &settings.endpoint {
+        match &traces {
+            Some(_) => tracing::info!(endpoint, "traces are sent"),
+            None => tracing::warn!(
+                "no traces are sent: this windrow was built without the feature otlp"
+            ),
+        }
+    }
+    Ok(traces)
 }

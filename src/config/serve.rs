@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::traces::TraceConfig;
 use super::yaml::{YamlNode, YamlValue};
 use super::{
     Config, ConfigContext, expand_variables, parse_duration, parse_size, require_identifier,
@@ -63,6 +64,8 @@ pub struct ServeConfig {
     pub endpoints: BTreeMap<String, EndpointLimits>,
     /// The features that are computed before anybody asks.
     pub warm_up: Vec<WarmUp>,
+    /// The traces.
+    pub traces: TraceConfig,
 }
 
 /// The files of a certificate.
@@ -119,6 +122,7 @@ impl Default for ServeConfig {
             cors: Vec::new(),
             endpoints: BTreeMap::new(),
             warm_up: Vec::new(),
+            traces: TraceConfig::default(),
         }
     }
 }
@@ -158,7 +162,7 @@ const COUNT: &str = "a whole number from 1 up";
 const SIZE: &str = "a size, such as 256MB or 10GB";
 
 /// Every key, in the order of docs/configuration.md, whose table is generated from these rows.
-const SERVE_KEYS: [ServeKey; 22] = [
+const SERVE_KEYS: [ServeKey; 23] = [
     single(
         "listen",
         |c, text| replace(&mut c.listen, Some(text.to_string())),
@@ -283,6 +287,14 @@ const SERVE_KEYS: [ServeKey; 22] = [
         name: "warm_up",
         setting: ServeSetting::Nested(take_warm_up),
         about: "list of mappings with `sets`, `symbols` (default: all) and `cron` (default: at the start): features that are computed before anybody asks",
+    },
+    ServeKey {
+        name: "traces",
+        setting: ServeSetting::Nested(|c, node, _| {
+            c.traces = TraceConfig::from_yaml(node)?;
+            Ok(())
+        }),
+        about: "mapping with `endpoint` (URL of a collector of OpenTelemetry; spans go to `/v1/traces` below it), `sample_ratio` (part of the traces that begin here, 0 to 1; default: 1) and `service_name` (default: `windrow`); default: no traces",
     },
 ];
 

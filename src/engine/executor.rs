@@ -4,12 +4,17 @@
 //! for them runs on the *control runtime*, one thread that never computes: signals, time limits, and the renewals
 //! of a lease.
 
+use std::any::Any;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use datafusion::common::runtime::{JoinSetTracer, set_join_set_tracer};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument, Span};
 
 use crate::error::{Error, Kind, Result};
 use crate::limits::{FILE_THREADS, PLAN_STACK};
@@ -43,6 +48,33 @@ pub fn answer(threads: usize) -> Result<Runtime> {
         .enable_all()
         .build()
         .map_err(thread_start_error)
+}
+
+/// Lets the tasks that plans start belong to the spans that they were started in, so that the lines of the log on the
+/// way to a row name the batch that it belongs to.
+pub fn carry_spans() {
+    // The only error is that it was done before.
+    let _ = set_join_set_tracer(&SpanCarrier);
+}
+
+/// Carries the current span into tasks of DataFusion.
+struct SpanCarrier;
+
+impl JoinSetTracer for SpanCarrier {
+    fn trace_future(
+        &self,
+        task: BoxFuture<'static, Box<dyn Any + Send>>,
+    ) -> BoxFuture<'static, Box<dyn Any + Send>> {
+        task.in_current_span().boxed()
+    }
+
+    fn trace_block(
+        &self,
+        block: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
+    ) -> Box<dyn FnOnce() -> Box<dyn Any + Send> + Send> {
+        let span = Span::current();
+        Box::new(move || span.in_scope(block))
+    }
 }
 
 /// Returns the control runtime, which is created on first use and lives as long as the process.

@@ -40,6 +40,7 @@ use crate::host;
 use crate::limits::cap_notices;
 use crate::outside;
 use crate::store::{Record, RecordFile, StoreRegistry};
+use crate::traces::trace_step;
 use crate::write::{self, AppendFilter, Manifest, OutputShape, Watermarks, WriteJob};
 
 /// The rows and the record of a run, ready to be written into a target that the run has acquired.
@@ -99,14 +100,15 @@ impl Materialization {
             stop.run_until_stopped(self.permit.ask()).await?;
             Ok::<_, Error>((record, manifests))
         };
-        let (record, manifests) = match written.await {
+        let (record, manifests) = match trace_step("execute", written).await {
             Ok(written) => written,
             Err(error) => {
                 target.abandon_staging().await;
                 return Err(error);
             }
         };
-        let record = target.publish(&self.publish, &manifests, record, &stop).await?;
+        let published = target.publish(&self.publish, &manifests, record, &stop);
+        let record = trace_step("commit", published).await?;
         // The stored record cannot know the time and the retries of its own commit.
         Ok(Record {
             seconds: self.started.elapsed().as_secs_f64(),

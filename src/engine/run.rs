@@ -37,6 +37,7 @@ use crate::limits::RUN_AGAIN;
 use crate::outside;
 use crate::stop::Stop;
 use crate::store::Record;
+use crate::traces::trace_step;
 use crate::write::Attempt;
 
 /// The target of a run while the run holds its lock.
@@ -187,7 +188,8 @@ impl Engine {
         started: Instant,
     ) -> Result<std::result::Result<Record, FailedAttempt>> {
         let stop = &options.stop;
-        let planned = stop.run_until_stopped(self.plan_set(set.clone(), &options.params)).await?;
+        let planned = stop.run_until_stopped(self.plan_set(set.clone(), &options.params));
+        let planned = trace_step("plan", planned).await?;
         self.check_apart_from_sources(target.backend)?;
         let sources = self.sources();
         let unread = sources.values().flat_map(|source| source.skipped_files());
@@ -203,7 +205,8 @@ impl Engine {
             Attempt { run: target.open.run_id().to_string(), unit: 0, number: before.count };
         let held = target.open.held_record().cloned();
         let done = async {
-            let run = planned.prepare_materialization(attempt, started, (held, left_out)).await?;
+            let run = planned.prepare_materialization(attempt, started, (held, left_out));
+            let run = trace_step("prepare", run).await?;
             run.commit_into(target.open).await
         };
         let error = match done.await {

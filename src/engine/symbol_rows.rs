@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::exec::cleaning_notices;
 use crate::feature_set::RenderedSql;
 use crate::stop::Stop;
+use crate::traces::trace_step;
 use crate::write::{
     Attempt, AuditCheck, OutputShape, Progress, RowCollector, Staging, SymbolRows, WriteJob,
     write_job,
@@ -56,10 +57,11 @@ impl Engine {
         let keys = planned.key_columns()?;
         let logical = set.rows_without(&Default::default())?;
         let ordered = set.order_rows(&logical, Some(keys[0]), &keys, false);
-        let plan = stop.run_until_stopped(ordered).await?;
+        let plan = trace_step("prepare", stop.run_until_stopped(ordered)).await?;
         let job = set.write_job(&plan, keys, checks, progress, stop);
         let collector = Arc::new(RowCollector::default());
-        let manifest = write_job(&job, &Staging::Memory(Arc::clone(&collector))).await?;
+        let staging = Staging::Memory(Arc::clone(&collector));
+        let manifest = trace_step("execute", write_job(&job, &staging)).await?;
         manifest.check_audits(&job.checks)?;
         Ok(ComputedRows { symbols: collector.take_rows(), notices: cleaning_notices(&plan) })
     }

@@ -236,6 +236,26 @@ limits! {
         /// The age of a temporary name in a cache that a killed writer left.
         CACHE_LEFTOVER_AGE: Duration = Duration::from_secs(3600), show_duration(CACHE_LEFTOVER_AGE), "An older one is removed with the old results.";
     }
+    "Traces" {
+        /// The spans of a process that wait for the collector.
+        SPANS_WAITING: usize = 2_048, show_count(SPANS_WAITING as u64, "span"), "Further spans are lost; the log says how many.";
+        /// The spans that are sent to the collector in one request.
+        SPANS_TOGETHER: usize = 512, show_count(SPANS_TOGETHER as u64, "span"), "The others are sent in the next one.";
+        /// The longest time that a span waits for others before it is sent.
+        SPANS_PAUSE: Duration = Duration::from_secs(2), show_duration(SPANS_PAUSE), "What waits is sent.";
+        /// The time that the collector has to take spans.
+        COLLECTOR_PATIENCE: Duration = Duration::from_secs(5), show_duration(COLLECTOR_PATIENCE), "The spans are lost; the log says how many.";
+        /// The bytes of an answer of the collector.
+        COLLECTOR_ANSWER: usize = 64 << 10, show_bytes(COLLECTOR_ANSWER as u64), "The spans count as lost.";
+        /// The interval at which the log tells of lost spans.
+        SPANS_LOST_TOLD: Duration = Duration::from_secs(60), show_duration(SPANS_LOST_TOLD), "They are counted until then.";
+        /// The time that spans have to reach the collector at shutdown, within the grace time.
+        SPANS_FLUSH: Duration = Duration::from_secs(5), show_duration(SPANS_FLUSH), "The spans are lost.";
+        /// The requests whose traces a batch of their jobs is linked with.
+        SPAN_LINKS: usize = 100, show_count(SPAN_LINKS as u64, "request"), "The traces of the others end with their place in the queue.";
+        /// The groups, and the jobs, that a line of the log about a batch names.
+        LOGGED_NAMES: usize = 8, show_count(LOGGED_NAMES as u64, "name"), "The line says how many there are.";
+    }
     "Service" {
         /// The jobs that a worker computes as one plan.
         BATCH_JOBS: usize = 500, show_count(BATCH_JOBS as u64, "job"), "The others go into the next batch.";

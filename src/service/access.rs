@@ -10,12 +10,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock, DefaultClock};
 use metrics::histogram;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::problem::Problem;
 use super::state::Service;
 use super::tokens::TokenScope;
 use crate::error::Error;
 use crate::outside;
+use crate::traces::{self, TraceParent};
 use crate::worker::name;
 
 /// The header that carries the id of a request.
@@ -29,7 +32,7 @@ pub(super) struct Caller {
     /// The name of the token, or the address of an anonymous caller.
     pub(super) client: String,
     /// The trace that the request belongs to.
-    pub(super) trace: Option<String>,
+    pub(super) trace: Option<TraceParent>,
 }
 
 /// The address of the peer of a connection.
@@ -50,10 +53,21 @@ pub(super) async fn guard_request(
     let (mut response, client) = match identify(&service, &request, &endpoint) {
         Ok(caller) => {
             let client = caller.client.clone();
+            let span = request_span(&method, &endpoint, &id, caller.trace);
             request.extensions_mut().insert(caller);
-            (next.run(request).await, client)
+            // The lines of the log on the way have the id of the request.
+            let logged = tracing::error_span!("request", id);
+            let answered = next.run(request).instrument(logged).instrument(span.clone());
+            let response = answered.await;
+            record_status(&span, response.status());
+            (response, client)
         }
-        Err(problem) => (problem.into_response(), String::new()),
+        Err(problem) => {
+            // Whoever may not ask does not choose which traces are kept, either.
+            let response = problem.into_response();
+            record_status(&request_span(&method, &endpoint, &id, None), response.status());
+            (response, String::new())
+        }
     };
     let status = response.status().as_u16();
     let seconds = started.elapsed().as_secs_f64();
@@ -103,6 +117,34 @@ fn request_id(headers: &HeaderMap) -> String {
     )
 }
 
+/// Returns the span of a request, which goes on with the trace of its caller. Probes and the files of the page have
+/// none.
+fn request_span(method: &Method, endpoint: &str, id: &str, trace: Option<TraceParent>) -> Span {
+    if is_open_endpoint(endpoint) {
+        return Span::none();
+    }
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
+    let known = known.contains(method) || *method == Method::OPTIONS || *method == Method::PATCH;
+    let method = if known { method.as_str() } else { "_OTHER" };
+    let span = tracing::info_span!(
+        target: traces::TARGET, "request",
+        otel.name = format!("{method} {endpoint}"), otel.kind = "server", otel.status_code = Empty,
+        http.request.method = method, http.route = endpoint,
+        http.response.status_code = Empty, windrow.request_id = id,
+    );
+    if let Some(trace) = trace {
+        traces::continue_trace(&span, trace);
+    }
+    span
+}
+
+fn record_status(span: &Span, status: StatusCode) {
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
 /// Returns whether an endpoint needs no token.
 fn is_open_endpoint(endpoint: &str) -> bool {
     matches!(endpoint, "/" | "/page/{file}" | "/live" | "/ready" | "/metrics" | "/openapi.json")
@@ -122,8 +164,9 @@ fn needed_scope(method: &Method, endpoint: &str) -> TokenScope {
 fn identify(service: &Service, request: &Request, endpoint: &str) -> Result<Caller, Problem> {
     let headers = request.headers();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string());
-    let trace = headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_string);
-    let caller = |client: String| Caller { client, trace: trace.clone() };
+    let trace = headers.get("traceparent").and_then(|text| text.to_str().ok());
+    let trace = trace.and_then(TraceParent::parse);
+    let caller = |client: String| Caller { client, trace };
     if is_open_endpoint(endpoint) {
         return Ok(caller(peer.unwrap_or_default()));
     }

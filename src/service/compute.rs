@@ -9,6 +9,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
+use tracing::field::Empty;
 use utoipa::ToSchema;
 
 use super::access::Caller;
@@ -20,6 +22,7 @@ use crate::error::{Error, Result as OwnResult, did_you_mean};
 use crate::identity::digest_texts;
 use crate::limits::{IDEMPOTENCY_KEY, SETS_PER_REQUEST};
 use crate::queue::{Enqueued, JobRequest, NewGroup, NewJob, Priority};
+use crate::traces;
 use crate::worker::{SetParams, SetView, open_target};
 
 /// A request to compute features.
@@ -105,7 +108,7 @@ pub(super) async fn compute_batch(
             until: request.until,
             target: request.target,
         },
-        trace: caller.trace,
+        trace: caller.trace.map(|trace| trace.to_string()),
         jobs,
     };
     let accepted = enqueue(&service, group).await?;
@@ -228,8 +231,25 @@ pub(super) fn unknown_symbol_error(
     Error::data(format!("{set} has no symbol {symbol}")).hint(hint)
 }
 
-/// Puts a group into the queue.
-pub(super) async fn enqueue(service: &Service, group: NewGroup) -> Result<Accepted, Problem> {
+/// Puts a group into the queue. The workers that take it go on with the trace of the request.
+pub(super) async fn enqueue(service: &Service, mut group: NewGroup) -> Result<Accepted, Problem> {
+    let jobs = group.jobs.len();
+    let span = tracing::info_span!(
+        target: traces::TARGET, "enqueue", otel.kind = "producer",
+        windrow.jobs = jobs, windrow.priority = group.priority.name(), windrow.group = Empty,
+    );
+    if let Some(own) = traces::parent_of(&span) {
+        group.trace = Some(own.to_string());
+    }
+    let queued = traces::trace_work(span.clone(), put_into_queue(service, group));
+    let accepted = queued.await?;
+    span.record("windrow.group", &accepted.group_id);
+    // With the id of the request, which the lines of workers do not have.
+    tracing::info!(group = accepted.group_id, jobs, "queued");
+    Ok(accepted)
+}
+
+async fn put_into_queue(service: &Service, group: NewGroup) -> Result<Accepted, Problem> {
     let refused = |status, error: Error, wait| Problem::new(status, &error).retry_after(wait);
     match service.queue.enqueue(group).await? {
         Enqueued::Accepted { group, jobs, cost_ahead, .. } => {
@@ -269,7 +289,8 @@ impl Service {
     ) -> OwnResult<&'v BTreeMap<String, u64>> {
         if !view.knows_symbols() {
             let counted = Arc::clone(view);
-            let task = self.compute.spawn(async move { counted.symbols().await.map(|_| ()) });
+            let count = async move { counted.symbols().await.map(|_| ()) };
+            let task = self.compute.spawn(count.in_current_span());
             let panicked = |error| Error::internal(format!("counting symbols panicked: {error}"));
             task.await.map_err(panicked)??;
         }

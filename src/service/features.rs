@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use metrics::counter;
 use serde::Deserialize;
+use tracing::Instrument;
 use utoipa::IntoParams;
 
 use super::access::Caller;
@@ -193,7 +194,8 @@ impl Service {
             return Ok(None);
         }
         let (view, name) = (Arc::clone(&asked.view), symbol.to_string());
-        let read = self.compute.spawn(async move { view.read_committed(&name).await });
+        let read = async move { view.read_committed(&name).await };
+        let read = self.compute.spawn(read.in_current_span());
         let panicked = |error| Error::internal(format!("reading a target panicked: {error}"));
         let Some(batch) = read.await.map_err(panicked)? else { return Ok(None) };
         let key = asked.key(symbol, false);
@@ -243,7 +245,7 @@ impl Service {
             shares: true,
             priority: Priority::High,
             request: asked.request(),
-            trace: caller.trace.clone(),
+            trace: caller.trace.map(|trace| trace.to_string()),
             jobs: symbols.iter().map(job).collect(),
         };
         let accepted = enqueue(self, group).await?;

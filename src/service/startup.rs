@@ -63,6 +63,7 @@ pub(super) fn list_changed_keys(before: &ServeConfig, now: &ServeConfig) -> Vec<
         ("cors", before.cors != now.cors),
         ("endpoints", before.endpoints != now.endpoints),
         ("warm_up", before.warm_up != now.warm_up),
+        ("traces", before.traces != now.traces),
     ];
     let changed = changed.into_iter().filter(|(_, changed)| *changed);
     changed.map(|(name, _)| name.to_string()).collect()

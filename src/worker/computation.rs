@@ -30,6 +30,7 @@ use crate::error::{Error, Kind, Result};
 use crate::limits::{INPUTS_CHANGED, TARGET_HELD, TARGET_HELD_LOOK};
 use crate::queue::{Batch, JobName, JobOutcome, JobRow};
 use crate::stop::Stop;
+use crate::traces::trace_step;
 use crate::write::Progress;
 
 /// The outcomes of the jobs of a batch.
@@ -101,7 +102,7 @@ impl Computer {
                 .boxed()
                 .await?;
             for notice in &computed.notices {
-                tracing::info!(set = running.batch.set, "{notice}");
+                tracing::info!("{notice}");
             }
             if !sets.is_current(&view).await? {
                 running.progress.reset();
@@ -116,7 +117,8 @@ impl Computer {
                 let symbol = job.symbol.clone();
                 (cache_key(&view, running.batch, job), CachedRows { identity, symbol, batch })
             });
-            return self.cache.put(entries.collect()).await;
+            let write = self.cache.put(entries.collect());
+            return trace_step("cache write", write).await;
         }
         Err(changing_inputs_error(&running.batch.set))
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use metrics::counter;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::metric_names::name;
 use crate::engine::CommitPermit;
@@ -53,12 +54,13 @@ impl LeaseKeeper {
             cancelled: Mutex::default(),
         });
         let (lease, mut outer) = (Arc::clone(&shared), outer.clone());
-        let task = control.spawn(async move {
+        let renewal = async move {
             tokio::select! {
                 () = lease.renew_again() => {}
                 _ = outer.wait_until_stopped() => lease.stopper.stop(Kind::Interrupted),
             }
-        });
+        };
+        let task = control.spawn(renewal.in_current_span());
         Self { shared, stop, task }
     }
 

@@ -6,6 +6,7 @@
 //! lease. A worker that lost its lease stops, and commits nothing.
 
 mod admission;
+mod batch_trace;
 mod breaker;
 mod computation;
 mod endpoints;
@@ -24,12 +25,14 @@ use metrics::{counter, histogram};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tracing::{Instrument, Span};
 
 use crate::cache::ResultCache;
 use crate::error::{Kind, pluralize_count};
 use crate::limits::{BATCH_COST, BATCH_JOBS, QUEUE_LOOK};
 use crate::queue::{Batch, BatchBounds, JobOutcome, JobState, Queue};
 use crate::stop::Stopper;
+use crate::traces;
 use crate::write::Progress;
 use computation::{Computer, Outcomes, RunningBatch};
 use lease::LeaseKeeper;
@@ -152,9 +155,8 @@ impl Workers {
             };
             match claimed {
                 Ok(Some((batch, _))) => {
-                    let jobs = pluralize_count(batch.jobs.len() as u64, "job");
-                    tracing::debug!(set = batch.set, worker, "claimed {jobs}");
-                    self.run_batch(&batch).await;
+                    let logged = batch_trace::log_span(&batch);
+                    self.take_batch(&batch, &worker).instrument(logged).await;
                     self.busy.fetch_sub(1, Ordering::SeqCst);
                     continue;
                 }
@@ -169,7 +171,14 @@ impl Workers {
         }
     }
 
-    async fn run_batch(&self, batch: &Batch) {
+    async fn take_batch(&self, batch: &Batch, worker: &str) {
+        let jobs = pluralize_count(batch.jobs.len() as u64, "job");
+        tracing::debug!(worker, "claimed {jobs}");
+        let span = batch_trace::trace_span(&self.queue, batch).await;
+        traces::trace_work(span.clone(), self.run_batch(batch, &span)).await;
+    }
+
+    async fn run_batch(&self, batch: &Batch, span: &Span) {
         let progress = Arc::new(Progress::default());
         let mut keeper =
             LeaseKeeper::start(&self.queue, batch, &progress, &self.stop, &self.control);
@@ -192,6 +201,11 @@ impl Workers {
             Err(_) => all_returned(batch),
         };
         let cancelled = keeper.end().await;
+        if let Some(JobOutcome::Failed(error)) = outcomes.values().next() {
+            let jobs = pluralize_count(batch.jobs.len() as u64, "job");
+            tracing::warn!(kind = ?error.kind(), "{jobs} failed: {error}");
+            batch_trace::record_failure(span, error);
+        }
         if self.finish(batch, outcomes, &cancelled).await < batch.jobs.len() {
             keeper.note_loss();
         }
@@ -211,10 +225,6 @@ impl Workers {
             {
                 *outcome = JobOutcome::Cancelled;
             }
-        }
-        if let Some(JobOutcome::Failed(error)) = outcomes.values().next() {
-            let jobs = pluralize_count(batch.jobs.len() as u64, "job");
-            tracing::warn!(set = batch.set, kind = ?error.kind(), "{jobs} failed: {error}");
         }
         let until = Instant::now() + crate::limits::JOB_LEASE;
         loop {

@@ -20,6 +20,7 @@ use crate::feature_set::FeatureSet;
 use crate::identity::digest_texts;
 use crate::limits::{INPUTS_CHANGED, INPUTS_CHECK, INPUTS_PATIENCE, PLANNED_SETS};
 use crate::stop::Stopper;
+use crate::traces::trace_step;
 
 /// Parameters of a set, by name.
 pub type SetParams = BTreeMap<String, String>;
@@ -195,7 +196,8 @@ impl LoadedSets {
                 return Ok(Arc::clone(view));
             }
         }
-        let view = Arc::new(self.make_view(set, params).await?);
+        let view = trace_step("plan", self.make_view(set, params)).await?;
+        let view = Arc::new(view);
         *held = Some(Arc::clone(&view));
         Ok(view)
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use tracing::Instrument;
 
 use super::breaker::{BreakerState, EndpointBreaker};
 use crate::engine::{Engine, SourceState};
@@ -88,10 +89,11 @@ impl SourceWatch {
         if let Some((refused, is_due)) = source.breaker.refusal() {
             if is_due {
                 let engine = Arc::clone(&self.engine);
-                tokio::spawn(async move {
+                let look = async move {
                     let mut seen = source.seen.lock().await;
                     let _ = source.look(&engine, &mut seen).await;
-                });
+                };
+                tokio::spawn(look.in_current_span());
             }
             return Err(refused);
         }
