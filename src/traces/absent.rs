@@ -1,4 +1,4 @@
-//! What stands in the place of `export.rs` in a windrow that was built without the feature `otlp`: there are no traces.
+//! A windrow that was built without the feature `otlp` has this file in place of `export.rs`, and no traces.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::config::TraceConfig;
 use crate::error::Result;
 
 /// No exporter.
-pub(super) enum Exporter {}
+pub(super) enum NoExporter {}
 
-impl Exporter {
+impl NoExporter {
     pub(super) fn end(self, _: Duration) {
         match self {}
     }
 }
 
-pub(super) fn start(_: &TraceConfig, _: Handle) -> Result<Option<(Exporter, TraceLayer)>> {
+pub(super) fn start(_: &TraceConfig, _: Handle) -> Result<Option<(NoExporter, TraceLayer)>> {
     Ok(None)
 }
 

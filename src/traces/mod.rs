@@ -24,9 +24,9 @@ use tracing_subscriber::layer::Layer;
 use crate::config::TraceConfig;
 use crate::error::Result;
 #[cfg(not(feature = "otlp"))]
-use absent as backend;
+use absent::{self as backend, NoExporter as Exporter};
 #[cfg(feature = "otlp")]
-use export as backend;
+use export::{self as backend, Exporter};
 
 pub use parent::TraceParent;
 
@@ -37,7 +37,7 @@ pub const TARGET: &str = "windrow::traces";
 pub type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// The traces of this process on their way to a collector.
-pub struct TraceExport(backend::Exporter);
+pub struct TraceExport(Exporter);
 
 impl TraceExport {
     /// Starts to export traces, if the settings name a collector. The layer belongs to the subscriber of the process.
@@ -50,7 +50,7 @@ impl TraceExport {
         Ok(started.map(|(exporter, layer)| (Self(exporter), layer)))
     }
 
-    /// Sends the spans that wait, and ends. What the collector does not take within the time is lost.
+    /// Sends the spans that wait, and ends. Those that the collector does not take within the time are lost.
     pub fn end(self, within: Duration) {
         self.0.end(within);
     }

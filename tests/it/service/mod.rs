@@ -1,10 +1,12 @@
 //! The service as its callers see it: real processes, and HTTP over sockets.
 //!
 //! `stage.rs` has a folder with bars, sets and settings, `process.rs` the processes in it, `client.rs` the HTTP
-//! client, and `rows.rs` what rows are compared by. Every other file is a theme. `WINDROW_LONG=1` makes the random
-//! ones long, as `tests/long.sh service` does; `tests/service/` has what others send.
+//! client, `collector.rs` a collector of spans, and `rows.rs` what rows are compared by. Every other file is a theme.
+//! `WINDROW_LONG=1` makes the random ones long, as `tests/long.sh service` does; `tests/service/` has what others
+//! send.
 
 mod client;
+mod collector;
 mod crashes;
 mod errors;
 mod features;
@@ -20,6 +22,7 @@ mod security;
 mod servers;
 mod shutdown;
 mod stage;
+mod traces;
 
 /// A number of rounds: few in `./test`, many in `tests/long.sh`.
 fn rounds(few: usize, many: usize) -> usize {
