@@ -1,7 +1,7 @@
 //! The log on standard error; default: only warnings, and of a service a line for each request.
 
 use clap::ValueEnum;
-use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -33,7 +33,9 @@ pub(super) fn start_logging(
         Error::usage(format!("{LOG_VARIABLE} is {wanted}: {error}"))
             .hint("write a level, error, warn, info, debug or trace, or windrow=debug,warn")
     })?;
-    let filter = filter.and(filter_fn(|meta| meta.target() != traces::TARGET));
+    let others = filter_fn(|meta| meta.target() != traces::TARGET);
+    // Without this hint, no level would count as off everywhere.
+    let filter = filter.and(others.with_max_level_hint(LevelFilter::TRACE));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     let lines = match format {
         LogFormat::Text => lines.with_target(false).boxed(),

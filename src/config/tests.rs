@@ -175,6 +175,26 @@ const ERRORS: &[(&str, &str)] = &[
         "serve: {warm_up: [{symbols: [A]}]}",
         "1:19: serve.warm_up has no sets; name some: `sets: [momentum]`",
     ),
+    #[cfg(feature = "otlp")]
+    (
+        "serve: {traces: {endpoint: 'me:pw@host:4318'}}",
+        "1:28: serve.traces.endpoint is ***@host:4318, expected http://HOST:PORT or https://HOST:PORT, without a password",
+    ),
+    #[cfg(feature = "otlp")]
+    (
+        "serve: {traces: {sample_ratio: 1.5}}",
+        "1:32: serve.traces.sample_ratio is 1.5, expected a number from 0 to 1",
+    ),
+    #[cfg(feature = "otlp")]
+    (
+        "serve: {traces: {sample: 1}}",
+        "1:18: unknown key sample of serve.traces; keys: endpoint, sample_ratio, service_name",
+    ),
+    #[cfg(not(feature = "otlp"))]
+    (
+        "serve: {traces: {sample_ratio: 1}}",
+        "1:17: serve.traces needs the feature otlp, which this windrow was built without; build it with `--features otlp`, or remove the key",
+    ),
     ("batchsize: 1024", "1:1: unknown key batchsize; did you mean batch_size?"),
     (
         "colour: red",
@@ -337,4 +357,28 @@ fn the_service() {
     assert_eq!(serve.endpoints["bars"], limits);
     assert_eq!(serve.warm_up[0].cron.as_deref(), Some("0 6 * * *"));
     assert_eq!(config.cache_ttl, Some(Duration::from_secs(3600)));
+}
+
+#[cfg(feature = "otlp")]
+#[test]
+fn variables_of_traces_go_before_keys() {
+    let text =
+        "serve: {traces: {endpoint: 'https://a:4318/', sample_ratio: 0.25, service_name: b}}";
+    let mut traces = load(text, &[]).unwrap().serve.traces;
+    assert_eq!(traces.endpoint.as_deref(), Some("https://a:4318/v1/traces"));
+    assert_eq!((traces.sampled_per_million, traces.service_name.as_str()), (250_000, "b"));
+    let mut apply = |variables: &[(&str, &str)]| {
+        let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
+        traces.apply_environment(&|name| find(name).map(|(_, value)| value.to_string())).unwrap();
+        (traces.endpoint.clone().unwrap_or_default(), traces.sampled_per_million)
+    };
+    let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
+    assert_eq!(apply(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]).0, "https://a:4318/v1/traces");
+    assert_eq!(apply(&[base]).0, "http://c:4318/v1/traces");
+    let whole = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://d/spans");
+    assert_eq!(
+        apply(&[base, whole, ("OTEL_TRACES_SAMPLER_ARG", "0")]),
+        ("http://d/spans".into(), 0)
+    );
+    assert_eq!(apply(&[base, ("OTEL_SDK_DISABLED", "true")]).0, "");
 }

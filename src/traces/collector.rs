@@ -45,7 +45,7 @@ impl SpanCounts {
 
     fn tell(&self, reason: &str) {
         let lost = pluralize_count(self.lost.swap(0, Ordering::Relaxed) as u64, "span");
-        tracing::warn!("{lost} of traces went missing: {reason}");
+        tracing::warn!("lost {lost} of traces: {reason}");
     }
 
     /// Tells of the spans that were lost since the log told of some.

@@ -16,7 +16,7 @@ use opentelemetry_sdk::trace::{
 use tokio::runtime::Handle;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::Layer;
 
 use super::collector::{BoundedSpans, CollectorClient, CountedExporter, SpanCounts};
@@ -90,7 +90,8 @@ pub(super) fn start(
         .with_tracked_inactivity(false)
         .with_context_activation(false);
     // Events are lines of the log, which may have more to tell than a trace should.
-    let layer = layer.with_filter(filter_fn(|meta| meta.is_span() && meta.target() == TARGET));
+    let spans = filter_fn(|meta| meta.is_span() && meta.target() == TARGET);
+    let layer = layer.with_filter(spans.with_max_level_hint(LevelFilter::INFO));
     Ok(Some((Exporter { provider, counts }, Box::new(layer))))
 }
 
