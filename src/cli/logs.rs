@@ -20,7 +20,7 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// Starts the log, and the traces of a service that has some. A command that stays logs what it does, too.
+/// Starts the log, with the traces of a service that has some. A command that stays logs what it does, too.
 pub(super) fn start_logging(
     format: LogFormat,
     stays: bool,

@@ -132,13 +132,6 @@ pub fn run_command_line() -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    // A service starts its log with its traces, which the configuration knows.
-    if !cli.command.stays()
-        && let Err(error) = logs::start_logging(cli.log_format, false, None)
-    {
-        eprintln!("error: {error}");
-        return error.exit_code();
-    }
     host::allow_open_files();
     exit_without_threads();
     executor::ignore_file_size_signal();
@@ -208,6 +201,10 @@ fn run_command(
     format: logs::LogFormat,
     late: mpsc::Sender<Result<u8>>,
 ) -> Result<u8> {
+    // A service starts its log with its traces, which the configuration knows.
+    if !command.stays() {
+        logs::start_logging(format, false, None)?;
+    }
     let config = load_config(&command)?;
     allocator::set_purge_delay(config.memory_limit.is_some());
     let runtime = executor::compute(config.parallel_workers)?;

@@ -13,6 +13,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tracing::Span;
 
 use super::jobs::{GroupReport, JobReport, find_group};
 use super::parts::Segments;
@@ -67,6 +68,7 @@ pub(super) async fn group_events(
         told: None,
         ready: Vec::new(),
         ended: false,
+        logged: Span::current(),
         _permit: permit,
     };
     let events = stream::unfold(feed, |mut feed| async move {
@@ -105,6 +107,8 @@ struct EventFeed {
     /// Events that are not sent yet, the next one last.
     ready: Vec<Event>,
     ended: bool,
+    /// The span of the request in the log.
+    logged: Span,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -125,7 +129,7 @@ impl EventFeed {
                 Ok(()) => {}
                 Err(error) => {
                     // The caller comes back with the id of its last event.
-                    tracing::warn!("{error}");
+                    tracing::warn!(parent: &self.logged, "{error}");
                     return None;
                 }
             }
