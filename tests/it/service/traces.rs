@@ -259,7 +259,7 @@ fn a_collector_that_is_down_costs_nothing() {
         let ended = Instant::now();
         stop(&mut server);
         let seconds = ended.elapsed();
-        assert!(seconds < Duration::from_secs(5), "{url}: {seconds:?}");
+        assert!(seconds < Duration::from_secs(8), "{url}: {seconds:?}");
         let log = server.process.log();
         assert!(log.contains(reason), "{url}: {log}");
     }
