@@ -30,6 +30,8 @@ pub(super) struct Caller {
     pub(super) client: String,
     /// The trace that the request belongs to.
     pub(super) trace: Option<String>,
+    /// The identifier of the request.
+    pub(super) request_id: String,
 }
 
 /// The address of the peer of a connection.
@@ -47,7 +49,7 @@ pub(super) async fn guard_request(
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let endpoint = matched.map_or_else(|| "other".to_string(), |path| path.as_str().to_string());
     let (method, path) = (request.method().clone(), request.uri().path().to_string());
-    let (mut response, client) = match identify(&service, &request, &endpoint) {
+    let (mut response, client) = match identify(&service, &request, &endpoint, &id) {
         Ok(caller) => {
             let client = caller.client.clone();
             request.extensions_mut().insert(caller);
@@ -119,11 +121,17 @@ fn needed_scope(method: &Method, endpoint: &str) -> TokenScope {
     }
 }
 
-fn identify(service: &Service, request: &Request, endpoint: &str) -> Result<Caller, Problem> {
+fn identify(
+    service: &Service,
+    request: &Request,
+    endpoint: &str,
+    id: &str,
+) -> Result<Caller, Problem> {
     let headers = request.headers();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string());
     let trace = headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_string);
-    let caller = |client: String| Caller { client, trace: trace.clone() };
+    let caller =
+        |client: String| Caller { client, trace: trace.clone(), request_id: id.to_string() };
     if is_open_endpoint(endpoint) {
         return Ok(caller(peer.unwrap_or_default()));
     }

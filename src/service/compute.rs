@@ -106,6 +106,7 @@ pub(super) async fn compute_batch(
             target: request.target,
         },
         trace: caller.trace,
+        request_id: Some(caller.request_id),
         jobs,
     };
     let accepted = enqueue(&service, group).await?;

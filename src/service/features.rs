@@ -244,6 +244,7 @@ impl Service {
             priority: Priority::High,
             request: asked.request(),
             trace: caller.trace.clone(),
+            request_id: Some(caller.request_id.clone()),
             jobs: symbols.iter().map(job).collect(),
         };
         let accepted = enqueue(self, group).await?;

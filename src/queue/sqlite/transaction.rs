@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::rows::{GROUP, JOB, place_of, query_rows, read_group, read_job};
 use super::store_error;
 use crate::error::{Error, Result};
+use crate::limits::MEASURED_WORKS;
 use crate::queue::QueueClock;
 use crate::queue::model::{GroupRow, JobName, JobRow, JobState, Priority, error_texts};
 use crate::queue::transaction::{GroupInsert, KeyedGroup, OpenJobs, QueueTransaction};
@@ -103,7 +104,8 @@ impl QueueTransaction for SqliteTransaction<'_> {
         let request = serde_json::to_string(&group.request).unwrap_or_default();
         self.execute(
             "INSERT INTO groups (name, created, client, key, digest, request, trace, total, open, \
-             done, cancelled, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             done, cancelled, finished, request_id) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 group.name,
                 group.created,
@@ -116,7 +118,8 @@ impl QueueTransaction for SqliteTransaction<'_> {
                 group.open,
                 group.done,
                 group.cancelled,
-                group.finished
+                group.finished,
+                group.request_id
             ],
         )?;
         let id = self.connection.last_insert_rowid();
@@ -256,6 +259,19 @@ impl QueueTransaction for SqliteTransaction<'_> {
         let sql = "INSERT INTO numbers VALUES ('rate', ?1) \
             ON CONFLICT (name) DO UPDATE SET value = ?1";
         self.execute(sql, &[&rate]).map(|_| ())
+    }
+
+    async fn load_measured(&mut self, work: &str) -> Result<Option<f64>> {
+        self.number("SELECT bytes_per_cost FROM measured WHERE work = ?1", &[&work])
+    }
+
+    async fn save_measured(&mut self, work: &str, bytes_per_cost: f64, now: i64) -> Result<()> {
+        let sql = "INSERT INTO measured VALUES (?1, ?2, ?3) \
+            ON CONFLICT (work) DO UPDATE SET bytes_per_cost = ?2, used = ?3";
+        self.execute(sql, &[&work, &bytes_per_cost, &now])?;
+        let sql = "DELETE FROM measured WHERE work IN (SELECT work FROM measured ORDER BY used LIMIT \
+            max(0, (SELECT count(*) FROM measured) - ?1))";
+        self.execute(sql, &[&(MEASURED_WORKS as i64)]).map(|_| ())
     }
 
     async fn prune_history(
