@@ -10,8 +10,8 @@ use crate::limits::{PRESSURE_CPU, PRESSURE_LOOK, PRESSURE_MEMORY, PRESSURE_RECOV
 
 /// The expected memory of a batch besides its values.
 const BATCH_BASE: u64 = 16 << 20;
-/// The expected memory of a value of a batch of which nothing was measured: its input, the row that is computed, and its
-/// copy in the result.
+/// The expected memory of a value of a batch of which nothing was measured: its input, the row that is computed, and
+/// its copy in the result.
 const BYTES_PER_VALUE: f64 = 24.0;
 
 /// The numbers of batches that may run at a time.

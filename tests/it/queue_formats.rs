@@ -56,7 +56,8 @@ async fn a_queue_is_upgraded_in_place_and_older_programs_are_told_to_go() {
     let beside = open(&url).await.unwrap();
     add(&beside, "C").await;
     // A still newer one changes them: this one writes nothing any more, but reads.
-    let newer = "UPDATE windrow_queue.numbers SET value = 4 WHERE name IN ('format', 'least_format')";
+    let newer =
+        "UPDATE windrow_queue.numbers SET value = 4 WHERE name IN ('format', 'least_format')";
     run(&base, newer);
     let told = queue.claim("w", MANY).await.unwrap_err();
     assert_eq!(told.kind(), windrow::error::Kind::Usage);

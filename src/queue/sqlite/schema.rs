@@ -19,7 +19,8 @@ CREATE TABLE measured (work TEXT PRIMARY KEY, bytes_per_cost REAL NOT NULL, used
 CREATE INDEX measured_used ON measured (used);
 "];
 
-/// The tables of version 1. `state` and `priority` are the places in `JobState::ALL` and `Priority::ALL`; `counts` is kept by triggers.
+/// The tables of version 1. `state` and `priority` are the places in `JobState::ALL` and `Priority::ALL`; `counts` is
+/// kept by triggers.
 const TABLES: &str = "
 CREATE TABLE numbers (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 INSERT INTO numbers VALUES ('token', 0);
