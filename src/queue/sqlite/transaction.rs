@@ -1,6 +1,7 @@
 //! The statements that change a queue in SQLite. A transaction of SQLite holds those of several callers; each has a
 //! savepoint of its own.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -42,6 +43,23 @@ impl SqliteTransaction<'_> {
             .map_err(|error| self.fail(&error))
     }
 
+    /// Counts jobs that were inserted; triggers count all later changes.
+    fn count_inserted(&self, jobs: &[JobRow]) -> Result<()> {
+        let mut counts = BTreeMap::<(i64, i64), (i64, i64)>::new();
+        for job in jobs {
+            let key =
+                (place_of(&JobState::ALL, &job.state), place_of(&Priority::ALL, &job.priority));
+            let (number, cost) = counts.entry(key).or_default();
+            *number += 1;
+            *cost = cost.saturating_add_unsigned(job.cost);
+        }
+        let sql = "UPDATE counts SET jobs = jobs + ?3, cost = cost + ?4 WHERE state = ?1 AND priority = ?2";
+        for ((state, priority), (number, cost)) in counts {
+            self.execute(sql, &[&state, &priority, &number, &cost])?;
+        }
+        Ok(())
+    }
+
     fn number<T: rusqlite::types::FromSql>(
         &self,
         sql: &str,
@@ -80,8 +98,10 @@ impl QueueTransaction for SqliteTransaction<'_> {
     }
 
     async fn find_open_job(&mut self, work: &str, symbol: &str) -> Result<Option<JobRow>> {
-        let condition =
-            "j.work = ?1 AND j.symbol = ?2 AND j.state < 2 AND NOT j.cancels ORDER BY j.id LIMIT 1";
+        // The first condition is that of the index. A plus keeps SQLite from putting a value into it, and from
+        // reading all jobs in the order of their ids.
+        let condition = "j.symbol || substr(j.work, 1, 6) = ?2 || substr(?1, 1, 6) AND +j.work = ?1 \
+            AND +j.symbol = ?2 AND j.state < 2 AND NOT j.cancels ORDER BY +j.id LIMIT 1";
         Ok(self.jobs(condition, &[&work, &symbol])?.into_iter().next())
     }
 
@@ -154,7 +174,8 @@ impl QueueTransaction for SqliteTransaction<'_> {
             ]);
             inserted.map_err(|error| self.fail(&error))?;
         }
-        Ok(())
+        drop(insert);
+        self.count_inserted(jobs)
     }
 
     async fn find_expired(&mut self, now: i64) -> Result<Vec<i64>> {
