@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::common::{Result, resources_datafusion_err};
+use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{
     MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 
 use crate::host;
+use crate::write::Progress;
 
 /// A memory pool with equal shares for consumers that can spill, and a part that they never take.
 ///
@@ -163,6 +165,76 @@ impl MemoryPool for SharedPool {
 
     fn memory_limit(&self) -> MemoryLimit {
         MemoryLimit::Finite(self.limit)
+    }
+}
+
+/// A pool that tells the progress of a run what the run reserves of another pool.
+#[derive(Debug)]
+pub(super) struct ObservedPool {
+    inner: Arc<dyn MemoryPool>,
+    progress: Arc<Progress>,
+}
+
+impl ObservedPool {
+    /// Returns the context of a run whose reservations its progress counts.
+    pub(super) fn observe(context: &TaskContext, progress: &Arc<Progress>) -> Arc<TaskContext> {
+        let mut runtime = context.runtime_env().as_ref().clone();
+        let inner = Arc::clone(&runtime.memory_pool);
+        runtime.memory_pool = Arc::new(Self { inner, progress: Arc::clone(progress) });
+        Arc::new(TaskContext::new(
+            context.task_id(),
+            context.session_id(),
+            context.session_config().clone(),
+            context.scalar_functions().clone(),
+            context.higher_order_functions().clone(),
+            context.aggregate_functions().clone(),
+            context.window_functions().clone(),
+            Arc::new(runtime),
+        ))
+    }
+}
+
+impl fmt::Display for ObservedPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.inner)
+    }
+}
+
+impl MemoryPool for ObservedPool {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.inner.register(consumer);
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        self.inner.unregister(consumer);
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.inner.grow(reservation, additional);
+        self.progress.add_memory(additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.inner.shrink(reservation, shrink);
+        self.progress.remove_memory(shrink);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        self.inner.try_grow(reservation, additional)?;
+        self.progress.add_memory(additional);
+        Ok(())
+    }
+
+    fn reserved(&self) -> usize {
+        self.inner.reserved()
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        self.inner.memory_limit()
     }
 }
 

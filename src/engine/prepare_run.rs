@@ -24,6 +24,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::OutputColumn;
 use super::audits::WholeAudit;
 use super::materialize::Materialization;
+use super::memory_pool::ObservedPool;
 use super::planned_run::PlannedRun;
 use super::symbol_rows::explain_in_file;
 use crate::commit::{PublishMode, PublishOptions, ScopeBounds, TargetContents};
@@ -125,7 +126,10 @@ impl PlannedRun<'_> {
     ) -> WriteJob {
         WriteJob {
             plan,
-            context: self.engine.context().task_ctx(),
+            context: ObservedPool::observe(
+                &self.engine.context().task_ctx(),
+                &self.options.progress,
+            ),
             output: Arc::new(output),
             attempt,
             checks,

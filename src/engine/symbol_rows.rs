@@ -14,6 +14,7 @@ use datafusion::logical_expr::{LogicalPlanBuilder, lit};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::audits::WholeAudit;
+use super::memory_pool::ObservedPool;
 use super::planned_run::ScopedSet;
 use super::scope::exact_column;
 use super::{Engine, PlannedSet, Scope, TimeRange};
@@ -145,7 +146,7 @@ impl ScopedSet<'_> {
         };
         WriteJob {
             plan: Arc::clone(plan),
-            context: self.engine.context().task_ctx(),
+            context: ObservedPool::observe(&self.engine.context().task_ctx(), progress),
             output: Arc::new(output),
             attempt: Attempt { run: String::new(), unit: 0, number: 0 },
             checks,

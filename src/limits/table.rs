@@ -173,6 +173,8 @@ limits! {
         HISTORY_JOBS: u64 = 100_000, show_count(HISTORY_JOBS, "job"), "The oldest groups of jobs are removed.";
         /// The age of the ended jobs that a queue keeps.
         HISTORY_AGE: Duration = Duration::from_secs(7 * 24 * 3600), show_duration(HISTORY_AGE), "Older groups of jobs are removed.";
+        /// The sets and parameters of whose batches a queue remembers how much memory they took.
+        MEASURED_WORKS: u64 = 1_000, show_count(MEASURED_WORKS, "set"), "Those that were not asked for the longest time are forgotten, and measured anew.";
         /// The time for which a worker has a batch before it must renew its lease.
         JOB_LEASE: Duration = Duration::from_secs(15), show_duration(JOB_LEASE), "Another worker takes the jobs; the first one commits nothing.";
         /// The transient errors of one job.

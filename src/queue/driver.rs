@@ -63,13 +63,14 @@ impl<D: QueueDriver> Queue for D {
         &self,
         token: i64,
         outcomes: BTreeMap<JobName, JobOutcome>,
+        peak_memory: Option<u64>,
     ) -> Result<Vec<JobRow>> {
         let bounds = self.bounds().clone();
         let finished = self
             .write(move |tx| {
-                Box::pin(
-                    async move { operations::finish_batch(tx, token, &outcomes, &bounds).await },
-                )
+                Box::pin(async move {
+                    operations::finish_batch(tx, token, &outcomes, peak_memory, &bounds).await
+                })
             })
             .await?;
         self.arrived().send_modify(|count| *count += 1);

@@ -120,11 +120,13 @@ pub trait Queue: QueueReads {
     async fn renew(&self, token: i64, progress: f64) -> Result<Option<Renewed>>;
 
     /// Writes what became of jobs of a batch, and returns them as they are afterwards, without those that the worker
-    /// lost.
+    /// lost. `peak_memory` is the number of bytes that the computation of all these jobs took; None if it was not
+    /// measured.
     async fn finish(
         &self,
         token: i64,
         outcomes: BTreeMap<JobName, JobOutcome>,
+        peak_memory: Option<u64>,
     ) -> Result<Vec<JobRow>>;
 
     /// Asks to cancel a job, and returns it as it is afterwards; None if there is none.

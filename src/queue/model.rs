@@ -159,6 +159,8 @@ pub struct NewGroup {
     pub request: JobRequest,
     /// The trace that the request belongs to, as the header `traceparent` gives it.
     pub trace: Option<String>,
+    /// The identifier of the HTTP request; None for jobs that the service asks for itself.
+    pub request_id: Option<String>,
     /// The jobs.
     pub jobs: Vec<NewJob>,
 }
@@ -331,6 +333,8 @@ pub struct GroupRow {
     pub cancelled: u32,
     /// The time at which the last job ended.
     pub finished: Option<i64>,
+    /// The identifier of the HTTP request that asked for it.
+    pub request_id: Option<String>,
 }
 
 impl GroupRow {
@@ -363,6 +367,10 @@ pub struct Batch {
     pub request: JobRequest,
     /// The trace of the first job.
     pub trace: Option<String>,
+    /// The identifier of the HTTP request that asked for the first job.
+    pub request_id: Option<String>,
+    /// The memory that earlier batches of this work took, in bytes per unit of cost. None if none was measured.
+    pub bytes_per_cost: Option<f64>,
     /// True if an earlier worker may have committed some of the jobs.
     pub retried: bool,
     /// The jobs, by rank.

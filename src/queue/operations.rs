@@ -140,6 +140,7 @@ async fn insert_rows(
         done: 0,
         cancelled: 0,
         finished: None,
+        request_id: new.request_id.clone(),
     };
     let id = tx.insert_group(&GroupInsert { group, key: new.idempotency.clone() }).await?;
     rows.iter_mut().for_each(|job| job.group_id = id);
@@ -188,8 +189,23 @@ pub(super) async fn claim_batch(
     tx.save_jobs(&jobs).await?;
     let lease_until = jobs.first().map_or(now, |job| job.lease_until);
     let set = jobs.first().map(|job| job.set.clone()).unwrap_or_default();
-    let (request, trace) = (group.request, group.trace);
-    Ok(Some((Batch { token, lease_until, set, request, trace, retried, jobs }, end)))
+    let bytes_per_cost = match jobs.first() {
+        Some(job) => tx.load_measured(&job.work).await?,
+        None => None,
+    };
+    let GroupRow { request, trace, request_id, .. } = group;
+    let batch = Batch {
+        token,
+        lease_until,
+        set,
+        request,
+        trace,
+        request_id,
+        bytes_per_cost,
+        retried,
+        jobs,
+    };
+    Ok(Some((batch, end)))
 }
 
 /// Returns the jobs of a batch whose worker died.
@@ -232,6 +248,7 @@ pub(super) async fn finish_batch(
     tx: &mut Transaction<'_>,
     token: i64,
     outcomes: &BTreeMap<JobName, JobOutcome>,
+    peak_memory: Option<u64>,
     bounds: &QueueBounds,
 ) -> Result<Vec<JobRow>> {
     let now = tx.now().await?;
@@ -255,10 +272,23 @@ pub(super) async fn finish_batch(
         let known = tx.load_rate().await?;
         tx.save_rate(known.map_or(rate, |known| 0.9 * known + 0.1 * rate)).await?;
     }
+    if let Some(peak) = peak_memory {
+        note_memory(tx, &jobs, peak, now).await?;
+    }
     let before = now.saturating_sub(as_micros(bounds.history_age));
     let most_groups = PRUNED_GROUPS + jobs.len() as u64;
     tx.prune_history(before, bounds.history_jobs, most_groups).await?;
     Ok(jobs)
+}
+
+/// Notes the memory that a batch took. More than before counts at once, less only by and by.
+async fn note_memory(tx: &mut Transaction<'_>, jobs: &[JobRow], peak: u64, now: i64) -> Result<()> {
+    let cost = jobs.iter().map(|job| job.cost).sum::<u64>();
+    let Some(first) = jobs.first().filter(|_| cost > 0) else { return Ok(()) };
+    let measured = peak as f64 / cost as f64;
+    let known = tx.load_measured(&first.work).await?.unwrap_or(measured);
+    let kept = if measured > known { measured } else { 0.9 * known + 0.1 * measured };
+    tx.save_measured(&first.work, kept, now).await
 }
 
 /// Asks to cancel a job. Returns the job as it is afterwards; None if there is none.

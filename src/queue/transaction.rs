@@ -82,6 +82,11 @@ pub(super) trait QueueTransaction: Send {
     async fn load_rate(&mut self) -> Result<Option<f64>>;
     /// Writes the measured rate.
     async fn save_rate(&mut self, rate: f64) -> Result<()>;
+    /// Returns the memory that batches of this work took: bytes per unit of cost.
+    async fn load_measured(&mut self, work: &str) -> Result<Option<f64>>;
+    /// Writes the memory that batches of this work took. The works that were not used for the longest time are
+    /// forgotten beyond [`MEASURED_WORKS`](crate::limits::MEASURED_WORKS).
+    async fn save_measured(&mut self, work: &str, bytes_per_cost: f64, now: i64) -> Result<()>;
     /// Deletes groups of ended jobs, the oldest first: those that ended before a time, and those past a number of jobs.
     /// Returns the number of deleted jobs.
     async fn prune_history(&mut self, before: i64, most_jobs: u64, most_groups: u64)

@@ -442,6 +442,6 @@ mod tests {
         File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
         assert!(open.get_bytes(50, 200).is_err());
         assert!(open.get_bytes(50, usize::MAX).is_err());
-        assert_eq!(open.get_bytes(20, 80).unwrap(), whole[20..100]);
+        assert!(open.get_bytes(20, 80).is_err());
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Caller {
     pub(super) client: String,
     /// The trace that the request belongs to.
     pub(super) trace: Option<TraceParent>,
+    /// The identifier of the request.
+    pub(super) request_id: String,
 }
 
 /// The address of the peer of a connection.
@@ -50,7 +52,7 @@ pub(super) async fn guard_request(
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let endpoint = matched.map_or_else(|| "other".to_string(), |path| path.as_str().to_string());
     let (method, path) = (request.method().clone(), request.uri().path().to_string());
-    let (mut response, client) = match identify(&service, &request, &endpoint) {
+    let (mut response, client) = match identify(&service, &request, &endpoint, &id) {
         Ok(caller) => {
             let client = caller.client.clone();
             let span = request_span(&method, &endpoint, &id, caller.trace);
@@ -161,12 +163,17 @@ fn needed_scope(method: &Method, endpoint: &str) -> TokenScope {
     }
 }
 
-fn identify(service: &Service, request: &Request, endpoint: &str) -> Result<Caller, Problem> {
+fn identify(
+    service: &Service,
+    request: &Request,
+    endpoint: &str,
+    id: &str,
+) -> Result<Caller, Problem> {
     let headers = request.headers();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string());
     let trace = headers.get("traceparent").and_then(|text| text.to_str().ok());
     let trace = trace.and_then(TraceParent::parse);
-    let caller = |client: String| Caller { client, trace };
+    let caller = |client: String| Caller { client, trace, request_id: id.to_string() };
     if is_open_endpoint(endpoint) {
         return Ok(caller(peer.unwrap_or_default()));
     }

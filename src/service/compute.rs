@@ -109,6 +109,7 @@ pub(super) async fn compute_batch(
             target: request.target,
         },
         trace: caller.trace.map(|trace| trace.to_string()),
+        request_id: Some(caller.request_id),
         jobs,
     };
     let accepted = enqueue(&service, group).await?;
@@ -244,7 +245,7 @@ pub(super) async fn enqueue(service: &Service, mut group: NewGroup) -> Result<Ac
     let queued = traces::trace_work(span.clone(), put_into_queue(service, group));
     let accepted = queued.await?;
     span.record("windrow.group", &accepted.group_id);
-    // With the id of the request, which the lines of workers do not have.
+    // With the id of the request, whose batch may have those of others.
     tracing::info!(group = accepted.group_id, jobs, "queued");
     Ok(accepted)
 }

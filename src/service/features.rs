@@ -246,6 +246,7 @@ impl Service {
             priority: Priority::High,
             request: asked.request(),
             trace: caller.trace.map(|trace| trace.to_string()),
+            request_id: Some(caller.request_id.clone()),
             jobs: symbols.iter().map(job).collect(),
         };
         let accepted = enqueue(self, group).await?;

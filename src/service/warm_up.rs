@@ -91,6 +91,7 @@ async fn warm_group(service: &Service, set: &str, warm: &WarmUp) -> Result<NewGr
         priority: Priority::Low,
         request: JobRequest::default(),
         trace: None,
+        request_id: None,
         jobs: chosen.map(job).collect(),
     })
 }

@@ -10,8 +10,9 @@ use crate::limits::{PRESSURE_CPU, PRESSURE_LOOK, PRESSURE_MEMORY, PRESSURE_RECOV
 
 /// The expected memory of a batch besides its values.
 const BATCH_BASE: u64 = 16 << 20;
-/// The expected memory of a value of a batch: its input, the row that is computed, and its copy in the result.
-const BYTES_PER_VALUE: u64 = 24;
+/// The expected memory of a value of a batch of which nothing was measured: its input, the row that is computed, and
+/// its copy in the result.
+const BYTES_PER_VALUE: f64 = 24.0;
 
 /// The numbers of batches that may run at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +54,11 @@ impl Admission {
     }
 
     /// Waits until a batch of this cost may run: its expected memory fits into what the running ones leave, and fewer
-    /// batches run than the pressure allows. A batch that fits nowhere runs alone.
-    pub async fn admit(&self, cost: u64) -> BatchTurn<'_> {
-        let bytes = BATCH_BASE.saturating_add(cost.saturating_mul(BYTES_PER_VALUE));
+    /// batches run than the pressure allows. A batch that fits nowhere runs alone. `bytes_per_cost` is what earlier
+    /// batches of the same work took.
+    pub async fn admit(&self, cost: u64, bytes_per_cost: Option<f64>) -> BatchTurn<'_> {
+        let values = cost as f64 * bytes_per_cost.unwrap_or(BYTES_PER_VALUE);
+        let bytes = BATCH_BASE.saturating_add(values as u64);
         loop {
             let changed = self.changed.notified();
             if self.try_admit(bytes) {
@@ -131,11 +134,17 @@ mod tests {
     #[tokio::test]
     async fn batches_wait_for_memory_and_for_calm() {
         let admission = Admission::new(BatchRange { least: 1, most: 3 }, 4 * BATCH_BASE);
-        let large = 3 * BATCH_BASE / BYTES_PER_VALUE;
-        let first = admission.admit(large).await; // All of the budget.
+        let large = 3 * BATCH_BASE / BYTES_PER_VALUE as u64;
+        let first = admission.admit(large, None).await; // All of the budget.
         assert!(!admission.try_admit(BATCH_BASE));
         drop(first);
-        let _alone = admission.admit(u64::MAX).await; // More than the budget, but alone.
+        // Earlier batches took half of that.
+        let first = admission.admit(large, Some(BYTES_PER_VALUE / 2.0)).await;
+        assert!(admission.try_admit(BATCH_BASE) && !admission.try_admit(2 * BATCH_BASE));
+        admission.lock().running -= 1;
+        admission.lock().bytes -= BATCH_BASE;
+        drop(first);
+        let _alone = admission.admit(u64::MAX, None).await; // More than the budget, but alone.
         assert!(!admission.try_admit(BATCH_BASE));
         drop(_alone);
         let (start, calm) = (Instant::now(), Pressure { memory: 0.0, cpu: 0.0 });
@@ -143,7 +152,7 @@ mod tests {
             admission.adjust(Pressure { memory: PRESSURE_MEMORY + 1.0, ..calm }, start);
         }
         assert_eq!(admission.counts(), (0, 1));
-        let _one = admission.admit(0).await;
+        let _one = admission.admit(0, None).await;
         assert!(!admission.try_admit(BATCH_BASE));
         admission.adjust(calm, start);
         admission.adjust(calm, start + PRESSURE_RECOVERY / 2);

@@ -1,7 +1,7 @@
 //! A batch in the log and in traces.
 //!
-//! A batch computes jobs of one request or of many. In the log, every line of its work names their groups and jobs: the
-//! line `queued` of a group has the id of the request. In traces, a batch is a child of the span that queued its first
+//! A batch computes jobs of one request or of many. In the log, every line of its work names the first request, and all
+//! groups and jobs; the line `queued` of a group has the id of its request. In traces, a batch is a child of the span that queued its first
 //! job, or of the next one whose trace is kept, and is linked with those of the others.
 
 use std::collections::BTreeSet;
@@ -25,9 +25,13 @@ pub(super) fn log_span(batch: &Batch) -> Span {
             groups.push(&job.name.group);
         }
     }
+    let mut request = batch.request_id.clone().unwrap_or_else(|| "none".to_string());
+    if groups.len() > 1 {
+        request += &format!(" and {} more", groups.len() - 1);
+    }
     let jobs = batch.jobs.iter().map(|job| job.name.to_string());
     let (groups, jobs) = (name_some(groups.into_iter().map(str::to_string)), name_some(jobs));
-    tracing::error_span!("batch", set = batch.set, groups, jobs)
+    tracing::error_span!("batch", request, set = batch.set, groups, jobs)
 }
 
 /// Lists the first names, and says how many more there are.

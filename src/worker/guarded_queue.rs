@@ -106,8 +106,9 @@ impl Queue for GuardedQueue {
         &self,
         token: i64,
         outcomes: BTreeMap<JobName, JobOutcome>,
+        peak_memory: Option<u64>,
     ) -> Result<Vec<JobRow>> {
-        self.write(self.inner.finish(token, outcomes)).await
+        self.write(self.inner.finish(token, outcomes, peak_memory)).await
     }
 
     async fn cancel(&self, name: &JobName) -> Result<Option<JobRow>> {

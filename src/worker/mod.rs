@@ -161,6 +161,12 @@ impl Workers {
                     continue;
                 }
                 Ok(None) => {}
+                // A newer windrow upgraded the queue: this process may not write it any more.
+                Err(error) if error.kind() == Kind::Usage => {
+                    if !self.draining.swap(true, Ordering::SeqCst) {
+                        tracing::error!("{error}; this process claims no more jobs");
+                    }
+                }
                 Err(error) => tracing::warn!("{error}; looking at the queue again in a while"),
             }
             self.busy.fetch_sub(1, Ordering::SeqCst);
@@ -183,12 +189,13 @@ impl Workers {
         let mut keeper =
             LeaseKeeper::start(&self.queue, batch, &progress, &self.stop, &self.control);
         let cost = batch.jobs.iter().map(|job| job.cost).sum();
-        let waiting = async { Ok(self.admission.admit(cost).await) };
+        let waiting = async { Ok(self.admission.admit(cost, batch.bytes_per_cost).await) };
+        let mut peak = None;
         let outcomes = match keeper.stop().run_until_stopped(waiting).await {
             Ok(_turn) => {
                 let running = RunningBatch {
                     batch,
-                    progress,
+                    progress: Arc::clone(&progress),
                     permit: keeper.permit(),
                     stop: keeper.stop().clone(),
                 };
@@ -196,6 +203,9 @@ impl Workers {
                 let outcomes = self.computer.compute(&running).await;
                 let seconds = started.elapsed().as_secs_f64();
                 histogram!(name::COMPUTE_SECONDS, "set" => batch.set.clone()).record(seconds);
+                // Only a batch whose jobs were all computed tells what the next one needs.
+                let whole = outcomes.values().all(|outcome| matches!(outcome, JobOutcome::Done));
+                peak = whole.then(|| progress.peak_memory()).filter(|bytes| *bytes > 0);
                 outcomes
             }
             Err(_) => all_returned(batch),
@@ -206,7 +216,7 @@ impl Workers {
             tracing::warn!(kind = ?error.kind(), "{jobs} failed: {error}");
             batch_trace::record_failure(span, error);
         }
-        if self.finish(batch, outcomes, &cancelled).await < batch.jobs.len() {
+        if self.finish(batch, outcomes, peak, &cancelled).await < batch.jobs.len() {
             keeper.note_loss();
         }
     }
@@ -217,6 +227,7 @@ impl Workers {
         &self,
         batch: &Batch,
         mut outcomes: Outcomes,
+        peak_memory: Option<u64>,
         cancelled: &[crate::queue::JobName],
     ) -> usize {
         for name in cancelled {
@@ -228,7 +239,7 @@ impl Workers {
         }
         let until = Instant::now() + crate::limits::JOB_LEASE;
         loop {
-            match self.queue.finish(batch.token, outcomes.clone()).await {
+            match self.queue.finish(batch.token, outcomes.clone(), peak_memory).await {
                 Ok(jobs) => {
                     count_ended(&jobs);
                     return jobs.len();

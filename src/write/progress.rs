@@ -8,17 +8,25 @@ use datafusion::physical_plan::ExecutionPlan;
 /// The value that stands for an unknown total.
 const UNKNOWN: u64 = u64::MAX;
 
-/// Rows read and written so far, and the total if it is known.
+/// Rows read and written so far, the total if it is known, and the memory that the plan reserves.
 #[derive(Debug)]
 pub struct Progress {
     rows: AtomicU64,
+    /// Bytes, now and at most.
+    memory: [AtomicU64; 2],
     total: AtomicU64,
     plan: Mutex<Option<Arc<dyn ExecutionPlan>>>,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { rows: AtomicU64::new(0), total: AtomicU64::new(UNKNOWN), plan: Mutex::default() }
+        let memory = Default::default();
+        Self {
+            rows: AtomicU64::new(0),
+            memory,
+            total: AtomicU64::new(UNKNOWN),
+            plan: Mutex::default(),
+        }
     }
 }
 
@@ -36,6 +44,23 @@ impl Progress {
     /// Sets the count back to zero for another attempt at the run.
     pub fn reset(&self) {
         self.rows.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that the plan reserved.
+    pub fn add_memory(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        let now = self.memory[0].fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        self.memory[1].fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that the plan gave back.
+    pub fn remove_memory(&self, bytes: usize) {
+        self.memory[0].fetch_sub(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Returns the most bytes that the plan held at a time: windows, sorts, exchanges, and rows that are written.
+    pub fn peak_memory(&self) -> u64 {
+        self.memory[1].load(Ordering::Relaxed)
     }
 
     /// Sets the number of rows to expect in total.

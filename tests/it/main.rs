@@ -25,6 +25,7 @@ mod plans;
 mod postgres;
 mod progress;
 mod queue;
+mod queue_formats;
 mod readers;
 mod repl;
 mod report;

@@ -24,6 +24,20 @@ fn days(all: &RecordBatch, days: std::ops::Range<usize>) -> RecordBatch {
     pick(all, days.flat_map(|day| (0..SYMBOLS).map(move |s| s * DAYS + day)))
 }
 
+/// The length of files that are padded.
+const PADDED: u64 = 8 << 20;
+
+/// Makes a file as long as asked, with bytes between its pages and its footer that nobody reads.
+fn pad_parquet(file: &Path, length: u64) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let tail = bytes.len() - 8;
+    let footer = u32::from_le_bytes(bytes[tail..tail + 4].try_into().unwrap()) as usize;
+    let missing = usize::try_from(length).unwrap() - bytes.len();
+    let at = tail - footer;
+    bytes.splice(at..at, std::iter::repeat_n(0, missing));
+    std::fs::write(file, bytes).unwrap();
+}
+
 fn pick(all: &RecordBatch, rows: impl Iterator<Item = usize>) -> RecordBatch {
     let rows = UInt64Array::from_iter_values(rows.map(|row| row as u64));
     take_record_batch(all, &rows).unwrap()
@@ -134,7 +148,9 @@ async fn a_false_order_is_named_with_file_and_row() {
     for (i, day) in (0..DAYS).step_by(100).enumerate() {
         let file = folder.path().join(format!("by_time/{i}.parquet"));
         write_parquet(&file, &days(&all, day..day + 100));
+        pad_parquet(&file, PADDED);
     }
+    pad_parquet(&one, PADDED);
     let last = folder.path().join("by_time/4.parquet");
     // A symbol turns up again; a file of later times holds an earlier day.
     let again = pick(&few, (0..few.num_rows()).map(|row| if row == 7 * 300 { 0 } else { row }));
@@ -150,7 +166,12 @@ async fn a_false_order_is_named_with_file_and_row() {
         let mut engine = Engine::new(config(2)).unwrap();
         engine.add_source("bars", &file.parent().unwrap().to_string_lossy()).await.unwrap();
         let query = engine.query(STEPS).await.unwrap();
+        // A file of another length or time would be noticed before its order is.
+        let before = std::fs::metadata(file).unwrap();
         write_parquet(file, changed);
+        pad_parquet(file, before.len());
+        let written = std::fs::File::options().write(true).open(file).unwrap();
+        written.set_modified(before.modified().unwrap()).unwrap();
         let failed = query.stream().unwrap().try_collect::<Vec<_>>().await.unwrap_err();
         let failed = query.explain_error(&failed).to_string();
         let expected = told.replace("FILE", &file.to_string_lossy());

@@ -80,6 +80,7 @@ with_each_driver! {
     the_queue_has_bounds QueueBounds { jobs: 4, jobs_per_client: 3, history_jobs: 2, ..Default::default() };
     changes_of_a_group_have_no_gap QueueBounds::default();
     every_job_ends_once QueueBounds::default();
+    batches_remember_their_memory QueueBounds::default();
 }
 
 fn group(client: &str, priority: Priority, set: &str, symbols: &[&str]) -> NewGroup {
@@ -107,7 +108,7 @@ impl Stage {
     async fn finish(&self, batch: &Batch, outcome: &JobOutcome) -> usize {
         let outcomes: BTreeMap<_, _> =
             batch.jobs.iter().map(|job| (job.name.clone(), outcome.clone())).collect();
-        self.queue.finish(batch.token, outcomes).await.unwrap().len()
+        self.queue.finish(batch.token, outcomes, None).await.unwrap().len()
     }
 
     async fn expect(&self, text: &str) {
@@ -220,12 +221,32 @@ async fn transient_errors_are_tried_again_and_others_halve_the_batch(stage: Stag
         };
         let outcomes =
             batch.jobs.iter().map(|job| (job.name.clone(), outcome(&job.symbol))).collect();
-        stage.queue.finish(batch.token, outcomes).await.unwrap();
+        stage.queue.finish(batch.token, outcomes, None).await.unwrap();
     }
     assert_eq!(tried, ["CDE", "C", "D", "E"]);
     let ended = states(all().await.unwrap());
     let of = |symbol: &str| ended.iter().find(|(name, _)| name == symbol).unwrap().1;
     assert_eq!([of("C"), of("D"), of("E")], [JobState::Done, JobState::Failed, JobState::Done]);
+}
+
+async fn batches_remember_their_memory(stage: Stage) {
+    let known = |set: &'static str, peak: Option<u64>| {
+        let stage = &stage;
+        async move {
+            stage.add(group("ann", Priority::Normal, set, &["A", "B"])).await;
+            let batch = stage.claim("w").await;
+            let done = batch.jobs.iter().map(|job| (job.name.clone(), JobOutcome::Done)).collect();
+            stage.queue.finish(batch.token, done, peak).await.unwrap();
+            batch.bytes_per_cost
+        }
+    };
+    // Two jobs of cost 10 each. More counts at once, less by and by; another set is another matter.
+    assert_eq!(known("momentum", None).await, None);
+    assert_eq!(known("momentum", Some(2_000)).await, None);
+    assert_eq!(known("momentum", Some(4_000)).await, Some(100.0));
+    assert_eq!(known("momentum", Some(2_000)).await, Some(200.0));
+    assert_eq!(known("momentum", None).await, Some(190.0));
+    assert_eq!(known("volume", None).await, None);
 }
 
 async fn priorities_age(stage: Stage) {
@@ -449,7 +470,9 @@ async fn every_job_ends_once(stage: Stage) {
                         _ => JobOutcome::Done,
                     };
                     let outcomes = batch.jobs.iter().map(|job| (job.name.clone(), outcome.clone()));
-                    for job in stage.queue.finish(batch.token, outcomes.collect()).await.unwrap() {
+                    for job in
+                        stage.queue.finish(batch.token, outcomes.collect(), None).await.unwrap()
+                    {
                         if job.state == JobState::Done {
                             *done.entry(job.name).or_default() += 1;
                         }
@@ -514,7 +537,9 @@ async fn workers_share_a_server_that_crashes() {
                             |job: &windrow::queue::JobRow| (job.name.clone(), JobOutcome::Done);
                         let outcomes: BTreeMap<_, _> = batch.jobs.iter().map(outcome).collect();
                         // An answer that was lost is asked for again; the second one changes nothing.
-                        while let Err(error) = queue.finish(batch.token, outcomes.clone()).await {
+                        while let Err(error) =
+                            queue.finish(batch.token, outcomes.clone(), None).await
+                        {
                             assert!(error.is_transient(), "{error}");
                             tokio::time::sleep(Duration::from_millis(20)).await;
                         }

@@ -51,17 +51,17 @@ impl PgQueue {
         let pool = location.create_pool("windrow queue", QUEUE_CONNECTIONS)?;
         let queue = Self { location, pool, bounds, clock, arrived: watch::Sender::new(0) };
         let mut connection = queue.connect().await?;
-        let format = schema::create_tables(&mut connection)
+        let known = schema::prepare_tables(&mut connection)
             .await
             .map_err(|error| store_error(&queue.location, &error))?;
-        if format != schema::FORMAT {
+        if known.format < schema::FORMAT {
             return Err(Error::usage(format!(
-                "the queue at {} has format {format}, and this program writes format {}",
-                queue.location.server(),
-                schema::FORMAT
+                "the schema windrow_queue at {} is none of a queue",
+                queue.location.server()
             ))
-            .hint("use the version of windrow that wrote it, or another database"));
+            .hint("use another database"));
         }
+        queue.check_format(known.least)?;
         Ok(queue)
     }
 
@@ -69,6 +69,19 @@ impl PgQueue {
         acquire_connection(&self.pool, &self.location).await.map_err(|failed| {
             if failed.transient { failed.error.as_transient() } else { failed.error }
         })
+    }
+
+    /// Refuses to write a queue that a newer windrow upgraded so that this one does not know its tables.
+    fn check_format(&self, least: i64) -> Result<()> {
+        if least <= schema::FORMAT {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "the queue at {} was upgraded for format {least}, and this program writes format {}",
+            self.location.server(),
+            schema::FORMAT
+        ))
+        .hint("start the windrow that upgraded it in place of this one, or use another database"))
     }
 
     async fn query(
@@ -141,8 +154,11 @@ impl QueueDriver for PgQueue {
             schema::QUEUE_LOCK
         );
         transaction.batch_execute(&begin).await.map_err(fail)?;
-        let change = "SELECT nextval('windrow_queue.changes')";
-        let change = transaction.query_one(change, &[]).await.map_err(fail)?.get(0);
+        let change = "SELECT nextval('windrow_queue.changes'), coalesce((SELECT value::bigint \
+            FROM windrow_queue.numbers WHERE name = 'least_format'), 1)";
+        let change = transaction.query_one(change, &[]).await.map_err(fail)?;
+        self.check_format(change.get(1))?;
+        let change = change.get(0);
         let (location, clock) = (&self.location, &self.clock);
         let mut own = PgTransaction { transaction: &transaction, location, clock, change };
         let result = operation(&mut own).await?;

@@ -13,7 +13,7 @@ pub(super) const JOB: &str = "j.id, j.group_id, g.name, j.number, j.client, j.se
 
 /// The columns of a group, in the order in which [`read_group`] reads them.
 pub(super) const GROUP: &str = "id, name, created, client, request, trace, total, open, done, cancelled, \
-    finished FROM windrow_queue.groups";
+    finished, request_id FROM windrow_queue.groups";
 
 fn damaged(what: &str, text: &str) -> Error {
     Error::target(format!("the queue holds a job whose {what} is {text}"))
@@ -73,5 +73,6 @@ pub(super) fn read_group(row: &Row) -> Result<GroupRow> {
         done: small(row, 8),
         cancelled: small(row, 9),
         finished: row.get(10),
+        request_id: row.get(11),
     })
 }

@@ -1,14 +1,34 @@
 //! The tables of a queue in PostgreSQL, in a schema of their own.
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, GenericClient};
 
-/// The version of the tables. A queue of another version is refused.
-pub(super) const FORMAT: i64 = 1;
+/// The version of the tables that this program writes.
+pub(super) const FORMAT: i64 = 2;
+
+/// The upgrades from each version to the next, the first from version 1.
+const UPGRADES: [Upgrade; 1] = [Upgrade {
+    statements: "
+ALTER TABLE windrow_queue.groups ADD COLUMN request_id text;
+CREATE TABLE windrow_queue.measured (
+    work text PRIMARY KEY, bytes_per_cost double precision NOT NULL, used bigint NOT NULL
+);
+CREATE INDEX measured_used ON windrow_queue.measured (used);
+",
+    least: 1,
+}];
+
+/// An upgrade of the tables by one version.
+struct Upgrade {
+    statements: &'static str,
+    /// The least version whose programs may go on writing beside newer ones. A running program of a lower version is
+    /// refused by its next statement.
+    least: i64,
+}
 
 /// The key of the advisory lock that each transaction that writes takes first: `windrowq`.
 pub(super) const QUEUE_LOCK: i64 = 0x7769_6e64_726f_7771;
 
-/// `counts` is kept by triggers, once for each statement.
+/// The tables of version 1. `counts` is kept by triggers, once for each statement.
 const TABLES: &str = "
 CREATE SCHEMA windrow_queue;
 CREATE SEQUENCE windrow_queue.tokens;
@@ -70,19 +90,50 @@ CREATE TRIGGER jobs_moved AFTER UPDATE ON windrow_queue.jobs REFERENCING OLD TAB
     FOR EACH STATEMENT EXECUTE FUNCTION windrow_queue.count_moved();
 ";
 
-/// Creates the tables unless they exist, and returns their version. Several processes may do so at the same time.
-pub(super) async fn create_tables(client: &mut Client) -> Result<i64, tokio_postgres::Error> {
+/// The versions of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct QueueFormat {
+    /// The version of the tables.
+    pub(super) format: i64,
+    /// The least version whose programs may write them.
+    pub(super) least: i64,
+}
+
+/// Creates the tables unless they exist, upgrades older ones, and returns their versions. Several processes may do so
+/// at the same time.
+pub(super) async fn prepare_tables(
+    client: &mut Client,
+) -> Result<QueueFormat, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&QUEUE_LOCK]).await?;
     let known = "SELECT to_regnamespace('windrow_queue') IS NOT NULL";
     let known: bool = transaction.query_one(known, &[]).await?.get(0);
     if !known {
         transaction.batch_execute(TABLES).await?;
-        let format = "INSERT INTO windrow_queue.numbers VALUES ('format', $1)";
-        transaction.execute(format, &[&(FORMAT as f64)]).await?;
+        write_format(&transaction, QueueFormat { format: 1, least: 1 }).await?;
     }
-    let format = "SELECT value::bigint FROM windrow_queue.numbers WHERE name = 'format'";
-    let format = transaction.query_opt(format, &[]).await?;
+    let mut known = read_format(&transaction).await?;
+    for upgrade in UPGRADES.iter().skip(usize::try_from(known.format - 1).unwrap_or(usize::MAX)) {
+        transaction.batch_execute(upgrade.statements).await?;
+        known = QueueFormat { format: known.format + 1, least: upgrade.least };
+        write_format(&transaction, known).await?;
+    }
     transaction.commit().await?;
-    Ok(format.map_or(0, |row| row.get(0)))
+    Ok(known)
+}
+
+async fn read_format(client: &impl GenericClient) -> Result<QueueFormat, tokio_postgres::Error> {
+    let sql = "SELECT coalesce(max(value) FILTER (WHERE name = 'format'), 0)::bigint, \
+        coalesce(max(value) FILTER (WHERE name = 'least_format'), 1)::bigint FROM windrow_queue.numbers";
+    let row = client.query_one(sql, &[]).await?;
+    Ok(QueueFormat { format: row.get(0), least: row.get(1) })
+}
+
+async fn write_format(
+    client: &impl GenericClient,
+    QueueFormat { format, least }: QueueFormat,
+) -> Result<(), tokio_postgres::Error> {
+    let sql = "INSERT INTO windrow_queue.numbers VALUES ('format', $1), ('least_format', $2) \
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    client.execute(sql, &[&(format as f64), &(least as f64)]).await.map(|_| ())
 }

@@ -6,6 +6,7 @@ use tokio_postgres::types::ToSql;
 
 use super::rows::{GROUP, JOB, read_group, read_job};
 use crate::error::{Error, Result};
+use crate::limits::MEASURED_WORKS;
 use crate::queue::QueueClock;
 use crate::queue::model::{GroupRow, JobName, JobRow, Priority, error_texts};
 use crate::queue::transaction::{GroupInsert, KeyedGroup, OpenJobs, QueueTransaction};
@@ -111,7 +112,8 @@ impl QueueTransaction for PgTransaction<'_> {
         let request = serde_json::to_string(&group.request).unwrap_or_default();
         let (total, open) = (i64::from(group.total), i64::from(group.open));
         let sql = "INSERT INTO windrow_queue.groups (name, created, client, key, digest, request, trace, \
-            total, open, done, cancelled) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0) RETURNING id";
+            total, open, done, cancelled, request_id) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, $10) RETURNING id";
         let params: SqlParams<'_> = &[
             &group.name,
             &group.created,
@@ -122,6 +124,7 @@ impl QueueTransaction for PgTransaction<'_> {
             &group.trace,
             &total,
             &open,
+            &group.request_id,
         ];
         let lost = || Error::internal("the queue gave a group no number");
         let id = self.number(sql, params).await?.ok_or_else(lost)?;
@@ -262,6 +265,20 @@ impl QueueTransaction for PgTransaction<'_> {
         let sql = "INSERT INTO windrow_queue.numbers VALUES ('rate', $1) \
             ON CONFLICT (name) DO UPDATE SET value = $1";
         self.execute(sql, &[&rate]).await.map(|_| ())
+    }
+
+    async fn load_measured(&mut self, work: &str) -> Result<Option<f64>> {
+        let sql = "SELECT bytes_per_cost FROM windrow_queue.measured WHERE work = $1";
+        Ok(self.rows(sql, &[&work]).await?.first().map(|row| row.get(0)))
+    }
+
+    async fn save_measured(&mut self, work: &str, bytes_per_cost: f64, now: i64) -> Result<()> {
+        let sql = "INSERT INTO windrow_queue.measured VALUES ($1, $2, $3) \
+            ON CONFLICT (work) DO UPDATE SET bytes_per_cost = $2, used = $3";
+        self.execute(sql, &[&work, &bytes_per_cost, &now]).await?;
+        let sql = "DELETE FROM windrow_queue.measured WHERE work IN (SELECT work \
+            FROM windrow_queue.measured ORDER BY used DESC OFFSET $1)";
+        self.execute(sql, &[&(MEASURED_WORKS as i64)]).await.map(|_| ())
     }
 
     async fn prune_history(

@@ -13,7 +13,7 @@ pub(super) const JOB: &str = "j.id, j.group_id, g.name, j.number, j.client, j.se
 
 /// The columns of a group, in the order in which [`read_group`] reads them.
 pub(super) const GROUP: &str = "id, name, created, client, request, trace, total, open, done, \
-    cancelled, finished FROM groups";
+    cancelled, finished, request_id FROM groups";
 
 fn damaged(column: usize, what: String) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, what.into())
@@ -72,6 +72,7 @@ pub(super) fn read_group(row: &Row<'_>) -> rusqlite::Result<GroupRow> {
         done: row.get(8)?,
         cancelled: row.get(9)?,
         finished: row.get(10)?,
+        request_id: row.get(11)?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The statements that change a queue in SQLite. A transaction of SQLite holds those of several callers; each has a
 //! savepoint of its own.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::rows::{GROUP, JOB, place_of, query_rows, read_group, read_job};
 use super::store_error;
 use crate::error::{Error, Result};
+use crate::limits::MEASURED_WORKS;
 use crate::queue::QueueClock;
 use crate::queue::model::{GroupRow, JobName, JobRow, JobState, Priority, error_texts};
 use crate::queue::transaction::{GroupInsert, KeyedGroup, OpenJobs, QueueTransaction};
@@ -39,6 +41,23 @@ impl SqliteTransaction<'_> {
         statement
             .and_then(|mut statement| statement.execute(params))
             .map_err(|error| self.fail(&error))
+    }
+
+    /// Counts jobs that were inserted; triggers count all later changes.
+    fn count_inserted(&self, jobs: &[JobRow]) -> Result<()> {
+        let mut counts = BTreeMap::<(i64, i64), (i64, i64)>::new();
+        for job in jobs {
+            let key =
+                (place_of(&JobState::ALL, &job.state), place_of(&Priority::ALL, &job.priority));
+            let (number, cost) = counts.entry(key).or_default();
+            *number += 1;
+            *cost = cost.saturating_add_unsigned(job.cost);
+        }
+        let sql = "UPDATE counts SET jobs = jobs + ?3, cost = cost + ?4 WHERE state = ?1 AND priority = ?2";
+        for ((state, priority), (number, cost)) in counts {
+            self.execute(sql, &[&state, &priority, &number, &cost])?;
+        }
+        Ok(())
     }
 
     fn number<T: rusqlite::types::FromSql>(
@@ -79,8 +98,10 @@ impl QueueTransaction for SqliteTransaction<'_> {
     }
 
     async fn find_open_job(&mut self, work: &str, symbol: &str) -> Result<Option<JobRow>> {
-        let condition =
-            "j.work = ?1 AND j.symbol = ?2 AND j.state < 2 AND NOT j.cancels ORDER BY j.id LIMIT 1";
+        // The first condition is that of the index. A plus keeps SQLite from putting a value into it, and from
+        // reading all jobs in the order of their ids.
+        let condition = "j.symbol || substr(j.work, 1, 6) = ?2 || substr(?1, 1, 6) AND +j.work = ?1 \
+            AND +j.symbol = ?2 AND j.state < 2 AND NOT j.cancels ORDER BY +j.id LIMIT 1";
         Ok(self.jobs(condition, &[&work, &symbol])?.into_iter().next())
     }
 
@@ -103,7 +124,8 @@ impl QueueTransaction for SqliteTransaction<'_> {
         let request = serde_json::to_string(&group.request).unwrap_or_default();
         self.execute(
             "INSERT INTO groups (name, created, client, key, digest, request, trace, total, open, \
-             done, cancelled, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             done, cancelled, finished, request_id) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 group.name,
                 group.created,
@@ -116,7 +138,8 @@ impl QueueTransaction for SqliteTransaction<'_> {
                 group.open,
                 group.done,
                 group.cancelled,
-                group.finished
+                group.finished,
+                group.request_id
             ],
         )?;
         let id = self.connection.last_insert_rowid();
@@ -151,7 +174,8 @@ impl QueueTransaction for SqliteTransaction<'_> {
             ]);
             inserted.map_err(|error| self.fail(&error))?;
         }
-        Ok(())
+        drop(insert);
+        self.count_inserted(jobs)
     }
 
     async fn find_expired(&mut self, now: i64) -> Result<Vec<i64>> {
@@ -256,6 +280,19 @@ impl QueueTransaction for SqliteTransaction<'_> {
         let sql = "INSERT INTO numbers VALUES ('rate', ?1) \
             ON CONFLICT (name) DO UPDATE SET value = ?1";
         self.execute(sql, &[&rate]).map(|_| ())
+    }
+
+    async fn load_measured(&mut self, work: &str) -> Result<Option<f64>> {
+        self.number("SELECT bytes_per_cost FROM measured WHERE work = ?1", &[&work])
+    }
+
+    async fn save_measured(&mut self, work: &str, bytes_per_cost: f64, now: i64) -> Result<()> {
+        let sql = "INSERT INTO measured VALUES (?1, ?2, ?3) \
+            ON CONFLICT (work) DO UPDATE SET bytes_per_cost = ?2, used = ?3";
+        self.execute(sql, &[&work, &bytes_per_cost, &now])?;
+        let sql = "DELETE FROM measured WHERE work IN (SELECT work FROM measured ORDER BY used LIMIT \
+            max(0, (SELECT count(*) FROM measured) - ?1))";
+        self.execute(sql, &[&(MEASURED_WORKS as i64)]).map(|_| ())
     }
 
     async fn prune_history(

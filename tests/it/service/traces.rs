@@ -176,6 +176,7 @@ fn a_batch_of_two_requests_is_linked_with_both() {
     assert!(batches.iter().any(|span| span.trace == other && !span.failed), "{batches:#?}");
     let log = server.process.log();
     let failed = log.lines().find(|line| line.contains("failed:")).unwrap();
+    assert!(failed.contains("request=\"asked-7 and 1 more\""), "{failed}");
     for id in [&first, &second].into_iter().flat_map(job_ids) {
         assert!(failed.contains(&id) && failed.contains(id.split('-').next().unwrap()), "{failed}");
     }
@@ -211,7 +212,9 @@ fn a_trace_goes_on_in_another_process() {
     let stage = Stage::new(3, 20, &format!("queue: '{url}', cache: '{url}', {traces}"));
     let mut server = stage.serve(&["--workers", "0"]);
     let words = ["worker", "--workers", "1", "--listen", "127.0.0.1:0"];
-    let mut worker = Server::new(stage.process(&words));
+    let mut command = stage.command(&words);
+    command.env("WINDROW_LOG", "windrow=debug");
+    let mut worker = Server::new(Process::start(command, stage.path()));
     let accepted = send_traced(&server, TRACE, "01", &batch("quick", &["S000", "S002"]));
     assert_eq!(server.wait_for_group(&accepted)["state"], "done");
     stop(&mut worker);
@@ -219,6 +222,9 @@ fn a_trace_goes_on_in_another_process() {
     let spans: Vec<SentSpan> =
         collector.spans().into_iter().filter(|span| span.trace == TRACE).collect();
     check_tree(&spans);
+    let log = worker.process.log();
+    let line = log.lines().find(|line| line.contains("claimed 2 jobs")).unwrap();
+    assert!(line.contains("batch{request=\"asked-7\""), "{line}");
     let instance = |name: &str| one(&spans, name).resource["service.instance.id"].clone();
     assert_eq!(instance("POST /compute/batch"), instance("enqueue"));
     for name in ["queue wait", "batch", "execute", "cache write"] {
