@@ -456,8 +456,7 @@ impl RemoteObject {
                 .as_transient());
         }
         let on_web = self.store.name.starts_with("http");
-        let is_named = answer.identity().is_some_and(|by| self.version.identity() == Some(by));
-        Ok(is_named && self.version.is_settled(on_web, now))
+        Ok(self.version.is_named_by(answer) && self.version.is_settled(on_web, now))
     }
 
     fn check_length(&self, bytes: Bytes, range: &Range<u64>) -> Result<Bytes> {

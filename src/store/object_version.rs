@@ -44,6 +44,16 @@ impl ObjectVersion {
         answer.size == self.size && tag && time
     }
 
+    /// Returns whether an answer names this version by the mark that [`ObjectVersion::identity`] is made of. Times of
+    /// answers have no parts of a second.
+    pub(super) fn is_named_by(&self, answer: &Self) -> bool {
+        match (&self.tag, &self.version) {
+            (Some(tag), _) => answer.tag.as_ref() == Some(tag),
+            (None, Some(version)) => answer.version.as_ref() == Some(version),
+            (None, None) => self.time().is_some() && answer.time() == self.time(),
+        }
+    }
+
     /// Returns a text that no other version of the object has; None if the server says too little.
     pub(super) fn identity(&self) -> Option<String> {
         let by = match (&self.tag, &self.version, self.time()) {
@@ -119,5 +129,9 @@ mod tests {
         let listed = of(Some("x"), 9);
         assert!(listed.is_same(&of(Some("\"x\""), 9)) && listed.is_same(&of(None, 0)));
         assert!(!listed.is_same(&of(Some("y"), 9)) && !listed.is_same(&of(Some("x"), 10)));
+        assert!(listed.is_named_by(&of(Some("x"), 0)) && !listed.is_named_by(&of(None, 9)));
+        let by_time = of(Some("W/\"x\""), 9);
+        assert!(by_time.is_named_by(&of(Some("y"), 9)) && !by_time.is_named_by(&of(Some("y"), 0)));
+        assert!(!of(None, 0).is_named_by(&of(None, 0)));
     }
 }

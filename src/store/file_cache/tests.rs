@@ -29,7 +29,7 @@ impl Remote {
         key: &Arc<FileKey>,
         ranges: &[Range<u64>],
     ) -> Vec<Range<u64>> {
-        let fetch = |range: Range<u64>| async {
+        let fetch = |range: Range<u64>| async move {
             lock(&self.fetched).push(range.clone());
             Ok((self.slice(&range), self.is_sure))
         };

@@ -8,6 +8,7 @@ mod client;
 mod crashes;
 mod errors;
 mod features;
+mod file_cache;
 mod fresh;
 mod groups;
 mod jobs;
