@@ -91,6 +91,14 @@ async fn list_source(
     }
 }
 
+/// Keeps the files of a source out of the file cache if nothing but their bytes tells whether they changed.
+fn detach_for_content(config: &SourceConfig, files: &mut [FileRef]) {
+    if config.inputs == ChangeDetection::Content {
+        let objects = files.iter_mut().filter_map(|file| file.object.as_mut());
+        objects.for_each(RemoteObject::detach_from_cache);
+    }
+}
+
 fn check_no_revision(name: &str, config: &SourceConfig) -> Result<()> {
     if config.revision.is_none() {
         return Ok(());
@@ -228,11 +236,7 @@ impl FileTable {
             None => (KeyColumns { entity: config.entity.clone(), time: config.time.clone() }, None),
         };
         let Listing { kind, mut files, .. } = listing;
-        if config.inputs == ChangeDetection::Content {
-            // Nothing but the bytes themselves counts for such a source.
-            let objects = files.iter_mut().filter_map(|file| file.object.as_mut());
-            objects.for_each(RemoteObject::detach_from_cache);
-        }
+        detach_for_content(config, &mut files);
         files.retain(|file| !skip.contains(&display_path(&file.path)));
         check_file_count(files.len(), &location)?;
         let reading = FooterReading { kind, keys: &keys, cache: footers, threads, keep_going };

@@ -1,4 +1,4 @@
-//! The steps of runs, commits and caches at which tests kill or pause the process: one list for the code and for the tests.
+//! The steps of runs, commits and caches at which tests kill or pause the process: one list for the code and the tests.
 
 /// A step of a run or commit. Tests name it in `WINDROW_FAULT`; release builds ignore it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

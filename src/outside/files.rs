@@ -201,6 +201,10 @@ pub fn create_private(path: &Path) -> Result<LocalFile> {
 pub fn create_private_folder(path: &Path) -> Result<()> {
     intercept_call("mkdir", path, || {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        // A link could lead to a directory that others need.
+        if !std::fs::symlink_metadata(path)?.is_dir() {
+            return Err(Error::new(std::io::ErrorKind::NotADirectory, "it is a link"));
+        }
         std::fs::set_permissions(path, Permissions::from_mode(0o700))
     })
 }

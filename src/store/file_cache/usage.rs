@@ -40,8 +40,8 @@ pub(super) fn disk_bytes(length: u64) -> u64 {
 }
 
 impl DirectoryUsage {
-    /// Makes room for a file of some bytes, and counts it. Returns false if the file is too large for the bound. It is an
-    /// error if the disk is full of other things.
+    /// Makes room for a file of some bytes, and counts it. Returns false if the file is too large for the bound. It is
+    /// an error if the disk is full of other things.
     pub(super) fn make_room(&mut self, root: &Path, bound: u64, length: u64) -> Result<bool> {
         let more = disk_bytes(length);
         if more > bound / 4 {

@@ -46,7 +46,8 @@ async fn read_both(object: &RemoteObject, byte: u8) {
 
 /// Reads parts of an object that was replaced; some of A are cached.
 async fn refuse_mixtures(old: &RemoteObject, name: &str) {
-    for ranges in [vec![B], vec![A, B], vec![MB as u64 / 2..B.end]] {
+    let partly = MB as u64 / 2..B.end;
+    for ranges in [vec![B], vec![A, B], vec![partly]] {
         let error = old.read_ranges(&ranges).await.unwrap_err();
         let text = error.to_string();
         assert!(text.contains(&format!("{name} changed while it was read")), "{text}");
