@@ -45,7 +45,7 @@ use crate::config::{Config, SourceConfig};
 use crate::error::{Error, Result, did_you_mean};
 use crate::feature_set::{FeatureSet, load_shipped_set, shipped_set_names};
 use crate::sql::diagnose_error;
-use crate::store::StoreRegistry;
+use crate::store::{RemoteFileCache, StoreRegistry};
 
 pub use committed_rows::CommittedRows;
 pub use compact::CompactOptions;
@@ -100,6 +100,16 @@ pub struct Engine {
     writes: bool,
 }
 
+/// Opens the stores and servers of a configuration.
+fn open_registry(
+    config: &Config,
+    cache: Option<Arc<RemoteFileCache>>,
+) -> Result<Arc<StoreRegistry>> {
+    let registry =
+        StoreRegistry::from_config(config).with_control_runtime(executor::control_handle()?);
+    Ok(Arc::new(registry.with_file_cache(cache)))
+}
+
 impl Engine {
     /// Creates an engine without sources.
     ///
@@ -108,10 +118,7 @@ impl Engine {
     pub fn new(config: Config) -> Result<Self> {
         Ok(Self {
             context: build_session(&config)?,
-            access: Arc::new(
-                StoreRegistry::from_config(&config)
-                    .with_control_runtime(executor::control_handle()?),
-            ),
+            access: open_registry(&config, None)?,
             config,
             footers: Arc::default(),
             lazy_sources: BTreeMap::new(),
@@ -121,6 +128,15 @@ impl Engine {
             carried_sets: None,
             writes: false,
         })
+    }
+
+    /// Keeps the bytes of remote files that are read from now on in a cache.
+    ///
+    /// # Errors
+    /// If there is no thread for requests.
+    pub fn use_file_cache(&mut self, cache: Arc<RemoteFileCache>) -> Result<()> {
+        self.access = open_registry(&self.config, Some(cache))?;
+        Ok(())
     }
 
     /// Returns a session for one job. It has the functions, settings, tables and memory pool of this engine; tables
@@ -151,9 +167,7 @@ impl Engine {
         let config = &mut session.config;
         config.parallel_workers = (config.parallel_workers / side_by_side).max(1);
         config.memory_limit = config.memory_limit.map(|limit| limit / side_by_side as u64);
-        session.access = Arc::new(
-            StoreRegistry::from_config(config).with_control_runtime(executor::control_handle()?),
-        );
+        session.access = open_registry(config, self.access.file_cache())?;
         *session.context.state_ref().write().config_mut() = session_settings(config);
         for (name, source) in self.sources() {
             if source.may_change() {

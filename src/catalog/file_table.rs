@@ -24,9 +24,9 @@ use crate::scan::{
     reconcile_schemas,
 };
 use crate::store::{
-    FileKind, FileRef, Listing, Location, Record, RecordInput, StoreRegistry, display_path,
-    has_detached_records, is_listed_below, list_bucket_files, list_local_files, list_records,
-    list_web_files, metadata_stamp, read_latest_record,
+    FileKind, FileRef, Listing, Location, Record, RecordInput, RemoteObject, StoreRegistry,
+    display_path, has_detached_records, is_listed_below, list_bucket_files, list_local_files,
+    list_records, list_web_files, metadata_stamp, read_latest_record,
 };
 
 /// Runs work that waits for a disk or a server on a thread of its own, off the threads that compute.
@@ -89,6 +89,22 @@ async fn list_source(
             Ok((listing, None, without))
         }
     }
+}
+
+/// Keeps the files of a source out of the file cache if nothing but their bytes tells whether they changed.
+fn detach_for_content(config: &SourceConfig, files: &mut [FileRef]) {
+    if config.inputs == ChangeDetection::Content {
+        let objects = files.iter_mut().filter_map(|file| file.object.as_mut());
+        objects.for_each(RemoteObject::detach_from_cache);
+    }
+}
+
+fn check_no_revision(name: &str, config: &SourceConfig) -> Result<()> {
+    if config.revision.is_none() {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{name}: revision is for tables of a server"))
+        .hint("take it out: of files their state is known; `inputs: content` reads their bytes"))
 }
 
 fn check_file_count(files: usize, location: &Location) -> Result<()> {
@@ -210,11 +226,7 @@ impl FileTable {
         (skip, keep_going): (&BTreeSet<String>, bool),
     ) -> Result<Self> {
         let started = Instant::now();
-        if config.revision.is_some() {
-            return Err(Error::usage(format!("{name}: revision is for tables of a server")).hint(
-                "take it out: of files their state is known; `inputs: content` reads their bytes",
-            ));
-        }
+        check_no_revision(name, config)?;
         let location = Location::parse(&config.location)?;
         let (listing, record, mut left_out) = list_source(&location, access, keep_going).await?;
         let (keys, commit) = match record {
@@ -224,6 +236,7 @@ impl FileTable {
             None => (KeyColumns { entity: config.entity.clone(), time: config.time.clone() }, None),
         };
         let Listing { kind, mut files, .. } = listing;
+        detach_for_content(config, &mut files);
         files.retain(|file| !skip.contains(&display_path(&file.path)));
         check_file_count(files.len(), &location)?;
         let reading = FooterReading { kind, keys: &keys, cache: footers, threads, keep_going };

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::error::{Result, did_you_mean};
 use crate::limits::{
-    CACHE_DURABLE, CACHE_MEMORY, HISTORY_AGE, HISTORY_JOBS, QUEUED_JOBS, QUEUED_JOBS_PER_CLIENT,
-    SERVE_GRACE, SYMBOLS_PER_REQUEST,
+    CACHE_DURABLE, CACHE_MEMORY, FILE_CACHE_BYTES, HISTORY_AGE, HISTORY_JOBS, QUEUED_JOBS,
+    QUEUED_JOBS_PER_CLIENT, SERVE_GRACE, SYMBOLS_PER_REQUEST,
 };
 
 /// The settings of the service.
@@ -38,6 +38,10 @@ pub struct ServeConfig {
     pub cache_memory: u64,
     /// The bytes of the durable tier.
     pub cache_bytes: u64,
+    /// The directory for bytes of remote files; None for one next to `windrow.yaml`.
+    pub file_cache: Option<PathBuf>,
+    /// The bytes of that directory; 0 to keep none.
+    pub file_cache_bytes: u64,
     /// The age up to which the state of inputs counts as known; None for 1 s, and 10 s for remote sources.
     pub inputs_check: Option<Duration>,
     /// The file of tokens; None for one next to `windrow.yaml`.
@@ -109,6 +113,8 @@ impl Default for ServeConfig {
             cache: None,
             cache_memory: CACHE_MEMORY,
             cache_bytes: CACHE_DURABLE,
+            file_cache: None,
+            file_cache_bytes: FILE_CACHE_BYTES,
             inputs_check: None,
             tokens: None,
             tls: None,
@@ -162,7 +168,7 @@ const COUNT: &str = "a whole number from 1 up";
 const SIZE: &str = "a size, such as 256MB or 10GB";
 
 /// Every key, in the order of docs/configuration.md, whose table is generated from these rows.
-const SERVE_KEYS: [ServeKey; 23] = [
+const SERVE_KEYS: [ServeKey; 25] = [
     single(
         "listen",
         |c, text| replace(&mut c.listen, Some(text.to_string())),
@@ -214,6 +220,17 @@ const SERVE_KEYS: [ServeKey; 23] = [
         |c, text| replace(&mut c.cache_bytes, parse_size(text).ok()),
         SIZE,
         "size of the durable tier; the oldest entries go first; default: `10GB`",
+    ),
+    ServeKey {
+        name: "file_cache",
+        setting: ServeSetting::Path(|c, path| c.file_cache = Some(path)),
+        about: "directory for bytes of remote sources, so that a file with the same ETag is fetched once; default: `.windrow/files` next to the file",
+    },
+    single(
+        "file_cache_bytes",
+        |c, text| replace(&mut c.file_cache_bytes, parse_size(text).ok()),
+        SIZE,
+        "size of that directory; the bytes that were used longest ago go first; `0` keeps none; default: `10GB`",
     ),
     single(
         "inputs_check",

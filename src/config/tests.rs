@@ -341,7 +341,7 @@ fn durations() {
 #[test]
 fn the_service() {
     let text = "serve:\n  listen: 0.0.0.0:80\n  queue: postgres://u:${PASSWORD}@h/d\n  workers: 0\n  \
-                max_workers: 8\n  grace: 5s\n  cache: s3://b/p/\n  cache_memory: 1GB\n  inputs_check: 0s\n  \
+                max_workers: 8\n  grace: 5s\n  cache: s3://b/p/\n  cache_memory: 1GB\n  file_cache: kept\n  file_cache_bytes: 0\n  inputs_check: 0s\n  \
                 tls: {cert: a.pem, key: /k.pem}\n  endpoints: {bars: {per_second: 5, at_once: 2}}\n  \
                 cors: ['https://a']\n  warm_up: [{sets: [momentum], cron: '0 6 * * *'}]\ncache_ttl: 1h\n";
     let config = load(text, &[("PASSWORD", "p/w")]).unwrap();
@@ -349,7 +349,9 @@ fn the_service() {
     assert_eq!((serve.workers, serve.max_workers), (0, Some(8)));
     assert_eq!(serve.queue.as_deref(), Some("postgres://u:p%2Fw@h/d"));
     assert_eq!((serve.grace, serve.inputs_check), (Duration::from_secs(5), Some(Duration::ZERO)));
-    assert_eq!(serve.cache_memory, 1_000_000_000);
+    assert_eq!((serve.cache_memory, serve.file_cache_bytes), (1_000_000_000, 0));
+    let kept = serve.file_cache.as_deref().unwrap();
+    assert!(kept.is_absolute() && kept.ends_with("kept"));
     let tls = serve.tls.as_ref().unwrap();
     assert!(tls.cert.is_absolute() && tls.cert.ends_with("a.pem"));
     assert_eq!(tls.key, Path::new("/k.pem"));

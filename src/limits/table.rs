@@ -235,6 +235,21 @@ limits! {
         CACHE_REMOVED_TOGETHER: usize = 1_000, show_count(CACHE_REMOVED_TOGETHER as u64, "result"), "The others follow.";
         /// The interval at which a service removes old results from its cache.
         CACHE_PRUNE_INTERVAL: Duration = Duration::from_secs(60), show_duration(CACHE_PRUNE_INTERVAL), "The cache may exceed its size by what came since.";
+        /// The bytes of remote files that a service keeps on its disk.
+        FILE_CACHE_BYTES: u64 = 10_000_000_000, show_bytes(FILE_CACHE_BYTES), "The bytes that were used longest ago are removed, and fetched again when they are needed.";
+        /// The files in which a service keeps bytes of remote files.
+        FILE_CACHE_FILES: u64 = 250_000, show_count(FILE_CACHE_FILES, "file"), "The files that were used longest ago are removed.";
+        /// The bytes of a remote file that are kept together.
+        FILE_CACHE_SEGMENT: usize = 16 << 20, show_bytes(FILE_CACHE_SEGMENT as u64), "The next file begins.";
+        /// The free bytes of the disk that the cache of remote files leaves to others.
+        FILE_CACHE_DISK_LEFT: u64 = 1_000_000_000, show_bytes(FILE_CACHE_DISK_LEFT), "Bytes that were used longest ago are removed, and nothing new is kept.";
+        /// The time for which nothing is kept after the cache of remote files could not be written.
+        FILE_CACHE_PAUSE: Duration = Duration::from_secs(60), show_duration(FILE_CACHE_PAUSE), "Writing is tried again.";
+        /// The time between two notes that kept bytes of a remote file were used.
+        FILE_CACHE_TOUCH: Duration = Duration::from_secs(60), show_duration(FILE_CACHE_TOUCH), "The next use is noted.";
+        /// The age from which the time of a file of a web server, whose clock may count whole seconds, tells its bytes
+        /// from all others.
+        FILE_CACHE_SETTLED: Duration = Duration::from_secs(60), show_duration(FILE_CACHE_SETTLED), "The bytes of a younger file are not kept.";
         /// The age of a temporary name in a cache that a killed writer left.
         CACHE_LEFTOVER_AGE: Duration = Duration::from_secs(3600), show_duration(CACHE_LEFTOVER_AGE), "An older one is removed with the old results.";
     }

@@ -1,4 +1,4 @@
-//! The steps of runs and commits at which tests kill or pause the process: one list for the code and for the tests.
+//! The steps of runs, commits and caches at which tests kill or pause the process: one list for the code and the tests.
 
 /// A step of a run or commit. Tests name it in `WINDROW_FAULT`; release builds ignore it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,17 +35,19 @@ pub enum FailPoint {
     BeforeCommit,
     /// The transaction of a table was committed.
     AfterCommit,
+    /// A half of some bytes of a remote file is in the file cache.
+    FileCacheWriting,
 }
 
 use FailPoint::{
     AfterCleaning, AfterCommit, AfterExchange, BeforeCleaning, BeforeCommit, BeforeExchange,
-    BeforeRecord, FileClosed, FilesLinked, FoldersMade, LeaseTaken, OldRemoved, RecordWritten,
-    RowsWritten, StageMade, UploadsComplete,
+    BeforeRecord, FileCacheWriting, FileClosed, FilesLinked, FoldersMade, LeaseTaken, OldRemoved,
+    RecordWritten, RowsWritten, StageMade, UploadsComplete,
 };
 
 impl FailPoint {
     /// Every step.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         StageMade,
         FilesLinked,
         FileClosed,
@@ -62,6 +64,7 @@ impl FailPoint {
         OldRemoved,
         BeforeCommit,
         AfterCommit,
+        FileCacheWriting,
     ];
 
     /// The steps of a run into a directory that retains no files and adds no folders.
@@ -113,6 +116,7 @@ impl FailPoint {
             OldRemoved => "old-removed",
             BeforeCommit => "before-commit",
             AfterCommit => "after-commit",
+            FileCacheWriting => "file-cache-writing",
         }
     }
 }
@@ -132,8 +136,8 @@ mod tests {
             &FailPoint::OF_CSV_FILE,
             &FailPoint::OF_BUCKET,
             &FailPoint::OF_TABLE,
-            // Only if files are retained, or folders are added.
-            &[FilesLinked, FoldersMade],
+            // Only if files are retained, folders are added, or remote files are cached.
+            &[FilesLinked, FoldersMade, FileCacheWriting],
         ];
         let listed: BTreeSet<_> = listed.concat().iter().map(|point| point.name()).collect();
         assert_eq!(listed, names);

@@ -2,9 +2,9 @@
 //! fail.
 
 use std::collections::BTreeSet;
-use std::fs::{DirEntry, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, DirEntry, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{Error, Read, Result, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 #[cfg(debug_assertions)]
 use std::sync::Arc;
@@ -94,6 +94,14 @@ impl LocalFile {
         self.intercept_own("truncate", |file| file.set_len(0))
     }
 
+    /// Sets the time of the last change to that of the clock, as if the bytes had been written now.
+    ///
+    /// # Errors
+    /// If the system call fails.
+    pub fn touch(&self) -> Result<()> {
+        self.intercept_own("touch", |file| file.set_modified(super::utc_now().into()))
+    }
+
     /// Locks the file exclusively; returns false if another handle holds the lock. The system releases the lock
     /// when the handle is closed, however the process ends.
     ///
@@ -173,6 +181,43 @@ pub fn open_or_create(path: &Path) -> Result<LocalFile> {
     let mut options = OpenOptions::new();
     let options = options.create(true).truncate(false).read(true).write(true);
     intercept_call("create", path, || options.open(path)).map(|file| LocalFile::new(file, path))
+}
+
+/// Creates a file that only its owner may read and write; fails if the name is taken.
+///
+/// # Errors
+/// If the system call fails.
+pub fn create_private(path: &Path) -> Result<LocalFile> {
+    let mut options = OpenOptions::new();
+    let options = options.create_new(true).write(true).mode(0o600);
+    intercept_call("create", path, || options.open(path)).map(|file| LocalFile::new(file, path))
+}
+
+/// Creates a directory that only its owner may read and write, and its missing parents. An existing directory is
+/// taken from all others, which fails if it is not one's own.
+///
+/// # Errors
+/// If the system call fails.
+pub fn create_private_folder(path: &Path) -> Result<()> {
+    intercept_call("mkdir", path, || {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        // A link could lead to a directory that others need.
+        if !std::fs::symlink_metadata(path)?.is_dir() {
+            return Err(Error::new(std::io::ErrorKind::NotADirectory, "it is a link"));
+        }
+        std::fs::set_permissions(path, Permissions::from_mode(0o700))
+    })
+}
+
+/// Returns the bytes that this user may still write to the disk of a path.
+///
+/// # Errors
+/// If the system call fails.
+pub fn free_space(path: &Path) -> Result<u64> {
+    intercept_call("stat", path, || {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    })
 }
 
 /// Returns the bytes of a file.

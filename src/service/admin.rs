@@ -34,7 +34,7 @@ impl Service {
     pub(super) fn reload_settings(&self) -> OwnResult<Reloaded> {
         let before = self.settings();
         let config = (self.reconfigure)()?;
-        let sets = load_sets(&config)?;
+        let sets = load_sets(&config, self.file_cache.clone())?;
         let needs_restart = list_changed_keys(&before.config.serve, &config.serve);
         let count = sets.sets().len();
         self.reload(config, sets);

@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use metrics::gauge;
+use metrics::{counter, gauge};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -197,6 +197,15 @@ impl Service {
         if let Some((busy, open)) = self.queue.connections() {
             gauge!(name::POOL, "status" => "busy").set(busy as f64);
             gauge!(name::POOL, "status" => "open").set(open as f64);
+        }
+        if let Some(cache) = &self.file_cache {
+            let counts = cache.counts();
+            counter!(name::FILE_CACHE_HITS).absolute(counts.hits);
+            counter!(name::FILE_CACHE_MISSES).absolute(counts.misses);
+            counter!(name::FILE_CACHE_HIT_BYTES).absolute(counts.hit_bytes);
+            counter!(name::FILE_CACHE_MISS_BYTES).absolute(counts.miss_bytes);
+            counter!(name::FILE_CACHE_ERRORS).absolute(counts.errors);
+            gauge!(name::FILE_CACHE_BYTES).set(counts.bytes as f64);
         }
         gauge!(name::CACHE_BYTES).set(self.cache.usage().memory_bytes as f64);
         gauge!(name::MEMORY).set(host::resident_memory() as f64);

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::host;
 use crate::outside::files;
 use crate::queue::{PgQueue, Queue, QueueBounds, QueueClock, QueueReads, SqliteQueue};
-use crate::store::StoreRegistry;
+use crate::store::{RemoteFileCache, StoreRegistry};
 use crate::worker::{
     BatchRange, Endpoints, GuardedQueue, LoadedSets, METRICS, MetricKind, SetViews, WorkerParts,
     Workers, describe_metrics, process_name,
@@ -30,8 +30,14 @@ const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
 /// Loads all sets. Those whose files are wrong are left out, and named in the log.
-pub(super) fn load_sets(config: &Config) -> Result<LoadedSets> {
+pub(super) fn load_sets(
+    config: &Config,
+    file_cache: Option<Arc<RemoteFileCache>>,
+) -> Result<LoadedSets> {
     let mut engine = Engine::new(config.clone())?;
+    if let Some(cache) = file_cache {
+        engine.use_file_cache(cache)?;
+    }
     engine.add_configured_sources();
     let mut sets = Vec::new();
     for (name, set) in engine.list_sets() {
@@ -54,6 +60,8 @@ pub(super) fn list_changed_keys(before: &ServeConfig, now: &ServeConfig) -> Vec<
         ("cache", before.cache != now.cache),
         ("cache_memory", before.cache_memory != now.cache_memory),
         ("cache_bytes", before.cache_bytes != now.cache_bytes),
+        ("file_cache", before.file_cache != now.file_cache),
+        ("file_cache_bytes", before.file_cache_bytes != now.file_cache_bytes),
         ("tokens", before.tokens != now.tokens),
         ("tls", before.tls != now.tls),
         ("max_queued", before.max_queued != now.max_queued),
@@ -191,6 +199,19 @@ async fn open_cache(config: &Config, shared: bool) -> Result<ResultCache> {
     Ok(cache)
 }
 
+/// Opens the cache of remote files; None if it is switched off.
+fn open_file_cache(config: &Config) -> Option<Arc<RemoteFileCache>> {
+    let serve = &config.serve;
+    if serve.file_cache_bytes == 0 {
+        return None;
+    }
+    let place = serve.file_cache.clone().unwrap_or_else(|| home_path(config, "files"));
+    let cache = RemoteFileCache::new(&place, serve.file_cache_bytes);
+    let counting = Arc::clone(&cache);
+    tokio::task::spawn_blocking(move || counting.recount());
+    Some(cache)
+}
+
 /// Installs the recorder of metrics, once for a process.
 fn install_metrics() -> Result<PrometheusHandle> {
     let wrong = |error: &dyn std::fmt::Display| {
@@ -216,7 +237,8 @@ pub(super) async fn open_service(
 ) -> Result<Arc<Service>> {
     let serve = config.serve.clone();
     check_cron_lines(&serve.warm_up)?;
-    let views = Arc::new(SetViews::new(load_sets(&config)?));
+    let file_cache = open_file_cache(&config);
+    let views = Arc::new(SetViews::new(load_sets(&config, file_cache.clone())?));
     let (queue, shared) = open_queue(&config).await?;
     let queue = Arc::new(GuardedQueue::new(queue));
     let cache = Arc::new(open_cache(&config, shared).await?);
@@ -239,6 +261,7 @@ pub(super) async fn open_service(
         queue,
         views,
         cache,
+        file_cache,
         endpoints,
         workers,
         worker_count,

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::error::Result as OwnResult;
 use crate::limits::{STARTED_JOBS, STARTED_KNOWN};
 use crate::queue::Queue;
+use crate::store::RemoteFileCache;
 use crate::worker::{Endpoints, GuardedQueue, LoadedSets, SetViews, Workers};
 
 /// The parts of a service.
@@ -27,6 +28,8 @@ pub(super) struct Service {
     pub(super) guard: Arc<GuardedQueue>,
     pub(super) views: Arc<SetViews>,
     pub(super) cache: Arc<ResultCache>,
+    /// The cache of remote files; None if it is switched off.
+    pub(super) file_cache: Option<Arc<RemoteFileCache>>,
     /// The jobs that misses of this process started, for a while.
     pub(super) started: Cache<CacheKey, Pending>,
     pub(super) endpoints: Arc<Endpoints>,
@@ -63,6 +66,7 @@ pub(super) struct ServiceParts {
     pub(super) queue: Arc<GuardedQueue>,
     pub(super) views: Arc<SetViews>,
     pub(super) cache: Arc<ResultCache>,
+    pub(super) file_cache: Option<Arc<RemoteFileCache>>,
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) workers: Arc<Workers>,
     pub(super) worker_count: usize,
@@ -84,6 +88,7 @@ impl Service {
             guard: queue,
             views,
             cache,
+            file_cache: parts.file_cache,
             started: Cache::builder()
                 .max_capacity(STARTED_JOBS)
                 .time_to_live(STARTED_KNOWN)

@@ -17,19 +17,26 @@ use object_store::{
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
+use super::file_cache::{COALESCE_GAP, FileKey, RemoteFileCache};
+use super::object_version::ObjectVersion;
 use super::retry::Retry;
 use super::uploads::UploadList;
 use super::url::ObjectUrl;
 use crate::error::{Error, Kind, Result, downcast_own_error};
 use crate::limits::OBJECTS_REMOVED;
-
-/// Ranges with a gap of at most this many bytes are fetched together.
-const COALESCE_GAP: u64 = 512 << 10;
+use crate::outside;
 
 /// The handles of a bucket: for its objects, its uploads, and the list of uploads that were never
 /// completed.
 pub(super) type StoreHandles =
     (Arc<dyn ObjectStore>, Option<Arc<dyn MultipartStore>>, Option<UploadList>);
+
+/// The cache for the objects of a bucket.
+pub(super) struct BucketFiles {
+    pub(super) cache: Arc<RemoteFileCache>,
+    /// The server and the bucket, which no other bucket has.
+    pub(super) place: String,
+}
 
 /// A bucket whose objects are listed, read and written.
 pub struct Bucket {
@@ -40,6 +47,8 @@ pub struct Bucket {
     multipart: Option<Arc<dyn MultipartStore>>,
     /// None if uploads cannot be listed.
     uploads: Option<UploadList>,
+    /// None if no bytes of its objects are kept on the local disk.
+    files: Option<BucketFiles>,
     retry: Arc<Retry>,
     handle: Handle,
     /// The bytes that small files may still keep in memory between their first read and the next.
@@ -59,10 +68,9 @@ pub struct RemoteObject {
     pub store: Arc<Bucket>,
     /// Its key.
     pub key: Path,
-    /// The strong ETag, which identifies the content; None if the server sends none.
-    tag: Option<String>,
-    modified: DateTime<Utc>,
-    size: u64,
+    version: ObjectVersion,
+    /// Its name in the file cache; None if its bytes are not kept on the local disk.
+    cached: Option<Arc<FileKey>>,
     /// The whole content, if the server supports no ranges or the object is small.
     whole: Arc<OnceCell<Bytes>>,
 }
@@ -71,11 +79,12 @@ impl Bucket {
     pub(super) fn new(
         name: String,
         (store, multipart, uploads): StoreHandles,
+        files: Option<BucketFiles>,
         retry: Arc<Retry>,
         room: u64,
     ) -> Self {
         let (handle, room) = (Handle::current(), AtomicU64::new(room));
-        Self { name, store, multipart, uploads, retry, handle, room }
+        Self { name, store, multipart, uploads, files, retry, handle, room }
     }
 
     /// `s3://bucket`.
@@ -163,9 +172,18 @@ impl Bucket {
     /// # Errors
     /// The server refuses the request, or cannot be reached.
     pub async fn get_object(&self, key: &Path) -> Result<Option<Bytes>> {
-        let got = async { self.store.get(key).await?.bytes().await };
+        Ok(self.get_with_meta(key).await?.map(|(bytes, _)| bytes))
+    }
+
+    /// Reads the same with its metadata.
+    async fn get_with_meta(&self, key: &Path) -> Result<Option<(Bytes, ObjectMeta)>> {
+        let got = async {
+            let got = self.store.get(key).await?;
+            let meta = got.meta.clone();
+            Ok((got.bytes().await?, meta))
+        };
         match got.await {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(found) => Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.to_store_error("read", key, &error)),
         }
@@ -336,23 +354,18 @@ impl Bucket {
 
     /// Returns the object for the metadata of a listing.
     pub fn object_from_meta(self: &Arc<Self>, meta: &ObjectMeta) -> RemoteObject {
+        let version = ObjectVersion::from_meta(meta);
+        let cached = self.files.as_ref().and_then(|files| {
+            let place = format!("{}\n{}", files.place, meta.location);
+            Some(Arc::new(FileKey::new(&place, &version.identity()?)))
+        });
         RemoteObject {
             store: Arc::clone(self),
             key: meta.location.clone(),
-            tag: meta.e_tag.as_deref().and_then(strong_etag),
-            modified: meta.last_modified,
-            size: meta.size,
+            version,
+            cached,
             whole: Arc::default(),
         }
-    }
-}
-
-/// Returns an ETag in the form that conditions take: in quotes, which some listings omit. None for a
-/// weak tag, which does not promise the same bytes and is useless in a condition.
-fn strong_etag(tag: &str) -> Option<String> {
-    match tag.starts_with("W/") {
-        true => None,
-        false => Some(format!("\"{}\"", tag.trim_matches('"'))),
     }
 }
 
@@ -374,32 +387,54 @@ impl RemoteObject {
     /// # Errors
     /// The object was removed or replaced, or the server refuses the request or cannot be reached.
     pub async fn read_range(&self, range: Range<u64>) -> Result<Bytes> {
+        let Some((cache, key)) = self.file_cache() else {
+            return Ok(self.fetch_range(range).await?.0);
+        };
+        let range = std::slice::from_ref(&range);
+        let read = cache.read_through(key, range, |part| self.fetch_range(part)).await?;
+        read.into_iter().next().ok_or_else(|| Error::internal("a range went missing"))
+    }
+
+    /// Returns the file cache with the name of the object, unless all bytes are in memory.
+    fn file_cache(&self) -> Option<(&Arc<RemoteFileCache>, &Arc<FileKey>)> {
+        let files = self.store.files.as_ref().filter(|_| self.whole.get().is_none())?;
+        Some((&files.cache, self.cached.as_ref()?))
+    }
+
+    /// Reads no bytes from the file cache, and keeps none there.
+    pub fn detach_from_cache(&mut self) {
+        self.cached = None;
+    }
+
+    /// Fetches a range from the server. Returns true if the answer says that it is for the version that was listed, and
+    /// no later one looks like it: such bytes may be kept.
+    async fn fetch_range(&self, range: Range<u64>) -> Result<(Bytes, bool)> {
         if range.is_empty() {
-            return Ok(Bytes::new());
+            return Ok((Bytes::new(), false));
         }
         let slice = |whole: &Bytes| {
             let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(whole.len());
-            self.check_length(whole.slice(at(range.start)..at(range.end)), &range)
+            let bytes = self.check_length(whole.slice(at(range.start)..at(range.end)), &range);
+            bytes.map(|bytes| (bytes, false))
         };
         if let Some(whole) = self.whole.get() {
             return slice(whole);
         }
         let options = GetOptions {
             range: Some(GetRange::Bounded(range.clone())),
-            if_match: self.tag.clone(),
+            if_match: self.version.strong_tag(),
             ..GetOptions::default()
         };
+        let now = outside::utc_now();
         let got = async {
             let got = self.store.store.get_opts(&self.key, options).await?;
-            let same = self.is_same_version(&got.meta);
-            Ok((same, got.bytes().await?))
+            let answer = ObjectVersion::from_meta(&got.meta);
+            Ok((answer, got.bytes().await?))
         };
         match got.await {
-            Ok((true, bytes)) => self.check_length(bytes, &range),
-            Ok((false, _)) => {
-                let name = &self.store.name;
-                Err(Error::data(format!("{name}/{} changed while it was read", self.key))
-                    .as_transient())
+            Ok((answer, bytes)) => {
+                let is_sure = self.check_answer(&answer, now)?;
+                Ok((self.check_length(bytes, &range)?, is_sure))
             }
             Err(object_store::Error::NotFound { .. }) => {
                 let name = &self.store.name;
@@ -412,14 +447,16 @@ impl RemoteObject {
         }
     }
 
-    /// Returns whether an answer is for the object that was listed: not every server checks conditions.
-    fn is_same_version(&self, meta: &ObjectMeta) -> bool {
-        let tag = meta.e_tag.as_deref().and_then(strong_etag);
-        let tag = tag.zip(self.tag.as_ref()).is_none_or(|(a, b)| a == *b);
-        let unknown = DateTime::UNIX_EPOCH;
-        let times = [meta.last_modified, self.modified].map(|time| time.timestamp());
-        let time = times.contains(&unknown.timestamp()) || times[0] == times[1];
-        meta.size == self.size && tag && time
+    /// Refuses an answer for another version. Returns true if the answer names the version, which was long enough there
+    /// at the time of the request.
+    fn check_answer(&self, answer: &ObjectVersion, now: DateTime<Utc>) -> Result<bool> {
+        if !self.version.is_same(answer) {
+            let name = &self.store.name;
+            return Err(Error::data(format!("{name}/{} changed while it was read", self.key))
+                .as_transient());
+        }
+        let on_web = self.store.name.starts_with("http");
+        Ok(self.version.is_named_by(answer) && self.version.is_settled(on_web, now))
     }
 
     fn check_length(&self, bytes: Bytes, range: &Range<u64>) -> Result<Bytes> {
@@ -437,10 +474,16 @@ impl RemoteObject {
             let name = format!("{}/{}", self.store.name, self.key);
             tracing::warn!(
                 "{name}: the server gives no part of a file, so that it is held in memory ({} MB)",
-                self.size / 1_000_000
+                self.version.size / 1_000_000
             );
             let gone = || Error::data(format!("{name} does not exist"));
-            self.store.get_object(&self.key).await?.ok_or_else(gone)
+            let now = outside::utc_now();
+            let (bytes, meta) = self.store.get_with_meta(&self.key).await?.ok_or_else(gone)?;
+            let is_sure = self.check_answer(&ObjectVersion::from_meta(&meta), now)?;
+            if let Some((cache, key)) = self.file_cache().filter(|_| is_sure) {
+                cache.keep_elsewhere(key, 0, bytes.clone()).await;
+            }
+            Ok(bytes)
         };
         self.whole.get_or_try_init(fetch).await
     }
@@ -450,7 +493,15 @@ impl RemoteObject {
     /// # Errors
     /// As [`RemoteObject::read_range`].
     pub async fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        coalesce_ranges(ranges, |range| self.read_range(range), COALESCE_GAP).await
+        match self.file_cache() {
+            Some((cache, key)) => {
+                cache.read_through(key, ranges, |part| self.fetch_range(part)).await
+            }
+            None => {
+                let fetch = |part| async { Ok(self.fetch_range(part).await?.0) };
+                coalesce_ranges(ranges, fetch, COALESCE_GAP).await
+            }
+        }
     }
 
     /// Reads a range; blocks, so never call it on a worker of the runtime.
@@ -462,13 +513,12 @@ impl RemoteObject {
     /// Reads a small file as a whole; blocks. The bytes stay in memory while there is room, because a
     /// file that is inspected is read soon after.
     pub(super) fn read_whole_blocking(&self) -> Result<Bytes> {
-        let bytes = self.read_blocking(0..self.size)?;
-        let taken = self
-            .store
-            .room
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(self.size));
+        let bytes = self.read_blocking(0..self.version.size)?;
+        let taken = self.store.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| {
+            room.checked_sub(self.version.size)
+        });
         if taken.is_ok() && self.whole.set(bytes.clone()).is_err() {
-            self.store.room.fetch_add(self.size, Ordering::Relaxed);
+            self.store.room.fetch_add(self.version.size, Ordering::Relaxed);
         }
         Ok(bytes)
     }

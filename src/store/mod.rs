@@ -3,9 +3,11 @@
 //! or queries.
 
 mod bucket;
+mod file_cache;
 mod file_reader;
 mod http;
 mod location;
+mod object_version;
 mod postgres;
 mod record;
 mod registry;
@@ -18,6 +20,7 @@ mod uploads;
 mod url;
 
 pub use bucket::{Bucket, RemoteObject};
+pub use file_cache::{FileCacheCounts, RemoteFileCache};
 pub use file_reader::{FileReader, OffsetReader};
 pub use location::{
     FileKind, FileRef, Listing, Location, display_path, is_listed_below, list_local_files,

@@ -9,12 +9,13 @@ use std::time::Duration;
 use configparser::ini::Ini;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, resolve_bucket_region};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::{ClientOptions, RetryConfig};
 use tokio::runtime::Handle;
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, BucketFiles, StoreHandles};
+use super::file_cache::RemoteFileCache;
 use super::http::RetryingConnector;
 use super::retry::Retry;
 use super::uploads::UploadList;
@@ -31,6 +32,8 @@ pub struct StoreRegistry {
     room: u64,
     /// The runtime for requests that must not wait for compute threads.
     control: Option<Handle>,
+    /// The bytes of remote files on the local disk; None to keep none.
+    file_cache: Option<Arc<RemoteFileCache>>,
     opened: Mutex<BTreeMap<String, Arc<Bucket>>>,
 }
 
@@ -51,6 +54,7 @@ impl StoreRegistry {
             stores: config.stores.clone(),
             room: if config.memory_limit.is_some() { 0 } else { SMALL_FILE_MEMORY },
             control: None,
+            file_cache: None,
             opened: Mutex::default(),
         }
     }
@@ -59,6 +63,16 @@ impl StoreRegistry {
     /// compute tasks.
     pub fn with_control_runtime(self, control: Handle) -> Self {
         Self { control: Some(control), ..self }
+    }
+
+    /// Sets the cache that keeps bytes of remote files on the local disk.
+    pub fn with_file_cache(self, file_cache: Option<Arc<RemoteFileCache>>) -> Self {
+        Self { file_cache, ..self }
+    }
+
+    /// The cache that keeps bytes of remote files; None if there is none.
+    pub fn file_cache(&self) -> Option<Arc<RemoteFileCache>> {
+        self.file_cache.clone()
     }
 
     /// The runtime without compute tasks; the current one if none was set.
@@ -109,29 +123,12 @@ impl StoreRegistry {
         let retry = Arc::new(Retry::new(name.clone(), self.limit));
         let connector = RetryingConnector { name: name.clone(), retry: Arc::clone(&retry), driver };
         let build = StoreBuilder { url, settings: &settings, connector };
-        let mut uploads = None;
-        let wrong = |error: object_store::Error| build.settings_error(&error);
-        let (store, multipart): (Arc<dyn object_store::ObjectStore>, _) = match url.scheme() {
-            "s3" => {
-                let (store, list) = build.build_s3().await?;
-                uploads = Some(list);
-                (
-                    Arc::clone(&store) as _,
-                    Some(store as Arc<dyn object_store::multipart::MultipartStore>),
-                )
-            }
-            "gs" => {
-                let store = Arc::new(build.gcs_builder()?.build().map_err(wrong)?);
-                (Arc::clone(&store) as _, Some(store as _))
-            }
-            "az" => {
-                let store = Arc::new(build.azure_builder()?.build().map_err(wrong)?);
-                (Arc::clone(&store) as _, Some(store as _))
-            }
-            _ => (Arc::new(build.http_builder().build().map_err(wrong)?), None),
-        };
-        let objects = Bucket::new(name, (store, multipart, uploads), retry, self.room);
-        let objects = Arc::new(objects);
+        let (handles, server) = build.build_handles().await?;
+        let files = self.file_cache.as_ref().map(|cache| BucketFiles {
+            cache: Arc::clone(cache),
+            place: format!("{server}\n{name}?{}", url.query()),
+        });
+        let objects = Arc::new(Bucket::new(name, handles, files, retry, self.room));
         Ok(Arc::clone(self.lock_opened_buckets().entry(known).or_insert(objects)))
     }
 
@@ -158,6 +155,38 @@ fn single_attempt() -> RetryConfig {
 }
 
 impl StoreBuilder<'_> {
+    /// Returns the handles of the store, and its server: an endpoint or an account, whose buckets may have the names
+    /// of buckets elsewhere. It is empty for the provider's own server.
+    async fn build_handles(&self) -> Result<(StoreHandles, String)> {
+        let wrong = |error: object_store::Error| self.settings_error(&error);
+        match self.url.scheme() {
+            "s3" => {
+                let (store, list, server) = self.build_s3().await?;
+                Ok(((Arc::clone(&store) as _, Some(store as _), Some(list)), server))
+            }
+            "gs" => {
+                let builder = self.gcs_builder()?;
+                let server = builder.get_config_value(&GoogleConfigKey::BaseUrl);
+                let store = Arc::new(builder.build().map_err(wrong)?);
+                let handles = (Arc::clone(&store) as _, Some(store as _), None);
+                Ok((handles, server.unwrap_or_default()))
+            }
+            "az" => {
+                let builder = self.azure_builder()?;
+                let keys = [AzureConfigKey::AccountName, AzureConfigKey::Endpoint];
+                let named = keys.map(|key| builder.get_config_value(&key).unwrap_or_default());
+                let emulator = builder.get_config_value(&AzureConfigKey::UseEmulator);
+                let server = format!("{} {}", named.join(" "), emulator.unwrap_or_default());
+                let store = Arc::new(builder.build().map_err(wrong)?);
+                Ok(((Arc::clone(&store) as _, Some(store as _), None), server))
+            }
+            _ => {
+                let store = Arc::new(self.http_builder().build().map_err(wrong)?);
+                Ok(((store, None, None), String::new()))
+            }
+        }
+    }
+
     fn settings_error(&self, error: &object_store::Error) -> Error {
         let text = error.to_string();
         let text = text.rsplit("error: ").next().unwrap_or(&text);
@@ -233,7 +262,7 @@ impl StoreBuilder<'_> {
         ClientOptions::new().with_timeout_disabled().with_allow_http(allow_http)
     }
 
-    async fn build_s3(&self) -> Result<(Arc<AmazonS3>, UploadList)> {
+    async fn build_s3(&self) -> Result<(Arc<AmazonS3>, UploadList, String)> {
         let own = [StoreKey::AccessKeyId, StoreKey::SecretAccessKey]
             .map(|key| self.get_setting(key).is_some());
         if own[0] != own[1] {
@@ -292,7 +321,7 @@ impl StoreBuilder<'_> {
             Some(path_style) => !path_style,
             None => endpoint.is_none() && !self.url.bucket().contains('.'),
         };
-        if let Some(endpoint) = endpoint {
+        if let Some(endpoint) = &endpoint {
             builder = builder.with_endpoint(self.s3_endpoint(endpoint, virtual_host));
         }
         let options = self.client_options(allow_http);
@@ -304,10 +333,9 @@ impl StoreBuilder<'_> {
             .with_retry(single_attempt())
             .build()
             .map_err(|error| self.settings_error(&error))?;
-        let store = Arc::new(store);
-        let connector = self.connector.clone();
+        let (store, connector) = (Arc::new(store), self.connector.clone());
         let uploads = UploadList { store: Arc::clone(&store), region, connector, options };
-        Ok((store, uploads))
+        Ok((store, uploads, endpoint.unwrap_or_default()))
     }
 
     /// Applies the keys of the configuration, and whether requests are signed.
@@ -343,12 +371,12 @@ impl StoreBuilder<'_> {
     }
 
     /// Returns the endpoint as requests name it: with the bucket in its host, or without.
-    fn s3_endpoint(&self, endpoint: String, virtual_host: bool) -> String {
+    fn s3_endpoint(&self, endpoint: &str, virtual_host: bool) -> String {
         let endpoint = match endpoint.split_once("://") {
             Some((scheme, host)) if virtual_host => {
                 format!("{scheme}://{}.{host}", self.url.bucket())
             }
-            _ => endpoint,
+            _ => endpoint.to_string(),
         };
         endpoint.trim_end_matches('/').to_string()
     }

@@ -64,6 +64,18 @@ metric_list! {
     CACHE_MISSES = "windrow_feature_cache_misses_total", Counter, ["set"];
     /// Bytes of cached rows in memory.
     CACHE_BYTES = "windrow_cache_memory_bytes", Gauge, [];
+    /// Ranges of remote files that the file cache had.
+    FILE_CACHE_HITS = "windrow_file_cache_hits_total", Counter, [];
+    /// Ranges of remote files of which the file cache lacked some bytes.
+    FILE_CACHE_MISSES = "windrow_file_cache_misses_total", Counter, [];
+    /// Bytes of remote files that were read from the file cache.
+    FILE_CACHE_HIT_BYTES = "windrow_file_cache_hit_bytes_total", Counter, [];
+    /// Bytes of remote files that were fetched because the file cache lacked them.
+    FILE_CACHE_MISS_BYTES = "windrow_file_cache_miss_bytes_total", Counter, [];
+    /// Calls of the file cache to its disk that failed, and damaged files that it removed.
+    FILE_CACHE_ERRORS = "windrow_file_cache_errors_total", Counter, [];
+    /// Bytes in the directory of the file cache.
+    FILE_CACHE_BYTES = "windrow_file_cache_bytes", Gauge, [];
     /// Symbols that were computed, once for each set.
     SYMBOLS = "windrow_symbols_processed_total", Counter, [];
     /// Resident memory of the process.

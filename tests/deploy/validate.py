@@ -66,8 +66,8 @@ CRD_KEYS = {
 # What windrow accepts. docs/configuration.md has all keys, and those of `serve` must be these.
 SERVE_KEYS = {
     "listen": ANY, "queue": r"(sqlite:/.+|postgres://.+|\$\{\w+\})", "workers": int, "min_workers": int,
-    "max_workers": int, "grace": DURATION, "cache": ANY, "cache_memory": ANY, "cache_bytes": ANY, "inputs_check": ANY,
-    "tokens": ANY, "tls": {"cert!": ANY, "key!": ANY}, "max_symbols": int, "max_queued": int,
+    "max_workers": int, "grace": DURATION, "cache": ANY, "cache_memory": ANY, "cache_bytes": ANY, "file_cache": ANY,
+    "file_cache_bytes": ANY, "inputs_check": ANY, "tokens": ANY, "tls": {"cert!": ANY, "key!": ANY}, "max_symbols": int, "max_queued": int,
     "max_queued_per_client": int, "history_rows": int, "history_age": ANY, "max_requests": int,
     "max_requests_per_client": int, "cors": [ANY], "endpoints": {"*": {"per_second": int, "at_once": int}},
     "warm_up": [{"sets!": [ANY], "symbols": [ANY], "cron": ANY}],

@@ -8,19 +8,14 @@ use std::time::{Duration, Instant};
 
 use super::kill::{SET, args};
 use super::store::{Fate, Store, Web};
-use super::support::{Bars, fails, ok, rows, run, run_json, windrow, write_parquet};
+use super::support::{Bars, fails, ok, rows, run, run_json, symbol_of, windrow, write_parquet};
 
 mod commits;
 mod faults;
+mod file_cache;
 mod sources;
 
 const TARGET: &str = "s3://bucket/f/";
-
-/// The symbol of a batch that has one.
-fn symbol_of(batch: &datafusion::arrow::array::RecordBatch) -> String {
-    use datafusion::arrow::array::AsArray;
-    batch.column_by_name("symbol").unwrap().as_string::<i32>().value(0).to_string()
-}
 
 fn prepare(store: &Store) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

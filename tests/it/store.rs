@@ -31,6 +31,8 @@ pub(crate) enum Fate {
     Late(Duration),
     /// It is answered as by servers that ignore conditions.
     Unconditional,
+    /// It is a list, and has the ETags of the objects, as real servers send them.
+    Tagged,
 }
 
 type Judge = Box<dyn FnMut(&str, &str) -> Fate + Send>;
@@ -257,6 +259,25 @@ impl Front {
         }
     }
 
+    /// Answers a list of objects with their ETags, which are those of whole objects.
+    async fn list_with_tags(&self, request: Request<Incoming>) -> Answer {
+        use md5::{Digest, Md5};
+        let (mut head, body) = self.answer(request).await?.into_parts();
+        let bytes = body.collect().await.map_err(|_| "the answer broke off")?.to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let (before, items) = text.split_once("<Contents>").unwrap_or((&text, ""));
+        let mut tagged = before.to_string();
+        for item in items.split("<Contents>").filter(|item| !item.is_empty()) {
+            let key = item.split("<Key>").nth(1).and_then(|key| key.split('<').next()).unwrap();
+            let file = std::fs::read(self.folder.join("bucket").join(key)).unwrap_or_default();
+            let tag =
+                Md5::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            tagged += &format!("<Contents><ETag>&quot;{tag}&quot;</ETag>{item}");
+        }
+        head.headers.remove("content-length");
+        Ok(Response::from_parts(head, s3s::Body::from(tagged)))
+    }
+
     /// The files of the parts of an upload.
     fn parts(&self, id: &str) -> Vec<PathBuf> {
         let name = format!(".upload_id-{id}.");
@@ -330,6 +351,7 @@ impl Service<Request<Incoming>> for Front {
                         );
                     }
                 }
+                Fate::Tagged => return front.list_with_tags(request).await,
                 Fate::Lost => {
                     let _ = front.answer(request).await;
                     return Err("lost".into());
@@ -382,7 +404,17 @@ impl Web {
                 notes.lock().unwrap().push(format!("{method} {path} {range:?}"));
                 let name = path.split('?').next().unwrap().trim_matches('/').replace("%20", " ");
                 let found = std::fs::read(folder.join(&name));
+                // Its ETag is in the file of its name, if there is one.
+                let tag = std::fs::read_to_string(folder.join(format!("{name}.etag")));
+                let tag = tag.unwrap_or_default();
+                let other = head.iter().any(|line| {
+                    let line = line
+                        .split_once(": ")
+                        .filter(|(name, _)| name.eq_ignore_ascii_case("if-match"));
+                    line.is_some_and(|(_, condition)| condition != tag)
+                });
                 let (status, more, body) = match (found, range) {
+                    (Ok(_), _) if other => ("412 Precondition Failed", String::new(), Vec::new()),
                     (Err(_), _) => ("404 Not Found", String::new(), Vec::new()),
                     _ if plain && method == "HEAD" => ("405 No", String::new(), Vec::new()),
                     (Ok(bytes), Some((from, _))) if !plain && from >= bytes.len() => {
@@ -400,6 +432,8 @@ impl Web {
                 let age = std::fs::read_to_string(folder.join(format!("{name}.date")))
                     .unwrap_or_default();
                 let date = if age.is_empty() { age } else { format!("Last-Modified: {age}\r\n") };
+                let tag = if tag.is_empty() { tag } else { format!("ETag: {tag}\r\n") };
+                let date = date + &tag;
                 let head =
                     format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{date}{more}\r\n");
                 let body = if method == "HEAD" { Vec::new() } else { body };

@@ -112,6 +112,12 @@ pub(crate) fn write_parquet(path: &Path, batch: &RecordBatch) {
     writer.close().unwrap();
 }
 
+/// The symbol of a batch that has one.
+pub(crate) fn symbol_of(batch: &RecordBatch) -> String {
+    use datafusion::arrow::array::AsArray;
+    batch.column_by_name("symbol").unwrap().as_string::<i32>().value(0).to_string()
+}
+
 /// A batch without some columns.
 pub(crate) fn without(batch: &RecordBatch, names: &[&str]) -> RecordBatch {
     let schema = batch.schema();

@@ -10,6 +10,7 @@ mod collector;
 mod crashes;
 mod errors;
 mod features;
+mod file_cache;
 mod fresh;
 mod groups;
 mod jobs;

@@ -68,7 +68,7 @@ fn every_address_is_described() {
 }
 
 /// The numbers of a metric.
-fn numbers(metrics: &str, name: &str) -> Vec<f64> {
+pub(super) fn numbers(metrics: &str, name: &str) -> Vec<f64> {
     numbers_with(metrics, name, "")
 }
 

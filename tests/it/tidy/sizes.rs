@@ -11,10 +11,9 @@ const LINE_COLUMNS: usize = 120;
 const LONG_FILES: [(&str, usize); 1] = [("tests/it/postgres.rs", 867)];
 
 /// Functions above the limit with their lines.
-const LONG_FUNCTIONS: [(&str, &str, usize); 18] = [
+const LONG_FUNCTIONS: [(&str, &str, usize); 17] = [
     ("src/analysis/relation.rs", "analyze_node", 77),
     ("src/catalog/file_scan.rs", "scan", 83),
-    ("src/catalog/file_table.rs", "open_once", 62),
     ("src/catalog/postgres_table.rs", "open", 64),
     ("src/catalog/postgres_table.rs", "scan", 86),
     ("src/commit/bucket/lease.rs", "acquire", 61),
@@ -29,7 +28,7 @@ const LONG_FUNCTIONS: [(&str, &str, usize); 18] = [
     ("src/sql/indicator_calls.rs", "positional_arguments", 74),
     ("src/sql/nested_windows.rs", "hoist_select", 82),
     ("src/store/http.rs", "send_once", 64),
-    ("src/store/registry.rs", "build_s3", 76),
+    ("src/store/registry.rs", "build_s3", 75),
 ];
 
 /// Tells what is above a limit, has grown, or need not be in the list of exceptions.
