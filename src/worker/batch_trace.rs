@@ -1,8 +1,8 @@
 //! A batch in the log and in traces.
 //!
-//! A batch computes jobs of one request or of many. In the log, every line of its work names the first request, and all
-//! groups and jobs; the line `queued` of a group has the id of its request. In traces, a batch is a child of the span that queued its first
-//! job, or of the next one whose trace is kept, and is linked with those of the others.
+//! A batch computes jobs of one request or of many. In the log, every line of its work names the first request, and
+//! the groups and jobs of all; the line `queued` of a group has the id of its request. In traces, a batch is a child of
+//! the span that queued its first job, or of the next one whose trace is kept, and is linked with those of the others.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
