@@ -27,8 +27,12 @@ fn tagged_store() -> Store {
 
 /// Writes a file with a row group for each symbol.
 fn write_large(path: &Path, seed: u64) {
-    let bars = Bars::new(8, DAYS);
-    let groups = WriterProperties::builder().set_max_row_group_row_count(Some(DAYS)).build();
+    write_groups(path, seed, DAYS);
+}
+
+fn write_groups(path: &Path, seed: u64, days: usize) {
+    let bars = Bars::new(8, days);
+    let groups = WriterProperties::builder().set_max_row_group_row_count(Some(days)).build();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let file = std::fs::File::create(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, bars.all().schema(), Some(groups)).unwrap();
@@ -95,7 +99,8 @@ fn segments(stage: &Stage) -> Vec<PathBuf> {
 fn an_unchanged_file_is_fetched_once() {
     let store = tagged_store();
     let path = store.bucket().join("bars/all.parquet");
-    write_large(&path, 1);
+    // A row group has more than what is read ahead.
+    write_groups(&path, 1, 3 * DAYS);
     let size = std::fs::metadata(&path).unwrap().len();
     let stage = remote_stage(SOURCE, &store.yaml(), "");
     let mut server = fresh(&stage);
@@ -115,8 +120,9 @@ fn an_unchanged_file_is_fetched_once() {
     // Another symbol has a row group of its own, and nothing else is fetched.
     server.compute(&batch("quick", &["S006"]));
     let (third, bytes) = (gets(&store), number(&server, "miss_bytes_total"));
+    eprintln!("requests, bytes of another symbol: ({third}, {bytes}) of {size}");
     assert!(third >= 1 && third < first.0 && bytes < size / 4, "{third} {bytes} of {size}");
-    check_rows(&stage, &server, &["S003", "S006"]);
+    check_rows(&stage, &server, &["S006"]);
     server.process.kill();
     // Without a bound there is no cache.
     configure(&stage, SOURCE, &store.yaml(), "file_cache_bytes: 0");
