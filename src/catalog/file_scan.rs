@@ -30,8 +30,8 @@ use super::file_table::FileTable;
 use super::project_scan;
 use crate::error::{Error, Result};
 use crate::exec::{
-    CleanExec, CleaningStats, DedupExec, ErrorLocator, FileNamer, FirstRowLookup, PeriodsExec,
-    WindrowOptions, period_keys,
+    CleanExec, CleaningStats, DedupExec, ErrorLocator, FileNamer, FileVerifier, FirstRowLookup,
+    PeriodsExec, ScannedFiles, WindrowOptions, period_keys,
 };
 use crate::limits::FILE_READ_WHOLE;
 use crate::scan::{
@@ -188,13 +188,36 @@ impl FileTable {
         Ok(Arc::new(plan))
     }
 
-    /// Returns a locator that finds the corrupt file behind an error of one partition: it reads the
-    /// partition's files one by one.
+    fn scanned_files(&self, groups: &[Vec<RowSlice>]) -> ScannedFiles {
+        ScannedFiles {
+            name_error: self.corrupt_file_finder(groups),
+            first_row: first_row_lookup(groups),
+            verify: self.file_verifier(groups),
+        }
+    }
+
+    /// Returns a function that checks that the files of a partition did not change while they were read.
+    fn file_verifier(&self, groups: &[Vec<RowSlice>]) -> FileVerifier {
+        let files = self.files_of(groups);
+        Arc::new(move |partition| {
+            for file in files.get(partition).into_iter().flatten() {
+                file.file
+                    .verify_unchanged()
+                    .map_err(|error| DataFusionError::External(Box::new(error)))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn files_of(&self, groups: &[Vec<RowSlice>]) -> Vec<Vec<Arc<FileInfo>>> {
+        let file = |slice: &RowSlice| Arc::clone(&self.files[slice.ordinal as usize]);
+        groups.iter().map(|group| group.iter().map(file).collect()).collect()
+    }
+
+    /// Returns a locator that finds the file behind an error of one partition: one that changed, or a corrupt one. It
+    /// reads the partition's files one by one.
     fn corrupt_file_finder(&self, groups: &[Vec<RowSlice>]) -> ErrorLocator {
-        let paths = |group: &Vec<RowSlice>| -> Vec<_> {
-            group.iter().map(|s| self.files[s.ordinal as usize].file.path.clone()).collect()
-        };
-        let groups: Vec<Vec<std::path::PathBuf>> = groups.iter().map(paths).collect();
+        let groups = self.files_of(groups);
         let remote = self.files.iter().any(|file| file.file.object.is_some());
         let other = remote || self.kind != FileKind::Parquet;
         Arc::new(move |partition, error| {
@@ -202,11 +225,11 @@ impl FileTable {
             if named || other {
                 return error;
             }
-            let found = groups
-                .get(partition)
-                .into_iter()
-                .flatten()
-                .find_map(|path| verify_parquet_file(path).err());
+            let mut files = groups.get(partition).into_iter().flatten();
+            let found = files.find_map(|info| {
+                let unchanged = info.file.verify_unchanged();
+                unchanged.and_then(|()| verify_parquet_file(&info.file.path)).err()
+            });
             found.map_or(error, |found| DataFusionError::External(Box::new(found)))
         })
     }
@@ -376,7 +399,7 @@ impl TableProvider for FileTable {
                 splits,
                 about,
                 Arc::clone(&report),
-                (self.corrupt_file_finder(&groups), first_row_lookup(&groups)),
+                self.scanned_files(&groups),
             )?);
             if let Some(filter) = filter {
                 let filter = reassign_expr_columns(filter, &plan.schema())?;

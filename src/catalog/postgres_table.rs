@@ -22,7 +22,7 @@ use tokio_postgres::types::Type;
 use super::{InputState, Source, check_key_columns, project_scan};
 use crate::config::{ChangeDetection, Duplicates, SourceConfig};
 use crate::error::{Error, Result};
-use crate::exec::{CleanExec, CleaningStats, DedupExec, FileNamer, period_keys};
+use crate::exec::{CleanExec, CleaningStats, DedupExec, FileNamer, ScannedFiles, period_keys};
 use crate::limits::SOURCE_CONNECTIONS;
 use crate::scan::postgres::{self, PostgresPartition, ServerColumn, Snapshot};
 use crate::scan::{KeyColumns, ORDINAL, canonical_type};
@@ -365,7 +365,7 @@ impl TableProvider for PostgresTable {
             splits,
             about,
             Arc::clone(&report),
-            (Arc::new(|_, error| error), Arc::new(|_, _| 0)),
+            ScannedFiles::none(),
         )?);
         if local.is_some() {
             let shown = self.shown.clone();

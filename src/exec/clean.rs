@@ -51,6 +51,31 @@ pub type ErrorLocator = Arc<dyn Fn(usize, DataFusionError) -> DataFusionError + 
 /// A function that returns the row of a file at which a partition begins to read it.
 pub type FirstRowLookup = Arc<dyn Fn(usize, u32) -> u64 + Send + Sync>;
 
+/// A function that checks, after the last row of a partition, that its files are still those that were listed.
+pub type FileVerifier = Arc<dyn Fn(usize) -> Result<()> + Send + Sync>;
+
+/// The functions by which a scan knows its files.
+#[derive(Clone)]
+pub struct ScannedFiles {
+    /// Finds the file at fault.
+    pub name_error: ErrorLocator,
+    /// Finds the first row that a partition reads.
+    pub first_row: FirstRowLookup,
+    /// Checks the files at the end.
+    pub verify: FileVerifier,
+}
+
+impl ScannedFiles {
+    /// Returns the functions of a scan that reads no files.
+    pub fn none() -> Self {
+        Self {
+            name_error: Arc::new(|_, error| error),
+            first_row: Arc::new(|_, _| 0),
+            verify: Arc::new(|_| Ok(())),
+        }
+    }
+}
+
 /// The operator that cleans the batches of a scan; see the module.
 pub struct CleanExec {
     input: Arc<dyn ExecutionPlan>,
@@ -58,8 +83,7 @@ pub struct CleanExec {
     splits: Option<Vec<String>>,
     about: String,
     report: Arc<CleaningStats>,
-    name_error: ErrorLocator,
-    first_row: FirstRowLookup,
+    files: ScannedFiles,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -78,7 +102,7 @@ impl CleanExec {
         splits: Option<Vec<String>>,
         about: String,
         report: Arc<CleaningStats>,
-        (name_error, first_row): (ErrorLocator, FirstRowLookup),
+        files: ScannedFiles,
     ) -> Result<Self> {
         let schema = output_schema(&input.schema(), keys);
         let mut equivalence = EquivalenceProperties::new(Arc::clone(&schema));
@@ -97,7 +121,7 @@ impl CleanExec {
         );
         let properties = Arc::new(properties);
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { input, keys, splits, about, report, name_error, first_row, properties, metrics })
+        Ok(Self { input, keys, splits, about, report, files, properties, metrics })
     }
 }
 
@@ -176,7 +200,7 @@ impl ExecutionPlan for CleanExec {
             self.splits.clone(),
             self.about.clone(),
             Arc::clone(&self.report),
-            (Arc::clone(&self.name_error), Arc::clone(&self.first_row)),
+            self.files.clone(),
         )?))
     }
 
@@ -196,8 +220,7 @@ impl ExecutionPlan for CleanExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
-        let name_error = Arc::clone(&self.name_error);
-        let first_row = Arc::clone(&self.first_row);
+        let ScannedFiles { name_error, first_row, verify } = self.files.clone();
         let mut cleaner = Cleaner {
             first_row: Box::new(move |file| first_row(partition, file)),
             schema: self.schema(),
@@ -215,6 +238,8 @@ impl ExecutionPlan for CleanExec {
             }
             Err(error) => Err(name_error(partition, error)),
         });
+        let checked = futures::stream::once(async move { verify(partition) });
+        let batches = batches.chain(checked.filter_map(async |checked| checked.err().map(Err)));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 

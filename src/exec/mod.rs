@@ -16,7 +16,9 @@ mod shared_plan;
 mod window;
 mod window_steps;
 
-pub use clean::{CleanExec, ErrorLocator, FileNamer, FirstRowLookup, SEQUENCE};
+pub use clean::{
+    CleanExec, ErrorLocator, FileNamer, FileVerifier, FirstRowLookup, SEQUENCE, ScannedFiles,
+};
 pub use cleaning_stats::{CleaningStats, cleaning_notices};
 pub use dedup::{DedupExec, PeriodFinder};
 pub use partition_independence::has_independent_partitions;

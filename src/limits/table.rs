@@ -278,7 +278,7 @@ limits! {
         BATCH_JOBS: usize = 500, show_count(BATCH_JOBS as u64, "job"), "The others go into the next batch.";
         /// The expected cost of the jobs that a worker computes as one plan: rows times outputs. One job alone may cost
         /// more.
-        BATCH_COST: u64 = 20_000_000, show_count(BATCH_COST, "value"), "The others go into the next batch.";
+        BATCH_COST: u64 = 8_000_000, show_count(BATCH_COST, "value"), "The others go into the next batch.";
         /// The interval at which a worker reports the progress of its batch.
         PROGRESS_BEAT: Duration = Duration::from_secs(1), show_duration(PROGRESS_BEAT), "Callers see the progress as it was.";
         /// The time that the queue has to answer a question about a job.

@@ -79,6 +79,32 @@ impl FileRef {
     }
 }
 
+impl FileRef {
+    /// Checks that a local file still has the length and the time at which it was listed. A file that is gone, and
+    /// one whose open handle is kept, were read as they were listed.
+    ///
+    /// # Errors
+    /// The file is another one, or was written: a run starts again.
+    pub fn verify_unchanged(&self) -> error::Result<()> {
+        if self.object.is_some() || self.open_file.is_some() {
+            return Ok(());
+        }
+        let Ok(meta) = files::read_metadata(&self.path) else { return Ok(()) };
+        match (meta.len(), meta.modified().ok()) {
+            (size, Some(modified)) if (size, modified) != (self.size, self.modified) => {
+                Err(changed_file_error(&self.path))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn changed_file_error(path: &Path) -> error::Error {
+    error::Error::data(format!("{} changed while it was read", display_path(path)))
+        .hint("run again once its writer is done; a writer that renames a new file into place never disturbs a run")
+        .as_transient()
+}
+
 impl FileReader {
     /// Opens a file of the local disk; a file of up to `small` bytes is read into memory.
     ///
@@ -135,11 +161,7 @@ impl StableFile {
         if (self.size, self.modified) == (size, modified) || modified.is_none() {
             return Ok(());
         }
-        let name = display_path(&self.path);
-        let error = error::Error::data(format!("{name} changed while it was read"))
-            .hint("run again once its writer is done; a writer that renames a new file into place never disturbs a run")
-            .as_transient();
-        Err(std::io::Error::other(error))
+        Err(std::io::Error::other(changed_file_error(&self.path)))
     }
 
     /// Reads some bytes, and checks afterwards that the file is still in its state.
@@ -315,6 +337,7 @@ mod tests {
         for small in [0, u64::MAX] {
             let (told, again) = told(&listed.open_reader(small).err().unwrap());
             assert!(told.contains("bars.csv changed while it was read") && again, "{told}");
+            assert!(listed.verify_unchanged().is_err());
         }
         // Its writer writes into the open file.
         let open = FileReader::open_local(&path, 0).unwrap();

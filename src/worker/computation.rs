@@ -100,7 +100,18 @@ impl Computer {
                 .session
                 .compute_rows(&view.planned, &scope, &running.progress, &running.stop)
                 .boxed()
-                .await?;
+                .await;
+            let computed = match computed {
+                Ok(computed) => computed,
+                Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+                // Inputs that change while they are read may look damaged: the error is then none of theirs.
+                Err(error) if sets.is_current(&view).await.unwrap_or(true) => return Err(error),
+                Err(error) => {
+                    tracing::debug!("{error}; its inputs changed, computing again");
+                    running.progress.reset();
+                    continue;
+                }
+            };
             for notice in &computed.notices {
                 tracing::info!("{notice}");
             }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use futures::TryStreamExt;
 use windrow::Engine;
 use windrow::config::Config;
 
@@ -156,4 +157,35 @@ fn an_export_opens_a_source_once_for_all_sets() {
         asked(&store).1
     };
     assert_eq!(lists(1), lists(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_replaced_while_it_is_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bars/all.parquet");
+    Bars::new(60, 2_000).write(&file);
+    assert!(
+        std::fs::metadata(&file).unwrap().len() > 2 << 20,
+        "DataFusion reads larger files only"
+    );
+    let aside = folder.path().join("aside.parquet");
+    for days in [2_000, 1_900, 2_100] {
+        for text in [
+            "SELECT sum(close) FROM bars",
+            "SELECT sum(close) FROM bars WHERE symbol = 'S007'",
+            "SELECT count(*) FROM bars WHERE ts >= '2019-01-01'",
+        ] {
+            let mut engine = Engine::new(Config::default()).unwrap();
+            let bars = folder.path().join("bars");
+            engine.add_source("bars", &bars.to_string_lossy()).await.unwrap();
+            let query = engine.query(text).await.unwrap();
+            Bars::new(60, days).write(&aside);
+            std::fs::rename(&aside, &file).unwrap();
+            let failed = query.stream().unwrap().try_collect::<Vec<_>>().await.unwrap_err();
+            let failed = query.explain_error(&failed);
+            let told = failed.to_string();
+            assert!(told.contains("all.parquet changed while it was read"), "{text}: {told}");
+            assert!(failed.is_transient(), "{text}: {told}");
+        }
+    }
 }
