@@ -1,7 +1,7 @@
 //! Indicators on Ehlers' Hilbert transform.
 
 use crate::entry::{Entry, entry};
-use crate::indicator::{Group, Indicator, Memory, NULL, Params, Spec, bounded_real};
+use crate::indicator::{Group, Indicator, Memory, Params, Spec, bounded_real};
 use crate::kernel::{CyclePhase, CycleTrend, HilbertTransform, PhaseAverage};
 use serde::{Deserialize, Serialize};
 

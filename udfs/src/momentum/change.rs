@@ -67,11 +67,13 @@ impl Indicator<1, 1> for Mom {
 #[derive(Debug, Serialize, Deserialize)]
 struct Trix {
     chain: SmootherChain,
+    alpha: f64,
     previous: f64,
 }
 
 impl Indicator<1, 1> for Trix {
     const SPEC: Spec = momentum_spec("trix", "Rate of change of a triple exponential average")
+        .version(2)
         .doc("The change of ema(ema(ema(x))) over one row in percent.", "Hutson; TA-Lib TRIX")
         .params(&[bars("timeperiod", 30, 1)])
         .memory(Memory::Recursive)
@@ -86,16 +88,21 @@ impl Indicator<1, 1> for Trix {
     }
 
     fn new(params: &Params) -> Self {
-        Trix { chain: SmootherChain::new(params.bars(0), 3), previous: f64::NAN }
+        Trix {
+            chain: SmootherChain::new(params.bars(0), 3),
+            alpha: 2.0 / (params.real(0) + 1.0),
+            previous: f64::NAN,
+        }
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
-        let [_, _, average] = self.chain.next_stages(value);
+        let [_, twice, average] = self.chain.next_stages(value);
         if !average.is_finite() {
             return [f64::NAN];
         }
+        // The last average's change is its weight times its distance: their difference would have fewer digits.
         let previous = std::mem::replace(&mut self.previous, average);
-        [100.0 * ratio_or_zero(average - previous, previous)]
+        [100.0 * ratio_or_zero((twice - previous) * self.alpha, previous)]
     }
 }
 
@@ -211,6 +218,11 @@ fn percent_change(value: f64, before: f64) -> f64 {
     100.0 * ratio_or_zero(value - before, before)
 }
 
+/// Returns a number no larger than 1e300, so that sums and differences of a few such numbers do not overflow.
+fn bound_size(value: f64) -> f64 {
+    if value.is_finite() { value.clamp(-1e300, 1e300) } else { value }
+}
+
 /// Pring's sum of four smoothed rates of change, and its average.
 #[derive(Debug, Serialize, Deserialize)]
 struct KnowSureThing {
@@ -253,11 +265,11 @@ impl KnowSureThing {
             if !before.is_nan() && self.wait[i] > 0 {
                 self.wait[i] -= 1;
             } else if !before.is_nan() {
-                smooth = average.next(percent_change(value, before));
+                smooth = average.next(bound_size(percent_change(value, before)));
             }
             total += smooth * (i + 1) as f64;
         }
-        let signal = if total.is_finite() { self.signal.next(total) } else { f64::NAN };
+        let signal = if total.is_nan() { total } else { self.signal.next(total) };
         [if signal.is_nan() { signal } else { total }, signal]
     }
 }

@@ -92,8 +92,90 @@ fn definition(bound: &BoundCall, columns: &[Vec<f64>]) -> Vec<Series> {
             let before = delay(&smooth, 1);
             vec![zip(&smooth, &before, |now, before| (now - before) / before * 100.0.into())]
         }
+        "stoch" | "kdj" => {
+            let (k, d) = (ma(2), ma(4));
+            let raw = range_position(&inputs, of(0));
+            let Some(slow) = average(&raw, k, of(1)) else { return Vec::new() };
+            let Some(slower) = average(&slow, d, of(3)) else { return vec![slow] };
+            let j = zip(&slow, &slower, |k, d| k * 3.0.into() - d * 2.0.into());
+            vec![slow, slower, j]
+        }
+        "stochf" => {
+            let raw = range_position(&inputs, of(0));
+            average(&raw, ma(2), of(1)).map_or(Vec::new(), |slow| vec![raw, slow])
+        }
+        "ma" => average(x, ma(1), of(0)).map_or(Vec::new(), |average| vec![average]),
         _ => Vec::new(),
     }
+}
+
+/// Returns the place of the close in the range of a window, in percent; 0 in a flat one.
+fn range_position(inputs: &[Series], length: usize) -> Series {
+    let extreme = |series: &Series, sign: f64| {
+        windows(series, length, |window| {
+            let values = window.iter().map(|value| value.value() * sign);
+            Double::from(values.fold(f64::NEG_INFINITY, f64::max) * sign)
+        })
+    };
+    let (highest, lowest) = (extreme(&inputs[0], 1.0), extreme(&inputs[1], -1.0));
+    let range = zip(&highest, &lowest, |high, low| high - low);
+    let offset = zip(&inputs[2], &lowest, |close, low| close - low);
+    zip(&offset, &range, |offset, range| {
+        let flat = range.value() == 0.0;
+        if flat { Double::default() } else { offset / range * 100.0.into() }
+    })
+}
+
+/// Returns Ehlers' adaptive average with limits 0.5 and 0.05.
+fn phase_average(series: &Series) -> Series {
+    let first = series.iter().position(Option::is_some).unwrap_or(series.len());
+    let price = |row: usize| series[row].unwrap_or_default();
+    let number = Double::from;
+    // Rows of the smoothed price, its detrended form and the two parts of the phasor; 0 before they begin.
+    let mut lines = vec![[Double::default(); 4]; series.len() + 7];
+    let tap = |lines: &[[Double; 4]], row: usize, line: usize, scale: Double| {
+        let at = |lag: usize| lines[row + 7 - lag][line];
+        ((at(0) - at(6)) * number(0.0962) + (at(2) - at(4)) * number(0.5769)) * scale
+    };
+    let mut result = vec![None; series.len()];
+    let (mut before, mut turn) = ([Double::default(); 2], [Double::default(); 2]);
+    let (mut period, mut phase, mut mama) = (0.0, 0.0, Double::default());
+    for row in first + 12..series.len() {
+        let scale = number(0.075) * number(period) + number(0.54);
+        let weighted = (0..4).map(|lag| price(row - lag) * number(4.0 - lag as f64));
+        let smooth = weighted.fold(Double::default(), |sum, term| sum + term) * number(0.1);
+        lines[row + 7][0] = smooth;
+        lines[row + 7][1] = tap(&lines, row, 0, scale);
+        lines[row + 7][2] = lines[row + 4][1];
+        lines[row + 7][3] = tap(&lines, row, 1, scale);
+        let [_, _, along, across] = lines[row + 7];
+        let now = [along - tap(&lines, row, 3, scale), across + tap(&lines, row, 2, scale)];
+        let now = [0, 1].map(|i| now[i] * number(0.2) + before[i] * number(0.8));
+        let real = now[0] * before[0] + now[1] * before[1];
+        let imaginary = now[0] * before[1] - now[1] * before[0];
+        turn = [real, imaginary]
+            .into_iter()
+            .zip(turn)
+            .map(|(new, old)| new * number(0.2) + old * number(0.8))
+            .collect::<Vec<_>>()
+            .try_into()
+            .unwrap();
+        before = now;
+        let angle =
+            if along.value() == 0.0 { 0.0 } else { (across / along).value().atan().to_degrees() };
+        let step = (phase - angle).max(1.0);
+        phase = angle;
+        let weight = if step > 1.0 { (0.5 / step).max(0.05) } else { 0.5 };
+        mama = price(row) * number(weight) + mama * (number(1.0) - number(weight));
+        let mut next = period;
+        if turn[0].value() != 0.0 && turn[1].value() != 0.0 {
+            next = 360.0 / (turn[1] / turn[0]).value().atan().to_degrees();
+        }
+        let next: f64 = next.min(1.5 * period).max(0.67 * period).clamp(6.0, 50.0);
+        period = 0.2 * next + 0.8 * period;
+        result[row] = (row >= first + 32).then_some(mama);
+    }
+    result
 }
 
 fn wide(column: &[f64]) -> Series {
@@ -134,6 +216,9 @@ fn pairs(
 fn average(series: &Series, ma: MaType, length: usize) -> Option<Series> {
     let twice = |series: &Series| ema(&ema(series, length), length);
     Some(match ma {
+        MaType::Disabled => series.clone(),
+        _ if length <= 1 => series.clone(),
+        MaType::Mama => phase_average(series),
         MaType::Sma => mean_of(series, length),
         MaType::Wma => weighted(series, length),
         MaType::Trima => mean_of(&mean_of(series, length.div_ceil(2)), length / 2 + 1),
