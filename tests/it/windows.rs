@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch};
 use datafusion::arrow::array::{Int64Array, StringArray};
-use datafusion::arrow::compute::{concat_batches, nullif};
+use datafusion::arrow::compute::{cast, concat_batches, nullif};
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionContext, col};
@@ -34,11 +34,14 @@ fn holed() -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(columns.collect::<Vec<_>>()).unwrap()
 }
 
-/// The float columns of a result, structs taken apart.
+/// The float columns of a result and those of whole numbers as floats, structs taken apart.
 fn floats(batch: &RecordBatch) -> Vec<Float64Array> {
     fn add(column: &ArrayRef, found: &mut Vec<Float64Array>) {
         match column.data_type() {
-            DataType::Float64 => found.push(column.as_primitive::<Float64Type>().clone()),
+            DataType::Float64 | DataType::Int32 => {
+                let column = cast(column, &DataType::Float64).unwrap();
+                found.push(column.as_primitive::<Float64Type>().clone());
+            }
             DataType::Struct(_) => {
                 column.as_struct().columns().iter().for_each(|c| add(c, found));
             }
@@ -67,7 +70,9 @@ async fn every_indicator_streams_to_the_bit() {
         windrow_udfs::all_functions().filter(|e| e.spec.function_kind() == FunctionKind::Indicator)
     {
         let spec = &entry.spec;
-        let mut args: Vec<String> = spec.inputs.iter().map(|i| i.to_string()).collect();
+        // Bars have no column of periods: any column will do.
+        let column = |input: &&str| input.replace("periods", "close");
+        let mut args: Vec<String> = spec.inputs.iter().map(column).collect();
         args.extend(spec.params.iter().map(|p| p.default.to_string()));
         let (name, args) = (spec.name, args.join(", "));
         // Mixed with plain windows, before and behind.

@@ -1,7 +1,7 @@
 //! The Arrow columns that go into an indicator and come out of it.
 
 use crate::indicator::Spec;
-use arrow::array::{Array, ArrayRef, Float64Array, StructArray};
+use arrow::array::{Array, ArrayRef, Float64Array, Int32Array, StructArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion_common::{Result, internal_datafusion_err, internal_err};
@@ -13,6 +13,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct OutputColumns {
     fields: Option<Fields>,
+    /// Whether each column is of whole numbers.
+    integers: Vec<bool>,
     values: Vec<Vec<f64>>,
 }
 
@@ -23,7 +25,9 @@ impl OutputColumns {
             DataType::Struct(fields) => Some(fields),
             _ => None,
         };
-        OutputColumns { fields, values: vec![Vec::with_capacity(capacity); spec.outputs.len()] }
+        let integers = spec.outputs.iter().map(|output| spec.integers.contains(output)).collect();
+        let values = vec![Vec::with_capacity(capacity); spec.outputs.len()];
+        OutputColumns { fields, integers, values }
     }
 
     /// Returns the number of rows so far.
@@ -36,9 +40,12 @@ impl OutputColumns {
         self.len() == 0
     }
 
-    /// Returns the array of all rows: Float64, or a struct that is NULL where all its fields are.
+    /// Returns the array of all rows: Float64 or Int32, or a struct that is NULL where all its fields are.
     pub fn finish(self) -> ArrayRef {
-        let arrays: Vec<ArrayRef> = self.values.into_iter().map(nullable_array).collect();
+        let array = |(values, integer)| {
+            if integer { integer_array(values) } else { nullable_array(values) }
+        };
+        let arrays: Vec<ArrayRef> = self.values.into_iter().zip(self.integers).map(array).collect();
         let Some(fields) = self.fields else {
             return arrays.into_iter().next().unwrap_or_else(|| nullable_array(Vec::new()));
         };
@@ -68,6 +75,12 @@ pub(crate) fn nullable_array(values: Vec<f64>) -> ArrayRef {
     let finite = || BooleanBuffer::new(words.into(), 0, values.len());
     let nulls = (missing > 0).then(|| NullBuffer::new(finite()));
     Arc::new(Float64Array::new(values.into(), nulls))
+}
+
+/// Returns whole numbers as an array with NULL for values that are not finite.
+fn integer_array(values: Vec<f64>) -> ArrayRef {
+    let whole = |value: f64| value.is_finite().then_some(value as i32);
+    Arc::new(values.into_iter().map(whole).collect::<Int32Array>())
 }
 
 /// A scan that counts the values that are not finite, and sets the validity bits of those that are.
@@ -100,10 +113,14 @@ impl WithSimd for ValidityScan<'_> {
 
 /// Returns the type of a function's result.
 pub(crate) fn output_type(spec: &Spec) -> DataType {
+    let number = |name: &str| match spec.integers.contains(&name) {
+        true => DataType::Int32,
+        false => DataType::Float64,
+    };
     match spec.outputs {
-        [_] => DataType::Float64,
+        [one] => number(one),
         many => DataType::Struct(
-            many.iter().map(|name| Field::new(*name, DataType::Float64, true)).collect(),
+            many.iter().map(|name| Field::new(*name, number(name), true)).collect(),
         ),
     }
 }

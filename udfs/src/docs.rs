@@ -2,7 +2,8 @@
 
 use crate::entry::Entry;
 use crate::indicator::{
-    EXAMPLE_BARS, Example, FunctionKind, Memory, ParamKind, Spec, display_number,
+    CALM_BARS, CALM_TIMES, EXAMPLE_BARS, Example, ExampleRows, FunctionKind, Memory, ParamKind,
+    Spec, display_number,
 };
 use crate::kernel::MaType;
 use crate::spec_docs::describe_param;
@@ -33,7 +34,7 @@ This file is rendered from the tables in `udfs/src`; `UPDATE_DOCS=1 cargo test -
 Indicators are window functions: `rsi(close, 14) OVER (PARTITION BY symbol ORDER BY ts)`. Inputs \
 come first, then parameters by position or by name; what is left out has its default. A function \
 with several outputs gives a struct: `macd(close) OVER w['macdsignal']`. Names, defaults and \
-values are those of TA-Lib 0.8.1, to 1e-9 relative.
+values are those of TA-Lib 0.8.3, to 1e-9 relative.
 
 A row in which any input is NULL, NaN or infinite gives NULL and is skipped: the state does not \
 move. The first `lookback` valid rows give NULL, and so does a result that is not finite. Where \
@@ -58,8 +59,14 @@ fn describe_averages() -> String {
 fn example_bars() -> String {
     let mut text = String::from("The examples read these bars:\n\n");
     for (name, values) in EXAMPLE_BARS {
-        let _ = writeln!(text, "    {name:<7}{}", align_values(&values));
+        let _ = writeln!(text, "    {name:<8}{}", align_values(&values));
     }
+    let calm = CALM_BARS.map(|bar| format!("{bar:?}")).join(" and ");
+    let _ = write!(
+        text,
+        "\nThe bars of a candlestick pattern stand after calm ones: {CALM_TIMES} times the bars with open, high, low \
+         and close of {calm}.\n"
+    );
     text
 }
 
@@ -121,7 +128,20 @@ fn example_rows(spec: &Spec, example: &Example) -> String {
     let params = example.params.iter().map(|value| display_number(*value));
     let args = spec.inputs.iter().map(|input| (*input).to_string()).chain(params);
     let call = format!("{}({})", spec.name, args.collect::<Vec<_>>().join(", "));
-    let mut text = format!("    {call}\n");
+    let mut text = match example.rows {
+        ExampleRows::Repeated(1) => format!("    {call}\n"),
+        ExampleRows::Repeated(times) => {
+            format!("    {call} for the last of {times} times the bars\n")
+        }
+        ExampleRows::AfterCalm(bars) => {
+            let mut text = format!("    {call} after calm bars\n");
+            for (i, price) in ["open", "high", "low", "close"].into_iter().enumerate() {
+                let values: Vec<f64> = bars.iter().map(|bar| bar[i]).collect();
+                let _ = writeln!(text, "    {price:<13}{}", align_values(&values));
+            }
+            text
+        }
+    };
     for (name, values) in spec.outputs.iter().zip(example.outputs) {
         let _ = writeln!(text, "    {name:<13}{}", align_values(values));
     }

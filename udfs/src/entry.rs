@@ -24,6 +24,7 @@ pub(crate) enum FunctionCode {
         lookback: fn(&Params) -> usize,
         warmup: fn(&Params) -> usize,
         memory: fn(&Params) -> Memory,
+        refuse: fn(&Params) -> Option<&'static str>,
         kernel: fn(&BoundCall) -> Box<dyn Kernel>,
     },
     CrossSection(fn(&Params, &[f64], &mut [f64])),
@@ -39,6 +40,7 @@ pub const fn entry<T: Indicator<I, O>, const I: usize, const O: usize>() -> Entr
             lookback: T::lookback,
             warmup: T::warmup,
             memory: T::memory_with,
+            refuse: T::refuse_params,
             kernel: box_kernel::<T, I, O>,
         },
     }
@@ -72,7 +74,14 @@ impl Entry {
                 return plan_err!("{name}: {why}");
             }
         }
-        Ok(BoundCall { entry: self, params: params.to_vec() })
+        let params: Vec<f64> =
+            known.iter().zip(params).map(|(param, value)| param.resolve_value(*value)).collect();
+        if let FunctionCode::Indicator { refuse, .. } = self.code
+            && let Some(why) = refuse(&Params(&params))
+        {
+            return plan_err!("{name}: its parameters are {params:?}, {why}");
+        }
+        Ok(BoundCall { entry: self, params })
     }
 }
 

@@ -21,6 +21,12 @@ pub enum Group {
     Statistic,
     /// Extremes and sums over a window.
     Operators,
+    /// Averages of the prices of one bar, and bars made of bars.
+    Price,
+    /// Filters and the Hilbert transform: period and phase of the dominant cycle.
+    Cycle,
+    /// Candlestick patterns.
+    Pattern,
     /// Functions over all rows of one time stamp.
     CrossSection,
 }
@@ -34,6 +40,9 @@ impl Display for Group {
             Group::Volume => "Volume indicators",
             Group::Statistic => "Statistic functions",
             Group::Operators => "Math operators",
+            Group::Price => "Price transform",
+            Group::Cycle => "Cycle indicators",
+            Group::Pattern => "Pattern recognition",
             Group::CrossSection => "Cross-sectional functions",
         })
     }
@@ -74,11 +83,21 @@ pub struct Param {
     pub kind: ParamKind,
 }
 
+/// TA-Lib's number for the default of a parameter that chooses a moving average.
+const DEFAULT_AVERAGE: f64 = 11.0;
+
 impl Param {
+    /// Returns the number that a given number stands for: TA-Lib's number for the default is that default.
+    pub(crate) fn resolve_value(&self, value: f64) -> f64 {
+        let default = self.kind == ParamKind::MaType && value == DEFAULT_AVERAGE;
+        if default { self.default } else { value }
+    }
+
     /// Returns the number that a text stands for: `'ema'` is 1 for a moving average. Other kinds have
     /// no names.
     pub fn parse_name(&self, text: &str) -> Option<f64> {
         match self.kind {
+            ParamKind::MaType if text.trim().eq_ignore_ascii_case("default") => Some(self.default),
             ParamKind::MaType => MaType::from_name(text).map(|ma| f64::from(ma.talib_code())),
             ParamKind::Bars | ParamKind::Real => None,
         }
@@ -87,7 +106,7 @@ impl Param {
     /// Checks `value`. The error is the end of a sentence that begins with the function's name.
     pub(crate) fn check_value(&self, value: f64) -> Result<(), String> {
         let allowed = match self.kind {
-            ParamKind::MaType => MaType::from_code(value).is_some(),
+            ParamKind::MaType => value == DEFAULT_AVERAGE || MaType::from_code(value).is_some(),
             ParamKind::Bars => value.fract() == 0.0 && (self.min..=self.max).contains(&value),
             ParamKind::Real => (self.min..=self.max).contains(&value),
         };
@@ -95,17 +114,14 @@ impl Param {
         if allowed {
             Ok(())
         } else {
-            Err(format!("{} is {text}, {}", self.name, self.describe_expected(&text)))
+            Err(format!("{} is {text}, {}", self.name, self.describe_expected()))
         }
     }
 
-    /// Describes the values that are expected in place of `text`.
-    pub(crate) fn describe_expected(&self, text: &str) -> String {
+    /// Describes the values that are expected.
+    pub(crate) fn describe_expected(&self) -> String {
         let range = format!("{} to {}", display_number(self.min), display_number(self.max));
         match self.kind {
-            ParamKind::MaType if text == "7" || text.eq_ignore_ascii_case("mama") => {
-                format!("which is not built yet; expected one of {}", MaType::choices_text())
-            }
             ParamKind::MaType => format!("expected one of {}", MaType::choices_text()),
             ParamKind::Bars => format!("expected a whole number from {range}"),
             ParamKind::Real => format!("expected {range}"),
@@ -116,6 +132,11 @@ impl Param {
 /// Returns a parameter that counts rows, from `min` to 100,000, TA-Lib's limit.
 pub const fn bars(name: &'static str, default: u32, min: u32) -> Param {
     Param { name, default: default as f64, min: min as f64, max: 100_000.0, kind: ParamKind::Bars }
+}
+
+/// Returns a parameter that counts rows, from `min` to 10,000: TA-Lib's limit where rows are sorted.
+pub(crate) const fn sorted_bars(name: &'static str, default: u32, min: u32) -> Param {
+    Param { max: 10_000.0, ..bars(name, default, min) }
 }
 
 /// Returns a parameter in TA-Lib's range for real numbers.
@@ -134,7 +155,7 @@ pub(crate) const fn average_param(name: &'static str, default: MaType) -> Param 
         name,
         default: default.talib_code() as f64,
         min: 0.0,
-        max: 13.0,
+        max: 15.0,
         kind: ParamKind::MaType,
     }
 }
@@ -149,21 +170,39 @@ pub(crate) fn display_number(value: f64) -> String {
 pub struct Example {
     /// The full list of parameters.
     pub params: &'static [f64],
-    /// One slice per output with one value per row; NaN stands for NULL.
+    /// The rows that it reads.
+    pub rows: ExampleRows,
+    /// One slice per output with one value for each of the last rows; NaN stands for NULL.
     pub outputs: &'static [&'static [f64]],
 }
+
+/// The rows that an [`Example`] reads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ExampleRows {
+    /// [`EXAMPLE_BARS`], so many times in a row; the outputs are those of the last time.
+    Repeated(usize),
+    /// Bars of its own, each as open, high, low and close, after [`CALM_BARS`].
+    AfterCalm(&'static [[f64; 4]]),
+}
+
+/// The bars before those of a candlestick pattern: open, high, low and close, seven times.
+pub const CALM_BARS: [[f64; 4]; 2] = [[10.0, 10.75, 9.75, 10.5], [10.5, 10.75, 9.75, 10.0]];
+
+/// Times that [`CALM_BARS`] stand before the bars of an example.
+pub const CALM_TIMES: usize = 7;
 
 /// The number that stands for NULL in an [`Example`].
 pub(crate) const NULL: f64 = f64::NAN;
 
 /// The rows of every [`Example`]: the columns of eight bars. Cross-sectional functions read them as
 /// eight symbols at one time.
-pub const EXAMPLE_BARS: [(&str, [f64; 8]); 5] = [
+pub const EXAMPLE_BARS: [(&str, [f64; 8]); 6] = [
     ("open", [10.0, 10.5, 11.5, 11.0, 12.0, 12.5, 11.5, 12.0]),
     ("high", [11.0, 12.0, 12.5, 12.0, 13.0, 13.5, 12.5, 13.5]),
     ("low", [9.5, 10.0, 11.0, 10.5, 11.5, 11.0, 10.5, 11.5]),
     ("close", [10.5, 11.5, 11.0, 11.5, 12.5, 11.5, 12.0, 13.0]),
     ("volume", [100.0, 120.0, 90.0, 110.0, 150.0, 130.0, 80.0, 140.0]),
+    ("periods", [2.0, 3.0, 4.0, 2.0, 3.0, 4.0, 2.0, 3.0]),
 ];
 
 /// The description of one function, which users, planners and the documentation read.
@@ -183,6 +222,8 @@ pub struct Spec {
     pub params: &'static [Param],
     /// The outputs: a single one is a number, several are a struct with these fields.
     pub outputs: &'static [&'static str],
+    /// The outputs that are whole numbers and so have an integer type in SQL.
+    pub integers: &'static [&'static str],
     /// The memory of a value at the defaults; [`crate::BoundCall::call_memory`] returns that of one call.
     pub memory: Memory,
     /// The version, raised whenever a bit of any output changes, so that stored values can be told apart.
@@ -207,6 +248,7 @@ impl Spec {
             inputs: &["close"],
             params: &[],
             outputs: &["real"],
+            integers: &[],
             memory: Memory::Window,
             version: 1,
             source: "",
@@ -240,6 +282,12 @@ impl Spec {
         self
     }
 
+    /// Sets the outputs that are whole numbers.
+    pub const fn integers(mut self, integers: &'static [&'static str]) -> Self {
+        self.integers = integers;
+        self
+    }
+
     /// Sets the memory of a value.
     pub const fn memory(mut self, memory: Memory) -> Self {
         self.memory = memory;
@@ -258,7 +306,29 @@ impl Spec {
         params: &'static [f64],
         outputs: &'static [&'static [f64]],
     ) -> Self {
-        self.example = Some(Example { params, outputs });
+        self.example = Some(Example { params, rows: ExampleRows::Repeated(1), outputs });
+        self
+    }
+
+    /// Sets its results for the last of several times [`EXAMPLE_BARS`], for functions that need more rows.
+    pub const fn late_example(
+        mut self,
+        times: usize,
+        params: &'static [f64],
+        outputs: &'static [&'static [f64]],
+    ) -> Self {
+        self.example = Some(Example { params, rows: ExampleRows::Repeated(times), outputs });
+        self
+    }
+
+    /// Sets the bars that make a candlestick pattern after [`CALM_BARS`], and its result for the last of them.
+    pub const fn pattern_example(
+        mut self,
+        params: &'static [f64],
+        bars: &'static [[f64; 4]],
+        outputs: &'static [&'static [f64]],
+    ) -> Self {
+        self.example = Some(Example { params, rows: ExampleRows::AfterCalm(bars), outputs });
         self
     }
 
@@ -288,16 +358,28 @@ impl Spec {
         let arguments: Vec<String> =
             self.inputs.iter().map(|input| (*input).to_string()).chain(params).collect();
         let result = match self.outputs {
+            [one] if self.integers.contains(one) => "integer".to_string(),
             [_] => "double".to_string(),
             many => format!("struct({})", many.join(", ")),
         };
         format!("{}({}) -> {result}", self.name, arguments.join(", "))
     }
 
-    /// Returns the columns of [`EXAMPLE_BARS`] that the example reads, in the order of the inputs.
-    pub fn example_inputs(&self) -> Vec<&'static [f64]> {
-        let column = |name: &&str| EXAMPLE_BARS.iter().find(|(bar, _)| bar == name);
-        self.inputs.iter().filter_map(column).map(|(_, values)| values.as_slice()).collect()
+    /// Returns the rows that the example reads: one column for each input.
+    pub fn example_inputs(&self) -> Vec<Vec<f64>> {
+        let rows = self.example.map_or(ExampleRows::Repeated(1), |example| example.rows);
+        let column = |name: &&str| match rows {
+            ExampleRows::Repeated(times) => {
+                let bar = EXAMPLE_BARS.iter().find(|(bar, _)| bar == name);
+                bar.map_or(Vec::new(), |(_, values)| values.repeat(times))
+            }
+            ExampleRows::AfterCalm(bars) => {
+                let price = EXAMPLE_BARS.iter().position(|(bar, _)| bar == name).unwrap_or(0);
+                let calm = CALM_BARS.repeat(CALM_TIMES);
+                calm.iter().chain(bars).filter_map(|bar| bar.get(price)).copied().collect()
+            }
+        };
+        self.inputs.iter().map(column).collect()
     }
 }
 
@@ -345,6 +427,11 @@ pub trait Indicator<const I: usize, const O: usize>:
     /// Returns how much of the past a value depends on with these parameters.
     fn memory_with(_: &Params) -> Memory {
         Self::SPEC.memory
+    }
+
+    /// Returns what is wrong with parameters that are each in their range but do not fit together.
+    fn refuse_params(_: &Params) -> Option<&'static str> {
+        None
     }
 
     /// Creates the state before the first row.

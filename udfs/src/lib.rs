@@ -6,14 +6,16 @@
 //! ```
 //!
 //! [`register_all`] is the one entry point. Each module depends only on those after it in this
-//! list: `planner` (the calls in SQL), `docs` (the documentation for users), `udwf` (the adapter
+//! list: `arithmetic` (scalar functions), `planner` (the calls in SQL), `docs` (the documentation for users), `udwf` (the adapter
 //! to DataFusion), one file per group of functions, `entry` (bound calls and the NULL policy),
 //! [`Indicator`] (the trait of one function), [`kernel`] (the components of functions). To add an
 //! indicator, write one struct in the file of its group and one line in the table at the top of
 //! that file.
 
+mod arithmetic;
 mod columns;
 mod cross_section;
+mod cycle;
 pub mod docs;
 mod entry;
 mod indicator;
@@ -22,7 +24,9 @@ mod memory;
 mod momentum;
 mod operators;
 mod overlap;
+mod pattern;
 mod planner;
+mod price;
 mod spec_docs;
 mod statistic;
 mod udwf;
@@ -32,8 +36,8 @@ mod volume;
 pub use columns::OutputColumns;
 pub use entry::{BoundCall, Entry, Kernel, entry};
 pub use indicator::{
-    CrossSection, EXAMPLE_BARS, Example, FunctionKind, Group, Indicator, Memory, Param, ParamKind,
-    Params, Spec, bars,
+    CALM_BARS, CALM_TIMES, CrossSection, EXAMPLE_BARS, Example, ExampleRows, FunctionKind, Group,
+    Indicator, Memory, Param, ParamKind, Params, Spec, bars,
 };
 pub use kernel::MaType;
 pub use planner::bound_call;
@@ -44,27 +48,51 @@ use datafusion_expr::registry::FunctionRegistry;
 use std::sync::Arc;
 
 /// Every table, in the order of the documentation.
-static TABLES: [&[Entry]; 11] = [
-    overlap::INDICATORS,
+static TABLES: [&[Entry]; 32] = [
+    overlap::average::INDICATORS,
+    overlap::adaptive::INDICATORS,
+    overlap::band::INDICATORS,
+    overlap::stop::INDICATORS,
     momentum::strength::INDICATORS,
     momentum::stochastic::INDICATORS,
     momentum::direction::INDICATORS,
     momentum::change::INDICATORS,
     momentum::averages::INDICATORS,
+    momentum::oscillator::INDICATORS,
+    momentum::trend::INDICATORS,
+    momentum::swing::INDICATORS,
     volatility::INDICATORS,
+    volatility::spread::INDICATORS,
     volume::INDICATORS,
+    volume::flow::INDICATORS,
     statistic::INDICATORS,
+    statistic::regression::INDICATORS,
+    statistic::rank::INDICATORS,
     operators::INDICATORS,
+    operators::extreme::INDICATORS,
+    price::INDICATORS,
+    cycle::hilbert::INDICATORS,
+    cycle::filter::INDICATORS,
+    pattern::single::INDICATORS,
+    pattern::pair::INDICATORS,
+    pattern::star::INDICATORS,
+    pattern::march::INDICATORS,
+    pattern::gap::INDICATORS,
+    pattern::five::INDICATORS,
+    pattern::hikkake::INDICATORS,
     cross_section::FUNCTIONS,
 ];
 
 /// Registers every function, and the planner that fills in defaults and refuses meaningless calls.
 ///
 /// # Errors
-/// If the registry takes no window functions or no planners.
+/// If the registry takes no functions or no planners.
 pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
     for entry in all_functions() {
         registry.register_udwf(entry.udwf())?;
+    }
+    for function in arithmetic::scalar_functions() {
+        registry.register_udf(function)?;
     }
     registry.register_expr_planner(Arc::new(planner::CallPlanner))
 }

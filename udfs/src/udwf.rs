@@ -110,12 +110,9 @@ pub(crate) fn literal_number(
     };
     match param.parse_name(text) {
         Some(value) => Ok(value),
-        None => plan_err!(
-            "{}: {} is '{text}', {}",
-            spec.name,
-            param.name,
-            param.describe_expected(text)
-        ),
+        None => {
+            plan_err!("{}: {} is '{text}', {}", spec.name, param.name, param.describe_expected())
+        }
     }
 }
 

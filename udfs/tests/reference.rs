@@ -44,7 +44,13 @@ fn values_agree_with_the_reference() {
     let mut failures = Vec::new();
     for entry in all_functions() {
         let Some(lines) = lines(&format!("{}.csv", entry.spec.name)) else {
-            assert!(entry.spec.unreferenced.is_some(), "{}: no reference values", entry.spec.name);
+            // `parity` compares every function of TA-Lib with its own crate.
+            let compared = entry.spec.source.contains("TA-Lib");
+            assert!(
+                compared || entry.spec.unreferenced.is_some(),
+                "{}: no values",
+                entry.spec.name
+            );
             continue;
         };
         let worst = lines.iter().map(|line| compare(entry, &series, line, &mut failures));

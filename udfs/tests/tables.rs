@@ -42,7 +42,7 @@ fn specs_are_whole() {
         all_functions()
             .filter(|entry| entry.spec.function_kind() == FunctionKind::Indicator)
             .count(),
-        49
+        218
     );
 }
 
@@ -50,8 +50,7 @@ fn specs_are_whole() {
 fn examples_hold() {
     for entry in all_functions() {
         let example = entry.spec.example.unwrap();
-        let inputs: Vec<Vec<f64>> =
-            entry.spec.example_inputs().iter().map(|column| column.to_vec()).collect();
+        let inputs = entry.spec.example_inputs();
         let bound = entry.bind_params(example.params).unwrap();
         let got = match entry.spec.function_kind() {
             FunctionKind::Indicator => run(&bound, &whole(&inputs)),
@@ -61,7 +60,8 @@ fn examples_hold() {
         };
         assert_eq!(got.len(), example.outputs.len());
         for (got, want) in got.iter().zip(example.outputs) {
-            for (got, want) in got.iter().zip(*want) {
+            assert!(!want.is_empty(), "{}: its example has no values", entry.spec.name);
+            for (got, want) in got[got.len() - want.len()..].iter().zip(*want) {
                 let near = match got {
                     Some(got) => (got - want).abs() < 1e-5,
                     None => want.is_nan(),
@@ -258,6 +258,12 @@ fn a_flat_market_gives_finite_values() {
     for bound in calls() {
         let inputs = bound.entry.spec.inputs.len();
         for price in [0.0, 0.1, 10.1, 3e7 + 0.1] {
+            // Means that are weighted by volume have no value where nothing was traded, and tails none where
+            // nothing moved.
+            let name = bound.entry.spec.name;
+            if price == 0.0 && ["vwma", "rvol"].contains(&name) || name == "kurtosis" {
+                continue;
+            }
             for output in run(&bound, &vec![vec![Some(price); bound.lookback_rows() + 40]; inputs])
             {
                 let late = &output[bound.lookback_rows()..];

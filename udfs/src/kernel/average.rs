@@ -1,7 +1,10 @@
 //! Moving averages, each a component of its own, and [`Average`], which chooses one of them by
 //! TA-Lib's number.
 
-use super::{Delay, Fold, Smoother, SumBlock, WeightedSum, ratio_or_zero};
+use super::{
+    Delay, Fold, GaussianMean, PhaseAverage, Smoother, SumBlock, VariableIndexAverage, WeightedSum,
+    ratio_or_zero,
+};
 use crate::memory::Memory;
 use serde::{Deserialize, Serialize};
 
@@ -23,14 +26,22 @@ pub enum MaType {
     Trima = 5,
     /// Kaufman's adaptive.
     Kama = 6,
+    /// Ehlers' adaptive average with limits 0.5 and 0.05, whatever the length is.
+    Mama = 7,
     /// Tillson's T3 with volume factor 0.7.
     T3 = 8,
     /// Hull's.
     Hma = 9,
+    /// None: the values themselves.
+    Disabled = 10,
     /// Exponential without lag.
     Zlema = 12,
     /// Wilder's.
     Rma = 13,
+    /// Chande's variable index dynamic average.
+    Vidya = 14,
+    /// Arnaud Legoux's, with sigma 6 and offset 0.85.
+    Alma = 15,
 }
 
 /// The default volume factor of T3.
@@ -38,7 +49,7 @@ const VFACTOR: f64 = 0.7;
 
 impl MaType {
     /// Every choice, in the order of the numbers.
-    pub const ALL: [MaType; 11] = [
+    pub const ALL: [MaType; 15] = [
         MaType::Sma,
         MaType::Ema,
         MaType::Wma,
@@ -46,10 +57,14 @@ impl MaType {
         MaType::Tema,
         MaType::Trima,
         MaType::Kama,
+        MaType::Mama,
         MaType::T3,
         MaType::Hma,
+        MaType::Disabled,
         MaType::Zlema,
         MaType::Rma,
+        MaType::Vidya,
+        MaType::Alma,
     ];
 
     /// Returns TA-Lib's number.
@@ -67,10 +82,14 @@ impl MaType {
             MaType::Tema => "tema",
             MaType::Trima => "trima",
             MaType::Kama => "kama",
+            MaType::Mama => "mama",
             MaType::T3 => "t3",
             MaType::Hma => "hma",
             MaType::Zlema => "zlema",
             MaType::Rma => "rma",
+            MaType::Disabled => "disabled",
+            MaType::Vidya => "vidya",
+            MaType::Alma => "alma",
         }
     }
 
@@ -86,7 +105,8 @@ impl MaType {
 
     /// Lists all numbers and names: `0 sma, 1 ema, ...`.
     pub fn choices_text() -> String {
-        MaType::ALL.map(|ma| format!("{} {}", ma.talib_code(), ma.name())).join(", ")
+        let choices = MaType::ALL.map(|ma| format!("{} {}", ma.talib_code(), ma.name()));
+        format!("{}, 11 default", choices.join(", "))
     }
 
     /// Returns the rows before the first value of an average over `length` rows.
@@ -97,6 +117,10 @@ impl MaType {
             MaType::Dema => 2 * (length - 1),
             MaType::Tema => 3 * (length - 1),
             MaType::T3 => 6 * (length - 1),
+            MaType::Alma => length - 1,
+            MaType::Disabled => 0,
+            MaType::Mama => PhaseAverage::LOOKBACK,
+            MaType::Vidya => VariableIndexAverage::moves_over(length),
             MaType::Kama => length,
             MaType::Hma => length - 1 + HullAverage::last_length(length) - 1,
             MaType::Zlema => length - 1 + ZeroLagAverage::window_lag(length),
@@ -109,6 +133,12 @@ impl MaType {
         let stages = match self {
             _ if length <= 1 => 0,
             MaType::Sma | MaType::Wma | MaType::Trima | MaType::Hma => 0,
+            MaType::Alma | MaType::Disabled => 0,
+            MaType::Mama => PhaseAverage::warmup_over(0.05),
+            MaType::Vidya => {
+                let moves = VariableIndexAverage::moves_over(length);
+                VariableIndexAverage::warmup_over(length, moves)
+            }
             MaType::Ema | MaType::Zlema => Smoother::ema_fade_rows(length),
             MaType::Rma => Smoother::wilder_fade_rows(length),
             MaType::Dema => Smoother::ema_fade_rows(length) * 6 / 5,
@@ -124,7 +154,10 @@ impl MaType {
     /// Returns how much of the past the average depends on.
     pub fn memory_class(self) -> Memory {
         match self {
-            MaType::Sma | MaType::Wma | MaType::Trima | MaType::Hma => Memory::Window,
+            MaType::Sma | MaType::Wma | MaType::Trima | MaType::Hma | MaType::Alma => {
+                Memory::Window
+            }
+            MaType::Disabled => Memory::Window,
             _ => Memory::Recursive,
         }
     }
@@ -149,12 +182,18 @@ pub enum Average {
     Trima(TriangularMean),
     /// [`MaType::Kama`]
     Kama(KaufmanAverage),
+    /// [`MaType::Mama`]
+    Mama(Box<PhaseAverage>),
     /// [`MaType::T3`]
     T3(TillsonAverage),
     /// [`MaType::Hma`]
     Hma(HullAverage),
     /// [`MaType::Zlema`]
     Zlema(ZeroLagAverage),
+    /// [`MaType::Vidya`]
+    Vidya(VariableIndexAverage),
+    /// [`MaType::Alma`]
+    Alma(GaussianMean),
 }
 
 impl Average {
@@ -170,9 +209,16 @@ impl Average {
             MaType::Tema => Average::Tema(TripleExponential::new(length)),
             MaType::Trima => Average::Trima(TriangularMean::new(length)),
             MaType::Kama => Average::Kama(KaufmanAverage::new(length)),
+            MaType::Mama => Average::Mama(Box::new(PhaseAverage::new(0.5, 0.05))),
             MaType::T3 => Average::T3(TillsonAverage::new(length, VFACTOR)),
             MaType::Hma => Average::Hma(HullAverage::new(length)),
             MaType::Zlema => Average::Zlema(ZeroLagAverage::new(length)),
+            MaType::Disabled => Average::Same,
+            MaType::Vidya => {
+                let moves = VariableIndexAverage::moves_over(length);
+                Average::Vidya(VariableIndexAverage::new(length, moves))
+            }
+            MaType::Alma => Average::Alma(GaussianMean::new(length, 6.0, 0.85)),
         }
     }
 
@@ -188,9 +234,12 @@ impl Average {
             Average::Tema(average) => average.next(value),
             Average::Trima(average) => average.next(value),
             Average::Kama(average) => average.next(value),
+            Average::Mama(average) => average.next_averages(value)[0],
             Average::T3(average) => average.next(value),
             Average::Hma(average) => average.next(value),
             Average::Zlema(average) => average.next(value),
+            Average::Vidya(average) => average.next(value),
+            Average::Alma(average) => average.next(value),
         }
     }
 
@@ -206,8 +255,13 @@ impl Average {
             Average::Dema(average) => map_rows(values, means, |value| average.next(value)),
             Average::Tema(average) => map_rows(values, means, |value| average.next(value)),
             Average::Kama(average) => map_rows(values, means, |value| average.next(value)),
+            Average::Mama(average) => {
+                map_rows(values, means, |value| average.next_averages(value)[0]);
+            }
             Average::T3(average) => map_rows(values, means, |value| average.next(value)),
             Average::Zlema(average) => map_rows(values, means, |value| average.next(value)),
+            Average::Vidya(average) => map_rows(values, means, |value| average.next(value)),
+            Average::Alma(average) => map_rows(values, means, |value| average.next(value)),
         }
     }
 }

@@ -446,3 +446,33 @@ impl Block for Trend {
         }
     }
 }
+
+/// [`Trend`] together with the sum of squared distances from the mean.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct TrendMoments {
+    /// The mean and the sum of squared distances from it.
+    pub moments: Moments,
+    /// The sum of products with the centred row numbers.
+    pub products: f64,
+}
+
+impl TrendMoments {
+    /// Returns the summary of one row.
+    pub fn from_value(value: f64) -> Self {
+        TrendMoments { moments: Moments::from_value(value), products: 0.0 }
+    }
+}
+
+impl Block for TrendMoments {
+    const NONE: Self = TrendMoments { moments: Moments::NONE, products: f64::NAN };
+
+    #[inline(always)]
+    fn join_blocks(older: Self, newer: Self, joint: &Joint) -> Self {
+        let step = older.moments.mean.step_to(newer.moments.mean);
+        let apart = (joint.older + joint.newer) / 2.0;
+        TrendMoments {
+            moments: Moments::join_blocks(older.moments, newer.moments, joint),
+            products: older.products + newer.products + step * apart * joint.cross,
+        }
+    }
+}

@@ -5,21 +5,31 @@
 
 mod average;
 mod bar;
+mod candle;
 mod deviation;
 mod fold;
+mod higher;
+mod hilbert;
+mod shaped;
 mod smooth;
+mod sorted;
 
 pub use average::{
     Average, DoubleExponential, HullAverage, KaufmanAverage, MaType, Mean, SmootherChain,
     TillsonAverage, TriangularMean, TripleExponential, WeightedMean, ZeroLagAverage,
 };
 pub use bar::{DirectionalMovement, TrueRange, money_flow, typical_price};
+pub use candle::{Candle, Candles, Yardstick};
 pub use deviation::AbsoluteDeviation;
 pub use fold::{
     Block, Centre, Comoments, Fold, Highest, Joint, Lowest, Moments, Peak, SumBlock, SumPair,
-    Trend, WeightedSum,
+    Trend, TrendMoments, WeightedSum,
 };
+pub use higher::HigherMoments;
+pub use hilbert::{CyclePhase, CyclePhasor, CycleTrend, HilbertTransform, PhaseAverage};
+pub use shaped::{GaussianMean, VariableIndexAverage};
 pub use smooth::Smoother;
+pub use sorted::SortedWindow;
 
 use serde::{Deserialize, Serialize};
 

@@ -37,6 +37,11 @@ impl Smoother {
         Smoother { missing: 1, divisor: 1.0, ..Smoother::from_ema_period(length) }
     }
 
+    /// Creates an average with any weight, seeded with the mean of n values.
+    pub fn with_weight(length: usize, alpha: f64) -> Self {
+        Smoother::new(length, alpha)
+    }
+
     fn new(length: usize, alpha: f64) -> Self {
         let divisor = length as f64;
         Smoother { alpha, value: f64::NAN, seed: 0.0, divisor, missing: length }

@@ -17,7 +17,7 @@ pub(crate) static INDICATORS: &[Entry] = &[
 ];
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Adx {
+pub(super) struct Adx {
     dx: Dx,
     average: Smoother,
 }

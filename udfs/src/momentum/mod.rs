@@ -3,8 +3,11 @@
 pub(crate) mod averages;
 pub(crate) mod change;
 pub(crate) mod direction;
+pub(crate) mod oscillator;
 pub(crate) mod stochastic;
 pub(crate) mod strength;
+pub(crate) mod swing;
+pub(crate) mod trend;
 
 use crate::indicator::{Group, Spec};
 

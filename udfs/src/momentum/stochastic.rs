@@ -21,7 +21,7 @@ pub(crate) static INDICATORS: &[Entry] = &[
 ];
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Stoch {
+pub(super) struct Stoch {
     raw: RangePosition,
     k: Average,
     d: Average,

@@ -12,7 +12,7 @@ pub(crate) static INDICATORS: &[Entry] =
 
 /// The average gain and the average loss, with Wilder's smoothing.
 #[derive(Debug, Serialize, Deserialize)]
-struct AverageMoves {
+pub(crate) struct AverageMoves {
     previous: f64,
     gain: Smoother,
     loss: Smoother,
@@ -34,15 +34,16 @@ impl AverageMoves {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Rsi(AverageMoves);
+pub(crate) struct Rsi(AverageMoves);
 
 impl Indicator<1, 1> for Rsi {
     const SPEC: Spec = momentum_spec("rsi", "Relative strength index")
         .doc(
             "The share of the average gain in the average move, from 0 to 100: 100 * gain / \
-             (gain + loss), both smoothed by Wilder. A market that never moved gives 0.",
+             (gain + loss), both smoothed by Wilder. A market that never moved gives 50.",
             "Wilder 1978; TA-Lib RSI",
         )
+        .version(2)
         .params(&[bars("timeperiod", 14, 2)])
         .memory(Memory::Recursive)
         .example(&[3.0], &[&[NULL, NULL, NULL, 75.0, 85.71429, 52.17391, 63.02521, 78.0]]);
@@ -61,7 +62,8 @@ impl Indicator<1, 1> for Rsi {
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
         let [gain, loss] = self.0.next_moves(value);
-        [100.0 * ratio_or_zero(gain, gain + loss)]
+        let moves = gain + loss;
+        [if moves == 0.0 { 50.0 } else { 100.0 * (gain / moves) }]
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
-use arrow::datatypes::Float64Type;
+use arrow::datatypes::{Float64Type, Int32Type};
 use std::sync::Arc;
 use windrow_udfs::{BoundCall, Entry, FunctionKind, MaType, Param, ParamKind};
 
@@ -24,7 +24,7 @@ impl Random {
 /// Returns a random walk of bars: the columns that `entry` reads, in its order.
 pub fn walk(entry: &Entry, rows: usize, seed: u64) -> Vec<Vec<f64>> {
     let mut random = Random(seed);
-    let mut bars: [Vec<f64>; 5] = Default::default();
+    let mut bars: [Vec<f64>; 6] = Default::default();
     let mut close = 100.0;
     for _ in 0..rows {
         let open = close;
@@ -35,10 +35,11 @@ pub fn walk(entry: &Entry, rows: usize, seed: u64) -> Vec<Vec<f64>> {
             f64::min(open, close) - random.next(),
             close,
             (random.next() * 1e5).round(),
+            (random.next() * 35.0).floor(),
         ];
         bars.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
     }
-    let names = ["open", "high", "low", "close", "volume"];
+    let names = ["open", "high", "low", "close", "volume", "periods"];
     let column = |input: &&str| bars[names.iter().position(|name| name == input).unwrap()].clone();
     entry.spec.inputs.iter().map(column).collect()
 }
@@ -63,7 +64,7 @@ fn variants(entry: &'static Entry) -> Vec<BoundCall> {
     let mut variants = vec![
         entry.bind_params(&entry.spec.default_params()).unwrap(),
         bind(|min, _| min, None),
-        bind(|_, i| 7.0 + 3.0 * i, None),
+        bind(|_, i| 8.0 + 3.0 * i, None),
     ];
     if entry.spec.params.iter().any(|param| param.kind == ParamKind::MaType) {
         variants.extend(MaType::ALL.map(|ma| bind(|_, i| 6.0 + 2.0 * i, Some(ma))));
@@ -90,8 +91,12 @@ pub fn run(bound: &BoundCall, columns: &[Column]) -> Vec<Column> {
 
 /// Returns the outputs of an array, which is Float64 or a struct of Float64.
 pub fn unpack(array: &ArrayRef) -> Vec<Column> {
-    let column =
-        |array: &ArrayRef| -> Column { array.as_primitive::<Float64Type>().iter().collect() };
+    let column = |array: &ArrayRef| -> Column {
+        match array.as_primitive_opt::<Int32Type>() {
+            Some(whole) => whole.iter().map(|value| value.map(f64::from)).collect(),
+            None => array.as_primitive::<Float64Type>().iter().collect(),
+        }
+    };
     match array.as_struct_opt() {
         None => vec![column(array)],
         Some(fields) => {

@@ -1,6 +1,8 @@
 //! Price weighted by traded volume. Cumulative functions count from the first row of their group:
 //! use `PARTITION BY symbol, session` to start again with every session.
 
+pub(crate) mod flow;
+
 use crate::entry::{Entry, entry};
 use crate::indicator::{Group, Indicator, Memory, NULL, Params, Spec, bars};
 use crate::kernel::{RunningTotal, Smoother, money_flow, ratio_or_zero, typical_price};

@@ -1,5 +1,7 @@
 //! True range and functions built on it.
 
+pub(crate) mod spread;
+
 use crate::entry::{Entry, entry};
 use crate::indicator::{Group, Indicator, Memory, NULL, Params, Spec, bars};
 use crate::kernel::{Smoother, TrueRange, ratio_or_zero};

@@ -1,12 +1,14 @@
 //! Extremes and sums over a window.
 
+pub(crate) mod extreme;
+
 use crate::entry::{Entry, entry};
-use crate::indicator::{Group, Indicator, NULL, Param, Params, Spec, bars};
-use crate::kernel::{Fold, Highest, Lowest, SumBlock as Total};
+use crate::indicator::{Group, Indicator, Memory, NULL, Param, Params, Spec, bars};
+use crate::kernel::{Fold, Highest, Lowest, RunningTotal, SumBlock as Total};
 use serde::{Deserialize, Serialize};
 
 pub(crate) static INDICATORS: &[Entry] =
-    &[entry::<Max, 1, 1>(), entry::<Min, 1, 1>(), entry::<Sum, 1, 1>()];
+    &[entry::<Max, 1, 1>(), entry::<Min, 1, 1>(), entry::<Sum, 1, 1>(), entry::<Cumsum, 1, 1>()];
 
 const PERIOD: &[Param] = &[bars("timeperiod", 30, 2)];
 
@@ -95,5 +97,27 @@ impl Indicator<1, 1> for Sum {
         self.0.push_rows(values.iter().map(|value| Total(*value)), |row, window| {
             output[row] = window.0
         });
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Cumsum(RunningTotal);
+
+impl Indicator<1, 1> for Cumsum {
+    const SPEC: Spec = Spec::new("cumsum", "Cumulative sum", Group::Operators)
+        .doc("The sum of all values so far.", "TA-Lib CUMSUM")
+        .memory(Memory::Cumulative)
+        .example(&[], &[&[10.5, 22.0, 33.0, 44.5, 57.0, 68.5, 80.5, 93.5]]);
+
+    fn lookback(_: &Params) -> usize {
+        0
+    }
+
+    fn new(_: &Params) -> Self {
+        Cumsum(RunningTotal::default())
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.add_finite(value)]
     }
 }

@@ -1,5 +1,8 @@
 //! Moments, regression and dependence over a window.
 
+pub(crate) mod rank;
+pub(crate) mod regression;
+
 use crate::entry::{Entry, entry};
 use crate::indicator::{Group, Indicator, NULL, Params, Spec, bars, real_param};
 use crate::kernel::{Comoments, Fold, Moments, Trend, ratio_or_zero};

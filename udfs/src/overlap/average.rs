@@ -1,16 +1,15 @@
-//! Moving averages and bands: indicators on the scale of the price.
+//! Moving averages.
 
 use crate::entry::{Entry, entry};
-use crate::indicator::{
-    Group, Indicator, Memory, NULL, Param, Params, Spec, average_param, bars, bounded_real,
-    real_param,
-};
+use crate::indicator::{Indicator, Memory, NULL, Params, Spec, average_param, bars, bounded_real};
 use crate::kernel::{
-    Average, DoubleExponential as Double, Fold, Highest, HullAverage as Hull, Lowest, MaType, Mean,
-    Moments, Smoother, TillsonAverage as Tillson, TriangularMean as Triangular,
-    TripleExponential as Triple, WeightedMean as Linear,
+    Average, DoubleExponential as Double, Fold, HullAverage as Hull, MaType, Mean, Smoother,
+    SumPair, TillsonAverage as Tillson, TriangularMean as Triangular, TripleExponential as Triple,
+    WeightedMean as Linear,
 };
 use serde::{Deserialize, Serialize};
+
+use super::overlap_spec;
 
 pub(crate) static INDICATORS: &[Entry] = &[
     entry::<Sma, 1, 1>(),
@@ -23,15 +22,10 @@ pub(crate) static INDICATORS: &[Entry] = &[
     entry::<T3, 1, 1>(),
     entry::<Rma, 1, 1>(),
     entry::<Hma, 1, 1>(),
-    entry::<Bbands, 1, 3>(),
-    entry::<Donchian, 2, 3>(),
+    entry::<Ma, 1, 1>(),
+    entry::<Zlema, 1, 1>(),
+    entry::<Vwma, 2, 1>(),
 ];
-
-const PERIOD: &[Param] = &[bars("timeperiod", 30, 1)];
-
-const fn overlap_spec(name: &'static str, title: &'static str) -> Spec {
-    Spec::new(name, title, Group::Overlap).params(PERIOD)
-}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Sma(Mean);
@@ -64,8 +58,8 @@ struct Ema(Smoother);
 impl Indicator<1, 1> for Ema {
     const SPEC: Spec = overlap_spec("ema", "Exponential moving average")
         .doc(
-            "Each value moves the average by 2 / (n + 1) of its distance: ema + (x - ema) * 2 / \
-             (n + 1), seeded with the mean of the first n values.",
+            "Each value moves the average by 2 / (n + 1) of its distance: ema + (x - ema) * 2 \
+             / (n + 1), seeded with the mean of the first n values.",
             "TA-Lib EMA",
         )
         .memory(Memory::Recursive)
@@ -94,7 +88,8 @@ struct Wma(Linear);
 impl Indicator<1, 1> for Wma {
     const SPEC: Spec = overlap_spec("wma", "Weighted moving average")
         .doc(
-            "The mean of the last n values with weights 1, 2, ..., n, the newest weighing most.",
+            "The mean of the last n values with weights 1, 2, ..., n, the newest weighing \
+             most.",
             "TA-Lib WMA",
         )
         .example(
@@ -209,8 +204,8 @@ struct Kama(Average);
 impl Indicator<1, 1> for Kama {
     const SPEC: Spec = overlap_spec("kama", "Kaufman's adaptive moving average")
         .doc(
-            "An exponential average whose weight goes from that of 30 rows to that of 2 as the \
-             price goes straight: abs(x - x[n]) / sum(abs(x - x[1])).",
+            "An exponential average whose weight goes from that of 30 rows to that of 2 as \
+             the price goes straight: abs(x - x[n]) / sum(abs(x - x[1])).",
             "Kaufman 1998; TA-Lib KAMA",
         )
         .memory(Memory::Recursive)
@@ -270,8 +265,8 @@ struct Rma(Smoother);
 impl Indicator<1, 1> for Rma {
     const SPEC: Spec = overlap_spec("rma", "Wilder's moving average")
         .doc(
-            "Each value moves the average by 1 / n of its distance: rma + (x - rma) / n, seeded \
-             with the mean of the first n values.",
+            "Each value moves the average by 1 / n of its distance: rma + (x - rma) / n, \
+             seeded with the mean of the first n values.",
             "Wilder 1978; TA-Lib RMA",
         )
         .memory(Memory::Recursive)
@@ -324,124 +319,105 @@ impl Indicator<1, 1> for Hma {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Bbands {
-    middle: Average,
-    window: Fold<Moments>,
-    count: f64,
-    up: f64,
-    down: f64,
-}
+struct Ma(Average);
 
-impl Indicator<1, 3> for Bbands {
-    const SPEC: Spec = overlap_spec("bbands", "Bollinger bands")
-        .version(2)
-        .doc(
-            "A moving average, and bands nbdevup and nbdevdn population standard deviations \
-             above and below it.",
-            "Bollinger; TA-Lib BBANDS",
-        )
-        .params(&[
-            bars("timeperiod", 20, 2),
-            real_param("nbdevup", 2.0),
-            real_param("nbdevdn", 2.0),
-            average_param("matype", MaType::Sma),
-        ])
-        .outputs(&["upperband", "middleband", "lowerband"])
-        .example(
-            &[3.0, 2.0, 2.0, 0.0],
-            &[
-                &[NULL, NULL, 11.8165, 11.80474, 12.91389, 12.77614, 12.8165, 13.41389],
-                &[NULL, NULL, 11.0, 11.33333, 11.66667, 11.83333, 12.0, 12.16667],
-                &[NULL, NULL, 10.1835, 10.86193, 10.41945, 10.89052, 11.1835, 10.91945],
-            ],
-        );
+impl Indicator<1, 1> for Ma {
+    const SPEC: Spec = overlap_spec("ma", "Moving average")
+        .doc("The moving average of the chosen kind over n values.", "TA-Lib MA")
+        .params(&[bars("timeperiod", 30, 1), average_param("matype", MaType::Sma)])
+        .example(&[3.0, 1.0], &[&[NULL, NULL, 11.0, 11.25, 11.875, 11.6875, 11.84375, 12.42188]]);
 
     fn lookback(params: &Params) -> usize {
-        params.average(3).lookback_over(params.bars(0)).max(params.bars(0) - 1)
+        params.average(1).lookback_over(params.bars(0))
     }
 
     fn warmup(params: &Params) -> usize {
-        params.average(3).warmup_over(params.bars(0))
+        params.average(1).warmup_over(params.bars(0))
     }
 
     fn memory_with(params: &Params) -> Memory {
-        params.average(3).memory_class()
+        params.average(1).memory_class()
     }
 
     fn new(params: &Params) -> Self {
-        Bbands {
-            middle: Average::new(params.average(3), params.bars(0)),
-            window: Fold::new(params.bars(0)),
-            count: params.real(0),
-            up: params.real(1),
-            down: params.real(2),
-        }
+        Ma(Average::new(params.average(1), params.bars(0)))
     }
 
-    fn next(&mut self, [value]: [f64; 1]) -> [f64; 3] {
-        let middle = self.middle.next(value);
-        let deviation =
-            (self.window.push_row(Moments::from_value(value)).squares / self.count).sqrt();
-        [middle + deviation * self.up, middle, middle - deviation * self.down]
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.next(value)]
     }
 
-    fn next_rows(&mut self, [values]: [&[f64]; 1], [upper, middle, lower]: [&mut [f64]; 3]) {
-        self.middle.next_rows(values, middle);
-        let rows = values.iter().map(|value| Moments::from_value(*value));
-        let (count, up, down) = (self.count, self.up, self.down);
-        self.window.push_rows(rows, |row, window| {
-            let deviation = (window.squares / count).sqrt();
-            upper[row] = middle[row] + deviation * up;
-            lower[row] = middle[row] - deviation * down;
-        });
+    fn next_rows(&mut self, [values]: [&[f64]; 1], [output]: [&mut [f64]; 1]) {
+        self.0.next_rows(values, output);
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Donchian {
-    upper: Fold<Highest>,
-    lower: Fold<Lowest>,
+struct Zlema(Average);
+
+impl Indicator<1, 1> for Zlema {
+    const SPEC: Spec = overlap_spec("zlema", "Zero-lag exponential moving average")
+        .doc(
+            "The exponential average of 2 * x - x[(n - 1) / 2], which adds to each value its \
+             change over the lag.",
+            "Ehlers and Way 2010; TA-Lib ZLEMA",
+        )
+        .memory(Memory::Recursive)
+        .example(&[3.0], &[&[NULL, NULL, NULL, 11.66667, 12.58333, 11.54167, 12.02083, 13.01042]]);
+
+    fn lookback(params: &Params) -> usize {
+        MaType::Zlema.lookback_over(params.bars(0))
+    }
+
+    fn warmup(params: &Params) -> usize {
+        MaType::Zlema.warmup_over(params.bars(0))
+    }
+
+    fn new(params: &Params) -> Self {
+        Zlema(Average::new(MaType::Zlema, params.bars(0)))
+    }
+
+    fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {
+        [self.0.next(value)]
+    }
 }
 
-impl Indicator<2, 3> for Donchian {
-    const SPEC: Spec = overlap_spec("donchian", "Donchian channel")
+/// The volume weighted average. Over one bar it is the value itself, also where nothing was traded.
+#[derive(Debug, Serialize, Deserialize)]
+struct Vwma {
+    window: Fold<SumPair>,
+    plain: bool,
+}
+
+impl Indicator<2, 1> for Vwma {
+    const SPEC: Spec = overlap_spec("vwma", "Volume weighted moving average")
         .doc(
-            "The highest high and the lowest low of the last n bars, and the middle between \
+            "sum(x * volume) / sum(volume) over n bars; NULL where nothing was traded in \
              them.",
-            "Donchian; TA-Lib DONCHIAN",
+            "TA-Lib VWMA",
         )
-        .inputs(&["high", "low"])
-        .params(&[bars("timeperiod", 20, 2)])
-        .outputs(&["upperband", "middleband", "lowerband"])
-        .example(
-            &[3.0],
-            &[
-                &[NULL, NULL, 12.5, 12.5, 13.0, 13.5, 13.5, 13.5],
-                &[NULL, NULL, 11.0, 11.25, 11.75, 12.0, 12.0, 12.0],
-                &[NULL, NULL, 9.5, 10.0, 10.5, 10.5, 10.5, 10.5],
-            ],
-        );
+        .inputs(&["close", "volume"])
+        .example(&[3.0], &[&[NULL, NULL, 11.03226, 11.35938, 11.8, 11.88462, 12.02778, 12.21429]]);
 
     fn lookback(params: &Params) -> usize {
         params.bars(0) - 1
     }
 
     fn new(params: &Params) -> Self {
-        Donchian { upper: Fold::new(params.bars(0)), lower: Fold::new(params.bars(0)) }
+        Vwma { window: Fold::new(params.bars(0)), plain: params.bars(0) == 1 }
     }
 
-    fn next(&mut self, [high, low]: [f64; 2]) -> [f64; 3] {
-        let (upper, lower) =
-            (self.upper.push_row(Highest(high)).0, self.lower.push_row(Lowest(low)).0);
-        [upper, (upper + lower) / 2.0, lower]
+    fn next(&mut self, [value, volume]: [f64; 2]) -> [f64; 1] {
+        let SumPair(money, traded) = self.window.push_row(SumPair(value * volume, volume));
+        [if self.plain { value } else { money / traded }]
     }
 
-    fn next_rows(&mut self, [high, low]: [&[f64]; 2], [upper, middle, lower]: [&mut [f64]; 3]) {
-        self.upper
-            .push_rows(high.iter().map(|high| Highest(*high)), |row, window| upper[row] = window.0);
-        self.lower.push_rows(low.iter().map(|low| Lowest(*low)), |row, window| {
-            lower[row] = window.0;
-            middle[row] = (upper[row] + window.0) / 2.0;
-        });
+    fn next_rows(&mut self, [values, volumes]: [&[f64]; 2], [output]: [&mut [f64]; 1]) {
+        if self.plain {
+            return output.copy_from_slice(values);
+        }
+        let rows =
+            values.iter().zip(volumes).map(|(value, volume)| SumPair(value * volume, *volume));
+        self.window.push_rows(rows, |row, SumPair(money, traded)| output[row] = money / traded);
     }
 }
