@@ -45,10 +45,10 @@ impl TwoPoleFilter {
         let ([x1, x2], [y1, y2]) = (self.inputs, self.outputs);
         let ([a1, a2], [b1, b2]) = (self.feedback, self.shape);
         let next = a1 * y1 + (a2 * y2 + self.gain * ((value + b1 * x1) + b2 * x2));
-        if !next.is_finite() {
-            return f64::NAN; // A row that overflows is skipped.
+        self.inputs = [value, x1];
+        if next.is_finite() {
+            self.outputs = [next, y1]; // A row that overflows leaves them as they were.
         }
-        (self.inputs, self.outputs) = ([value, x1], [next, y1]);
         next
     }
 }
