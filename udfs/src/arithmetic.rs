@@ -22,33 +22,33 @@ const OPERATIONS: [(&str, Operation); 4] =
 pub(crate) fn scalar_functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
     OPERATIONS.into_iter().map(|(name, operation)| {
         let signature = Signature::exact(vec![DataType::Float64; 2], Volatility::Immutable);
-        Arc::new(ScalarUDF::from(Arithmetic { name, operation, signature }))
+        Arc::new(ScalarUDF::from(NamedOperation { name, operation, signature }))
     })
 }
 
 /// One operation on two numbers, known by its name.
 #[derive(Debug)]
-struct Arithmetic {
+struct NamedOperation {
     name: &'static str,
     operation: Operation,
     signature: Signature,
 }
 
-impl PartialEq for Arithmetic {
+impl PartialEq for NamedOperation {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-impl Eq for Arithmetic {}
+impl Eq for NamedOperation {}
 
-impl Hash for Arithmetic {
+impl Hash for NamedOperation {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.name.hash(state);
     }
 }
 
-impl ScalarUDFImpl for Arithmetic {
+impl ScalarUDFImpl for NamedOperation {
     fn name(&self) -> &str {
         self.name
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct OutputColumns {
     fields: Option<Fields>,
-    /// Whether each column is of whole numbers.
+    /// For each column, true if it is of whole numbers.
     integers: Vec<bool>,
     values: Vec<Vec<f64>>,
 }

@@ -6,11 +6,11 @@
 //! ```
 //!
 //! [`register_all`] is the one entry point. Each module depends only on those after it in this
-//! list: `arithmetic` (scalar functions), `planner` (the calls in SQL), `docs` (the documentation for users), `udwf` (the adapter
-//! to DataFusion), one file per group of functions, `entry` (bound calls and the NULL policy),
-//! [`Indicator`] (the trait of one function), [`kernel`] (the components of functions). To add an
-//! indicator, write one struct in the file of its group and one line in the table at the top of
-//! that file.
+//! list: `arithmetic` (scalar functions), `planner` (the calls in SQL), `docs` (the documentation
+//! for users), `udwf` (the adapter to DataFusion), one file per group of functions, `entry` (bound
+//! calls and the NULL policy), [`Indicator`] (the trait of one function), [`kernel`] (the
+//! components of functions). To add an indicator, write one struct in the file of its group and
+//! one line in the table at the top of that file.
 
 mod arithmetic;
 mod columns;
@@ -48,7 +48,7 @@ use datafusion_expr::registry::FunctionRegistry;
 use std::sync::Arc;
 
 /// Every table, in the order of the documentation.
-static TABLES: [&[Entry]; 32] = [
+static TABLES: [&[Entry]; 33] = [
     overlap::average::INDICATORS,
     overlap::adaptive::INDICATORS,
     overlap::band::INDICATORS,
@@ -61,6 +61,7 @@ static TABLES: [&[Entry]; 32] = [
     momentum::oscillator::INDICATORS,
     momentum::trend::INDICATORS,
     momentum::swing::INDICATORS,
+    momentum::wave::INDICATORS,
     volatility::INDICATORS,
     volatility::spread::INDICATORS,
     volume::INDICATORS,

@@ -25,7 +25,7 @@ struct TwoPoleFilter {
     shape: [f64; 2],
     inputs: [f64; 2],
     outputs: [f64; 2],
-    /// Whether the filter passes the level of the series, so that its outputs begin with the first value and not with 0.
+    /// True if the filter passes the level of the series: its outputs then begin with the first value, not with 0.
     passes_level: bool,
 }
 
@@ -45,10 +45,11 @@ impl TwoPoleFilter {
         let ([x1, x2], [y1, y2]) = (self.inputs, self.outputs);
         let ([a1, a2], [b1, b2]) = (self.feedback, self.shape);
         let next = a1 * y1 + (a2 * y2 + self.gain * ((value + b1 * x1) + b2 * x2));
-        if !next.is_finite() {
-            return f64::NAN; // A row that overflows is skipped.
+        if next.is_finite() {
+            (self.inputs, self.outputs) = ([value, x1], [next, y1]);
+        } else {
+            (self.inputs, self.outputs) = ([f64::NAN; 2], [0.0; 2]); // After an overflow it begins anew.
         }
-        (self.inputs, self.outputs) = ([value, x1], [next, y1]);
         next
     }
 }
@@ -87,11 +88,16 @@ struct SwakGauss(TwoPoleFilter);
 impl Indicator<1, 1> for SwakGauss {
     const SPEC: Spec = filter_spec("swak_gauss", "Gaussian filter", Group::Overlap)
         .doc(
-            "A filter with two equal poles p that begins with the first value: a^2 * x + 2 * p * y[1] - p^2 * y[2], with p = 1 - a, a = sqrt(b^2 + 2 * b) - b and b = 2.415 * (1 - cos(2 * pi / n)).",
+            "A filter with two equal poles p that begins with the first value: a^2 * x + 2 * \
+             p * y[1] - p^2 * y[2], with p = 1 - a, a = sqrt(b^2 + 2 * b) - b and b = 2.415 * \
+             (1 - cos(2 * pi / n)).",
             SOURCE,
         )
         .params(&[sorted_bars("timeperiod", 20, 2)])
-        .example(&[4.0], &[&[10.5, 11.22302, 11.07797, 11.37986, 12.19651, 11.71122, 11.90914, 12.70229]]);
+        .example(
+            &[4.0],
+            &[&[10.5, 11.22302, 11.07797, 11.37986, 12.19651, 11.71122, 11.90914, 12.70229]],
+        );
 
     fn lookback(_: &Params) -> usize {
         0
@@ -119,7 +125,8 @@ struct SwakButter(TwoPoleFilter);
 impl Indicator<1, 1> for SwakButter {
     const SPEC: Spec = filter_spec("swak_butter", "Butterworth filter", Group::Overlap)
         .doc(
-            "The Gaussian filter of (x + 2 * x[1] + x[2]) / 4, which drops the shortest cycles.",
+            "The Gaussian filter of (x + 2 * x[1] + x[2]) / 4, which drops the shortest \
+             cycles.",
             SOURCE,
         )
         .params(&[sorted_bars("timeperiod", 20, 2)])
@@ -154,7 +161,9 @@ struct SwakHp(TwoPoleFilter);
 impl Indicator<1, 1> for SwakHp {
     const SPEC: Spec = filter_spec("swak_hp", "High-pass filter", Group::Cycle)
         .doc(
-            "What is left of x without its trend: (1 - a / 2) * (x - x[1]) + (1 - a) * y[1], with a = (cos(w) + sin(w) - 1) / cos(w) and w = 2 * pi / n; 0 for the first row.",
+            "This filter keeps x without its trend: (1 - a / 2) * (x - x[1]) + (1 - a) * \
+             y[1], with a = (cos(w) + sin(w) - 1) / cos(w) and w = 2 * pi / n; 0 for the \
+             first row.",
             SOURCE,
         )
         .params(&[bars("timeperiod", 20, 5)])
@@ -185,11 +194,16 @@ struct Swak2php(TwoPoleFilter);
 impl Indicator<1, 1> for Swak2php {
     const SPEC: Spec = filter_spec("swak_2php", "High-pass filter with two poles", Group::Cycle)
         .doc(
-            "What the Gaussian filter's poles leave of x without its trend: (1 - a / 2)^2 * (x - 2 * x[1] + x[2]) + 2 * p * y[1] - p^2 * y[2], with p = 1 - a as for swak_gauss; 0 for the first row.",
+            "This filter keeps x without its trend, with the poles of the Gaussian filter: (1 \
+             - a / 2)^2 * (x - 2 * x[1] + x[2]) + 2 * p * y[1] - p^2 * y[2], with p = 1 - a \
+             as for swak_gauss; 0 for the first row.",
             SOURCE,
         )
         .params(&[sorted_bars("timeperiod", 20, 2)])
-        .example(&[4.0], &[&[0.0, 0.33045, -0.39674, 0.20426, 0.23527, -0.59504, 0.31225, 0.27204]]);
+        .example(
+            &[4.0],
+            &[&[0.0, 0.33045, -0.39674, 0.20426, 0.23527, -0.59504, 0.31225, 0.27204]],
+        );
 
     fn lookback(_: &Params) -> usize {
         0
@@ -217,14 +231,19 @@ struct SwakBp(TwoPoleFilter);
 impl Indicator<1, 1> for SwakBp {
     const SPEC: Spec = filter_spec("swak_bp", "Band-pass filter", Group::Cycle)
         .doc(
-            "The cycle of about n rows in x: (1 - a) / 2 * (x - x[2]) + cos(2 * pi / n) * (1 + a) * y[1] - a * y[2], with a = (1 - sin(w)) / cos(w) and w = 4 * pi * delta / n; 0 for the first row.",
+            "The cycle of about n rows in x: (1 - a) / 2 * (x - x[2]) + cos(2 * pi / n) * (1 \
+             + a) * y[1] - a * y[2], with a = (1 - sin(w)) / cos(w) and w = 4 * pi * delta / \
+             n; 0 for the first row.",
             SOURCE,
         )
         .params(&[
             Param { max: 2000.0, ..bars("timeperiod", 20, 5) },
             bounded_real("delta", 0.1, 0.05, 0.5),
         ])
-        .example(&[5.0, 0.1], &[&[0.0, 0.11216, 0.11762, -0.02246, 0.06468, 0.05291, -0.07722, 0.08483]]);
+        .example(
+            &[5.0, 0.1],
+            &[&[0.0, 0.11216, 0.11762, -0.02246, 0.06468, 0.05291, -0.07722, 0.08483]],
+        );
 
     fn lookback(_: &Params) -> usize {
         0

@@ -82,11 +82,16 @@ struct HtTrendline {
 impl Indicator<1, 1> for HtTrendline {
     const SPEC: Spec = Spec::new("ht_trendline", "Hilbert transform: trend line", Group::Overlap)
         .doc(
-            "The mean over the rows of the dominant cycle, smoothed over four rows with weights 4, 3, 2, 1.",
+            "The mean over the rows of the dominant cycle, smoothed over four rows with \
+             weights 4, 3, 2, 1.",
             SOURCE,
         )
         .memory(Memory::Recursive)
-        .late_example(9, &[], &[&[11.73842, 11.71737, 11.65684, 11.63316, 11.66257, 11.67147, 11.6929, 11.69428]]);
+        .late_example(
+            9,
+            &[],
+            &[&[11.73842, 11.71737, 11.65684, 11.63316, 11.66257, 11.67147, 11.6929, 11.69428]],
+        );
 
     fn lookback(_: &Params) -> usize {
         63
@@ -196,11 +201,19 @@ struct HtPhasor(HilbertTransform);
 impl Indicator<1, 2> for HtPhasor {
     const SPEC: Spec = cycle_spec("ht_phasor", "Hilbert transform: phasor")
         .doc(
-            "The part of the detrended price in phase with the dominant cycle (inphase), and the part a quarter of its period behind (quadrature).",
+            "The part of the detrended price in phase with the dominant cycle (inphase), and \
+             the part a quarter of its period behind (quadrature).",
             SOURCE,
         )
         .outputs(&["inphase", "quadrature"])
-        .late_example(6, &[], &[&[-0.47673, 0.67072, 0.6901, 0.18946, 0.72423, -0.36262, -0.91508, -0.42884], &[1.45786, 1.63304, -0.48389, -0.04037, -0.75692, -1.78683, -0.00498, 0.44473]]);
+        .late_example(
+            6,
+            &[],
+            &[
+                &[-0.47673, 0.67072, 0.6901, 0.18946, 0.72423, -0.36262, -0.91508, -0.42884],
+                &[1.45786, 1.63304, -0.48389, -0.04037, -0.75692, -1.78683, -0.00498, 0.44473],
+            ],
+        );
 
     fn lookback(_: &Params) -> usize {
         32
@@ -230,11 +243,19 @@ struct HtSine(PhasedTransform);
 impl Indicator<1, 2> for HtSine {
     const SPEC: Spec = cycle_spec("ht_sine", "Hilbert transform: sine wave")
         .doc(
-            "The sine of the phase of the dominant cycle (sine), and that of a phase 45 degrees later (leadsine).",
+            "The sine of the phase of the dominant cycle (sine), and that of a phase 45 \
+             degrees later (leadsine).",
             SOURCE,
         )
         .outputs(&["sine", "leadsine"])
-        .late_example(9, &[], &[&[0.97784, 0.64946, -0.92323, -0.99777, -0.69274, 0.66232, 0.99337, -0.50663], &[0.54341, -0.07845, -0.92452, -0.6583, 0.02012, 0.99811, 0.78369, 0.25141]]);
+        .late_example(
+            9,
+            &[],
+            &[
+                &[0.97784, 0.64946, -0.92323, -0.99777, -0.69274, 0.66232, 0.99337, -0.50663],
+                &[0.54341, -0.07845, -0.92452, -0.6583, 0.02012, 0.99811, 0.78369, 0.25141],
+            ],
+        );
 
     fn lookback(_: &Params) -> usize {
         63
@@ -266,7 +287,9 @@ struct HtTrendmode {
 impl Indicator<1, 1> for HtTrendmode {
     const SPEC: Spec = cycle_spec("ht_trendmode", "Hilbert transform: trend or cycle")
         .doc(
-            "0 in a cycle: for half its period after sine and leadsine cross, and while the phase turns as fast as its period says; else 1. It is also 1 where the price is 1.5 percent off the trend line.",
+            "0 in a cycle: for half its period after sine and leadsine cross, and while the \
+             phase turns as fast as its period says; else 1. It is also 1 where the price is \
+             1.5 percent off the trend line.",
             SOURCE,
         )
         .outputs(&["integer"])

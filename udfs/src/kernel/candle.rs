@@ -94,7 +94,7 @@ enum CandlePart {
 
 impl CandlePart {
     #[inline]
-    fn of(self, candle: &Candle) -> f64 {
+    fn measure_part(self, candle: &Candle) -> f64 {
         match self {
             CandlePart::Body => candle.body(),
             CandlePart::Range => candle.range(),
@@ -170,10 +170,10 @@ impl Candles {
     #[inline]
     pub fn yardstick(&self, stick: Yardstick, age: usize) -> f64 {
         let mean = if stick.length == 0 {
-            stick.part.of(self.candle(age))
+            stick.part.measure_part(self.candle(age))
         } else {
             let before = (age + 1..=age + stick.length).rev();
-            let sum: f64 = before.map(|age| stick.part.of(self.candle(age))).sum();
+            let sum: f64 = before.map(|age| stick.part.measure_part(self.candle(age))).sum();
             sum / stick.length as f64
         };
         match stick.part {

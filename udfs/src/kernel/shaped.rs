@@ -86,6 +86,9 @@ impl VariableIndexAverage {
     /// Returns the average after `value`; NaN until its window is full.
     #[inline]
     pub fn next(&mut self, value: f64) -> f64 {
+        if !value.is_finite() {
+            return f64::NAN;
+        }
         let change = value - std::mem::replace(&mut self.previous, value);
         if change.is_nan() {
             self.value = value;

@@ -8,6 +8,7 @@ pub(crate) mod stochastic;
 pub(crate) mod strength;
 pub(crate) mod swing;
 pub(crate) mod trend;
+pub(crate) mod wave;
 
 use crate::indicator::{Group, Spec};
 

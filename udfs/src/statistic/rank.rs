@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) static INDICATORS: &[Entry] = &[
     entry::<Median, 1, 1>(),
-    entry::<Percentile, 1, 1>(),
+    entry::<NearestRank, 1, 1>(),
     entry::<Percentrank, 1, 1>(),
     entry::<Kurtosis, 1, 1>(),
     entry::<Crsi, 1, 1>(),
@@ -54,12 +54,12 @@ impl Indicator<1, 1> for Median {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Percentile {
+struct NearestRank {
     window: SortedWindow,
     rank: usize,
 }
 
-impl Indicator<1, 1> for Percentile {
+impl Indicator<1, 1> for NearestRank {
     const SPEC: Spec = rank_spec("percentile", "Percentile")
         .doc(
             "The smallest of the last n values that has at least the given percentage of them \
@@ -76,7 +76,7 @@ impl Indicator<1, 1> for Percentile {
     fn new(params: &Params) -> Self {
         let rank = (params.real(1) * params.real(0) / 100.0).ceil();
         let rank = rank.clamp(1.0, params.real(0)) as usize - 1;
-        Percentile { window: SortedWindow::new(params.bars(0)), rank }
+        NearestRank { window: SortedWindow::new(params.bars(0)), rank }
     }
 
     fn next(&mut self, [value]: [f64; 1]) -> [f64; 1] {

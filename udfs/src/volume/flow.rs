@@ -340,8 +340,8 @@ impl Indicator<1, 1> for Rvol {
     }
 }
 
-/// Klinger's oscillator of volume. How far the bars of one trend have come is counted from the change of trend, which may
-/// be any time ago.
+/// Klinger's oscillator of volume. How far the bars of one trend have come is counted from the change of trend, which
+/// may be any time ago.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kvo {
     price: f64,

@@ -72,7 +72,6 @@ impl<'a> TaCall<'a> {
             }
         }
         let range = call.call(0, rows - 1)?;
-        drop(call);
         let outputs = (0..integer.len()).map(|i| {
             if integer[i] {
                 whole[i][..range.count].iter().map(|value| f64::from(*value)).collect()
