@@ -120,7 +120,7 @@ fn check_over(name: &str, function: &Function) -> Result<()> {
 /// Returns whether SQL has an aggregate of the same name. The indicator is then meant only if a period is
 /// given.
 pub(super) fn is_shared_with_sql(entry: &Entry) -> bool {
-    matches!(entry.spec.name, "max" | "min" | "sum" | "stddev" | "var")
+    matches!(entry.spec.name, "max" | "median" | "min" | "sum" | "stddev" | "var")
 }
 
 /// Returns a correct call, with the arguments as written if there are any.

@@ -759,7 +759,7 @@ SELECT covar_pop(close, open, high) FROM bars
 SELECT covar_samp() FROM bars
 SELECT covar_samp(no_such, close) OVER (PARTITION BY symbol ORDER BY ts) FROM bars
 SELECT max(no_such) OVER (PARTITION BY symbol ORDER BY ts) FROM bars
-SELECT median(close, 2) OVER (PARTITION BY symbol ORDER BY ts) FROM bars
+SELECT median(close, 2) OVER (PARTITION BY symbol) FROM bars
 SELECT min(close, 2) FROM bars
 SELECT regr_avgx(close, open, high) FROM bars
 SELECT regr_count() FROM bars
