@@ -1,8 +1,8 @@
 //! Traces: spans of a request from its answer through the queue to the commit of its jobs, and their way to a
 //! collector.
 //!
-//! Other rooms mark their steps by spans of `tracing` with the target [`TARGET`]. Without a collector no such span is
-//! made, and the macros cost nothing. A trace crosses the queue as the text of a [`TraceParent`], so that it goes on in
+//! Other rooms mark their steps by spans of `tracing` with the target `TARGET`. Without a collector no such span is
+//! made, and the macros cost nothing. A trace crosses the queue as the text of a `TraceParent`, so that it goes on in
 //! the process that computes. `export.rs` turns the spans into those of OpenTelemetry and sends them;
 //! without the feature `otlp`, `absent.rs` stands in its place. Spans hold no secret, no SQL and no text of an error.
 

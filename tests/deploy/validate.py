@@ -71,6 +71,7 @@ SERVE_KEYS = {
     "max_queued_per_client": int, "history_rows": int, "history_age": ANY, "max_requests": int,
     "max_requests_per_client": int, "cors": [ANY], "endpoints": {"*": {"per_second": int, "at_once": int}},
     "warm_up": [{"sets!": [ANY], "symbols": [ANY], "cron": ANY}],
+    "traces": {"endpoint": r"https?://.+", "sample_ratio": ANY, "service_name": ANY},
 }
 SHARED_FLAGS = {"--listen", "--queue", "--workers", "--grace", "--threads", "--memory-limit", "--log-format"}
 FLAGS = {"serve": SHARED_FLAGS | {"--insecure"}, "worker": SHARED_FLAGS}
