@@ -41,6 +41,9 @@ use crate::scan::{
 };
 use crate::store::{FileKind, FileReader, display_path};
 
+/// The files that each partition of a scan reads.
+type PartitionFiles = Vec<Vec<Arc<FileInfo>>>;
+
 impl FileTable {
     /// Scans some columns, in the order of `columns`, followed by the file ordinal.
     fn scan_files(
@@ -50,13 +53,24 @@ impl FileTable {
         filter: Option<&Arc<dyn PhysicalExpr>>,
         state: &dyn Session,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        let remote = self.files.first().is_some_and(|file| file.file.object.is_some());
-        match self.kind {
-            FileKind::Parquet if filter.is_some() && !remote && !self.are_files_small(groups) => {
-                self.scan_pruned_parquet(columns, groups, filter, state)
-            }
-            _ => self.scan_file_slices(remote, columns, groups, filter),
+        match self.is_scan_pruned(groups, filter) {
+            true => self.scan_pruned_parquet(columns, groups, filter, state),
+            false => self.scan_file_slices(self.is_remote(), columns, groups, filter),
         }
+    }
+
+    fn is_remote(&self) -> bool {
+        self.files.first().is_some_and(|file| file.file.object.is_some())
+    }
+
+    /// Returns whether DataFusion's scan reads the files: it skips row groups and pages by a filter.
+    fn is_scan_pruned(
+        &self,
+        groups: &[Vec<RowSlice>],
+        filter: Option<&Arc<dyn PhysicalExpr>>,
+    ) -> bool {
+        let local = self.kind == FileKind::Parquet && !self.is_remote();
+        local && filter.is_some() && !self.are_files_small(groups)
     }
 
     fn scan_pruned_parquet(
@@ -188,36 +202,32 @@ impl FileTable {
         Ok(Arc::new(plan))
     }
 
-    fn scanned_files(&self, groups: &[Vec<RowSlice>]) -> ScannedFiles {
+    fn scanned_files(
+        &self,
+        groups: &[Vec<RowSlice>],
+        filter: Option<&Arc<dyn PhysicalExpr>>,
+    ) -> ScannedFiles {
+        // Our own reader of parquet checks each read.
+        let unchecked = self.kind == FileKind::Csv || self.is_scan_pruned(groups, filter);
+        let files = Arc::new(self.files_of(groups));
         ScannedFiles {
-            name_error: self.corrupt_file_finder(groups),
+            verify: match unchecked && !self.is_remote() {
+                true => file_verifier(Arc::clone(&files)),
+                false => ScannedFiles::none().verify,
+            },
+            name_error: self.corrupt_file_finder(files),
             first_row: first_row_lookup(groups),
-            verify: self.file_verifier(groups),
         }
     }
 
-    /// Returns a function that checks that the files of a partition did not change while they were read.
-    fn file_verifier(&self, groups: &[Vec<RowSlice>]) -> FileVerifier {
-        let files = self.files_of(groups);
-        Arc::new(move |partition| {
-            for file in files.get(partition).into_iter().flatten() {
-                file.file
-                    .verify_unchanged()
-                    .map_err(|error| DataFusionError::External(Box::new(error)))?;
-            }
-            Ok(())
-        })
-    }
-
-    fn files_of(&self, groups: &[Vec<RowSlice>]) -> Vec<Vec<Arc<FileInfo>>> {
+    fn files_of(&self, groups: &[Vec<RowSlice>]) -> PartitionFiles {
         let file = |slice: &RowSlice| Arc::clone(&self.files[slice.ordinal as usize]);
         groups.iter().map(|group| group.iter().map(file).collect()).collect()
     }
 
     /// Returns a locator that finds the file behind an error of one partition: one that changed, or a corrupt one. It
     /// reads the partition's files one by one.
-    fn corrupt_file_finder(&self, groups: &[Vec<RowSlice>]) -> ErrorLocator {
-        let groups = self.files_of(groups);
+    fn corrupt_file_finder(&self, files: Arc<PartitionFiles>) -> ErrorLocator {
         let remote = self.files.iter().any(|file| file.file.object.is_some());
         let other = remote || self.kind != FileKind::Parquet;
         Arc::new(move |partition, error| {
@@ -225,8 +235,8 @@ impl FileTable {
             if named || other {
                 return error;
             }
-            let mut files = groups.get(partition).into_iter().flatten();
-            let found = files.find_map(|info| {
+            let mut read = files.get(partition).into_iter().flatten();
+            let found = read.find_map(|info| {
                 let unchanged = info.file.verify_unchanged();
                 unchanged.and_then(|()| verify_parquet_file(&info.file.path)).err()
             });
@@ -399,7 +409,7 @@ impl TableProvider for FileTable {
                 splits,
                 about,
                 Arc::clone(&report),
-                self.scanned_files(&groups),
+                self.scanned_files(&groups, filter.as_ref()),
             )?);
             if let Some(filter) = filter {
                 let filter = reassign_expr_columns(filter, &plan.schema())?;
@@ -430,6 +440,17 @@ impl TableProvider for FileTable {
         };
         project_scan(plan, &self.schema, wanted)
     }
+}
+
+/// Returns a function that checks that the files of a partition did not change while they were read.
+fn file_verifier(files: Arc<PartitionFiles>) -> FileVerifier {
+    Arc::new(move |partition| {
+        for info in files.get(partition).into_iter().flatten() {
+            let unchanged = info.file.verify_unchanged();
+            unchanged.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        }
+        Ok(())
+    })
 }
 
 /// Returns a lookup of the first row that a partition reads of a file; 0 for files read from the start.

@@ -269,3 +269,22 @@ fn number_literal(value: f64) -> Expr {
         literal(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_that_sql_owns_are_known() {
+        let aggregates = datafusion::functions_aggregate::all_default_aggregate_functions();
+        let owned = |name: &str| {
+            let names = |udf: &std::sync::Arc<datafusion::logical_expr::AggregateUDF>| {
+                udf.name() == name || udf.aliases().iter().any(|alias| alias == name)
+            };
+            aggregates.iter().any(names)
+        };
+        for entry in windrow_udfs::all_functions() {
+            assert_eq!(is_shared_with_sql(entry), owned(entry.spec.name), "{}", entry.spec.name);
+        }
+    }
+}

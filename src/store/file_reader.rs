@@ -1,6 +1,7 @@
 //! A reader of a file in pieces, wherever the file is.
 
 use std::collections::VecDeque;
+use std::fs::Metadata;
 use std::io::{BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -37,10 +38,12 @@ pub enum FileReader {
 pub struct StableFile {
     path: PathBuf,
     file: Arc<LocalFile>,
-    size: u64,
-    /// The time of the last change of the bytes, if the system knows one. A link does not change it.
-    modified: Option<SystemTime>,
+    state: FileState,
 }
+
+/// The length of a file, and the time of the last change of its bytes if the system knows one. A link does not change
+/// either.
+type FileState = (u64, Option<SystemTime>);
 
 /// The cached windows of a file on a server.
 pub struct ReadAheadCache {
@@ -64,7 +67,8 @@ impl FileRef {
                 };
                 let file = StableFile::new(&self.path, file)?;
                 // Its footer and its place among the rows come from the listing.
-                file.verify(self.size, Some(self.modified))?;
+                check_same_state(&self.path, file.state, (self.size, Some(self.modified)))
+                    .map_err(std::io::Error::other)?;
                 FileReader::from_stable_file(file, small)
             }
             Some(object) if self.size <= small => {
@@ -90,19 +94,21 @@ impl FileRef {
             return Ok(());
         }
         let Ok(meta) = files::read_metadata(&self.path) else { return Ok(()) };
-        match (meta.len(), meta.modified().ok()) {
-            (size, Some(modified)) if (size, modified) != (self.size, self.modified) => {
-                Err(changed_file_error(&self.path))
-            }
-            _ => Ok(()),
-        }
+        check_same_state(&self.path, state_of(&meta), (self.size, Some(self.modified)))
     }
 }
 
-fn changed_file_error(path: &Path) -> error::Error {
-    error::Error::data(format!("{} changed while it was read", display_path(path)))
-        .hint("run again once its writer is done; a writer that renames a new file into place never disturbs a run")
-        .as_transient()
+fn state_of(meta: &Metadata) -> FileState {
+    (meta.len(), meta.modified().ok())
+}
+
+fn check_same_state(path: &Path, found: FileState, expected: FileState) -> error::Result<()> {
+    if found == expected || found.1.is_none() {
+        return Ok(());
+    }
+    Err(error::Error::data(format!("{} changed while it was read", display_path(path)))
+        .hint("run again once its writer is done")
+        .as_transient())
 }
 
 impl FileReader {
@@ -116,10 +122,11 @@ impl FileReader {
     }
 
     fn from_stable_file(file: StableFile, small: u64) -> std::io::Result<Self> {
-        if file.size > small {
+        let size = file.size();
+        if size > small {
             return Ok(Self::Local(Arc::new(file)));
         }
-        Ok(Self::InMemory(file.read_range(0, usize::try_from(file.size).unwrap_or(0))?.into()))
+        Ok(Self::InMemory(file.read_range(0, usize::try_from(size).unwrap_or(0))?.into()))
     }
 
     /// Fetches the end of an object, with the whole footer if it is parquet.
@@ -147,21 +154,12 @@ impl FileReader {
 
 impl StableFile {
     fn new(path: &Path, file: Arc<LocalFile>) -> std::io::Result<Self> {
-        let meta = file.metadata()?;
-        Ok(Self {
-            path: path.to_path_buf(),
-            file,
-            size: meta.len(),
-            modified: meta.modified().ok(),
-        })
+        let state = state_of(&file.metadata()?);
+        Ok(Self { path: path.to_path_buf(), file, state })
     }
 
-    /// Compares the state of the file with another.
-    fn verify(&self, size: u64, modified: Option<SystemTime>) -> std::io::Result<()> {
-        if (self.size, self.modified) == (size, modified) || modified.is_none() {
-            return Ok(());
-        }
-        Err(std::io::Error::other(changed_file_error(&self.path)))
+    fn size(&self) -> u64 {
+        self.state.0
     }
 
     /// Reads some bytes, and checks afterwards that the file is still in its state.
@@ -174,8 +172,8 @@ impl StableFile {
                 more => read += more,
             }
         }
-        let meta = self.file.metadata()?;
-        self.verify(meta.len(), meta.modified().ok())?;
+        check_same_state(&self.path, state_of(&self.file.metadata()?), self.state)
+            .map_err(std::io::Error::other)?;
         if read < length {
             return Err(std::io::Error::other("the file became shorter"));
         }
@@ -187,7 +185,7 @@ impl Length for FileReader {
     fn len(&self) -> u64 {
         match self {
             Self::InMemory(bytes) => bytes.len() as u64,
-            Self::Local(file) => file.size,
+            Self::Local(file) => file.size(),
             Self::Pieces(_, size) => *size,
             Self::Remote(file) => file.size,
         }

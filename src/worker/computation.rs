@@ -101,23 +101,21 @@ impl Computer {
                 .compute_rows(&view.planned, &scope, &running.progress, &running.stop)
                 .boxed()
                 .await;
-            let computed = match computed {
-                Ok(computed) => computed,
-                Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-                // Inputs that change while they are read may look damaged: the error is then none of theirs.
-                Err(error) if sets.is_current(&view).await.unwrap_or(true) => return Err(error),
-                Err(error) => {
-                    tracing::debug!("{error}; its inputs changed, computing again");
-                    running.progress.reset();
-                    continue;
-                }
-            };
-            for notice in &computed.notices {
-                tracing::info!("{notice}");
+            if let Err(error) = &computed
+                && error.kind() == Kind::Interrupted
+            {
+                return Err(error.clone());
             }
-            if !sets.is_current(&view).await? {
+            // Inputs that change while they are read may look damaged: an error is then none of theirs.
+            let current = sets.is_current(&view).await;
+            if matches!(current, Ok(false)) {
                 running.progress.reset();
                 continue;
+            }
+            let computed = computed?;
+            current?;
+            for notice in &computed.notices {
+                tracing::info!("{notice}");
             }
             let mut rows: BTreeMap<String, RecordBatch> =
                 computed.symbols.into_iter().map(|rows| (rows.symbol, rows.batch)).collect();

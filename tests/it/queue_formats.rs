@@ -8,7 +8,7 @@ use super::servers::{Base, Cluster};
 
 const MANY: BatchBounds = BatchBounds { jobs: 100, cost: u64::MAX };
 
-/// What version 2 added to the tables.
+/// Takes away the additions of version 2.
 const BACK_TO_VERSION_1: &str = "DROP TABLE windrow_queue.measured; \
     ALTER TABLE windrow_queue.groups DROP COLUMN request_id; \
     UPDATE windrow_queue.numbers SET value = 1 WHERE name = 'format'; \

@@ -160,7 +160,7 @@ mod tests {
             ))
             .unwrap();
         drop(first);
-        // Who only reads changes nothing, and says what to do.
+        // A reader changes nothing, and says how to go on.
         let told = open_reader(&path).unwrap_err().to_string();
         assert!(told.contains("has format 1, and this program reads format 2"), "{told}");
         assert!(told.contains("upgrades it in place"), "{told}");

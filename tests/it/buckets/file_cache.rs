@@ -68,7 +68,7 @@ fn an_object_that_is_replaced_between_listing_and_reading_is_never_mixed() {
         let old = list(&stores, url).await;
         assert_eq!(old.read_range(A).await.unwrap(), vec![1; MB]);
         std::fs::write(&path, vec![2; 4 * MB]).unwrap();
-        // What is there of the listed version is right, and the rest is not to be had.
+        // The cached bytes of the listed version are right, and the rest is not to be had.
         assert_eq!(old.read_range(A).await.unwrap(), vec![1; MB]);
         refuse_mixtures(&old, "s3://bucket/x/a.parquet").await;
         let new = list(&stores, url).await;

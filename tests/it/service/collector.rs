@@ -26,11 +26,11 @@ pub(super) struct SentSpan {
     pub(super) attributes: BTreeMap<String, String>,
     /// Traces and spans that it is linked with.
     pub(super) links: Vec<(String, String)>,
-    /// What is known of the process.
+    /// The attributes of the process.
     pub(super) resource: BTreeMap<String, String>,
 }
 
-/// What came to a collector.
+/// The spans that came to a collector.
 #[derive(Default)]
 struct Received {
     spans: Vec<SentSpan>,

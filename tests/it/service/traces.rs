@@ -124,7 +124,7 @@ fn a_trace_has_no_secret_and_no_sql() {
     let spans = collector.spans();
     let request = spans.iter().find(|span| span.name == "GET /jobs").unwrap();
     assert_eq!(request.attributes["http.response.status_code"], "401");
-    // What went to the cache was written there in the trace of its request.
+    // The rows in the cache were written there in the trace of their request.
     let writes: Vec<&SentSpan> = spans.iter().filter(|span| span.name == "cache write").collect();
     assert_eq!(writes.len(), 2);
     for write in writes {

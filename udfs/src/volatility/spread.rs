@@ -2,7 +2,8 @@
 
 use crate::entry::{Entry, entry};
 use crate::indicator::{
-    Group, Indicator, Memory, NULL, Params, Spec, average_param, bars, bounded_real, real_param,
+    Group, Indicator, Memory, NULL, Param, Params, Spec, average_param, bars, bounded_real,
+    real_param,
 };
 use crate::kernel::{
     Average, Delay, Fold, MaType, Mean, Moments, Smoother, SumBlock, ratio_or_zero,
@@ -300,6 +301,14 @@ impl DeviationBands {
     }
 }
 
+/// The parameters of Bollinger bands.
+const DEVIATION_BANDS: &[Param] = &[
+    bars("timeperiod", 20, 2),
+    real_param("nbdevup", 2.0),
+    real_param("nbdevdn", 2.0),
+    average_param("matype", MaType::Sma),
+];
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Bbw(DeviationBands);
 
@@ -309,12 +318,7 @@ impl Indicator<1, 1> for Bbw {
             "The distance between the Bollinger bands in percent of the middle.",
             "Bollinger; TA-Lib BBW",
         )
-        .params(&[
-            bars("timeperiod", 20, 2),
-            real_param("nbdevup", 2.0),
-            real_param("nbdevdn", 2.0),
-            average_param("matype", MaType::Sma),
-        ])
+        .params(DEVIATION_BANDS)
         .example(
             &[3.0, 2.0, 2.0, 0.0],
             &[&[NULL, NULL, 14.84539, 8.3189, 21.3809, 15.9348, 13.60828, 20.50223]],
@@ -352,12 +356,7 @@ impl Indicator<1, 1> for Percentb {
              upper one, 0.5 where they meet.",
             "Bollinger; TA-Lib PERCENTB",
         )
-        .params(&[
-            bars("timeperiod", 20, 2),
-            real_param("nbdevup", 2.0),
-            real_param("nbdevdn", 2.0),
-            average_param("matype", MaType::Sma),
-        ])
+        .params(DEVIATION_BANDS)
         .example(
             &[3.0, 2.0, 2.0, 0.0],
             &[&[NULL, NULL, 0.5, 0.67678, 0.83408, 0.32322, 0.5, 0.83408]],

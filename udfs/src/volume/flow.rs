@@ -151,11 +151,34 @@ impl Indicator<3, 1> for Marketfi {
     }
 }
 
+/// An index that follows the return of the close on some bars.
 #[derive(Debug, Serialize, Deserialize)]
-struct Nvi {
+struct VolumeIndex {
+    /// The close and the volume of the bar before.
     before: [f64; 2],
     index: f64,
 }
+
+impl VolumeIndex {
+    fn new() -> Self {
+        Self { before: [f64::NAN; 2], index: 1000.0 }
+    }
+
+    /// Follows the bars whose volume `counts`, given it and that of the bar before.
+    fn next_index(&mut self, close: f64, volume: f64, counts: fn(f64, f64) -> bool) -> f64 {
+        let [before_close, before_volume] = std::mem::replace(&mut self.before, [close, volume]);
+        if counts(volume, before_volume) && before_close != 0.0 {
+            let next = self.index + (close - before_close) / before_close * self.index;
+            if next.is_finite() {
+                self.index = next;
+            }
+        }
+        self.index
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Nvi(VolumeIndex);
 
 impl Indicator<2, 1> for Nvi {
     const SPEC: Spec = flow_spec("nvi", "Negative volume index")
@@ -176,26 +199,16 @@ impl Indicator<2, 1> for Nvi {
     }
 
     fn new(_: &Params) -> Self {
-        Nvi { before: [f64::NAN; 2], index: 1000.0 }
+        Nvi(VolumeIndex::new())
     }
 
     fn next(&mut self, [close, volume]: [f64; 2]) -> [f64; 1] {
-        let [before_close, before_volume] = std::mem::replace(&mut self.before, [close, volume]);
-        if volume < before_volume && before_close != 0.0 {
-            let next = self.index + (close - before_close) / before_close * self.index;
-            if next.is_finite() {
-                self.index = next;
-            }
-        }
-        [self.index]
+        [self.0.next_index(close, volume, |now, before| now < before)]
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Pvi {
-    before: [f64; 2],
-    index: f64,
-}
+struct Pvi(VolumeIndex);
 
 impl Indicator<2, 1> for Pvi {
     const SPEC: Spec = flow_spec("pvi", "Positive volume index")
@@ -219,18 +232,11 @@ impl Indicator<2, 1> for Pvi {
     }
 
     fn new(_: &Params) -> Self {
-        Pvi { before: [f64::NAN; 2], index: 1000.0 }
+        Pvi(VolumeIndex::new())
     }
 
     fn next(&mut self, [close, volume]: [f64; 2]) -> [f64; 1] {
-        let [before_close, before_volume] = std::mem::replace(&mut self.before, [close, volume]);
-        if volume > before_volume && before_close != 0.0 {
-            let next = self.index + (close - before_close) / before_close * self.index;
-            if next.is_finite() {
-                self.index = next;
-            }
-        }
-        [self.index]
+        [self.0.next_index(close, volume, |now, before| now > before)]
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is not compared as a window function.
+//! Functions of the catalogue that are not compared as window functions.
 
 /// Functions of the catalogue that do not exist yet. The list may only shrink.
 pub const FUNCTIONS: &[&str] = &[];
